@@ -1,0 +1,88 @@
+"""Attempts: one line per attempt that ended, with its cause; the pool's memory of what happened.
+
+A worker writes its own attempts. What a dead worker could not write is written, into its own
+file, by the worker that finds it dead.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from jobpool.files import append_line, read_lines
+from jobpool.task import Cause
+from jobpool.workerfiles import all_lines, worker_file
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How one run of a task by one worker ended."""
+
+    task: str
+    fence: int
+    worker: str  # who ran it
+    cause: Cause
+    started: float | None  # seconds since the epoch; None where only the worker knew
+    ended: float
+    cores: int | None = None
+    memory_mb: int | None = None  # what the worker had, not what it used
+    cpu_s: float | None = None
+    peak_memory_mb: float | None = None
+    read_mb: float | None = None
+    written_mb: float | None = None
+    error: str | None = None  # one line: what went wrong
+    traceback: str | None = None
+    node: str | None = None
+    job: str | None = None  # SLURM's job, with the array task
+    found_by: str | None = None  # the worker that found the owner dead
+
+    @property
+    def seconds(self) -> float | None:
+        """Return how long the attempt ran."""
+        return None if self.started is None else self.ended - self.started
+
+
+_KNOWN = {field.name for field in fields(Attempt)} - {"cause", "worker"}
+
+
+def write_attempt(pool: Path, attempt: Attempt) -> None:
+    """Append `attempt` to the file of the worker that saw its end.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses it; nothing of the line remains.
+    """
+    writer = attempt.found_by or attempt.worker
+    line = {key: value for key, value in asdict(attempt).items() if value is not None}
+    for key in ("started", "ended", "cpu_s", "peak_memory_mb", "read_mb", "written_mb"):
+        if key in line:
+            line[key] = round(line[key], 3)
+    append_line(worker_file(pool, "attempts", writer), {"format": FORMAT, **line})
+
+
+def attempts_of(pool: Path, worker: str) -> Iterator[Attempt]:
+    """Yield the undamaged attempts that one worker wrote."""
+    for _, line in read_lines(worker_file(pool, "attempts", worker)):
+        if line is not None:
+            yield _attempt(line)
+
+
+def all_attempts(pool: Path) -> Iterator[Attempt]:
+    """Yield every undamaged attempt in the pool."""
+    for _, _, line in all_lines(pool, "attempts"):
+        if line is not None:
+            yield _attempt(line)
+
+
+def damaged_attempts(pool: Path) -> list[tuple[Path, int]]:
+    """Return file and line number of every damaged line."""
+    return [(path, number) for path, number, line in all_lines(pool, "attempts") if line is None]
+
+
+def _attempt(line: dict[str, Any]) -> Attempt:
+    known = {key: value for key, value in line.items() if key in _KNOWN}
+    known.setdefault("started", None)
+    return Attempt(cause=Cause(line["cause"]), worker=line["worker"], **known)

@@ -1,0 +1,155 @@
+"""Axis values from an experiment file: lists, globs, ranges, and columns of a table."""
+
+import csv
+import glob
+import zipfile
+from collections import Counter
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from jobpool.errors import listing, nearest
+from jobpool.reader import Reader
+from jobpool.task import Axis, Value
+
+_Pairs = list[tuple[Value, str | None]]  # a value, and the file behind it
+
+
+def read_axes(reader: Reader, folder: Path) -> tuple[Axis, ...]:
+    """Return every axis of the experiment with its values expanded.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the ``axes`` mapping; takes the problems.
+    folder : Path
+        Where relative paths start.
+    """
+    return tuple(_read_axis(reader, name, folder) for name in reader.names())
+
+
+def _read_axis(reader: Reader, name: str, folder: Path) -> Axis:
+    given = reader.raw(name)
+    before = len(reader.problems)
+    pairs: _Pairs = []
+    for item in given if isinstance(given, list) else [given]:
+        if isinstance(item, dict):
+            pairs += _expand(reader, name, item, folder)
+        elif isinstance(item, str | int | float | bool):
+            pairs.append((item, None))
+        elif item is not None or isinstance(given, list):
+            reader.problem(name, item, "a value must be a text, a number, or true or false")
+    if not pairs and len(reader.problems) == before:
+        reader.problem(name, given, "has no values; give at least one")
+    for value, count in Counter(str(value) for value, _ in pairs).items():
+        if count > 1:
+            where = [source for found, source in pairs if str(found) == value and source]
+            advice = f"is given {count} times; each value may stand once"
+            reader.problem(name, value, advice + (f": {listing(where)}" if where else ""))
+        if value == "" or value.strip() != value:
+            reader.problem(name, value, "is empty or has blanks around it")
+    return Axis(
+        name=name,
+        values=tuple(value for value, _ in pairs),
+        sources=tuple(source for _, source in pairs),
+    )
+
+
+def _expand(reader: Reader, name: str, form: dict[Any, Any], folder: Path) -> _Pairs:
+    inner = Reader(reader.file, form, f"{reader.key}.{name}", reader.problems)
+    pairs: _Pairs = []
+    if inner.has("glob"):
+        for pattern in inner.texts("glob"):
+            pairs += _from_files(inner, pattern, folder)
+    elif inner.has("from"):
+        pairs = [(number, None) for number in _from_range(inner)]
+    elif inner.has("table"):
+        pairs = [(value, None) for value in _from_table(inner, folder)]
+    else:
+        advice = (
+            "write a list of values, or one of: {glob: ...}, {from: ..., to: ...}, {table: ...}"
+        )
+        inner.problem("", form, advice)
+        inner.names()
+    inner._find_unknown()
+    return pairs
+
+
+def _from_range(reader: Reader) -> list[int]:
+    first, last = reader.whole("from"), reader.whole("to")
+    step = reader.whole("step", default=1, least=1)
+    if last < first:
+        reader.problem("to", last, f"must not be smaller than from, {first}")
+    return list(range(first, last + 1, max(step, 1)))
+
+
+def _from_files(reader: Reader, pattern: str, folder: Path) -> _Pairs:
+    """Return one value per file; ``archive.npz:pattern`` gives one per member of the archive."""
+    path_pattern, _, member_pattern = pattern.partition(":")
+    found = sorted(glob.glob(str(folder / path_pattern), recursive=True))  # noqa: PTH207
+    if not found:
+        reader.problem("glob", pattern, f"matches no file in {folder}; correct the path")
+    pairs: _Pairs = []
+    for path in map(Path, found):
+        if not member_pattern:
+            pairs.append((path.name.split(".")[0], str(path)))
+            continue
+        members = _members(reader, path)
+        matching = [member for member in members if fnmatchcase(member, member_pattern)]
+        if not matching:
+            advice = f"matches no array in {path.name}; it has: {listing(members)}"
+            reader.problem("glob", pattern, advice)
+        pairs += [(member, f"{path}:{member}") for member in matching]
+    return pairs
+
+
+def _members(reader: Reader, path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sorted(name.removesuffix(".npy") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile) as error:
+        reader.problem("glob", str(path), f"is not an .npz archive: {error}")
+        return []
+
+
+def _from_table(reader: Reader, folder: Path) -> list[Value]:
+    """Return the values of one column, or the names of the columns that match a pattern."""
+    path = folder / reader.text("table")
+    try:
+        header, rows = _read_table(path)
+    except (OSError, ValueError) as error:
+        reader.problem("table", str(path), f"cannot be read: {error}")
+        reader.names()
+        return []
+    if reader.has("columns"):
+        names: list[Value] = []
+        for pattern in reader.texts("columns"):
+            matching = [name for name in header if fnmatchcase(name, pattern)]
+            if not matching:
+                advice = f"matches no column of {path.name}; it has: {listing(header)}"
+                reader.problem("columns", pattern, advice)
+            names += matching
+        return names
+    column = reader.text("column")
+    if column not in header:
+        if column:
+            advice = f"is no column of {path.name}; it has: {listing(header)}"
+            reader.problem("column", column, advice + nearest(column, header))
+        return []
+    position = header.index(column)
+    values = {row[position] for row in rows if position < len(row)}
+    return sorted(value for value in values if value not in {"", "n/a", "NA", "nan"})
+
+
+def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    if path.suffix == ".parquet":
+        import pandas as pd  # noqa: PLC0415 - half a second, for this kind of table only
+
+        frame = pd.read_parquet(path)
+        rows = [["" if pd.isna(v) else str(v) for v in row] for row in frame.to_numpy()]
+        return [str(name) for name in frame.columns], rows
+    with path.open(newline="", encoding="utf-8") as stream:
+        table = list(csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
+    if not table:
+        raise ValueError("the table is empty")
+    return table[0], table[1:]

@@ -1,0 +1,97 @@
+"""The command line: one file per command, and the only place that prints.
+
+Results go to standard output, all else to standard error. Exit code 0: success; 1: an error that
+the user can fix, printed without a traceback; 2: wrong usage.
+"""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from jobpool import __version__
+from jobpool.errors import JobpoolError
+
+# in the order of use; a command's module is imported when it is asked for, or by --help
+COMMANDS = (
+    "new",
+    "init",
+    "extend",
+    "work",
+    "run",
+    "submit",
+    "status",
+    "errors",
+    "log",
+    "collect",
+    "doctor",
+)
+
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
+
+class _Commands(TyperGroup):
+    """The commands of `COMMANDS`, each in the module of its name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"jobpool.cli.{cmd_name}")
+        one = typer.Typer(
+            rich_markup_mode=None, add_completion=False, context_settings=HELP_OPTIONS
+        )
+        one.command(name=cmd_name)(getattr(module, cmd_name))
+        return typer.main.get_command(one)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings=HELP_OPTIONS,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"jobpool {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Run a grid of tasks from one folder on the cluster's shared disk.
+
+    \b
+    jobpool new mystudy                      lay out a commented starter study
+    jobpool init study.yaml POOL             make the pool
+    jobpool run POOL --workers 2             work it off here, without SLURM
+    jobpool submit POOL --pass first --jobs 200     or by SLURM jobs
+    jobpool status POOL                      what remains
+    jobpool collect POOL -o results.csv      one row per task
+    """
+
+
+def main() -> None:
+    """Run the command line; the entry point of the program."""
+    try:
+        app()
+    except JobpoolError as error:
+        print(f"jobpool: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)

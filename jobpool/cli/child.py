@@ -1,0 +1,137 @@
+"""The process that runs tasks: started by a worker, asked by lines, killed without regret.
+
+    python -m jobpool.cli.child POOL CORES ANSWERS
+
+Reads one JSON request a line from standard input, writes one JSON answer a line to the open file
+numbered ANSWERS, and ends when its standard input does. It dies with its parent, however that
+ends.
+"""
+
+import ctypes
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from jobpool.errors import JobpoolError
+from jobpool.pool import Pool
+from jobpool.runners import make_runner
+from jobpool.runners.base import RunContext, Runner
+from jobpool.task import Json
+
+_PR_SET_PDEATHSIG = 1
+_MB = 1024.0 * 1024.0
+
+
+def main(arguments: list[str]) -> int:
+    """Answer requests until there are no more, and return the exit code."""
+    folder, cores, answers = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    _die_with_parent()
+    with os.fdopen(answers, "w", encoding="utf-8") as stream:
+        try:
+            pool = Pool(folder)
+            runner = make_runner(pool.experiment(), folder)
+        except JobpoolError as error:
+            _send(stream, {"error": str(error)})
+            return 1
+        _send(stream, {"ready": True})
+        for line in sys.stdin:
+            _send(stream, _answer(runner, folder, cores, json.loads(line)))
+    return 0
+
+
+def _die_with_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died meanwhile
+        os._exit(1)
+
+
+def _send(stream: Any, answer: dict[str, Any]) -> None:
+    stream.write(json.dumps(answer) + "\n")
+    stream.flush()
+
+
+def _answer(runner: Runner, pool: Path, cores: int, request: dict[str, Any]) -> dict[str, Any]:
+    context = RunContext(
+        cores=cores,
+        memory_mb=request["memory_mb"],
+        deadline=request["deadline"],
+        cache=pool / "cache",
+        checkpoint=pool / "checkpoints" / request["task"],
+    )
+    _reset_peak()
+    before = _used()
+    try:
+        answer: dict[str, Any] = {"result": _finite(runner.run(dict(request["point"]), context))}
+        json.dumps(answer)  # a result that JSON cannot hold is the task's error
+    except Exception as error:
+        line = traceback.format_exception_only(error)[-1].strip()
+        answer = {
+            "error": line,
+            "traceback": traceback.format_exc(),
+            "memory": isinstance(error, MemoryError),
+        }
+    after = _used()
+    answer["usage"] = {key: round(after[key] - before[key], 3) for key in after}
+    answer["usage"]["peak_memory_mb"] = _peak_mb()
+    return answer
+
+
+def _finite(value: Any) -> Json:
+    """Return what JSON can hold for `value`: a NaN or an infinity becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
+        return _finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    found: Json = value
+    return found
+
+
+def _used() -> dict[str, float]:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    others = resource.getrusage(resource.RUSAGE_CHILDREN)
+    io = _proc_numbers("/proc/self/io")
+    return {
+        "cpu_s": own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime,
+        "read_mb": io.get("rchar", 0) / _MB,
+        "written_mb": io.get("wchar", 0) / _MB,
+    }
+
+
+def _reset_peak() -> None:
+    with suppress(OSError):  # Linux alone can; elsewhere the parent's samples must do
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_mb() -> float:
+    return _proc_numbers("/proc/self/status").get("VmHWM", 0) / 1024
+
+
+def _proc_numbers(path: str) -> dict[str, int]:
+    numbers = {}
+    with suppress(OSError):
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
+            name, _, rest = line.partition(":")
+            word = rest.split()[:1]
+            if word and word[0].isdigit():
+                numbers[name] = int(word[0])
+    return numbers
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(code)  # nothing to tidy up: do not wait for helper processes

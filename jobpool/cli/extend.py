@@ -1,0 +1,33 @@
+"""``jobpool extend``: add to a pool what a changed experiment file adds."""
+
+from typing import Annotated
+
+import typer
+
+from jobpool.cli.options import ConfigArgument, PoolArgument
+
+
+def extend(
+    config: ConfigArgument,
+    pool: PoolArgument,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be added, change nothing.")
+    ] = False,
+) -> None:
+    """Add the tasks that a changed experiment file adds; touch nothing else.
+
+    What contradicts finished results (another seed, other folds, a value taken away) is refused.
+
+    \b
+    jobpool extend configs/nback-flanker.yaml POOL --dry-run
+    jobpool extend configs/nback-flanker.yaml POOL
+    """
+    from jobpool.cli.init import load
+    from jobpool.making import extend_pool
+    from jobpool.pool import Pool
+
+    opened = Pool(pool)
+    experiment, runner = load(config)
+    added = extend_pool(opened, experiment, runner.lay_out(), dry_run=dry_run)
+    word = "would add" if dry_run else "added"
+    print(f"{word} {added:,} tasks to {pool}, which had {len(opened.grid):,}")

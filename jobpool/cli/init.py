@@ -1,0 +1,87 @@
+"""``jobpool init``: make a pool from an experiment file."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobpool.cli.options import ConfigArgument
+
+if TYPE_CHECKING:
+    from jobpool.experiment import Experiment
+    from jobpool.grid import Grid
+    from jobpool.runners.base import Runner
+
+
+def init(
+    config: ConfigArgument,
+    pool: Annotated[Path, typer.Argument(metavar="POOL", help="The folder to make.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the counts, make nothing.")
+    ] = False,
+) -> None:
+    """Check an experiment file completely, and make its pool.
+
+    \b
+    jobpool init configs/nback-flanker.yaml POOL --dry-run
+    jobpool init configs/nback-flanker.yaml POOL
+    """
+    import time
+
+    from jobpool.making import create_pool, free_to_make
+
+    experiment, runner = load(config)
+    grid = runner.lay_out()
+    free_to_make(pool)
+    print_counts(grid)
+    if dry_run:
+        return
+    create_pool(pool, experiment, grid, runner.prepare, now=time.time())
+    print(f"made {pool}: next: jobpool run {pool} --workers 2, or jobpool submit {pool}")
+
+
+def load(config: Path) -> "tuple[Experiment, Runner]":
+    """Return the experiment in a file and its runner, both completely checked."""
+    from jobpool.experiment import load_experiment
+    from jobpool.runners import RUNNERS, make_runner
+
+    experiment = load_experiment(config, runners=tuple(RUNNERS))
+    return experiment, make_runner(experiment)
+
+
+def print_counts(grid: "Grid", most: int = 12) -> None:
+    """Print how many tasks there are, by each value of each axis."""
+    import numpy as np
+
+    print(f"{len(grid):,} tasks")
+    width = max(len(name) for name in grid.names)
+    for axis in grid.axes:
+        counts = np.bincount(grid.column(axis.name), minlength=len(axis.values))
+        print(f"  {axis.name:{width}}  {len(axis.values):,} values")
+        for value, count in list(zip(axis.values, counts, strict=True))[:most]:
+            print(f"  {'':{width}}    {value!s:24} {count:>9,}")
+        if len(axis.values) > most:
+            print(f"  {'':{width}}    ... and {len(axis.values) - most:,} more")
+    if grid.part_axis is not None:
+        _print_parts(grid, most)
+
+
+def _print_parts(grid: "Grid", most: int) -> None:
+    """Print what enters the pool in parts."""
+    from jobpool.task import ALL, label
+
+    part_axis = grid.axis(grid.part_axis or "")
+    codes = grid.column(part_axis.name)
+    whole = part_axis.values.index(ALL)
+    n_parts = len(part_axis.values) - 1
+    in_parts = [position for position, code in enumerate(codes.tolist()) if code != whole]
+    if not in_parts:
+        print(f"  nothing by {part_axis.name}: every combination is one task")
+        return
+    groups = Counter(grid.whole(position) for position in in_parts)
+    print(f"  by {part_axis.name}: {len(groups):,} combinations as {n_parts} tasks each")
+    for point in list(groups)[:most]:
+        print(f"  {'':8}{label(point)}")
+    if len(groups) > most:
+        print(f"  {'':8}... and {len(groups) - most:,} more")

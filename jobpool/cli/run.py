@@ -1,0 +1,151 @@
+"""``jobpool run``: work a pool off on this machine, without SLURM."""
+
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobpool.cli.options import Only, PoolArgument, Skip
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.progress import Progress, TaskID
+
+    from jobpool.pool import Pool
+
+POLL_S = 0.5
+
+
+def run(
+    pool: PoolArgument,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    cores: Annotated[int, typer.Option(min=1, help="Cores for each worker.")] = 1,
+    only: Only = None,
+    skip: Skip = None,
+) -> None:
+    """Work the pool off with local workers, and show the progress.
+
+    Ctrl-C returns the tasks in hand to the pool. Each worker's log lies in POOL/logs.
+
+    \b
+    jobpool run POOL --workers 2
+    jobpool run POOL --workers 4 --cores 2 --only pipeline=elastic
+    """
+    from jobpool.pool import Pool
+    from jobpool.selection import select
+
+    opened = Pool(pool)
+    chosen = select(opened.grid, tuple(only or ()), tuple(skip or ()))  # before any worker starts
+    command = [sys.executable, "-m", "jobpool", "work", str(pool), "--cores", str(cores)]
+    command += [word for text in only or () for word in ("--only", text)]
+    command += [word for text in skip or () for word in ("--skip", text)]
+    with ExitStack() as stack:
+        started = _start(command, workers, pool, stack)
+        try:
+            _watch(opened, chosen, started)
+        except KeyboardInterrupt:
+            print("stopping: the tasks in hand return to the pool", file=sys.stderr)
+        finally:
+            _stop(started)
+    _print_end(opened, chosen, started, pool)
+
+
+def _start(
+    command: list[str], workers: int, pool: Path, stack: ExitStack
+) -> "list[subprocess.Popen[bytes]]":
+    folder = pool / "logs" / "local"
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    started = []
+    for number in range(1, workers + 1):
+        log = stack.enter_context((folder / f"{stamp}-{number}.log").open("ab"))
+        # a group of its own: Ctrl-C reaches this process, which then asks the workers to stop
+        started.append(
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
+        )
+    return started
+
+
+def _watch(
+    pool: "Pool", chosen: "NDArray[np.bool_]", started: "list[subprocess.Popen[bytes]]"
+) -> None:
+    """Show the progress until all workers have left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        shown = progress.add_task("tasks", total=None)
+        while True:
+            left = all(worker.poll() is not None for worker in started)
+            _update(progress, shown, pool, chosen)
+            if left:
+                return
+            time.sleep(POLL_S)
+
+
+def _update(
+    progress: "Progress", shown: "TaskID", pool: "Pool", chosen: "NDArray[np.bool_]"
+) -> None:
+    from jobpool.pool import count_states
+    from jobpool.task import TaskState
+
+    counts = count_states(pool.index()[chosen])
+    progress.update(
+        shown,
+        completed=counts[TaskState.DONE],
+        total=sum(counts.values()),
+        description=f"{counts[TaskState.RUNNING]} running, done",
+    )
+
+
+def _stop(started: "list[subprocess.Popen[bytes]]") -> None:
+    for worker in started:
+        if worker.poll() is None:
+            with suppress(ProcessLookupError):
+                worker.terminate()
+    for worker in started:
+        worker.wait()
+
+
+def _print_end(
+    pool: "Pool",
+    chosen: "NDArray[np.bool_]",
+    started: "list[subprocess.Popen[bytes]]",
+    folder: Path,
+) -> None:
+    from jobpool.pool import count_states
+    from jobpool.task import TaskState
+
+    counts = count_states(pool.index()[chosen])
+    done, total = counts[TaskState.DONE], sum(counts.values())
+    print(f"{done:,} of {total:,} tasks done")
+    if done < total:
+        print(f"why not the others: jobpool errors {folder}", file=sys.stderr)
+    if any(worker.returncode for worker in started):
+        print(f"a worker failed; its log lies in {folder / 'logs' / 'local'}", file=sys.stderr)
+        raise typer.Exit(1)

@@ -1,0 +1,114 @@
+"""``jobpool work``: what a SLURM job runs."""
+
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobpool.cli.options import Only, PoolArgument, Skip, duration
+
+if TYPE_CHECKING:
+    from jobpool.liveness import WorkerCard
+    from jobpool.worker import Summary, Worker
+
+
+def work(
+    pool: PoolArgument,
+    only: Only = None,
+    skip: Skip = None,
+    max_tasks: Annotated[int | None, typer.Option(min=1, help="Leave after so many tasks.")] = None,
+    stop_after: Annotated[
+        float | None,
+        typer.Option(
+            parser=duration, metavar="TIME", help="Take no new task after this time, such as 2h."
+        ),
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Cores per task; by default all this job has.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Draw tasks in a repeatable order; by default random.")
+    ] = None,
+) -> None:
+    """Pull tasks from a pool and run them until none fits.
+
+    On TERM, USR1 and Ctrl-C the task in hand returns to the pool and the worker leaves.
+
+    \b
+    jobpool work POOL
+    jobpool work POOL --only pipeline=elastic --max-tasks 10
+    jobpool work POOL --only 'parcels>=400' --skip target=age --stop-after 2h
+    """
+    from jobpool.liveness import own_card
+    from jobpool.worker import Limits
+
+    card = own_card(only=tuple(only or ()), skip=tuple(skip or ()), **_job(cores))
+    worker = _make_worker(pool, card, seed)
+    summary = worker.work(Limits(max_tasks=max_tasks, stop_after_s=stop_after))
+    _print_end(summary)
+
+
+def _make_worker(folder: Path, card: "WorkerCard", seed: int | None) -> "Worker":
+    """Join the worker, its supervisor and the process that runs the tasks."""
+    from jobpool.pool import Pool
+    from jobpool.slurm.environment import oom_kills
+    from jobpool.supervisor import StopSignals, Supervisor
+    from jobpool.worker import Worker
+    from jobpool.workerfiles import new_worker_number, worker_name
+
+    pool = Pool(folder, worker=new_worker_number())
+    signals = StopSignals()
+    signals.install()
+    _say(f"worker {worker_name(pool.worker)} on {card.host}: {card.cores} cores")
+    return Worker(
+        pool,
+        card,
+        lambda beat: Supervisor(
+            [sys.executable, "-m", "jobpool.cli.child", str(folder), str(card.cores)],
+            environment=_child_environment(card.cores),
+            signals=signals,
+            beat=beat,
+            beat_s=pool.info.heartbeat_s,
+            grace_s=pool.info.grace_s,
+            oom_kills=oom_kills,
+        ),
+        signals=signals,
+        rng=random.Random(seed),
+        report=_say,
+    )
+
+
+def _job(cores: int | None) -> dict[str, object]:
+    """Return what the worker's card says of its job."""
+    from jobpool import __version__
+    from jobpool.slurm.environment import read_capacity, read_job
+
+    capacity, job = read_capacity(), read_job()
+    return {
+        "cores": cores or capacity.cores,
+        "memory_mb": capacity.memory_mb,
+        "job": job.label if job else None,
+        "cluster": job.cluster if job else None,
+        "restarts": job.restarts if job else 0,
+        "started": time.time(),
+        "version": __version__,
+    }
+
+
+def _child_environment(cores: int) -> dict[str, str]:
+    """Return the environment of the tasks: libraries start no more threads than there are cores."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {**dict.fromkeys(names, str(cores)), **os.environ}
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def _print_end(summary: "Summary") -> None:
+    causes = ", ".join(f"{count} {cause}" for cause, count in summary.causes.items())
+    _say(f"left: {summary.reason} ({causes or 'no task'})")

@@ -1,0 +1,185 @@
+"""The experiment file: YAML to frozen records, every problem found at once.
+
+Reads files, writes none. The section under the runner's own name is handed to the runner as it
+stands: what it means is not known here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobpool.axes import read_axes
+from jobpool.errors import ConfigError, Problem
+from jobpool.reader import Reader
+from jobpool.task import Axis
+
+GENERAL_KEYS = ("name", "runner", "seed", "axes", "passes", "workers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """The resources of one round of SLURM jobs, and the part of the pool they take from."""
+
+    name: str
+    cores: int
+    memory_gb: float
+    walltime_s: float
+    partition: str | None = None
+    account: str | None = None
+    max_running: int | None = None  # throttle of the array: jobs that run at one time
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    sbatch: tuple[str, ...] = ()  # more options, handed to sbatch as they stand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How workers show that they live, and when they count as lost."""
+
+    heartbeat_s: float = 20.0
+    lost_after_s: float = 180.0
+    grace_s: float = 10.0  # between asking a task to stop and killing it
+    lock: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One study: what varies, how a task is run, with which resources."""
+
+    name: str
+    file: Path
+    folder: Path  # relative paths in the file start here
+    runner: str
+    seed: int
+    axes: tuple[Axis, ...]
+    section: Mapping[str, Any]  # what stands under the runner's name
+    passes: tuple[Pass, ...]
+    workers: WorkerSettings
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice instead of keeping the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            if isinstance(key, str):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not YAML, or is not a mapping.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        advice = "no such file; give the path of an experiment file, or lay one out: jobpool new"
+        raise ConfigError((Problem(file, "", None, advice),)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError((Problem(file, "", None, f"cannot be read: {error}"),)) from error
+    try:
+        data = yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        advice = f"{line}{error.problem or 'not YAML'}; correct that line"
+        raise ConfigError((Problem(file, "", None, advice),)) from error
+    except yaml.YAMLError as error:
+        raise ConfigError((Problem(file, "", None, f"not YAML: {error}"),)) from error
+    if not isinstance(data, dict):
+        advice = "holds no mapping of keys to values; see the examples in configs/"
+        raise ConfigError((Problem(file, "", None, advice),))
+    return {str(key): value for key, value in data.items()}
+
+
+def load_experiment(
+    file: Path,
+    *,
+    folder: Path | None = None,
+    axes: tuple[Axis, ...] | None = None,
+    runners: tuple[str, ...] = (),
+) -> Experiment:
+    """Return the experiment in `file`, completely checked but for the runner's own section.
+
+    Parameters
+    ----------
+    file : Path
+        The YAML file.
+    folder : Path, optional
+        Where relative paths start: by default the folder of `file`.
+    axes : tuple of Axis, optional
+        The axes frozen in a pool; without them they are read and expanded from the file.
+    runners : tuple of str
+        The runners there are; empty to accept any.
+
+    Raises
+    ------
+    ConfigError
+        With every problem found.
+    """
+    reader = Reader(file, read_yaml(file))
+    folder = (folder or file.parent).resolve()
+    runner = reader.text("runner", choices=runners)
+    experiment = Experiment(
+        name=reader.text("name", default=file.stem),
+        file=file,
+        folder=folder,
+        runner=runner,
+        seed=reader.whole("seed", default=0, least=0),
+        axes=read_axes(reader.child("axes", required=True), folder) if axes is None else axes,
+        section=reader.mapping(runner) if runner else {},
+        passes=_read_passes(reader.child("passes")),
+        workers=_read_workers(reader.child("workers")),
+    )
+    if axes is not None:
+        reader.mapping("axes")
+    reader.finish()
+    return experiment
+
+
+def _read_passes(reader: Reader) -> tuple[Pass, ...]:
+    passes = []
+    for name in reader.names():
+        one = reader.child(name)
+        passes.append(
+            Pass(
+                name=name,
+                cores=one.whole("cores", default=1, least=1),
+                memory_gb=one.number("memory_gb", above=0),
+                walltime_s=one.duration("walltime"),
+                partition=one.optional_text("partition"),
+                account=one.optional_text("account"),
+                max_running=one.optional_whole("max_running", least=1),
+                only=one.texts("only"),
+                skip=one.texts("skip"),
+                sbatch=one.texts("sbatch"),
+            )
+        )
+    return tuple(passes)
+
+
+def _read_workers(reader: Reader) -> WorkerSettings:
+    usual = WorkerSettings()
+    settings = WorkerSettings(
+        heartbeat_s=reader.duration("heartbeat", default=usual.heartbeat_s),
+        lost_after_s=reader.duration("lost_after", default=usual.lost_after_s),
+        grace_s=reader.duration("grace", default=usual.grace_s),
+        lock=reader.text("lock", "auto", ("auto", "flock", "lockf", "exclusive")),
+    )
+    if settings.lost_after_s < 3 * settings.heartbeat_s:
+        advice = "must be at least 3 heartbeats, or living workers would count as lost"
+        reader.problem("lost_after", settings.lost_after_s, advice)
+    return settings

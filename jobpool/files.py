@@ -1,0 +1,232 @@
+"""Disk tricks that stay true when a process is killed: replace whole, create once, append a line.
+
+What they promise:
+
+1. A reader of a replaced file sees the old content or the new, never a mixture.
+2. An appended line is on disk when the call returns; a line that could not be written whole is
+   taken away again, and a line torn by a crash is told from a whole one by its checksum.
+
+No function here knows what the files mean.
+"""
+
+import errno
+import json
+import os
+import secrets
+import socket
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from jobpool.errors import StorageError
+from jobpool.task import Json
+
+# what a full, over-quota or failing disk answers: no fault of the task that was writing
+STORAGE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS})
+
+_CRC_START = b',"crc":"'
+_CRC_LENGTH = len(_CRC_START) + 8 + len(b'"}')
+
+
+def storage_error(error: OSError, file: Path) -> Exception:
+    """Return a `StorageError` if `error` is the disk's fault, else `error` itself."""
+    if error.errno in STORAGE_ERRNOS:
+        return StorageError(file, os.strerror(error.errno or 0))
+    return error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable, where the file system knows how to."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # some network file systems answer EINVAL: they need no such call
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a name in the folder of `path` that no other process on any host uses."""
+    unique = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return path.with_name(f".{path.name}.{unique}.tmp")
+
+
+def replace_whole(path: Path, data: bytes) -> None:
+    """Give `path` the content `data`, at once and durably.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder must exist.
+    data : bytes
+        The whole new content.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full, over quota or failing; the old content is still there.
+    """
+    temporary = temporary_beside(path)
+    try:
+        _write_new(temporary, data)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise storage_error(error, path) from error
+    sync_folder(path.parent)
+
+
+def create_exclusively(path: Path, data: bytes) -> None:
+    """Make the file `path` with the content `data`; a reader never sees it half-written.
+
+    Raises
+    ------
+    FileExistsError
+        If `path` exists already.
+    StorageError
+        If the disk is full, over quota or failing; nothing is left behind.
+    """
+    temporary = temporary_beside(path)
+    try:
+        _write_new(temporary, data)
+        os.link(temporary, path)  # atomic, and fails if the name is taken, also on NFS
+    except OSError as error:
+        raise storage_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    sync_folder(path.parent)
+
+
+def checked_line(record: Mapping[str, Json]) -> bytes:
+    r"""Return `record` as one JSON line whose last key, ``crc``, is the CRC-32 of the others.
+
+    Examples
+    --------
+    >>> checked_line({"task": "a"})
+    b'{"task":"a","crc":"84f462f3"}\n'
+    """
+    body = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+    return b'%s%s%08x"}\n' % (body[:-1], _CRC_START, zlib.crc32(body))
+
+
+def parse_line(line: bytes) -> dict[str, Json] | None:
+    """Return the record of a checked line without its checksum, or None for a damaged line.
+
+    Examples
+    --------
+    >>> parse_line(checked_line({"task": "a"}))
+    {'task': 'a'}
+    >>> parse_line(b'{"task":"a","crc":"00000000"}') is None
+    True
+    """
+    line = line.rstrip(b"\n")
+    body, tail = line[:-_CRC_LENGTH], line[-_CRC_LENGTH:]
+    if not tail.startswith(_CRC_START) or not tail.endswith(b'"}'):
+        return None
+    body += b"}"
+    if tail[len(_CRC_START) : -2] != b"%08x" % zlib.crc32(body):
+        return None
+    record = json.loads(body)
+    return record if isinstance(record, dict) else None
+
+
+def append_line(path: Path, record: Mapping[str, Json]) -> None:
+    """Append `record` to a file that has one writer, and return when it is on disk.
+
+    Parameters
+    ----------
+    path : Path
+        The file and its folder are made if they are missing.
+    record : mapping
+        What JSON can hold.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full, over quota or failing; the part written is taken away again.
+    """
+    line = checked_line(record)
+    try:
+        descriptor = _open_to_append(path)
+        try:
+            _append_whole(descriptor, line)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _open_to_append(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        sync_folder(path.parent)
+        return descriptor
+
+
+def _append_whole(descriptor: int, line: bytes) -> None:
+    """Write all of `line` or nothing of it: a short write means that the disk is full."""
+    before = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, line)
+        while written < len(line):
+            written += os.write(descriptor, line[written:])
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(descriptor, before)
+        raise
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Json] | None]]:
+    """Yield the number, from 1, and the record of each checked line; None where it is damaged.
+
+    A file that does not exist has no lines.
+    """
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                yield number, parse_line(line)
+    except FileNotFoundError:
+        return
+
+
+def write_json(path: Path, record: Mapping[str, Json]) -> None:
+    """Replace `path` by `record` as checked JSON on one line."""
+    replace_whole(path, checked_line(record))
+
+
+def read_json(path: Path) -> dict[str, Json] | None:
+    """Return what `write_json` wrote, or None if it is damaged.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    """
+    return parse_line(path.read_bytes())
+
+
+def newer_format(found: object, known: object) -> str:
+    """Return what to tell the user about a file of a format that this version cannot read."""
+    return (
+        f"written in format {found}, but this jobpool knows formats up to {known}; "
+        "install the newer jobpool that made it"
+    )

@@ -1,0 +1,196 @@
+"""The grid: the values of every axis, and one code per axis for each task.
+
+    tasks.npz    ``header`` (JSON as bytes) and ``codes`` of shape (n_axes, n_tasks)
+
+A task's position in the grid never changes once it is on disk: an extension appends. Positions
+mean nothing to the user; a task is known by its id, which is made from its values.
+"""
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.errors import PoolError
+from jobpool.files import newer_format, replace_whole
+from jobpool.task import Axis, Point, Value, task_id
+
+FORMAT = 1
+Codes = NDArray[np.unsignedinteger[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """A property of the values of one axis, such as the number of parcels of a parcellation."""
+
+    name: str
+    axis: str
+    values: tuple[Value | None, ...]  # one per value of the axis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """All tasks of a pool: `codes[k, i]` is the position in `axes[k].values` of task `i`."""
+
+    axes: tuple[Axis, ...]
+    codes: Codes  # (n_axes, n_tasks)
+    attributes: tuple[Attribute, ...] = ()
+    part_axis: str | None = None  # the axis whose value is "all" for a task that is not cut up
+    shard_sizes: tuple[int, ...] = ()  # tasks in each state file, once the pool is on disk
+
+    def __post_init__(self) -> None:
+        if self.codes.ndim != 2 or self.codes.shape[0] != len(self.axes):
+            raise ValueError(f"codes of shape {self.codes.shape} for {len(self.axes)} axes")
+
+    def __len__(self) -> int:
+        return int(self.codes.shape[1])
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the axes."""
+        return tuple(axis.name for axis in self.axes)
+
+    def axis(self, name: str) -> Axis:
+        """Return the axis called `name`."""
+        return self.axes[self.names.index(name)]
+
+    def column(self, name: str) -> Codes:
+        """Return the codes of the axis called `name`, shape (n_tasks,)."""
+        column: Codes = self.codes[self.names.index(name)]
+        return column
+
+    def point(self, position: int) -> Point:
+        """Return the value of every axis for the task at `position`."""
+        codes = self.codes[:, position].tolist()
+        return tuple(
+            (axis.name, axis.values[code]) for axis, code in zip(self.axes, codes, strict=True)
+        )
+
+    def id(self, position: int) -> str:
+        """Return the id of the task at `position`."""
+        return task_id(self.point(position))
+
+    def ids(self) -> list[str]:
+        """Return the ids of all tasks, in the order of their positions."""
+        return [self.id(position) for position in range(len(self))]
+
+    def find(self, identifier: str) -> list[int]:
+        """Return the positions of the tasks whose id begins with `identifier`."""
+        return [i for i, found in enumerate(self.ids()) if found.startswith(identifier)]
+
+    def take(self, positions: NDArray[np.intp]) -> "Grid":
+        """Return the grid of some of the tasks, in the order of `positions`."""
+        return replace(self, codes=self.codes[:, positions])
+
+    def whole(self, position: int) -> Point:
+        """Return the task's point without the part axis: the same for all parts of one task."""
+        return tuple(pair for pair in self.point(position) if pair[0] != self.part_axis)
+
+
+def smallest_codes(codes: NDArray[Any], axes: Sequence[Axis]) -> Codes:
+    """Return `codes` in the smallest unsigned type that holds every axis."""
+    largest = max((len(axis.values) for axis in axes), default=1)
+    small: Codes = codes.astype(np.min_scalar_type(max(largest - 1, 0)))
+    return small
+
+
+def full_product(axes: Sequence[Axis], attributes: Sequence[Attribute] = ()) -> Grid:
+    """Return the grid of every combination of the axes' values.
+
+    Examples
+    --------
+    >>> grid = full_product([Axis(name="a", values=(1, 2)), Axis(name="b", values=("x", "y"))])
+    >>> len(grid), grid.point(1)
+    (4, (('a', 1), ('b', 'y')))
+    """
+    shape = [len(axis.values) for axis in axes]
+    codes = np.indices(shape).reshape(len(shape), -1)
+    return Grid(axes=tuple(axes), codes=smallest_codes(codes, axes), attributes=tuple(attributes))
+
+
+def split_parts(grid: Grid, part_axis: Axis, cut: NDArray[np.bool_]) -> Grid:
+    """Return `grid` with one more axis, along which the tasks in `cut` are taken apart.
+
+    Parameters
+    ----------
+    grid : Grid
+        Whole tasks.
+    part_axis : Axis
+        Its first value stands for a whole task, every other for one part.
+    cut : ndarray of shape (n_tasks,), bool
+        True for the tasks that enter as one task per part.
+    """
+    n_parts = len(part_axis.values) - 1
+    whole, apart = np.flatnonzero(~cut), np.flatnonzero(cut)
+    source = np.concatenate([whole, np.repeat(apart, n_parts)])
+    parts = np.concatenate(
+        [np.zeros(len(whole), np.intp), np.tile(np.arange(1, n_parts + 1), len(apart))]
+    )
+    axes = (*grid.axes, part_axis)
+    codes = np.vstack([grid.codes[:, source].astype(np.intp), parts])
+    return replace(grid, axes=axes, codes=smallest_codes(codes, axes), part_axis=part_axis.name)
+
+
+def write_grid(path: Path, grid: Grid) -> None:
+    """Replace `path` by the grid."""
+    header = {
+        "format": FORMAT,
+        "axes": [[axis.name, axis.values, axis.sources] for axis in grid.axes],
+        "attributes": [[a.name, a.axis, a.values] for a in grid.attributes],
+        "part_axis": grid.part_axis,
+        "shard_sizes": grid.shard_sizes,
+    }
+    buffer = io.BytesIO()
+    text = json.dumps(header, ensure_ascii=False).encode()
+    np.savez(buffer, header=np.frombuffer(text, np.uint8), codes=grid.codes)
+    replace_whole(path, buffer.getvalue())
+
+
+def read_grid(path: Path) -> Grid:
+    """Return the grid in `path`.
+
+    Raises
+    ------
+    PoolError
+        If the file is missing, damaged, or of a newer format.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            header = json.loads(archive["header"].tobytes())
+            codes = archive["codes"]
+    except FileNotFoundError as error:
+        what = "missing: this is not a pool, or its making was cut short"
+        raise PoolError(path, what) from error
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        what = f"damaged ({error}); restore this file from a backup: it cannot be rebuilt"
+        raise PoolError(path, what) from error
+    if header["format"] > FORMAT:
+        raise PoolError(path, newer_format(header["format"], FORMAT))
+    return Grid(
+        axes=tuple(
+            Axis(name=name, values=tuple(values), sources=tuple(sources))
+            for name, values, sources in header["axes"]
+        ),
+        codes=codes,
+        attributes=tuple(
+            Attribute(name=name, axis=axis, values=tuple(values))
+            for name, axis, values in header["attributes"]
+        ),
+        part_axis=header["part_axis"],
+        shard_sizes=tuple(header["shard_sizes"]),
+    )

@@ -1,0 +1,282 @@
+"""The pool: which tasks exist, who runs each one, and how it ended.
+
+    pool.json        what kind of pool this is, and the settings all its workers share
+    tasks.npz        the grid: fixed once written, an extension appends
+    state/NN         the state table in shards (`jobpool.state`)
+
+This module and `jobpool.making` are the only writers of task states. Whichever process is killed,
+and whenever, three things stay true:
+
+1. A task has at most one live claim, and its record names the worker.
+2. A task that says ``done`` has its result on disk: the result is written first.
+3. An end reported by a worker whose claim was given to another changes nothing.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.errors import PoolError
+from jobpool.experiment import Experiment, load_experiment
+from jobpool.files import newer_format, read_json, write_json
+from jobpool.grid import Grid, read_grid
+from jobpool.lock import LOCKS
+from jobpool.state import Record, Shard, Visit
+from jobpool.task import Cause, Claim, TaskState, check_move
+
+FORMAT = 1
+Mask = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolInfo:
+    """What ``pool.json`` says: written when the pool is made, read by all."""
+
+    name: str
+    runner: str
+    folder: str  # where relative paths of the experiment start
+    lock: str
+    created: float
+    version: str  # of the jobpool that made it
+    heartbeat_s: float
+    lost_after_s: float
+    grace_s: float
+
+    def write(self, pool: Path) -> None:
+        """Replace ``pool.json`` in the folder `pool`."""
+        write_json(pool / "pool.json", {"format": FORMAT, **asdict(self)})
+
+
+def read_info(pool: Path) -> PoolInfo:
+    """Return what ``pool.json`` says.
+
+    Raises
+    ------
+    PoolError
+        If there is no pool, or it cannot be read.
+    """
+    try:
+        line = read_json(pool / "pool.json")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = "not a pool" if pool.exists() else "no such folder"
+        raise PoolError(pool, f"{what}; make one with: jobpool init CONFIG {pool}") from error
+    except OSError as error:
+        raise PoolError(pool, f"cannot be read: {error.strerror}; ask its owner") from error
+    if line is None:
+        raise PoolError(pool, "pool.json is damaged; restore it from a backup")
+    if int(str(line["format"])) > FORMAT:
+        raise PoolError(pool, newer_format(line["format"], FORMAT))
+    known: dict[str, Any] = {field.name: line[field.name] for field in fields(PoolInfo)}
+    return PoolInfo(**known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a claim ends: the task is done, or returns to the pool with a cause."""
+
+    claim: Claim
+    cause: Cause
+
+
+class Pool:
+    """A pool on disk, as one process sees it.
+
+    Parameters
+    ----------
+    folder : Path
+        The pool.
+    worker : int
+        The number of the worker that claims and ends tasks; 0 for one who only looks.
+    durable : bool
+        Whether every change of state waits for the disk. False is for measuring.
+    now : callable
+        The clock: seconds since the epoch.
+
+    Raises
+    ------
+    PoolError
+        If the folder is not a pool, or one of a newer format.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        worker: int = 0,
+        durable: bool = True,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.folder, self.worker, self.now = folder, worker, now
+        self.info = read_info(folder)
+        self._durable = durable
+
+    @cached_property
+    def grid(self) -> Grid:
+        """Return all tasks."""
+        return read_grid(self.folder / "tasks.npz")
+
+    @cached_property
+    def shards(self) -> tuple[Shard, ...]:
+        """Return the state files in the order of their tasks."""
+        lock = LOCKS[self.info.lock]
+        shards, first = [], 0
+        for number, size in enumerate(self.grid.shard_sizes):
+            shards.append(
+                Shard(
+                    path=self.folder / "state" / f"{number:02d}",
+                    first=first,
+                    size=size,
+                    lock=lock,
+                    durable=self._durable,
+                    writer=self.worker,
+                )
+            )
+            first += size
+        return tuple(shards)
+
+    def reload(self) -> None:
+        """Forget what was read of the grid, so that an extension is seen."""
+        for name in ("grid", "shards", "_firsts"):
+            self.__dict__.pop(name, None)
+
+    def experiment(self) -> Experiment:
+        """Return the experiment of this pool, its axes as they were when the pool was made."""
+        axes = tuple(axis for axis in self.grid.axes if axis.name != self.grid.part_axis)
+        file = self.folder / "experiment.yaml"
+        return load_experiment(file, folder=Path(self.info.folder), axes=axes)
+
+    def index(self) -> NDArray[np.uint8]:
+        """Return the index byte of every task, shape (n_tasks,), without taking a lock."""
+        return np.frombuffer(b"".join(s.read_index() for s in self.shards), np.uint8)
+
+    def locate(self, position: int) -> tuple[Shard, int]:
+        """Return the shard of the task at `position`, and its slot in it."""
+        shard = self.shards[self.shard_number(position)]
+        return shard, position - shard.first
+
+    def shard_number(self, position: int) -> int:
+        """Return the number of the shard that holds the task at `position`."""
+        return int(np.searchsorted(self._firsts, position, side="right")) - 1
+
+    @cached_property
+    def _firsts(self) -> NDArray[np.intp]:
+        return np.array([shard.first for shard in self.shards], np.intp)
+
+    def record(self, position: int) -> Record:
+        """Return the record of the task at `position`, without taking the lock."""
+        shard, slot = self.locate(position)
+        return shard.record(slot)
+
+    def running(self) -> Iterator[tuple[int, Record]]:
+        """Yield position and record of every task that is running, without taking a lock."""
+        for shard in self.shards:
+            index = shard.read_index()
+            slot = index.find(TaskState.RUNNING)
+            while slot >= 0:
+                yield shard.first + slot, shard.record(slot)
+                slot = index.find(TaskState.RUNNING, slot + 1)
+
+    def claim_in(self, visit: Visit, slot: int) -> Claim | None:
+        """Claim the task at `slot` for this worker, unless its record says that it is not free."""
+        record = visit.record(slot)
+        if record.state is not TaskState.WAITING:
+            return None
+        position = visit.shard.first + slot
+        point = self.grid.point(position)
+        claim = Claim(
+            position=position,
+            point=point,
+            fence=record.fence + 1,
+            attempts=record.attempts,
+        )
+        visit.put(slot, self._changed(record, TaskState.RUNNING, record.cause, claim.fence))
+        return claim
+
+    def end_in(self, visit: Visit, ending: Ending) -> bool:
+        """End a claim of this worker, and say whether the pool accepted it.
+
+        A worker thought dead whose task nobody has begun again may still hand in its result; in
+        any other case a claim that was taken back changes nothing.
+        """
+        slot = ending.claim.position - visit.shard.first
+        record = visit.record(slot)
+        if (record.fence, record.owner) != (ending.claim.fence, self.worker):
+            return False
+        late = record.state is TaskState.WAITING and ending.cause is Cause.DONE
+        if record.state is not TaskState.RUNNING and not late:
+            return False
+        visit.put(slot, self._ended(record, ending.cause))
+        return True
+
+    def end(self, ending: Ending) -> bool:
+        """End a claim without claiming another; see `end_in`."""
+        shard, _ = self.locate(ending.claim.position)
+        with shard.visit() as visit:
+            return self.end_in(visit, ending)
+
+    def take_back(self, position: int, fence: int, cause: Cause) -> bool:
+        """End the claim `fence` in the place of a worker that died, and say whether it still stood.
+
+        Parameters
+        ----------
+        position : int
+            The task.
+        fence : int
+            The claim that was seen to be dead; a later one is left alone.
+        cause : Cause
+            `Cause.DONE` if the dead worker's result was found on disk.
+        """
+        shard, slot = self.locate(position)
+        with shard.visit() as visit:
+            record = visit.record(slot)
+            if record.state is not TaskState.RUNNING or record.fence != fence:
+                return False
+            visit.put(slot, self._ended(record, cause))
+            return True
+
+    def _ended(self, record: Record, cause: Cause) -> Record:
+        state = TaskState.DONE if cause is Cause.DONE else TaskState.WAITING
+        check_move(record.fence, record.state, state)
+        return Record(
+            state,
+            record.attempts + cause.counts,
+            cause,
+            record.fence,
+            record.owner,
+            int(self.now() * 1000),
+            record.need,
+        )
+
+    def _changed(self, record: Record, state: TaskState, cause: Cause | None, fence: int) -> Record:
+        return Record(
+            state,
+            record.attempts,
+            cause,
+            fence,
+            self.worker,
+            int(self.now() * 1000),
+            record.need,
+        )
+
+    def counts(self) -> Mapping[TaskState, int]:
+        """Return how many tasks are in each state."""
+        return count_states(self.index())
+
+
+def state_of(index: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the number of the state that each index byte stands for."""
+    waiting = np.uint8(TaskState.WAITING)
+    states: NDArray[np.uint8] = np.where(index & 0x80, waiting, index)
+    return states
+
+
+def count_states(index: NDArray[np.uint8]) -> Mapping[TaskState, int]:
+    """Return how many index bytes stand for each state."""
+    counts = np.bincount(state_of(index), minlength=max(TaskState) + 1)
+    return {state: int(counts[state]) for state in TaskState}

@@ -1,0 +1,203 @@
+"""Take values out of a YAML mapping one by one, and collect every problem on the way.
+
+A value that is wrong is replaced by an empty one of the right type, so that reading goes on and
+all problems are reported together by `Reader.finish`.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jobpool.errors import ConfigError, Problem, listing, nearest
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?")
+
+
+def parse_duration(text: str) -> float:
+    """Return a length of time in seconds.
+
+    Parameters
+    ----------
+    text : str
+        A number with a unit (``90s``, ``30m``, ``2h``, ``1d12h``), or SLURM's ``days-h:m:s``,
+        ``h:m:s`` and ``m:s``.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> parse_duration("1h30m"), parse_duration("1-06:00:00"), parse_duration("30:00")
+    (5400.0, 108000.0, 1800.0)
+    """
+    text = text.strip()
+    if clock := _CLOCK.fullmatch(text):
+        days, first, second, third = clock.groups()
+        if third is None and days is None:
+            return int(first) * 60.0 + int(second)
+        hours = int(days or 0) * 24 + int(first)
+        return hours * 3600.0 + int(second) * 60.0 + int(third or 0)
+    if not re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text):
+        raise ValueError(
+            f"{text!r} is not a length of time; write for example 90s, 30m, 2h or 1d12h"
+        )
+    return sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(text))
+
+
+class Reader:
+    """Takes the keys of one mapping; readers of inner mappings share its list of problems."""
+
+    def __init__(
+        self,
+        file: Path,
+        mapping: Mapping[str, Any],
+        key: str = "",
+        problems: list[Problem] | None = None,
+    ) -> None:
+        self.file, self.key = file, key
+        self.problems: list[Problem] = [] if problems is None else problems
+        self._mapping = dict(mapping)
+        self._asked: list[str] = []
+        self._children: list[Reader] = []
+
+    def problem(self, name: str, value: object, advice: str) -> None:
+        """Note that the key `name` of this mapping has a value that cannot be used."""
+        key = ".".join(part for part in (self.key, name) if part)
+        self.problems.append(Problem(self.file, key, value, advice))
+
+    def finish(self) -> None:
+        """Raise `ConfigError` with all problems found, unknown keys among them."""
+        self._find_unknown()
+        if self.problems:
+            raise ConfigError(tuple(self.problems))
+
+    def _find_unknown(self) -> None:
+        for name in self._mapping:
+            if name not in self._asked:
+                advice = f"unknown key; known here: {listing(self._asked) or 'none'}"
+                self.problem(name, self._mapping[name], advice + nearest(name, self._asked))
+        for child in self._children:
+            child._find_unknown()
+
+    def names(self) -> list[str]:
+        """Return all keys, and count each as known."""
+        self._asked += [name for name in self._mapping if name not in self._asked]
+        return list(self._mapping)
+
+    def has(self, name: str) -> bool:
+        """Say whether the key is given, and count it as known."""
+        if name not in self._asked:
+            self._asked.append(name)
+        return self._mapping.get(name) is not None
+
+    def raw(self, name: str) -> Any:
+        """Return the value as YAML gives it, or None."""
+        return self._mapping.get(name) if self.has(name) else None
+
+    def _missing(self, name: str, what: str) -> None:
+        self.problem(name, None, f"missing; give {what}")
+
+    def child(self, name: str, *, required: bool = False) -> "Reader":
+        """Return a reader of the mapping under `name`: an empty one if there is none."""
+        child = Reader(
+            self.file,
+            self.mapping(name, required=required),
+            ".".join(part for part in (self.key, name) if part),
+            self.problems,
+        )
+        self._children.append(child)
+        return child
+
+    def mapping(self, name: str, *, required: bool = False) -> dict[str, Any]:
+        """Return the mapping under `name`, its keys as text."""
+        value = self.raw(name)
+        if value is None:
+            if required:
+                self._missing(name, "a mapping")
+            return {}
+        if not isinstance(value, dict):
+            self.problem(name, value, "must be a mapping of keys to values")
+            return {}
+        return {str(key): inner for key, inner in value.items()}
+
+    def text(self, name: str, default: str | None = None, choices: tuple[str, ...] = ()) -> str:
+        """Return a text, one of `choices` if there are any."""
+        value = self.raw(name)
+        if value is None:
+            if default is None:
+                self._missing(name, f"one of: {listing(choices)}" if choices else "a text")
+            return default or ""
+        if not isinstance(value, str):
+            self.problem(name, value, "must be a text; put quotes around it")
+            return default or ""
+        if choices and value not in choices:
+            advice = f"must be one of: {listing(choices)}{nearest(value, choices)}"
+            self.problem(name, value, advice)
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        """Return a text, or None if the key is not given."""
+        return self.text(name) if self.has(name) else None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts; a single text is a list of one."""
+        value = self.raw(name)
+        values = [] if value is None else value if isinstance(value, list) else [value]
+        wrong = [one for one in values if not isinstance(one, str)]
+        for one in wrong:
+            self.problem(name, one, "must be a text; put quotes around it")
+        return tuple(one for one in values if isinstance(one, str))
+
+    def whole(self, name: str, default: int | None = None, least: int | None = None) -> int:
+        """Return a whole number of at least `least`."""
+        value = self.raw(name)
+        if value is None:
+            if default is None:
+                self._missing(name, "a whole number")
+            return default or 0
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.problem(name, value, "must be a whole number")
+            return default or 0
+        if least is not None and value < least:
+            self.problem(name, value, f"must be at least {least}")
+        return value
+
+    def optional_whole(self, name: str, least: int | None = None) -> int | None:
+        """Return a whole number, or None if the key is not given."""
+        return self.whole(name, least=least) if self.has(name) else None
+
+    def number(self, name: str, default: float | None = None, above: float | None = None) -> float:
+        """Return a number greater than `above`."""
+        value = self.raw(name)
+        if value is None:
+            if default is None:
+                self._missing(name, "a number")
+            return default or 0.0
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.problem(name, value, "must be a number")
+            return default or 0.0
+        if above is not None and not value > above:
+            self.problem(name, value, f"must be greater than {above:g}")
+        return float(value)
+
+    def duration(self, name: str, default: float | None = None) -> float:
+        """Return a length of time in seconds; a bare number is one."""
+        value = self.raw(name)
+        if value is None:
+            if default is None:
+                self._missing(name, "a length of time, such as 3h")
+            return default or 0.0
+        try:
+            # YAML reads 3:00:00 as a number of base 60: the same seconds
+            seconds = parse_duration(value) if isinstance(value, str) else float(value)
+        except (ValueError, TypeError) as error:
+            self.problem(name, value, str(error))
+            return default or 0.0
+        if seconds <= 0:
+            self.problem(name, value, "must be greater than zero")
+        return seconds

@@ -1,0 +1,80 @@
+"""Results: one line per result in the file of the worker that made it, never changed.
+
+A line is on disk before the pool says ``done``. Which line counts for a task is the pool's word:
+the one whose fence and worker its record names.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobpool.files import append_line, read_lines
+from jobpool.task import Json, Point
+from jobpool.workerfiles import all_lines, worker_file
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What running a task gave, and which claim gave it."""
+
+    task: str
+    fence: int
+    worker: str
+    point: Point
+    started: float  # seconds since the epoch
+    ended: float
+    result: dict[str, Any]
+
+
+def write_result(pool: Path, result: Result) -> None:
+    """Append `result` to its worker's file, and return when it is on disk.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses it; nothing of the line remains.
+    """
+    line: dict[str, Json] = {
+        "format": FORMAT,
+        "task": result.task,
+        "fence": result.fence,
+        "axes": dict(result.point),
+        "started": round(result.started, 3),
+        "ended": round(result.ended, 3),
+        "result": result.result,
+    }
+    append_line(worker_file(pool, "results", result.worker), line)
+
+
+def results_of(pool: Path, worker: str) -> Iterator[Result]:
+    """Yield the undamaged results of one worker, in the order it wrote them."""
+    for _, line in read_lines(worker_file(pool, "results", worker)):
+        if line is not None:
+            yield _result(worker, line)
+
+
+def all_results(pool: Path) -> Iterator[Result]:
+    """Yield every undamaged result in the pool, accepted or not."""
+    for path, _, line in all_lines(pool, "results"):
+        if line is not None:
+            yield _result(path.stem, line)
+
+
+def damaged_results(pool: Path) -> list[tuple[Path, int]]:
+    """Return file and line number of every damaged line."""
+    return [(path, number) for path, number, line in all_lines(pool, "results") if line is None]
+
+
+def _result(worker: str, line: dict[str, Any]) -> Result:
+    return Result(
+        task=line["task"],
+        fence=line["fence"],
+        worker=worker,
+        point=tuple(line["axes"].items()),
+        started=line["started"],
+        ended=line["ended"],
+        result=line["result"],
+    )

@@ -1,0 +1,48 @@
+"""What a runner is: the meaning of running a task, behind one small protocol."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from jobpool.grid import Grid
+from jobpool.task import Json, Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """What a task may use while it runs."""
+
+    cores: int
+    memory_mb: int | None = None
+    deadline: float | None = None  # seconds since the epoch, after which the job may be killed
+    cache: Path  # shared by all workers of the pool
+    checkpoint: Path  # finished parts of this task; kept until it is done
+
+
+class Runner(Protocol):
+    """Knows what the axes mean; made once in a worker's child, then runs many tasks.
+
+    A runner is made from an `Experiment` and raises `ConfigError` with every problem of its
+    section and axes.
+    """
+
+    def lay_out(self) -> Grid:
+        """Return all tasks, with the attributes of axis values and the part axis, if any."""
+        ...
+
+    def prepare(self, pool: Path) -> None:
+        """Write into a new pool what all tasks share, such as the splits."""
+        ...
+
+    def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
+        """Run one task and return its result as what JSON can hold."""
+        ...
+
+    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+        """Return, from the results of all parts of a task, what the whole task returns."""
+        ...
+
+    def row(self, result: Mapping[str, Json]) -> dict[str, Value | None]:
+        """Return a result as the columns of one row of the results table."""
+        ...

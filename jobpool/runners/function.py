@@ -1,0 +1,66 @@
+"""Runner ``function``: call a Python function with the point of the task.
+
+    runner: function
+    function:
+      call: mylab.jobs:simulate    # simulate(site=..., seed=...) returns a dict or a number
+
+The function must be importable where the workers run. What it returns is the task's result.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobpool.errors import ConfigError, Problem
+from jobpool.experiment import Experiment
+from jobpool.grid import Grid, full_product
+from jobpool.reader import Reader
+from jobpool.runners.base import RunContext
+from jobpool.task import Json, Value
+
+
+class Function:
+    """Runs ``call(**point)``; the axes may be any."""
+
+    def __init__(self, experiment: Experiment, pool: Path | None) -> None:  # noqa: ARG002 - the protocol
+        reader = Reader(experiment.file, experiment.section, "function")
+        self._experiment = experiment
+        name = reader.text("call")
+        self._function: Any = None
+        if name:
+            try:
+                self._function = _import(name)
+            except (ImportError, AttributeError, ValueError) as error:
+                advice = f"cannot be imported: {error}; write module:function, and install the "
+                advice += "module or put its folder on PYTHONPATH"
+                reader.problem("call", name, advice)
+        reader.finish()
+
+    def lay_out(self) -> Grid:
+        """Return every combination of the axes."""
+        return full_product(self._experiment.axes)
+
+    def prepare(self, pool: Path) -> None:
+        """Write nothing: the tasks share nothing."""
+
+    def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:  # noqa: ARG002
+        """Return what the function returns; a single value becomes ``{"value": ...}``."""
+        found = self._function(**point)
+        return found if isinstance(found, dict) else {"value": found}
+
+    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+        """Refuse: there are no parts."""
+        raise ConfigError((Problem(self._experiment.file, "", len(parts), "has no parts"),))
+
+    def row(self, result: Mapping[str, Json]) -> dict[str, Value | None]:
+        """Return the result's plain values; a nested one is written as text."""
+        plain = str | int | float | bool | None
+        return {key: v if isinstance(v, plain) else str(v) for key, v in result.items()}
+
+
+def _import(name: str) -> Any:
+    module, separator, function = name.partition(":")
+    if not separator:
+        raise ValueError(f"{name!r} has no colon")
+    return getattr(importlib.import_module(module), function)

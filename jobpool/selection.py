@@ -1,0 +1,149 @@
+"""Selections: the part of the pool that a worker, a pass or a report is restricted to.
+
+pipeline=elastic,svm     any of these values
+parcellation=schaefer*   any value that the pattern matches
+target!=age              any but these
+parcels>=400             by number: an axis of numbers or an attribute of an axis
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.errors import SelectionError, listing, nearest
+from jobpool.grid import Grid
+from jobpool.task import Value
+
+_FORM = re.compile(r"\s*([^=<>!\s]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
+_COMPARE = {">=": np.greater_equal, "<=": np.less_equal, ">": np.greater, "<": np.less}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One restriction, not yet held against a pool."""
+
+    text: str
+    name: str
+    operator: str
+    operands: tuple[str, ...]
+
+
+def parse_condition(text: str) -> Condition:
+    """Return the condition that `text` states.
+
+    Raises
+    ------
+    SelectionError
+        If it is not of the form ``NAME=VALUE``.
+
+    Examples
+    --------
+    >>> parse_condition("pipeline=elastic,svm").operands
+    ('elastic', 'svm')
+    """
+    form = _FORM.fullmatch(text)
+    if form is None or not form[3]:
+        advice = "write NAME=VALUE[,VALUE...], NAME!=VALUE, or NAME>=NUMBER (also <=, >, <)"
+        raise SelectionError(text, advice)
+    operands = tuple(operand.strip() for operand in form[3].split(","))
+    if form[2] in _COMPARE and (len(operands) != 1 or not _is_number(operands[0])):
+        raise SelectionError(text, f"{form[3]!r} is not a number")
+    return Condition(text=text, name=form[1], operator=form[2], operands=operands)
+
+
+def select(grid: Grid, only: Sequence[str] = (), skip: Sequence[str] = ()) -> NDArray[np.bool_]:
+    """Return which tasks satisfy every condition of `only` and none of `skip`.
+
+    Parameters
+    ----------
+    grid : Grid
+        The pool's tasks.
+    only, skip : sequence of str
+        Conditions; see the module's docstring.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,), bool
+
+    Raises
+    ------
+    SelectionError
+        If a condition cannot be read, or names an axis or value that the pool does not have.
+    """
+    chosen = np.ones(len(grid), bool)
+    for text in only:
+        chosen &= _matching(grid, parse_condition(text))
+    for text in skip:
+        chosen &= ~_matching(grid, parse_condition(text))
+    return chosen
+
+
+def _matching(grid: Grid, condition: Condition) -> NDArray[np.bool_]:
+    axis, values = _named(grid, condition)
+    if condition.operator in _COMPARE:
+        allowed = _compare(condition, values)
+    else:
+        allowed = np.zeros(len(values), bool)
+        for operand in condition.operands:
+            matched = [_equal(value, operand) for value in values]
+            if not any(matched):
+                raise SelectionError(condition.text, _no_such_value(operand, values))
+            allowed |= np.array(matched)
+        if condition.operator == "!=":
+            allowed = ~allowed
+    chosen: NDArray[np.bool_] = allowed[grid.column(axis)]
+    return chosen
+
+
+def _named(grid: Grid, condition: Condition) -> tuple[str, tuple[Value | None, ...]]:
+    """Return the axis that the condition restricts, and what is compared for each value."""
+    for axis in grid.axes:
+        if axis.name == condition.name:
+            return axis.name, axis.values
+    for attribute in grid.attributes:
+        if attribute.name == condition.name:
+            return attribute.axis, attribute.values
+    known = [*grid.names, *(attribute.name for attribute in grid.attributes)]
+    what = f"the pool has no {condition.name!r}; it has: {listing(known)}"
+    raise SelectionError(condition.text, what + nearest(condition.name, known))
+
+
+def _equal(value: Value | None, operand: str) -> bool:
+    if isinstance(value, str):
+        return value == operand or fnmatchcase(value, operand)
+    if isinstance(value, bool):
+        return str(value).lower() == operand.lower()
+    if isinstance(value, int | float) and _is_number(operand):
+        return value == float(operand)
+    return value is not None and fnmatchcase(str(value), operand)
+
+
+def _compare(condition: Condition, values: tuple[Value | None, ...]) -> NDArray[np.bool_]:
+    numbers = [_number(value) for value in values]
+    if all(np.isnan(number) for number in numbers):
+        what = f"{condition.name} has no numbers to compare; its values: {listing(values)}"
+        raise SelectionError(condition.text, what)
+    limit = float(condition.operands[0])
+    allowed: NDArray[np.bool_] = _COMPARE[condition.operator](numbers, limit)  # NaN: False
+    return allowed
+
+
+def _no_such_value(operand: str, values: tuple[Value | None, ...]) -> str:
+    words = [str(value) for value in values]
+    return f"no value matches {operand!r}; there are: {listing(words)}{nearest(operand, words)}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _number(value: Value | None) -> float:
+    return float(value) if value is not None and _is_number(str(value)) else float("nan")

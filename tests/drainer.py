@@ -1,0 +1,93 @@
+"""Many real worker processes on one pool, some killed: python -m tests.drainer POOL N SECONDS.
+
+Forks N workers that run no-op tasks in their own process until the pool is done. With SECONDS
+greater than zero, kills a random one with SIGKILL every so often, and starts another in its
+place. Prints how many it killed.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jobpool.liveness import own_card
+from jobpool.pool import Pool
+from jobpool.supervisor import Outcome, StopSignals
+from jobpool.task import Cause, TaskState
+from jobpool.worker import Limits, Worker
+from jobpool.workerfiles import new_worker_number
+
+
+class Inline:
+    """Runs a no-op task in the worker's own process."""
+
+    def start(self) -> None:
+        """Start nothing."""
+
+    def run(self, request: Mapping[str, Any]) -> Outcome:
+        """Return the task's number."""
+        return Outcome(cause=Cause.DONE, result={"value": request["point"][0][1]})
+
+    def stop(self) -> None:
+        """Stop nothing."""
+
+
+def silent(line: str) -> None:
+    """Report nothing."""
+
+
+def work(folder: Path) -> None:
+    card = own_card(started=time.time(), cores=1)
+    make: Callable[[Callable[[], object]], Any] = lambda _beat: Inline()  # noqa: E731
+    worker = Worker(
+        Pool(folder, worker=new_worker_number()),
+        card,
+        make,
+        signals=StopSignals(),
+        rng=random.Random(),
+        report=silent,
+    )
+    worker.work(Limits())
+
+
+def fork_worker(folder: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work(folder)
+            code = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    return child
+
+
+def main(folder: Path, n_workers: int, kill_every_s: float) -> int:
+    pool, rng, kills = Pool(folder), random.Random(1), 0
+    running = {fork_worker(folder) for _ in range(n_workers)}
+    failed = 0
+    while running:
+        if kill_every_s:
+            time.sleep(kill_every_s)
+            victim = rng.choice(sorted(running))
+            os.kill(victim, signal.SIGKILL)
+            kills += 1
+            time.sleep(0.001)
+        child, status = os.waitpid(-1, 0)
+        running.discard(child)
+        code = os.waitstatus_to_exitcode(status)
+        failed += code > 0
+        if code != 0 and pool.counts()[TaskState.WAITING]:
+            running.add(fork_worker(folder))
+    work(folder)  # what the last victims held
+    print(f"{kills} killed, {failed} failed")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

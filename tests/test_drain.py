@@ -1,0 +1,84 @@
+"""Many processes on one pool: each task done once, whoever is killed."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from jobpool.attempts import all_attempts
+from jobpool.pool import Pool
+from jobpool.results import all_results
+from jobpool.task import Cause, TaskState
+from jobpool.workerfiles import worker_name
+from tests.builders import a_pool
+
+
+def drain(pool: Path, n_workers: int, kill_every_s: float = 0) -> str:
+    command = [sys.executable, "-m", "tests.drainer", str(pool), str(n_workers), str(kill_every_s)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def accepted_results(folder: Path) -> Counter[str]:
+    """Return how many results the pool accepts for each task."""
+    pool = Pool(folder)
+    wanted = {
+        (pool.grid.id(i), pool.record(i).fence, worker_name(pool.record(i).owner))
+        for i in range(len(pool.grid))
+    }
+    return Counter(
+        result.task
+        for result in all_results(folder)
+        if (result.task, result.fence, result.worker) in wanted
+    )
+
+
+@pytest.mark.parametrize("lock", ["flock", "lockf"])
+def test_32_processes_do_each_of_20000_tasks_exactly_once(fast_path: Path, lock: str) -> None:
+    pool = a_pool(fast_path, 20_000, lock=lock)
+
+    drain(pool, 32)
+
+    assert Pool(pool).counts()[TaskState.DONE] == 20_000
+    assert Counter(r.task for r in all_results(pool)) == dict.fromkeys(Pool(pool).grid.ids(), 1)
+
+
+def test_workers_killed_at_random_lose_no_task(fast_path: Path) -> None:
+    pool = a_pool(fast_path, 20_000)
+
+    said = drain(pool, 32, kill_every_s=0.1)
+
+    assert int(said.split()[0]) > 5
+    assert Pool(pool).counts()[TaskState.DONE] == 20_000
+    assert accepted_results(pool) == dict.fromkeys(Pool(pool).grid.ids(), 1)
+
+
+def test_every_attempt_of_a_killed_worker_has_a_cause(fast_path: Path) -> None:
+    pool = a_pool(fast_path, 5_000)
+
+    drain(pool, 8, kill_every_s=0.05)
+
+    fences = [Pool(pool).record(i).fence for i in range(5_000)]
+    causes = Counter(attempt.cause for attempt in all_attempts(pool))
+    assert set(causes) <= {Cause.DONE, Cause.LOST}
+    assert causes.total() == sum(fences)
+
+
+def test_the_exclusive_lock_lets_no_task_be_done_twice(fast_path: Path) -> None:
+    pool = a_pool(fast_path, 200, lock="exclusive")
+
+    drain(pool, 4)
+
+    assert Counter(r.task for r in all_results(pool)) == dict.fromkeys(Pool(pool).grid.ids(), 1)
+
+
+def test_no_worker_starves(fast_path: Path) -> None:
+    pool = a_pool(fast_path, 20_000)
+
+    drain(pool, 8)
+
+    shares = Counter(result.worker for result in all_results(pool))
+    assert len(shares) == 8
