@@ -1,0 +1,85 @@
+"""Imports point down only."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import jobpool
+
+PACKAGE = Path(jobpool.__file__).parent
+
+# a module may import from any line above its own; inside one package also from its own
+LAYERS = (
+    {"errors", "__init__"},
+    {"task"},
+    {"files", "reader", "assets"},
+    {"axes", "lock", "workerfiles"},
+    {"experiment", "grid"},
+    {"selection", "state", "results", "attempts", "brain"},
+    {"pool", "slurm", "cache", "learning"},
+    {"puller", "making", "liveness", "runners"},
+    {"supervisor", "checks"},
+    {"worker", "status", "report"},
+    {"cli"},
+    {"__main__"},
+)
+HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "jobpool":
+                yield parts[1] if parts[1] in HEIGHT else "__init__"
+
+
+def upward_imports() -> list[str]:
+    return [
+        f"{path.relative_to(PACKAGE)} imports {imported}"
+        for path in PACKAGE.rglob("*.py")
+        for imported in imported_rooms(path)
+        if imported != room_of(path) and HEIGHT[imported] >= HEIGHT[room_of(path)]
+    ]
+
+
+def test_every_room_has_a_layer() -> None:
+    rooms = {room_of(path) for path in PACKAGE.rglob("*.py")}
+
+    assert rooms - HEIGHT.keys() == set()
+
+
+def test_imports_point_down_only() -> None:
+    assert upward_imports() == []
+
+
+def texts_in(path: Path) -> set[object]:
+    """Return every text constant of a module that is a whole word, so no docstring."""
+    tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return {node.value for node in tree if isinstance(node, ast.Constant)}
+
+
+def test_no_line_outside_the_science_knows_an_axis_by_name() -> None:
+    science = {"brain", "learning", "runners", "cache"}
+    axes = {"parcellation", "pipeline", "target", "fold", "parcels"}
+
+    knowing = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if room_of(path) not in science and texts_in(path) & axes
+    ]
+
+    assert knowing == []
+
+
+def test_no_module_is_longer_than_300_lines() -> None:
+    long = [p.name for p in PACKAGE.rglob("*.py") if len(p.read_text().splitlines()) > 300]
+
+    assert long == []
