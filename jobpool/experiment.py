@@ -16,9 +16,6 @@ from jobpool.errors import ConfigError, Problem
 from jobpool.reader import Reader
 from jobpool.task import Axis
 
-GENERAL_KEYS = ("name", "runner", "seed", "axes", "passes", "workers")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
     """The resources of one round of SLURM jobs, and the part of the pool they take from."""
@@ -140,7 +137,7 @@ def load_experiment(
         runner=runner,
         seed=reader.whole("seed", default=0, least=0),
         axes=read_axes(reader.child("axes", required=True), folder) if axes is None else axes,
-        section=reader.mapping(runner) if runner else {},
+        section=_read_section(reader, runner, runners),
         passes=_read_passes(reader.child("passes")),
         workers=_read_workers(reader.child("workers")),
     )
@@ -148,6 +145,14 @@ def load_experiment(
         reader.mapping("axes")
     reader.finish()
     return experiment
+
+
+def _read_section(reader: Reader, runner: str, runners: tuple[str, ...]) -> dict[str, Any]:
+    if runner and (not runners or runner in runners):
+        return reader.mapping(runner)
+    for name in runners:  # which of them was meant is not known: none is an unknown key
+        reader.has(name)
+    return {}
 
 
 def _read_passes(reader: Reader) -> tuple[Pass, ...]:

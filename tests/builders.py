@@ -11,7 +11,7 @@ from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.task import Axis
 
-NOOP = "runner: function\nfunction:\n  call: tests.tasks:nothing\n"
+NOOP = "runner: function\nseed: 1\nfunction:\n  call: tests.tasks:nothing\n"
 
 
 def an_experiment(

@@ -42,6 +42,10 @@ def naps(number: int) -> dict[str, object]:
     return {"value": number}
 
 
+def wordy(number: int) -> dict[str, object]:
+    return {"text": "x" * 1000}
+
+
 def ignores_term(number: int) -> dict[str, object]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)

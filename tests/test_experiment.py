@@ -1,0 +1,145 @@
+"""Experiment files: axis values from lists, globs, ranges, tables; every problem at once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobpool.errors import ConfigError
+from jobpool.experiment import Experiment, load_experiment
+from jobpool.reader import parse_duration
+
+
+def load(folder: Path, text: str) -> Experiment:
+    file = folder / "study.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load_experiment(file, runners=("evaluate", "function"))
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load(folder, text)
+    return [f"{problem.key}: {problem.advice}" for problem in raised.value.problems]
+
+
+def test_axes_may_be_lists(tmp_path: Path) -> None:
+    experiment = load(tmp_path, "runner: function\naxes: {site: [berlin, oslo], lone: x}")
+
+    assert [axis.values for axis in experiment.axes] == [("berlin", "oslo"), ("x",)]
+
+
+def test_an_axis_may_be_a_range_of_numbers(tmp_path: Path) -> None:
+    experiment = load(tmp_path, "runner: function\naxes: {seed: {from: 2, to: 8, step: 3}}")
+
+    assert experiment.axes[0].values == (2, 5, 8)
+
+
+def test_an_axis_may_be_files_by_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "b.npy").touch()
+    (tmp_path / "a.npy").touch()
+
+    experiment = load(tmp_path, "runner: function\naxes: {map: {glob: '*.npy'}}")
+
+    assert experiment.axes[0].values == ("a", "b")
+    assert experiment.axes[0].sources == (str(tmp_path / "a.npy"), str(tmp_path / "b.npy"))
+
+
+def test_an_axis_may_be_arrays_of_an_archive(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", schaefer100=np.zeros(2), schaefer200=np.zeros(2), vox=np.zeros(1))
+
+    experiment = load(tmp_path, "runner: function\naxes: {map: {glob: 'p.npz:schaefer*'}}")
+
+    assert experiment.axes[0].values == ("schaefer100", "schaefer200")
+    assert experiment.axes[0].sources[0] == f"{tmp_path / 'p.npz'}:schaefer100"
+
+
+def test_an_axis_may_be_the_values_of_a_column(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("id\tsite\n1\toslo\n2\tberlin\n3\toslo\n4\tn/a\n")
+
+    experiment = load(tmp_path, "runner: function\naxes: {site: {table: t.tsv, column: site}}")
+
+    assert experiment.axes[0].values == ("berlin", "oslo")
+
+
+def test_an_axis_may_be_the_names_of_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,is_a,is_b,age\n1,0,1,30\n")
+
+    experiment = load(tmp_path, "runner: function\naxes: {y: [{table: t.csv, columns: is_*}, age]}")
+
+    assert experiment.axes[0].values == ("is_a", "is_b", "age")
+
+
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        "runner: functoin\nseeed: 3\naxes: {a: [x, x], b: [], c: {glob: 'no*.npy'}}\n"
+        "passes: {first: {cores: 0, memory_gb: lots, walltime: 3 weeks}}\n",
+    )
+
+    assert found == [
+        "runner: must be one of: evaluate, function; did you mean 'function'?",
+        "axes.a: is given 2 times; each value may stand once",
+        "axes.b: has no values; give at least one",
+        f"axes.c.glob: matches no file in {tmp_path}; correct the path",
+        "passes.first.cores: must be at least 1",
+        "passes.first.memory_gb: must be a number",
+        "passes.first.walltime: '3 weeks' is not a length of time; "
+        "write for example 90s, 30m, 2h or 1d12h",
+        "seeed: unknown key; known here: runner, name, seed, axes, evaluate, function, passes, "
+        "workers; did you mean 'seed'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("runner: function\naxes: {a: ['']}", "is empty or has blanks"),
+        ("runner: function\naxes: {a: [null]}", "must be a text, a number"),
+        ("runner: function\naxes: {a: {glb: x}}", "write a list of values, or"),
+        ("runner: function\naxes: {a: {from: 5, to: 1}}", "must not be smaller than from, 5"),
+        ("runner: function\naxes: {a: {table: t.csv, column: x}}", "cannot be read"),
+        ("runner: function", "axes: missing; give a mapping"),
+        ("axes: {a: [1]}", "runner: missing; give one of"),
+        ("- a\n- b", "holds no mapping"),
+        ("runner: [", "line 1"),
+        ("runner: function\nrunner: evaluate", "the key 'runner' is given twice"),
+        ("runner: function\naxes: {a: 1}\nworkers: {lock: magic}", "must be one of: auto, flock"),
+        ("runner: function\naxes: {a: 1}\nworkers: {lost_after: 30s}", "at least 3 heartbeats"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, said: str) -> None:
+    found = "\n".join(problems(tmp_path, text))
+
+    assert said in found
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file; .* jobpool new"):
+        load_experiment(tmp_path / "none.yaml")
+
+
+def test_a_column_with_a_typo_gets_a_suggestion(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,site\n1,oslo\n")
+
+    found = problems(tmp_path, "runner: function\naxes: {s: {table: t.csv, column: sites}}")
+
+    assert found == ["axes.s.column: is no column of t.csv; it has: id, site; did you mean 'site'?"]
+
+
+def test_a_pass_has_resources(tmp_path: Path) -> None:
+    experiment = load(
+        tmp_path,
+        "runner: function\naxes: {a: 1}\npasses:\n"
+        "  first: {cores: 1, memory_gb: 4, walltime: 3:00:00, only: a=1, max_running: 50}\n",
+    )
+
+    (first,) = experiment.passes
+    assert (first.memory_gb, first.walltime_s, first.only) == (4.0, 10800.0, ("a=1",))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("2h", 7200), ("1d12h", 129600), ("1-06:00:00", 108000)],
+)
+def test_lengths_of_time_are_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds

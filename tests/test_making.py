@@ -1,0 +1,200 @@
+"""Making a pool and extending it."""
+
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobpool.errors import ConfigError, PoolError
+from jobpool.experiment import Experiment
+from jobpool.grid import Attribute, Grid, full_product, split_parts
+from jobpool.making import create_pool, extend_pool
+from jobpool.pool import Ending, Pool
+from jobpool.puller import Puller
+from jobpool.task import Axis, Cause, TaskState
+from tests.builders import a_pool, an_experiment
+from tests.test_pool import first_claim
+
+
+def make(folder: Path, *axes: Axis) -> tuple[Path, Experiment]:
+    experiment = an_experiment(folder / "study", *axes)
+    create_pool(folder / "pool", experiment, full_product(axes), lambda _: None, now=time.time())
+    return folder / "pool", experiment
+
+
+SITES = Axis(name="site", values=("oslo", "bonn"))
+SEEDS = Axis(name="seed", values=(1, 2, 3))
+
+
+def test_a_new_pool_has_every_combination_waiting(tmp_path: Path) -> None:
+    pool, _ = make(tmp_path, SITES, SEEDS)
+
+    assert Pool(pool).counts()[TaskState.WAITING] == 6
+    assert {Pool(pool).grid.point(i) for i in range(6)} == {
+        (("site", site), ("seed", seed)) for site in SITES.values for seed in SEEDS.values
+    }
+
+
+def test_a_pool_is_not_made_over_other_files(tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / "thesis.tex").touch()
+
+    with pytest.raises(PoolError, match="is there already"):
+        make(tmp_path, SITES)
+
+    assert (tmp_path / "pool" / "thesis.tex").exists()
+
+
+def test_a_making_that_fails_leaves_no_half_pool(tmp_path: Path) -> None:
+    experiment = an_experiment(tmp_path / "study", SITES)
+
+    def fail(_: Path) -> None:
+        raise RuntimeError("no splits")
+
+    with pytest.raises(RuntimeError, match="no splits"):
+        create_pool(tmp_path / "pool", experiment, full_product([SITES]), fail, now=0)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+def test_an_experiment_without_tasks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no tasks"):
+        make(tmp_path, Axis(name="site", values=()))
+
+
+def test_an_extension_adds_what_is_new(tmp_path: Path) -> None:
+    pool, _ = make(tmp_path, SITES, SEEDS)
+    sites = Axis(name="site", values=("bonn", "oslo", "rome"))
+    changed = an_experiment(tmp_path / "study", sites, SEEDS)
+
+    n_added = extend_pool(Pool(pool), changed, full_product([sites, SEEDS]))
+
+    assert n_added == 3
+    assert len(set(Pool(pool).grid.ids())) == 9
+
+
+def test_an_extension_keeps_what_was_done(tmp_path: Path) -> None:
+    pool, _ = make(tmp_path, SITES, SEEDS)
+    worker = Pool(pool, worker=1)
+    claim = first_claim(worker)
+    worker.end(Ending(claim=claim, cause=Cause.DONE))
+    sites = Axis(name="site", values=("rome", *SITES.values))
+
+    extend_pool(
+        worker, an_experiment(tmp_path / "study", sites, SEEDS), full_product([sites, SEEDS])
+    )
+
+    after = Pool(pool)
+    assert after.record(claim.position).state is TaskState.DONE
+    assert after.grid.id(claim.position) == claim.id
+    assert after.counts()[TaskState.WAITING] == 8
+
+
+def test_a_pool_can_be_extended_twice(tmp_path: Path) -> None:
+    pool, _ = make(tmp_path, SITES)
+    more = Axis(name="site", values=(*SITES.values, "rome"))
+    most = Axis(name="site", values=("riga", *more.values))
+    extend_pool(Pool(pool), an_experiment(tmp_path / "study", more), full_product([more]))
+
+    extend_pool(Pool(pool), an_experiment(tmp_path / "study", most), full_product([most]))
+
+    assert Pool(pool).counts()[TaskState.WAITING] == 4
+
+
+def test_an_extension_that_adds_nothing_changes_nothing(tmp_path: Path) -> None:
+    pool, experiment = make(tmp_path, SITES)
+    before = (pool / "tasks.npz").read_bytes()
+
+    n_added = extend_pool(Pool(pool), experiment, full_product([SITES]))
+
+    assert n_added == 0
+    assert (pool / "tasks.npz").read_bytes() == before
+
+
+def test_a_dry_extension_only_counts(tmp_path: Path) -> None:
+    pool, _ = make(tmp_path, SITES)
+    more = Axis(name="site", values=(*SITES.values, "rome"))
+
+    n_added = extend_pool(
+        Pool(pool),
+        an_experiment(tmp_path / "study", more),
+        full_product([more]),
+        dry_run=True,
+    )
+
+    assert (n_added, len(Pool(pool).grid)) == (1, 2)
+
+
+def test_a_worker_that_runs_out_sees_the_extension(tmp_path: Path) -> None:
+    pool, _ = make(tmp_path, SITES)
+    worker = Pool(pool, worker=1)
+    more = Axis(name="site", values=(*SITES.values, "rome"))
+    extend_pool(Pool(pool), an_experiment(tmp_path / "study", more), full_product([more]))
+
+    worker.reload()
+
+    assert len(worker.grid) == 3
+
+
+@pytest.mark.parametrize(
+    ("axes", "call", "said"),
+    [
+        ((Axis(name="site", values=("oslo",)),), None, "the changed experiment has not"),
+        ((SITES, SEEDS), None, "an extension cannot change them"),
+        ((SITES,), "tests.tasks:other", "finished results rest on it"),
+    ],
+)
+def test_an_extension_that_contradicts_is_refused(
+    tmp_path: Path, axes: tuple[Axis, ...], call: str | None, said: str
+) -> None:
+    pool, _ = make(tmp_path, SITES)
+    changed = an_experiment(tmp_path / "study", *axes, call=call or "tests.tasks:nothing")
+
+    with pytest.raises(ConfigError, match=said):
+        extend_pool(Pool(pool), changed, full_product(axes))
+
+    assert len(Pool(pool).grid) == 2
+
+
+def test_an_extension_with_another_size_of_a_known_value_is_refused(tmp_path: Path) -> None:
+    experiment = an_experiment(tmp_path / "study", SITES)
+    before = full_product([SITES], [Attribute(name="size", axis="site", values=(10, 20))])
+    after = full_product([SITES], [Attribute(name="size", axis="site", values=(10, 21))])
+    create_pool(tmp_path / "pool", experiment, before, lambda _: None, now=0)
+
+    with pytest.raises(ConfigError, match="size was 20 when the pool was made"):
+        extend_pool(Pool(tmp_path / "pool"), experiment, after)
+
+
+def test_cut_tasks_enter_once_per_part() -> None:
+    parts = Axis(name="part", values=("all", 0, 1, 2))
+
+    grid: Grid = split_parts(full_product([SITES]), parts, np.array([True, False]))
+
+    assert sorted(map(str, (grid.point(i) for i in range(4)))) == sorted(
+        map(
+            str,
+            [
+                (("site", "bonn"), ("part", "all")),
+                (("site", "oslo"), ("part", 0)),
+                (("site", "oslo"), ("part", 1)),
+                (("site", "oslo"), ("part", 2)),
+            ],
+        )
+    )
+
+
+def test_a_big_pool_has_few_files(tmp_path: Path) -> None:
+    pool = a_pool(tmp_path, 50_000)
+
+    assert len(list(pool.rglob("*"))) < 40
+
+
+def test_puller_of_an_empty_selection_claims_nothing(tmp_path: Path) -> None:
+    pool = Pool(a_pool(tmp_path, 5), worker=1)
+
+    turn = Puller(pool, random.Random(1), np.zeros(5, bool)).next()
+
+    assert turn.claim is None

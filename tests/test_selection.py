@@ -1,0 +1,68 @@
+"""Selections: which tasks a worker is restricted to."""
+
+import numpy as np
+import pytest
+
+from jobpool.errors import SelectionError
+from jobpool.grid import Attribute, Grid, full_product
+from jobpool.selection import select
+from jobpool.task import Axis
+
+
+@pytest.fixture
+def grid() -> Grid:
+    axes = [
+        Axis(name="atlas", values=("schaefer100", "schaefer400", "yeo7")),
+        Axis(name="model", values=("elastic", "svm")),
+        Axis(name="seed", values=(1, 2, 3)),
+        Axis(name="scaled", values=(True, False)),
+    ]
+    sizes = Attribute(name="size", axis="atlas", values=(100, 400, 7))
+    return full_product(axes, [sizes])
+
+
+@pytest.mark.parametrize(
+    ("only", "n_chosen"),
+    [
+        ([], 36),
+        (["model=elastic"], 18),
+        (["model=elastic,svm"], 36),
+        (["model != svm"], 18),
+        (["atlas=schaefer*"], 24),
+        (["atlas!=schaefer*,yeo7", "seed=1"], 0),
+        (["size>=100"], 24),
+        (["size>100", "seed<=2"], 8),
+        (["seed=2"], 12),
+        (["scaled=true"], 18),
+        (["atlas=schaefer*", "model=svm"], 12),
+    ],
+)
+def test_only_restricts(grid: Grid, only: list[str], n_chosen: int) -> None:
+    assert int(select(grid, only).sum()) == n_chosen
+
+
+def test_skip_takes_away(grid: Grid) -> None:
+    chosen = select(grid, ["model=svm"], ["atlas=yeo7", "seed>=2"])
+
+    points = {grid.point(int(i))[0][1] for i in np.flatnonzero(chosen)}
+    assert (int(chosen.sum()), points) == (4, {"schaefer100", "schaefer400"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("modle=svm", "the pool has no 'modle'; it has: atlas, model, seed, scaled, size"),
+        ("modle=svm", "did you mean 'model'"),
+        ("model=svn", "no value matches 'svn'; there are: elastic, svm; did you mean 'svm'"),
+        ("atlas=gordon*", "no value matches"),
+        ("model", "write NAME=VALUE"),
+        ("model=", "write NAME=VALUE"),
+        ("size>=many", "'many' is not a number"),
+        ("model>=3", "has no numbers to compare"),
+    ],
+)
+def test_a_wrong_selection_says_what_there_is(grid: Grid, text: str, said: str) -> None:
+    with pytest.raises(SelectionError) as raised:
+        select(grid, [text])
+
+    assert said in str(raised.value)
