@@ -1,0 +1,310 @@
+"""Real workers, each a process with a child of its own: endings, signals, deaths."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jobpool.attempts import Attempt, all_attempts
+from jobpool.experiment import WorkerSettings
+from jobpool.pool import Pool
+from jobpool.puller import Puller
+from jobpool.results import all_results, damaged_results
+from jobpool.task import Cause, TaskState
+from tests.builders import a_pool
+from tests.conftest import Jobpool
+
+QUICK = WorkerSettings(heartbeat_s=0.2, lost_after_s=2.0, grace_s=1.0)
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Return a function that starts a worker; whatever still runs at the end is killed."""
+    started = []
+
+    def begin(pool: Path, *words: str) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "jobpool", "work", str(pool), *words]
+        started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        return started[-1]
+
+    yield begin
+    for worker in started:
+        worker.send_signal(signal.SIGCONT)
+        worker.kill()
+        worker.wait()
+
+
+def wait_until(happened: Callable[[], object], timeout_s: float = 30) -> None:
+    end = time.monotonic() + timeout_s
+    while not happened():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.02)
+
+
+def is_running(pool: Path) -> bool:
+    return Pool(pool).counts()[TaskState.RUNNING] == 1
+
+
+def only_attempt(pool: Path) -> Attempt:
+    (attempt,) = all_attempts(pool)
+    return attempt
+
+
+def test_a_worker_runs_all_tasks(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 5, call="tests.tasks:number")
+
+    done = jobpool("work", pool)
+
+    assert done.returncode == 0
+    assert Counter(r.result["value"] for r in all_results(pool)) == Counter([0, 2, 4, 6, 8])
+
+
+def test_a_worker_leaves_after_the_tasks_asked_for(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 5)
+
+    jobpool("work", pool, "--max-tasks", 2)
+
+    assert Pool(pool).counts()[TaskState.DONE] == 2
+    assert Pool(pool).counts()[TaskState.RUNNING] == 0
+
+
+def test_a_worker_takes_no_task_after_its_time(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 50, call="tests.tasks:naps")
+
+    done = jobpool("work", pool, "--stop-after", "1s")
+
+    assert "its time to take new tasks is over" in done.stderr
+    assert 0 < Pool(pool).counts()[TaskState.DONE] < 50
+
+
+def test_a_worker_keeps_to_its_selection(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 10, call="tests.tasks:number")
+
+    jobpool("work", pool, "--only", "number>=3", "--skip", "number=5,6")
+
+    assert sorted(dict(r.point)["number"] for r in all_results(pool)) == [3, 4, 7, 8, 9]
+
+
+def test_an_exception_returns_the_task_with_its_traceback(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 1, call="tests.tasks:fails")
+
+    done = jobpool("work", pool)
+
+    attempt = only_attempt(pool)
+    assert done.returncode == 0
+    assert attempt.cause is Cause.ERROR
+    assert attempt.error == "ValueError: no luck with 0"
+    assert "in fails" in (attempt.traceback or "")
+    assert Pool(pool).record(0).state is TaskState.WAITING
+
+
+def test_a_worker_tries_a_task_that_failed_only_once(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 6, call="tests.tasks:fails_on_odd")
+
+    jobpool("work", pool)
+
+    assert Counter(a.cause for a in all_attempts(pool)) == {Cause.DONE: 3, Cause.ERROR: 3}
+
+
+def test_a_memory_error_has_the_cause_memory(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 1, call="tests.tasks:runs_out_of_memory")
+
+    jobpool("work", pool)
+
+    assert only_attempt(pool).cause is Cause.MEMORY
+
+
+def test_a_task_whose_process_is_killed_returns_to_the_pool(
+    tmp_path: Path, jobpool: Jobpool
+) -> None:
+    pool = a_pool(tmp_path, 2, call="tests.tasks:kills_itself")
+
+    done = jobpool("work", pool)
+
+    assert done.returncode == 0
+    assert {a.error for a in all_attempts(pool)} == {"the task process ended by signal SIGKILL"}
+    assert Pool(pool).counts()[TaskState.WAITING] == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_returns_the_task(tmp_path: Path, start: Start, number: signal.Signals) -> None:
+    pool = a_pool(tmp_path, 1, call="tests.tasks:sleeps", settings=QUICK)
+    worker = start(pool)
+    wait_until(lambda: is_running(pool))
+
+    worker.send_signal(number)
+
+    assert worker.wait(20) == 0
+    assert (only_attempt(pool).cause, Pool(pool).record(0).attempts) == (Cause.CANCELLED, 0)
+    assert Pool(pool).record(0).state is TaskState.WAITING
+
+
+def test_a_task_that_ignores_term_is_killed_after_the_grace(tmp_path: Path, start: Start) -> None:
+    pool = a_pool(tmp_path, 1, call="tests.tasks:ignores_term", settings=QUICK)
+    worker = start(pool)
+    wait_until(lambda: is_running(pool))
+    wait_until(lambda: psutil.Process(worker.pid).children())
+    (child,) = psutil.Process(worker.pid).children()
+
+    worker.terminate()
+
+    assert worker.wait(20) == 0
+    assert not child.is_running()
+
+
+def test_a_killed_worker_takes_its_child_along(tmp_path: Path, start: Start) -> None:
+    pool = a_pool(tmp_path, 1, call="tests.tasks:sleeps", settings=QUICK)
+    worker = start(pool)
+    wait_until(lambda: is_running(pool))
+    (child,) = psutil.Process(worker.pid).children()
+
+    worker.kill()
+    worker.wait()
+
+    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_the_task_of_a_killed_worker_is_done_by_the_next(
+    tmp_path: Path, start: Start, jobpool: Jobpool
+) -> None:
+    pool = a_pool(tmp_path, 1, call="tests.tasks:naps", settings=QUICK)
+    worker = start(pool)
+    wait_until(lambda: is_running(pool))
+    worker.kill()
+    worker.wait()
+
+    jobpool("work", pool)
+
+    assert Pool(pool).counts()[TaskState.DONE] == 1
+    assert Counter(a.cause for a in all_attempts(pool)) == {Cause.LOST: 1, Cause.DONE: 1}
+
+
+def test_a_worker_thought_dead_cannot_overwrite_its_successor(
+    tmp_path: Path, start: Start, jobpool: Jobpool
+) -> None:
+    pool = a_pool(tmp_path, 1, call="tests.tasks:naps", settings=QUICK)
+    slow = start(pool)
+    wait_until(lambda: is_running(pool))
+    slow.send_signal(signal.SIGSTOP)
+    time.sleep(QUICK.lost_after_s + 0.5)
+    jobpool("work", pool)
+
+    slow.send_signal(signal.SIGCONT)
+    slow.wait(30)
+
+    record = Pool(pool).record(0)
+    assert len(list(all_results(pool))) == 2
+    assert (record.state, record.fence) == (TaskState.DONE, 2)
+
+
+def test_a_result_written_by_a_worker_that_died_is_not_computed_again(
+    tmp_path: Path, jobpool: Jobpool
+) -> None:
+    pool = a_pool(tmp_path, 1, call="tests.tasks:number")
+    jobpool("work", pool)
+    path = pool / "state" / "00"
+    path.write_bytes(a_pool(tmp_path / "fresh", 1).joinpath("state", "00").read_bytes())
+    claim_for_dead_worker(pool)
+
+    jobpool("work", pool)
+
+    assert Pool(pool).counts()[TaskState.DONE] == 1
+    assert len(list(all_results(pool))) == 1
+
+
+def claim_for_dead_worker(pool: Path) -> None:
+    """Put the state back to where the worker had written its result but not the end."""
+    (result,) = all_results(pool)
+    Puller(Pool(pool, worker=int(result.worker, 16)), random.Random(1)).next()
+
+
+@pytest.mark.parametrize("size_kb", [32, 36, 40, 44])
+def test_a_full_disk_returns_the_task_with_cause_storage(tmp_path: Path, size_kb: int) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    study = a_pool(tmp_path, 200, call="tests.tasks:wordy")
+    script = (
+        f"mount -t tmpfs -o size={size_kb}k none {tmp_path}/disk && "
+        f"cp -a {study}/. {tmp_path}/disk/ && "
+        f"{sys.executable} -m jobpool work {tmp_path}/disk; echo code $?; "
+        f"mkdir {tmp_path}/after && cp -a {tmp_path}/disk/. {tmp_path}/after/"
+    )
+    (tmp_path / "disk").mkdir()
+
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
+
+    pool = Pool(tmp_path / "after")
+    n_done = pool.counts()[TaskState.DONE]
+    assert "code 1" in done.stdout
+    assert "No space left on device; free space or quota" in done.stderr
+    assert pool.counts()[TaskState.RUNNING] == 0
+    assert n_done == len(list(all_results(pool.folder))) > 0
+    assert damaged_results(pool.folder) == []
+    assert [pool.record(i).cause for i in range(200)].count(Cause.STORAGE) == 1
+
+
+def test_a_task_process_that_cannot_start_burns_no_task(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 3, call="tests.nowhere:gone")
+
+    done = jobpool("work", pool)
+
+    assert done.returncode == 1
+    assert "tests.nowhere:gone" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert Pool(pool).counts()[TaskState.WAITING] == 3
+
+
+def test_a_wrong_selection_stops_the_worker_at_once(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 3)
+
+    done = jobpool("work", pool, "--only", "nmber=1")
+
+    assert (done.returncode, "did you mean 'number'" in done.stderr) == (1, True)
+
+
+def test_local_workers_finish_a_pool(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 20)
+
+    done = jobpool("run", pool, "--workers", 2)
+
+    assert (done.returncode, done.stdout) == (0, "20 of 20 tasks done\n")
+
+
+def test_ctrl_c_on_local_workers_returns_their_tasks(tmp_path: Path) -> None:
+    pool = a_pool(tmp_path, 4, call="tests.tasks:sleeps", settings=QUICK)
+    command = [sys.executable, "-m", "jobpool", "run", str(pool), "--workers", "2"]
+    running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_until(lambda: Pool(pool).counts()[TaskState.RUNNING] == 2)
+
+    running.send_signal(signal.SIGINT)
+
+    assert running.wait(30) == 0
+    assert Pool(pool).counts()[TaskState.WAITING] == 4
+
+
+def test_any_axes_make_a_pool_of_a_function(tmp_path: Path, jobpool: Jobpool) -> None:
+    config = tmp_path / "study.yaml"
+    config.write_text(
+        "runner: function\n"
+        "axes: {site: [berlin, oslo], factor: [2, 3], seed: {from: 1, to: 3}}\n"
+        "function: {call: 'tests.tasks:three_axes'}\n"
+    )
+
+    jobpool("init", config, tmp_path / "pool")
+    jobpool("run", tmp_path / "pool")
+
+    scores = {r.point: r.result["score"] for r in all_results(tmp_path / "pool")}
+    assert len(scores) == 12
+    assert scores[(("site", "oslo"), ("factor", 3), ("seed", 2))] == 6
