@@ -1,0 +1,192 @@
+"""Arrays in ``.npy`` files and in members of ``.npz`` archives, read as streams without pickles.
+
+Only the bytes asked for are read: a header alone, or a few rows at a time. Reads, never writes.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from jobpool.errors import DataError, listing, nearest
+
+Array = NDArray[Any]
+FloatArray = NDArray[np.float64]
+
+_SPARSE_MEMBERS = frozenset({"format", "shape", "data"})  # what scipy.sparse.save_npz writes
+_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayHeader:
+    """What an array file says about itself before its values."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool  # the first axis varies fastest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayFile:
+    """An array on disk: a ``.npy`` file, or one member of an ``.npz`` archive."""
+
+    path: Path
+    member: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.member}" if self.member else str(self.path)
+
+    def header(self) -> ArrayHeader:
+        """Return shape and type, reading nothing else.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, or holds no plain numbers.
+        """
+        with self._open() as stream:
+            return _read_header(stream)
+
+    def read(self) -> Array:
+        """Return the whole array.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, or holds no plain numbers.
+        """
+        with self._open() as stream:
+            return _read_whole(stream, _read_header(stream))
+
+    def blocks(self, rows: int) -> Iterator[Array]:
+        """Yield `rows` rows of the array at a time, in order; the last block may be shorter.
+
+        Raises
+        ------
+        DataError
+            If the file is missing, damaged, or holds no plain numbers.
+        """
+        with self._open() as stream:
+            header = _read_header(stream)
+            if header.fortran:  # a row is scattered over the whole file
+                whole = _read_whole(stream, header)
+                for start in range(0, len(whole), rows):
+                    yield whole[start : start + rows]
+                return
+            for start in range(0, header.shape[0], rows):
+                count = min(rows, header.shape[0] - start)
+                yield _read_values(stream, header, (count, *header.shape[1:]))
+
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        try:
+            if self.member is None:
+                with self.path.open("rb") as stream:
+                    yield stream
+            else:
+                name = f"{self.member}.npy"
+                with zipfile.ZipFile(self.path) as archive, archive.open(name) as stream:
+                    yield stream
+        except FileNotFoundError as error:
+            raise DataError(self.path, "no such file; correct the path") from error
+        except KeyError as error:
+            known = members(self.path)
+            what = f"has no array {self.member!r}; it has: {listing(known)}"
+            raise DataError(self.path, what + nearest(str(self.member), known)) from error
+        except _UNREADABLE as error:
+            raise DataError(str(self), f"cannot be read: {error}") from error
+
+
+def _read_header(stream: IO[bytes]) -> ArrayHeader:
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    if dtype.kind not in "biuf":
+        raise ValueError(f"holds {dtype}, not plain numbers; save it as integers or floats")
+    return ArrayHeader(shape=shape, dtype=dtype, fortran=fortran)
+
+
+def _read_whole(stream: IO[bytes], header: ArrayHeader) -> Array:
+    if header.fortran:
+        return _read_values(stream, header, header.shape[::-1]).T
+    return _read_values(stream, header, header.shape)
+
+
+def _read_values(stream: IO[bytes], header: ArrayHeader, shape: tuple[int, ...]) -> Array:
+    n_bytes = int(np.prod(shape, dtype=np.int64)) * header.dtype.itemsize
+    data = bytearray()
+    while len(data) < n_bytes:
+        chunk = stream.read(n_bytes - len(data))
+        if not chunk:
+            raise EOFError("the file ends before its last value; copy it again")
+        data += chunk
+    return np.frombuffer(data, header.dtype).reshape(shape)
+
+
+def members(path: Path) -> tuple[str, ...]:
+    """Return the names of the arrays in an ``.npz`` archive.
+
+    Raises
+    ------
+    DataError
+        If it is missing or no archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return tuple(name.removesuffix(".npy") for name in archive.namelist())
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file; correct the path") from error
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(path, f"is not an .npz archive: {error}") from error
+
+
+def is_sparse(path: Path) -> bool:
+    """Say whether `path` is one sparse matrix as ``scipy.sparse.save_npz`` writes it."""
+    return path.suffix == ".npz" and set(members(path)) >= _SPARSE_MEMBERS
+
+
+def split_location(text: str) -> tuple[str, str | None]:
+    """Return the path and the member of ``archive.npz:member``; other paths have no member.
+
+    Examples
+    --------
+    >>> split_location("maps.npz:X"), split_location("c:maps.npy")
+    (('maps.npz', 'X'), ('c:maps.npy', None))
+    """
+    path, separator, member = text.rpartition(".npz:")
+    return (f"{path}.npz", member) if separator else (text, None)
+
+
+def locate(text: str, folder: Path) -> ArrayFile:
+    """Return the array that ``file.npy``, ``archive.npz:member`` or ``archive.npz`` stands for.
+
+    Parameters
+    ----------
+    text : str
+        The member may be left out if the archive has a single array.
+    folder : Path
+        Where a relative path starts.
+
+    Raises
+    ------
+    DataError
+        If the file cannot hold an array, or it is not clear which one is meant.
+    """
+    name, member = split_location(text)
+    path = folder / name
+    if path.suffix == ".npz" and member is None:
+        known = members(path)
+        if len(known) != 1:
+            what = f"holds {len(known)} arrays; write {name}:MEMBER, one of: {listing(known)}"
+            raise DataError(path, what)
+        member = known[0]
+    if path.suffix not in {".npy", ".npz"}:
+        raise DataError(path, "is not a .npy or .npz file; save the array as one of these")
+    return ArrayFile(path=path, member=member)
