@@ -1,0 +1,1 @@
+"""Machine learning: targets, splits, pipelines, the search for parameters, and scores."""

@@ -1,0 +1,151 @@
+"""The checks made once, before there is a pool: every file is what the experiment says it is.
+
+Opens one map and every parcellation. Problems are collected; what depends on something wrong is
+passed over, so that each mistake is reported once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from jobpool.brain.parcellations import read_parcellation
+from jobpool.errors import DataError, listing
+from jobpool.experiment import Experiment
+from jobpool.learning.participants import Target
+from jobpool.learning.pipelines import Kind
+from jobpool.learning.splits import Splits, make_splits
+from jobpool.learning.study import PART_AXIS, Readers, Study
+from jobpool.reader import Reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """What a parcellation is, without its weights."""
+
+    kind: str  # hard or soft
+    n_parcels: int  # those that have vertices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Checked:
+    """What the checks learned and a new pool needs."""
+
+    study: Study
+    parcellations: Mapping[str, Described]
+    splits: Splits
+
+
+def check_study(experiment: Experiment, study: Study, readers: Readers) -> Checked:
+    """Check all data of a study.
+
+    Raises
+    ------
+    ConfigError
+        With every problem found, now and before by the same readers.
+    """
+    for axis in experiment.axes:
+        if axis.name == PART_AXIS:
+            advice = "is added by jobpool: remove it, and set evaluate.outer_folds"
+            readers.axes.problem(PART_AXIS, list(axis.values), advice)
+    n_vertices = _check_maps(study, readers.section)
+    described = _describe(study, n_vertices, readers.axes)
+    _check_by_fold(study, readers.section)
+    splits = _make_splits(study, experiment.seed, readers.section)
+    if splits is not None:
+        for target in study.targets.values():
+            _check_target(target, splits, readers.axes)
+    readers.section.finish()
+    if splits is None:
+        raise ValueError("a study without problems has splits")
+    return Checked(study=study, parcellations=described, splits=splits)
+
+
+def _check_maps(study: Study, reader: Reader) -> int | None:
+    """Return the number of vertices, or None if it cannot be known."""
+    text = study.plan.maps
+    if not text or not study.ids:
+        return None
+    try:
+        n_participants, n_vertices, _ = study.maps().shape()
+    except DataError as error:
+        reader.problem("maps", text, str(error))
+        return None
+    if n_participants != len(study.ids):
+        advice = (
+            f"has maps of {n_participants} participants, but the participants table has "
+            f"{len(study.ids)} rows; give one row per map, in the same order"
+        )
+        reader.problem("maps", text, advice)
+    return n_vertices
+
+
+def _describe(study: Study, n_vertices: int | None, reader: Reader) -> dict[str, Described]:
+    described: dict[str, Described] = {}
+    for name, file in study.parcellations.items():
+        try:
+            found = read_parcellation(file, study.folder)
+        except DataError as error:
+            reader.problem("parcellation", name, str(error))
+            continue
+        described[name] = Described(kind=found.kind, n_parcels=found.n_parcels)
+        if n_vertices not in {None, found.n_vertices}:
+            advice = (
+                f"has {found.n_vertices} vertices, but the maps have {n_vertices}; "
+                "give a parcellation in the space of the maps"
+            )
+            reader.problem("parcellation", name, advice)
+    return described
+
+
+def _check_by_fold(study: Study, reader: Reader) -> None:
+    for pattern in study.plan.by_fold.names:
+        if not any(fnmatchcase(name, pattern) for name in study.parcellations):
+            advice = f"matches no parcellation; there are: {listing(study.parcellations)}"
+            reader.problem("by_fold.parcellations", pattern, advice)
+
+
+def _make_splits(study: Study, seed: int, reader: Reader) -> Splits | None:
+    plan = study.plan
+    if not study.ids or len(study.groups) != len(study.ids) or min(plan.n_outer, plan.n_inner) < 2:
+        return None
+    try:
+        return make_splits(study.ids, study.groups, plan.n_outer, plan.n_inner, seed)
+    except ValueError:
+        advice = (
+            f"{len(set(study.groups))} groups are too few for {plan.n_outer} outer folds with "
+            f"{plan.n_inner} inner ones each, as no group is divided; set fewer folds"
+        )
+        reader.problem("outer_folds", plan.n_outer, advice)
+        return None
+
+
+def _check_target(target: Target, splits: Splits, reader: Reader) -> None:
+    """Check that every model can be fitted and scored with the participants that have the target.
+
+    A binary target needs both classes wherever a model is fitted or reported, any other target
+    two participants.
+    """
+    for fold in range(splits.n_outer):
+        test = (splits.outer == fold) & target.present
+        inner = splits.inner[fold]
+        trains = [
+            (inner >= 0) & (inner != one) & target.present for one in range(int(inner.max()) + 1)
+        ]
+        tests = [(inner == one) & target.present for one in range(int(inner.max()) + 1)]
+        usable = all(_varies(target, part) for part in (test, *trains))
+        if not usable or not all(part.sum() >= 2 for part in tests):
+            needs = "both classes" if target.kind is Kind.BINARY else "two participants"
+            advice = (
+                f"has values for {int(target.present.sum())} participants, too few for outer fold "
+                f"{fold}, where every part needs {needs}; set fewer folds or leave it out"
+            )
+            reader.problem("target", target.name, advice)
+            return
+
+
+def _varies(target: Target, part: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> bool:
+    if target.kind is Kind.BINARY:
+        return len(np.unique(target.y[part])) == 2
+    return int(part.sum()) >= 2

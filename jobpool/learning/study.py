@@ -1,0 +1,158 @@
+"""The study: participants, targets and files that the tasks of one experiment share.
+
+Reads the participants table on every start of a worker, and neither maps nor parcellations.
+Problems are collected; a study with problems is empty where they are, and never used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from jobpool.brain.maps import Maps, find_maps
+from jobpool.errors import DataError, listing, nearest
+from jobpool.experiment import Experiment
+from jobpool.learning.participants import (
+    Target,
+    read_table,
+    read_target,
+    text_column,
+    unique_column,
+)
+from jobpool.learning.pipelines import PIPELINES
+from jobpool.learning.plan import Plan, read_plan
+from jobpool.reader import Reader
+from jobpool.task import Axis, Value
+
+AXES = ("parcellation", "pipeline", "target")
+PART_AXIS = "fold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Study:
+    """What all tasks of an experiment share."""
+
+    plan: Plan
+    folder: Path  # where relative paths start
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]  # one per participant; without a group column, its id
+    targets: Mapping[str, Target]
+    parcellations: Mapping[str, str]  # name to file
+
+    def maps(self) -> Maps:
+        """Return where the maps lie, opening none.
+
+        Raises
+        ------
+        DataError
+            If the plan's text cannot be a file of maps.
+        """
+        return find_maps(self.plan.maps, self.folder, self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Where problems go: those of the runner's section, and those of the axes."""
+
+    section: Reader
+    axes: Reader
+
+    @classmethod
+    def of(cls, experiment: Experiment) -> "Readers":
+        """Return readers of an experiment that share one list of problems."""
+        section = Reader(experiment.file, experiment.section, experiment.runner)
+        return cls(section, Reader(experiment.file, {}, "axes", section.problems))
+
+
+def read_study(experiment: Experiment, readers: Readers) -> Study:
+    """Return the study; `readers` collect the problems."""
+    plan = read_plan(readers.section)
+    axes = {axis.name: axis for axis in experiment.axes}
+    _check_axes(axes, readers.axes)
+    frame = _read_frame(plan, experiment.folder, readers.section)
+    ids = _column(frame, "id", plan.id_column, readers.section)
+    groups = ids
+    if plan.group_column:
+        groups = _column(frame, "group", plan.group_column, readers.section)
+    targets = _values(axes, "target")
+    return Study(
+        plan=plan,
+        folder=experiment.folder,
+        ids=ids,
+        groups=groups,
+        targets=_read_targets(frame, tuple(map(str, targets)), readers.axes),
+        parcellations=_parcellations(axes),
+    )
+
+
+def _values(axes: Mapping[str, Axis], name: str) -> tuple[Value, ...]:
+    return axes[name].values if name in axes else ()
+
+
+def _parcellations(axes: Mapping[str, Axis]) -> dict[str, str]:
+    if "parcellation" not in axes:
+        return {}
+    axis = axes["parcellation"]
+    pairs = zip(axis.values, axis.sources, strict=True)
+    return {str(value): source or str(value) for value, source in pairs}
+
+
+def _check_axes(axes: Mapping[str, Axis], reader: Reader) -> None:
+    for name in AXES:
+        if name not in axes:
+            reader.problem(name, None, "missing; give at least one value")
+    for name in axes:
+        if name not in (*AXES, PART_AXIS):
+            advice = f"unknown axis; the runner evaluate has: {listing(AXES)}"
+            reader.problem(name, list(axes[name].values), advice + nearest(name, AXES))
+    for value in _values(axes, "pipeline"):
+        if value not in PIPELINES:
+            advice = f"unknown pipeline; write one of: {listing(PIPELINES)}"
+            reader.problem("pipeline", value, advice + nearest(str(value), PIPELINES))
+
+
+def _read_frame(plan: Plan, folder: Path, reader: Reader) -> pd.DataFrame | None:
+    if not plan.participants:
+        return None
+    texts = (plan.id_column, *([plan.group_column] if plan.group_column else []))
+    try:
+        return read_table(folder / plan.participants, texts)
+    except DataError as error:
+        reader.problem("participants", plan.participants, error.what)
+        return None
+
+
+def _unknown_column(frame: pd.DataFrame, name: str) -> str:
+    known = [str(column) for column in frame.columns]
+    return f"is no column of the participants table; it has: {listing(known)}{nearest(name, known)}"
+
+
+def _column(frame: pd.DataFrame | None, key: str, name: str, reader: Reader) -> tuple[str, ...]:
+    if frame is None:
+        return ()
+    if name not in frame.columns:
+        reader.problem(key, name, _unknown_column(frame, name))
+        return ()
+    try:
+        return unique_column(frame, name) if key == "id" else text_column(frame, name)
+    except DataError as error:
+        reader.problem(key, name, error.what)
+        return ()
+
+
+def _read_targets(
+    frame: pd.DataFrame | None, names: tuple[str, ...], reader: Reader
+) -> dict[str, Target]:
+    targets: dict[str, Target] = {}
+    if frame is None:
+        return targets
+    for name in names:
+        if name not in frame.columns:
+            reader.problem("target", name, _unknown_column(frame, name))
+            continue
+        try:
+            targets[name] = read_target(frame, name)
+        except DataError as error:
+            reader.problem("target", name, error.what)
+    return targets

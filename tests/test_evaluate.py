@@ -1,0 +1,174 @@
+"""What a task of the runner ``evaluate`` returns, whole or in parts, and which tasks there are."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobpool.task import Json
+from tests.brain_study import N, StudyOnDisk, scores, without_seconds
+
+# counts every time that a process opens the maps while it evaluates two targets
+COUNTING = """
+import sys
+from pathlib import Path
+from jobpool.experiment import load_experiment
+from jobpool.runners.base import RunContext
+from jobpool.runners.evaluate import Evaluate
+
+config, pool, *targets = sys.argv[1:]
+runner = Evaluate(load_experiment(Path(config)), Path(pool))
+opened = []
+sys.addaudithook(
+    lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None
+)
+context = RunContext(cores=1, cache=Path(pool) / "cache", checkpoint=Path(pool))
+for target in targets:
+    opened.clear()
+    runner.run({"parcellation": "hard", "pipeline": "elastic", "target": target}, context)
+    print(sum(name.endswith("maps.npy") for name in opened))
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyOnDisk:
+    return StudyOnDisk(tmp_path)
+
+
+def test_merged_folds_equal_the_whole_task(study: StudyOnDisk) -> None:
+    whole = study.run(target="sex")
+    parts = [study.run(target="sex", fold=fold) for fold in (3, 0, 4, 1, 2)]
+
+    merged = study.runner().merge(parts)
+
+    assert without_seconds(merged) == without_seconds(whole)
+
+
+def test_seconds_of_parts_add_up(study: StudyOnDisk) -> None:
+    part = study.run(fold=0)
+
+    merged = study.runner().merge([part, {**part, "seconds": {"values": 1.0, "total": 2.0}}])
+
+    assert merged["seconds"]["total"] == pytest.approx(part["seconds"]["total"] + 2, abs=1e-3)  # type: ignore[index,call-overload]
+
+
+def test_parts_made_by_other_versions_name_both(study: StudyOnDisk) -> None:
+    part = study.run(fold=0)
+    other = {**part, "versions": {**part["versions"], "numpy": "0.1"}}
+
+    merged: dict[str, Any] = study.runner().merge([part, other])
+
+    assert merged["versions"]["numpy"] == f"0.1, {np.__version__}"
+
+
+def test_a_task_on_two_cores_equals_the_task_on_one(study: StudyOnDisk) -> None:
+    one = study.run(target="sex", fold=1)
+
+    two = study.run(target="sex", fold=1, cores=2)
+
+    assert without_seconds(two) == without_seconds(one)
+
+
+def test_a_result_is_plain_json(study: StudyOnDisk) -> None:
+    result: dict[str, Json] = study.run(target="sex", fold=0)
+
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_a_row_has_means_with_every_fold_beside_them(study: StudyOnDisk) -> None:
+    result = study.run(target="sex")
+
+    row = study.runner().row(result)
+
+    assert row["roc_auc"] == pytest.approx(np.mean(scores(result, "roc_auc")))
+    assert row["matthews_fold3"] == scores(result, "matthews")[3]
+    assert row["C_fold2"] == result["folds"][2]["chosen"]["C"]
+
+
+def test_the_result_tells_how_it_came_about(study: StudyOnDisk) -> None:
+    result = study.run(target="sex", parcellation="soft", fold=0)
+
+    assert (result["kind"], result["classes"]) == ("binary", ["f", "m"])
+    assert (result["seed"], result["n_candidates"]) == (4, 4)
+    assert (result["n_parcels"], result["n_empty_parcels"], result["n_features"]) == (5, 0, 10)
+    assert result["versions"]["numpy"] == np.__version__
+
+
+def test_a_participant_without_the_target_is_dropped_with_the_reason(study: StudyOnDisk) -> None:
+    study.table.loc[[5, 17, 40], "age"] = np.nan
+
+    result = study.run(target="age")
+
+    assert result["participants"] == {
+        "in_table": N,
+        "used": N - 3,
+        "dropped": {"age is missing": 3},
+    }
+    assert sum(fold["n_test"] for fold in result["folds"]) == N - 3
+
+
+def test_a_missing_target_changes_no_other_task(study: StudyOnDisk) -> None:
+    before = study.run(target="sex")
+    study.table.loc[[5, 17, 40], "age"] = np.nan
+
+    after = study.run(target="sex")
+
+    assert without_seconds(after) == without_seconds(before)
+
+
+def test_a_second_task_on_a_parcellation_opens_no_raw_map(study: StudyOnDisk) -> None:
+    study.runner()
+    command = [sys.executable, "-c", COUNTING, str(study.file), str(study.pool), "age", "sex"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+
+    first, second = map(int, done.stdout.split())
+    assert first > 0
+    assert second == 0
+
+
+def test_an_edited_map_is_read_again(study: StudyOnDisk) -> None:
+    before = study.run(fold=0)
+    np.save(study.folder / "maps.npy", study.maps[::-1])
+    os.utime(study.folder / "maps.npy", ns=(1, 1))
+
+    after = study.run(fold=0)
+
+    assert after["folds"][0]["scores"] != before["folds"][0]["scores"]
+
+
+def test_a_small_parcellation_is_one_task_while_a_large_one_is_cut_into_folds(
+    study: StudyOnDisk,
+) -> None:
+    study.config["evaluate"]["by_fold"] = {"parcels": ">=12"}
+
+    grid = study.checked().lay_out()
+
+    points = [dict(grid.point(position)) for position in range(len(grid))]
+    assert [one["fold"] for one in points if one["parcellation"] == "soft"] == ["all", "all"]
+    assert [one["fold"] for one in points if one["parcellation"] == "hard"] == [*range(5)] * 2
+
+
+def test_parcellations_are_cut_into_folds_by_name(study: StudyOnDisk) -> None:
+    study.config["evaluate"]["by_fold"] = {"parcellations": ["so*"]}
+
+    grid = study.checked().lay_out()
+
+    assert len(grid) == 2 + 2 * 5
+    assert grid.part_axis == "fold"
+
+
+def test_the_grid_knows_parcels_with_the_kind_of_each_target(study: StudyOnDisk) -> None:
+    grid = study.checked().lay_out()
+
+    found = {attribute.name: attribute.values for attribute in grid.attributes}
+    assert found == {
+        "parcels": (12, 5),
+        "parcellation_kind": ("hard", "soft"),
+        "target_kind": ("regression", "binary"),
+    }

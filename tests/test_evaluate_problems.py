@@ -1,0 +1,147 @@
+"""What the runner ``evaluate`` answers to experiments and pools that do not fit."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobpool.errors import DataError
+from jobpool.experiment import load_experiment
+from jobpool.runners.base import RunContext
+from jobpool.runners.evaluate import Evaluate
+from jobpool.task import Value
+from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk
+
+STUDY = Path(__file__).parents[1] / "configs" / "parcellation-study.yaml"
+CONTEXT = RunContext(cores=1, cache=Path("unused"), checkpoint=Path("unused"))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyOnDisk:
+    return StudyOnDisk(tmp_path)
+
+
+def test_all_problems_are_found_at_once(study: StudyOnDisk) -> None:
+    np.save(study.folder / "hard.npy", LABELS[1:])
+    study.table.loc[3, "family"] = None
+    study.config["axes"] |= {"pipeline": ["elastik"], "target": ["aeg"], "colour": ["red"]}
+    study.config["evaluate"] |= {
+        "candidates": 0,
+        "scaling": "robus",
+        "outer_fold": 3,
+        "by_fold": {"parcels": "many", "parcellations": ["nothing*"]},
+    }
+
+    problems = study.problems()
+
+    assert set(problems) == {
+        "axes.parcellation",
+        "axes.pipeline",
+        "axes.target",
+        "axes.colour",
+        "evaluate.group",
+        "evaluate.candidates",
+        "evaluate.scaling",
+        "evaluate.outer_fold",
+        "evaluate.by_fold.parcels",
+        "evaluate.by_fold.parcellations",
+    }
+
+
+def test_the_published_shape_of_a_study_is_valid(study: StudyOnDisk) -> None:
+    data = study.folder / "data"
+    (data / "parcellations" / "hard").mkdir(parents=True)
+    (data / "parcellations" / "soft").mkdir()
+    np.save(data / "parcellations" / "hard" / "glasser.npy", LABELS)
+    np.save(data / "parcellations" / "soft" / "difumo.npy", np.ones((VERTICES, 3)))
+    study.write_maps_one_by_one(data / "maps")
+    table = study.table.rename(columns={"id": "participant_id", "family": "family_id"})
+    table = table.assign(fluid_intelligence=table["age"])
+    table.to_csv(data / "participants.tsv", sep="\t", index=False)
+    (study.folder / "copy.yaml").write_text(STUDY.read_text())
+
+    grid = Evaluate(load_experiment(study.folder / "copy.yaml")).lay_out()
+
+    assert len(grid) == 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "advice"),
+    [
+        ({"maps": "absent.npy"}, "maps", "absent.npy: no such file"),
+        ({"maps": "hard.npy"}, "maps", "give (participants, vertices)"),
+        ({"maps": "{participant}.npy"}, "maps", "(120 of 120 missing)"),
+        ({"participants": "absent.csv"}, "participants", "no such file"),
+        ({"participants": "maps.npy"}, "participants", "save it as one of"),
+        ({"group": "famly"}, "group", "did you mean 'family'?"),
+        ({"id": "family"}, "id", "40 stand more than once"),
+        ({"outer_folds": 41}, "outer_folds", "40 groups are too few for 41 outer folds"),
+        ({"outer_folds": 1}, "outer_folds", "must be at least 2"),
+        ({"map_divisor": 0}, "map_divisor", "must be greater than 0"),
+    ],
+)
+def test_a_wrong_setting_is_answered_with_advice(
+    study: StudyOnDisk, section: dict[str, Any], key: str, advice: str
+) -> None:
+    study.config["evaluate"] |= section
+
+    problems = study.problems()
+
+    assert advice in problems[f"evaluate.{key}"]
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "advice"),
+    [
+        ("target", "aeg", "did you mean 'age'?"),
+        ("target", "site", "3 different texts"),
+        ("pipeline", "elastc", "did you mean 'elastic'?"),
+        ("parcellation", "absent.npy", "no such file"),
+        ("fold", 0, "is added by jobpool"),
+    ],
+)
+def test_a_wrong_axis_value_is_answered_with_advice(
+    study: StudyOnDisk, axis: str, value: Value, advice: str
+) -> None:
+    study.config["axes"][axis] = [value]
+
+    problems = study.problems()
+
+    assert list(problems) == [f"axes.{axis}"]
+    assert advice in problems[f"axes.{axis}"]
+
+
+def test_a_table_of_another_length_than_the_maps_is_refused(study: StudyOnDisk) -> None:
+    study.table = study.table[:-1]
+
+    problems = study.problems()
+
+    assert (
+        "maps of 120 participants, but the participants table has 119" in problems["evaluate.maps"]
+    )
+
+
+def test_a_class_too_rare_for_the_folds_is_refused(study: StudyOnDisk) -> None:
+    study.table["sex"] = ["m"] * (N - 1) + ["f"]
+
+    problems = study.problems()
+
+    assert "every part needs both classes" in problems["axes.target"]
+
+
+def test_groups_that_changed_after_the_pool_was_made_are_noticed(study: StudyOnDisk) -> None:
+    runner = study.runner()
+    study.table.loc[0, "family"] = "family-39"
+    study.written()
+
+    with pytest.raises(DataError, match="groups changed since the pool was made"):
+        runner.run({"parcellation": "hard", "pipeline": "elastic", "target": "age"}, CONTEXT)
+
+
+def test_another_number_of_folds_does_not_fit_into_an_old_pool(study: StudyOnDisk) -> None:
+    study.runner()
+    study.config["evaluate"]["outer_folds"] = 4
+
+    with pytest.raises(DataError, match="the folds or the seed changed"):
+        study.checked().prepare(study.pool)
