@@ -163,7 +163,8 @@ def read_grid(path: Path) -> Grid:
         If the file is missing, damaged, or of a newer format.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # opened here: np.load leaves its own file open when the archive is damaged
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
             codes = archive["codes"]
     except FileNotFoundError as error:

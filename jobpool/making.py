@@ -131,7 +131,14 @@ def _write_shards(pool: Path, sizes: tuple[int, ...], first_number: int, first: 
         first += size
 
 
-def extend_pool(pool: Pool, experiment: Experiment, grid: Grid, *, dry_run: bool = False) -> int:
+def extend_pool(
+    pool: Pool,
+    experiment: Experiment,
+    grid: Grid,
+    prepare: Callable[[Path], None],
+    *,
+    dry_run: bool = False,
+) -> int:
     """Add to the pool the tasks of `grid` that it does not have, and change nothing else.
 
     Parameters
@@ -142,6 +149,8 @@ def extend_pool(pool: Pool, experiment: Experiment, grid: Grid, *, dry_run: bool
         The changed experiment; its file replaces the pool's copy.
     grid : Grid
         All tasks of the changed experiment.
+    prepare : callable
+        Given the pool's folder: writes what all tasks share, or refuses if that would change.
     dry_run : bool
         Check and count only.
 
@@ -166,6 +175,7 @@ def extend_pool(pool: Pool, experiment: Experiment, grid: Grid, *, dry_run: bool
             _refuse(experiment.file, "axes", tasks, what)
         missing = np.flatnonzero(~_is_in(merged, old, merged.axes))
         if not dry_run:
+            prepare(pool.folder)
             order = np.random.default_rng([experiment.seed, len(old)]).permutation(len(missing))
             _append(pool.folder, old, merged.take(missing[order]))
             replace_whole(pool.folder / "experiment.yaml", experiment.file.read_bytes())

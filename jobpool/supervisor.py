@@ -266,9 +266,8 @@ def _outcome(answer: dict[str, Any], out_of_memory: bool) -> Outcome:
     if "result" in answer:
         return Outcome(cause=Cause.DONE, result=answer["result"], usage=usage)
     # a task whose helper processes were killed for memory sees only that they are gone
-    memory = answer["memory"] or out_of_memory
     return Outcome(
-        cause=Cause.MEMORY if memory else Cause.ERROR,
+        cause=Cause.MEMORY if out_of_memory else Cause(answer["cause"]),
         error=answer["error"],
         traceback=answer["traceback"],
         usage=usage,

@@ -118,6 +118,9 @@ class Worker:
                     summary.reason = "no task is left that this worker may take"
                     break
                 ending = self._run(claim, summary)
+                if ending.cause is Cause.STORAGE:
+                    summary.reason = "the disk refused what a task wrote"
+                    break
                 if ending.cause is not Cause.DONE:
                     self._failed.add(claim.position)
                     puller.leave_out(claim.position)

@@ -18,9 +18,13 @@ from tests.builders import a_pool, an_experiment
 from tests.test_pool import first_claim
 
 
+def nothing(_: Path) -> None:
+    """Prepare nothing."""
+
+
 def make(folder: Path, *axes: Axis) -> tuple[Path, Experiment]:
     experiment = an_experiment(folder / "study", *axes)
-    create_pool(folder / "pool", experiment, full_product(axes), lambda _: None, now=time.time())
+    create_pool(folder / "pool", experiment, full_product(axes), nothing, now=time.time())
     return folder / "pool", experiment
 
 
@@ -69,7 +73,7 @@ def test_an_extension_adds_what_is_new(tmp_path: Path) -> None:
     sites = Axis(name="site", values=("bonn", "oslo", "rome"))
     changed = an_experiment(tmp_path / "study", sites, SEEDS)
 
-    n_added = extend_pool(Pool(pool), changed, full_product([sites, SEEDS]))
+    n_added = extend_pool(Pool(pool), changed, full_product([sites, SEEDS]), nothing)
 
     assert n_added == 3
     assert len(set(Pool(pool).grid.ids())) == 9
@@ -83,7 +87,10 @@ def test_an_extension_keeps_what_was_done(tmp_path: Path) -> None:
     sites = Axis(name="site", values=("rome", *SITES.values))
 
     extend_pool(
-        worker, an_experiment(tmp_path / "study", sites, SEEDS), full_product([sites, SEEDS])
+        worker,
+        an_experiment(tmp_path / "study", sites, SEEDS),
+        full_product([sites, SEEDS]),
+        nothing,
     )
 
     after = Pool(pool)
@@ -96,9 +103,9 @@ def test_a_pool_can_be_extended_twice(tmp_path: Path) -> None:
     pool, _ = make(tmp_path, SITES)
     more = Axis(name="site", values=(*SITES.values, "rome"))
     most = Axis(name="site", values=("riga", *more.values))
-    extend_pool(Pool(pool), an_experiment(tmp_path / "study", more), full_product([more]))
+    extend_pool(Pool(pool), an_experiment(tmp_path / "study", more), full_product([more]), nothing)
 
-    extend_pool(Pool(pool), an_experiment(tmp_path / "study", most), full_product([most]))
+    extend_pool(Pool(pool), an_experiment(tmp_path / "study", most), full_product([most]), nothing)
 
     assert Pool(pool).counts()[TaskState.WAITING] == 4
 
@@ -107,7 +114,7 @@ def test_an_extension_that_adds_nothing_changes_nothing(tmp_path: Path) -> None:
     pool, experiment = make(tmp_path, SITES)
     before = (pool / "tasks.npz").read_bytes()
 
-    n_added = extend_pool(Pool(pool), experiment, full_product([SITES]))
+    n_added = extend_pool(Pool(pool), experiment, full_product([SITES]), nothing)
 
     assert n_added == 0
     assert (pool / "tasks.npz").read_bytes() == before
@@ -121,6 +128,7 @@ def test_a_dry_extension_only_counts(tmp_path: Path) -> None:
         Pool(pool),
         an_experiment(tmp_path / "study", more),
         full_product([more]),
+        nothing,
         dry_run=True,
     )
 
@@ -131,7 +139,7 @@ def test_a_worker_that_runs_out_sees_the_extension(tmp_path: Path) -> None:
     pool, _ = make(tmp_path, SITES)
     worker = Pool(pool, worker=1)
     more = Axis(name="site", values=(*SITES.values, "rome"))
-    extend_pool(Pool(pool), an_experiment(tmp_path / "study", more), full_product([more]))
+    extend_pool(Pool(pool), an_experiment(tmp_path / "study", more), full_product([more]), nothing)
 
     worker.reload()
 
@@ -153,7 +161,7 @@ def test_an_extension_that_contradicts_is_refused(
     changed = an_experiment(tmp_path / "study", *axes, call=call or "tests.tasks:nothing")
 
     with pytest.raises(ConfigError, match=said):
-        extend_pool(Pool(pool), changed, full_product(axes))
+        extend_pool(Pool(pool), changed, full_product(axes), nothing)
 
     assert len(Pool(pool).grid) == 2
 
@@ -162,10 +170,10 @@ def test_an_extension_with_another_size_of_a_known_value_is_refused(tmp_path: Pa
     experiment = an_experiment(tmp_path / "study", SITES)
     before = full_product([SITES], [Attribute(name="size", axis="site", values=(10, 20))])
     after = full_product([SITES], [Attribute(name="size", axis="site", values=(10, 21))])
-    create_pool(tmp_path / "pool", experiment, before, lambda _: None, now=0)
+    create_pool(tmp_path / "pool", experiment, before, nothing, now=0)
 
     with pytest.raises(ConfigError, match="size was 20 when the pool was made"):
-        extend_pool(Pool(tmp_path / "pool"), experiment, after)
+        extend_pool(Pool(tmp_path / "pool"), experiment, after, nothing)
 
 
 def test_cut_tasks_enter_once_per_part() -> None:

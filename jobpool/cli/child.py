@@ -19,11 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jobpool.errors import JobpoolError
+from jobpool.errors import JobpoolError, StorageError
+from jobpool.files import STORAGE_ERRNOS
 from jobpool.pool import Pool
 from jobpool.runners import make_runner
 from jobpool.runners.base import RunContext, Runner
-from jobpool.task import Json
+from jobpool.task import Cause, Json
 
 _PR_SET_PDEATHSIG = 1
 _MB = 1024.0 * 1024.0
@@ -78,12 +79,22 @@ def _answer(runner: Runner, pool: Path, cores: int, request: dict[str, Any]) -> 
         answer = {
             "error": line,
             "traceback": traceback.format_exc(),
-            "memory": isinstance(error, MemoryError),
+            "cause": _cause(error),
         }
     after = _used()
     answer["usage"] = {key: round(after[key] - before[key], 3) for key in after}
     answer["usage"]["peak_memory_mb"] = _peak_mb()
     return answer
+
+
+def _cause(error: Exception) -> Cause:
+    """Return how the attempt ended: a failing disk is no fault of the task."""
+    if isinstance(error, MemoryError):
+        return Cause.MEMORY
+    is_storage = isinstance(error, StorageError) or (
+        isinstance(error, OSError) and error.errno in STORAGE_ERRNOS
+    )
+    return Cause.STORAGE if is_storage else Cause.ERROR
 
 
 def _finite(value: Any) -> Json:

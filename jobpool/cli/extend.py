@@ -28,6 +28,7 @@ def extend(
 
     opened = Pool(pool)
     experiment, runner = load(config)
-    added = extend_pool(opened, experiment, runner.lay_out(), dry_run=dry_run)
+    grid = runner.lay_out()
+    added = extend_pool(opened, experiment, grid, runner.prepare, dry_run=dry_run)
     word = "would add" if dry_run else "added"
     print(f"{word} {added:,} tasks to {pool}, which had {len(opened.grid):,}")
