@@ -16,6 +16,7 @@ from jobpool.errors import ConfigError, Problem
 from jobpool.reader import Reader
 from jobpool.task import Axis
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
     """The resources of one round of SLURM jobs, and the part of the pool they take from."""

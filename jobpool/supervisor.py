@@ -209,13 +209,13 @@ class Supervisor:
             if time.monotonic() - self._beaten >= self._beat_s:
                 self._beaten = time.monotonic()
                 self._beat()
-            if self._signals.received is not None:
-                return None
-            if self._answers in ready:
+            if self._answers in ready:  # before the signals: what is finished is not thrown away
                 data = os.read(self._answers, 1 << 16)
                 if not data:
                     return None
                 self._buffer += data
+            elif self._signals.received is not None:
+                return None
             elif not ready:
                 self._sample()
 

@@ -27,8 +27,7 @@ def extend(
     from jobpool.pool import Pool
 
     opened = Pool(pool)
-    experiment, runner = load(config)
-    grid = runner.lay_out()
+    experiment, runner, grid = load(config)
     added = extend_pool(opened, experiment, grid, runner.prepare, dry_run=dry_run)
     word = "would add" if dry_run else "added"
     print(f"{word} {added:,} tasks to {pool}, which had {len(opened.grid):,}")

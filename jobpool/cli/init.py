@@ -31,23 +31,36 @@ def init(
 
     from jobpool.making import create_pool, free_to_make
 
-    experiment, runner = load(config)
-    grid = runner.lay_out()
+    experiment, runner, grid = load(config)
     free_to_make(pool)
     print_counts(grid)
     if dry_run:
         return
     create_pool(pool, experiment, grid, runner.prepare, now=time.time())
-    print(f"made {pool}: next: jobpool run {pool} --workers 2, or jobpool submit {pool}")
+    print(
+        f"made {pool}: next: jobpool run {pool} --workers 2, or jobpool submit {pool} --pass first"
+    )
 
 
-def load(config: Path) -> "tuple[Experiment, Runner]":
-    """Return the experiment in a file and its runner, both completely checked."""
+def load(config: Path) -> "tuple[Experiment, Runner, Grid]":
+    """Return the experiment in a file, its runner and its tasks, all completely checked."""
+    from jobpool.errors import ConfigError, Problem, SelectionError
     from jobpool.experiment import load_experiment
     from jobpool.runners import RUNNERS, make_runner
+    from jobpool.selection import select
 
     experiment = load_experiment(config, runners=tuple(RUNNERS))
-    return experiment, make_runner(experiment)
+    runner = make_runner(experiment)
+    grid = runner.lay_out()
+    problems = []
+    for one in experiment.passes:
+        try:
+            select(grid, one.only, one.skip)
+        except SelectionError as error:
+            problems.append(Problem(config, f"passes.{one.name}", error.text, error.what))
+    if problems:
+        raise ConfigError(tuple(problems))
+    return experiment, runner, grid
 
 
 def print_counts(grid: "Grid", most: int = 12) -> None:

@@ -16,9 +16,12 @@ def duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
-PoolArgument = Annotated[Path, typer.Argument(metavar="POOL", help="The pool's folder.")]
+# readable=False: what cannot be read is reported with the next step, and with exit code 1
+PoolArgument = Annotated[
+    Path, typer.Argument(metavar="POOL", readable=False, help="The pool's folder.")
+]
 ConfigArgument = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="The experiment file (YAML).")
+    Path, typer.Argument(metavar="CONFIG", readable=False, help="The experiment file (YAML).")
 ]
 Only = Annotated[
     list[str] | None,
