@@ -1,0 +1,54 @@
+"""Run one of SLURM's programs; say clearly why it gave no answer."""
+
+import shlex
+import subprocess
+from collections.abc import Callable, Sequence
+
+from jobpool.errors import SlurmError
+
+TIMEOUT_S = 60.0
+
+RunProgram = Callable[[Sequence[str]], str]
+
+
+def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
+    r"""Return what a program prints.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Program and arguments; no shell reads them.
+    timeout_s : float
+        Seconds after which it is killed: a busy controller may not answer for long.
+
+    Raises
+    ------
+    SlurmError
+        If it is not there, does not answer in time, or ends with another code than 0.
+
+    Examples
+    --------
+    >>> run_program(["echo", "12;cluster"])
+    '12;cluster\n'
+    """
+    try:
+        ended = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            check=False,
+        )
+    except OSError as error:
+        what = f"{command[0]} cannot be run: {error.strerror}"
+        advice = "work on a node that has SLURM's commands, or without SLURM: jobpool run POOL"
+        raise SlurmError(f"{what}; {advice}") from error
+    except subprocess.TimeoutExpired as error:
+        what = f"{command[0]} did not answer within {timeout_s:g} s"
+        raise SlurmError(f"{what}; try again when the controller is less busy") from error
+    if ended.returncode != 0:
+        said = ended.stderr.strip() or ended.stdout.strip() or "it printed nothing"
+        raise SlurmError(f"{shlex.join(command)}\nended with code {ended.returncode}: {said}")
+    return ended.stdout
