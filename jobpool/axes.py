@@ -2,6 +2,7 @@
 
 import csv
 import glob
+import re
 import zipfile
 from collections import Counter
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from jobpool.errors import listing, nearest
 from jobpool.reader import Reader
 from jobpool.task import Axis, Value
 
+_DIGITS = re.compile(r"(\d+)")
 _Pairs = list[tuple[Value, str | None]]  # a value, and the file behind it
 
 
@@ -86,7 +88,8 @@ def _from_range(reader: Reader) -> list[int]:
 def _from_files(reader: Reader, pattern: str, folder: Path) -> _Pairs:
     """Return one value per file; ``archive.npz:pattern`` gives one per member of the archive."""
     path_pattern, _, member_pattern = pattern.partition(":")
-    found = sorted(glob.glob(str(folder / path_pattern), recursive=True))  # noqa: PTH207
+    names = glob.glob(str(folder / path_pattern), recursive=True)  # noqa: PTH207 - whole patterns
+    found = sorted(names, key=_natural)
     if not found:
         reader.problem("glob", pattern, f"matches no file in {folder}; correct the path")
     pairs: _Pairs = []
@@ -103,10 +106,16 @@ def _from_files(reader: Reader, pattern: str, folder: Path) -> _Pairs:
     return pairs
 
 
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts numbers in names by value: yeo7 before yeo17."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in _DIGITS.split(name)]
+
+
 def _members(reader: Reader, path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
-            return sorted(name.removesuffix(".npy") for name in archive.namelist())
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            return sorted(names, key=_natural)
     except (OSError, zipfile.BadZipFile) as error:
         reader.problem("glob", str(path), f"is not an .npz archive: {error}")
         return []

@@ -53,6 +53,15 @@ def test_an_axis_may_be_arrays_of_an_archive(tmp_path: Path) -> None:
     assert experiment.axes[0].sources[0] == f"{tmp_path / 'p.npz'}:schaefer100"
 
 
+def test_files_come_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
+    for name in ("yeo17.npy", "yeo7.npy", "schaefer1000.npy", "schaefer200.npy"):
+        (tmp_path / name).touch()
+
+    experiment = load(tmp_path, "runner: function\naxes: {map: {glob: '*.npy'}}")
+
+    assert experiment.axes[0].values == ("schaefer200", "schaefer1000", "yeo7", "yeo17")
+
+
 def test_an_axis_may_be_the_values_of_a_column(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("id\tsite\n1\toslo\n2\tberlin\n3\toslo\n4\tn/a\n")
 
