@@ -128,6 +128,28 @@ def load_experiment(
     ConfigError
         With every problem found.
     """
+    experiment, problems = read_experiment(file, folder=folder, axes=axes, runners=runners)
+    if problems:
+        raise ConfigError(problems)
+    return experiment
+
+
+def read_experiment(
+    file: Path,
+    *,
+    folder: Path | None = None,
+    axes: tuple[Axis, ...] | None = None,
+    runners: tuple[str, ...] = (),
+) -> tuple[Experiment, tuple[Problem, ...]]:
+    """Return the experiment in `file` and its problems, so that a runner can look for more.
+
+    What is wrong has an empty value in its place. Parameters as of `load_experiment`.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no YAML mapping at all.
+    """
     reader = Reader(file, read_yaml(file))
     folder = (folder or file.parent).resolve()
     runner = reader.text("runner", choices=runners)
@@ -144,8 +166,7 @@ def load_experiment(
     )
     if axes is not None:
         reader.mapping("axes")
-    reader.finish()
-    return experiment
+    return experiment, reader.all_problems()
 
 
 def _read_section(reader: Reader, runner: str, runners: tuple[str, ...]) -> dict[str, Any]:

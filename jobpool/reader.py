@@ -70,11 +70,15 @@ class Reader:
         key = ".".join(part for part in (self.key, name) if part)
         self.problems.append(Problem(self.file, key, value, advice))
 
-    def finish(self) -> None:
-        """Raise `ConfigError` with all problems found, unknown keys among them."""
+    def all_problems(self) -> tuple[Problem, ...]:
+        """Return all problems found, unknown keys among them."""
         self._find_unknown()
-        if self.problems:
-            raise ConfigError(tuple(self.problems))
+        return tuple(self.problems)
+
+    def finish(self) -> None:
+        """Raise `ConfigError` if there are any problems."""
+        if problems := self.all_problems():
+            raise ConfigError(problems)
 
     def _find_unknown(self) -> None:
         for name in self._mapping:

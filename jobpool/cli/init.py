@@ -9,6 +9,9 @@ import typer
 from jobpool.cli.options import ConfigArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobpool.errors import Problem
     from jobpool.experiment import Experiment
     from jobpool.grid import Grid
     from jobpool.runners.base import Runner
@@ -37,30 +40,41 @@ def init(
     if dry_run:
         return
     create_pool(pool, experiment, grid, runner.prepare, now=time.time())
-    print(
-        f"made {pool}: next: jobpool run {pool} --workers 2, or jobpool submit {pool} --pass first"
-    )
+    print(f"made {pool}; next: jobpool run {pool} --workers 2")
+    if experiment.passes:
+        print(f"or by SLURM: jobpool submit {pool} --pass {experiment.passes[0].name} --jobs 20")
 
 
 def load(config: Path) -> "tuple[Experiment, Runner, Grid]":
     """Return the experiment in a file, its runner and its tasks, all completely checked."""
-    from jobpool.errors import ConfigError, Problem, SelectionError
-    from jobpool.experiment import load_experiment
+    from jobpool.errors import ConfigError
+    from jobpool.experiment import read_experiment
     from jobpool.runners import RUNNERS, make_runner
+
+    experiment, found = read_experiment(config, runners=tuple(RUNNERS))
+    problems = list(found)
+    if experiment.runner in RUNNERS:
+        try:
+            runner = make_runner(experiment)
+            grid = runner.lay_out()
+            problems += _problems_of_passes(experiment, grid)
+        except ConfigError as error:
+            known = {problem.key for problem in problems}
+            problems += [problem for problem in error.problems if problem.key not in known]
+    if problems:
+        raise ConfigError(tuple(problems))
+    return experiment, runner, grid
+
+
+def _problems_of_passes(experiment: "Experiment", grid: "Grid") -> "Iterator[Problem]":
+    from jobpool.errors import Problem, SelectionError
     from jobpool.selection import select
 
-    experiment = load_experiment(config, runners=tuple(RUNNERS))
-    runner = make_runner(experiment)
-    grid = runner.lay_out()
-    problems = []
     for one in experiment.passes:
         try:
             select(grid, one.only, one.skip)
         except SelectionError as error:
-            problems.append(Problem(config, f"passes.{one.name}", error.text, error.what))
-    if problems:
-        raise ConfigError(tuple(problems))
-    return experiment, runner, grid
+            yield Problem(experiment.file, f"passes.{one.name}", error.text, error.what)
 
 
 def print_counts(grid: "Grid", most: int = 12) -> None:
@@ -70,6 +84,8 @@ def print_counts(grid: "Grid", most: int = 12) -> None:
     print(f"{len(grid):,} tasks")
     width = max(len(name) for name in grid.names)
     for axis in grid.axes:
+        if axis.name == grid.part_axis:
+            continue
         counts = np.bincount(grid.column(axis.name), minlength=len(axis.values))
         print(f"  {axis.name:{width}}  {len(axis.values):,} values")
         for value, count in list(zip(axis.values, counts, strict=True))[:most]:
@@ -93,7 +109,11 @@ def _print_parts(grid: "Grid", most: int) -> None:
         print(f"  nothing by {part_axis.name}: every combination is one task")
         return
     groups = Counter(grid.whole(position) for position in in_parts)
-    print(f"  by {part_axis.name}: {len(groups):,} combinations as {n_parts} tasks each")
+    n_whole = len(codes) - len(in_parts)
+    print(
+        f"  by {part_axis.name}: {n_whole:,} combinations are one task each, "
+        f"{len(groups):,} are {n_parts} tasks each:"
+    )
     for point in list(groups)[:most]:
         print(f"  {'':8}{label(point)}")
     if len(groups) > most:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Local:
+    """A worker on this machine."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+
 def run(
     pool: PoolArgument,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
@@ -30,7 +39,7 @@ def run(
 ) -> None:
     """Work the pool off with local workers, and show the progress.
 
-    Ctrl-C returns the tasks in hand to the pool. Each worker's log lies in POOL/logs.
+    Ctrl-C returns the tasks in hand to the pool. Each worker's log lies in POOL/logs/local.
 
     \b
     jobpool run POOL --workers 2
@@ -55,31 +64,27 @@ def run(
     _print_end(opened, chosen, started, pool)
 
 
-def _start(
-    command: list[str], workers: int, pool: Path, stack: ExitStack
-) -> "list[subprocess.Popen[bytes]]":
+def _start(command: list[str], workers: int, pool: Path, stack: ExitStack) -> list[_Local]:
     folder = pool / "logs" / "local"
     folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
     started = []
     for number in range(1, workers + 1):
-        log = stack.enter_context((folder / f"{stamp}-{number}.log").open("ab"))
+        path = folder / f"{stamp}-{number}.log"
+        log = stack.enter_context(path.open("ab"))
         # a group of its own: Ctrl-C reaches this process, which then asks the workers to stop
-        started.append(
-            subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-            )
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            process_group=0,
         )
+        started.append(_Local(process=process, log=path))
     return started
 
 
-def _watch(
-    pool: "Pool", chosen: "NDArray[np.bool_]", started: "list[subprocess.Popen[bytes]]"
-) -> None:
+def _watch(pool: "Pool", chosen: "NDArray[np.bool_]", started: list[_Local]) -> None:
     """Show the progress until all workers have left."""
     from rich.console import Console
     from rich.progress import (
@@ -101,7 +106,7 @@ def _watch(
     with Progress(*columns, console=Console(stderr=True)) as progress:
         shown = progress.add_task("tasks", total=None)
         while True:
-            left = all(worker.poll() is not None for worker in started)
+            left = all(worker.process.poll() is not None for worker in started)
             _update(progress, shown, pool, chosen)
             if left:
                 return
@@ -123,19 +128,19 @@ def _update(
     )
 
 
-def _stop(started: "list[subprocess.Popen[bytes]]") -> None:
+def _stop(started: list[_Local]) -> None:
     for worker in started:
-        if worker.poll() is None:
+        if worker.process.poll() is None:
             with suppress(ProcessLookupError):
-                worker.terminate()
+                worker.process.terminate()
     for worker in started:
-        worker.wait()
+        worker.process.wait()
 
 
 def _print_end(
     pool: "Pool",
     chosen: "NDArray[np.bool_]",
-    started: "list[subprocess.Popen[bytes]]",
+    started: list[_Local],
     folder: Path,
 ) -> None:
     from jobpool.pool import count_states
@@ -144,8 +149,15 @@ def _print_end(
     counts = count_states(pool.index()[chosen])
     done, total = counts[TaskState.DONE], sum(counts.values())
     print(f"{done:,} of {total:,} tasks done")
+    failed = {_last_line(one.log): one for one in started if one.process.returncode}
+    for said, worker in failed.items():  # workers that fail for one reason say one thing
+        print(f"a worker failed: {said}\nits log: {worker.log}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
     if done < total:
         print(f"why not the others: jobpool errors {folder}", file=sys.stderr)
-    if any(worker.returncode for worker in started):
-        print(f"a worker failed; its log lies in {folder / 'logs' / 'local'}", file=sys.stderr)
-        raise typer.Exit(1)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1] if lines else "it wrote nothing"

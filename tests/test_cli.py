@@ -1,0 +1,214 @@
+"""The command line as a user meets it: exit codes, messages, no traceback for a mistake."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobpool.cli import COMMANDS
+from jobpool.files import write_json
+from jobpool.pool import Pool
+from tests.builders import a_pool
+from tests.conftest import Jobpool
+
+STUDY = """
+runner: function
+axes: {site: [berlin, oslo], factor: {from: 1, to: 3}}
+function: {call: "tests.tasks:nothing"}
+passes:
+  first: {cores: 1, memory_gb: 1, walltime: 10m, only: "site=oslo"}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "study.yaml"
+    file.write_text(STUDY, encoding="utf-8")
+    return file
+
+
+def test_init_prints_the_counts_by_axis(config: Path, jobpool: Jobpool) -> None:
+    done = jobpool("init", config, config.parent / "pool")
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("6 tasks\n  site    2 values\n            berlin")
+
+
+def test_a_dry_init_makes_nothing(config: Path, jobpool: Jobpool) -> None:
+    done = jobpool("init", config, config.parent / "pool", "--dry-run")
+
+    assert done.returncode == 0
+    assert not (config.parent / "pool").exists()
+
+
+def test_init_reports_all_mistakes_of_a_file(config: Path, jobpool: Jobpool) -> None:
+    config.write_text("runner: function\naxes: {a: [x, x], b: []}\nsed: 1\n")
+
+    done = jobpool("init", config, config.parent / "pool")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("jobpool: 4 problems:\n")
+    assert not (config.parent / "pool").exists()
+
+
+def test_a_pass_with_a_wrong_selection_is_a_problem_of_the_file(
+    config: Path, jobpool: Jobpool
+) -> None:
+    config.write_text(STUDY.replace("site=oslo", "site=olso"))
+
+    done = jobpool("init", config, config.parent / "pool")
+
+    assert done.returncode == 1
+    assert "passes.first = 'site=olso': no value matches 'olso'" in done.stderr
+    assert "did you mean 'oslo'" in done.stderr
+
+
+def test_mistakes_of_all_kinds_are_reported_together(config: Path, jobpool: Jobpool) -> None:
+    config.write_text(STUDY.replace("tests.tasks", "tests.taskz").replace("cores: 1", "cors: 1"))
+
+    done = jobpool("init", config, config.parent / "pool")
+
+    assert done.stderr.startswith("jobpool: 2 problems:\n")
+    assert "passes.first.cors = 1: unknown key" in done.stderr
+    assert "function.call = 'tests.taskz:nothing': cannot be imported" in done.stderr
+
+
+def test_extend_says_how_many_it_added(config: Path, jobpool: Jobpool) -> None:
+    pool = config.parent / "pool"
+    jobpool("init", config, pool)
+    config.write_text(STUDY.replace("oslo]", "oslo, rome]"))
+
+    done = jobpool("extend", config, pool)
+
+    assert done.stdout == f"added 3 tasks to {pool}, which had 6\n"
+    assert len(Pool(pool).grid) == 9
+
+
+POOL_COMMANDS = [
+    ["work"],
+    ["run"],
+    ["status"],
+    ["errors"],
+    ["collect"],
+    ["log"],
+    ["doctor"],
+    ["submit", "--pass", "first"],
+]
+
+
+@pytest.mark.parametrize("command", POOL_COMMANDS, ids=lambda words: words[0])
+def test_an_unknown_pool_is_one_clear_line(
+    tmp_path: Path, jobpool: Jobpool, command: list[str]
+) -> None:
+    done = jobpool(command[0], tmp_path / "none", *command[1:])
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"jobpool: {tmp_path}/none: no such folder; "
+        f"make one with: jobpool init CONFIG {tmp_path}/none\n"
+    )
+
+
+@pytest.mark.parametrize("command", POOL_COMMANDS, ids=lambda words: words[0])
+def test_a_pool_of_a_newer_format_is_one_clear_line(
+    tmp_path: Path, jobpool: Jobpool, command: list[str]
+) -> None:
+    pool = a_pool(tmp_path, 2)
+    write_json(pool / "pool.json", {"format": 99})
+
+    done = jobpool(command[0], pool, *command[1:])
+
+    assert done.returncode == 1
+    assert "install the newer jobpool that made it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", POOL_COMMANDS, ids=lambda words: words[0])
+def test_a_pool_without_permission_is_one_clear_line(tmp_path: Path, command: list[str]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("giving a pool to another user needs root")
+    pool = a_pool(tmp_path, 2)
+    pool.chmod(0o700)
+    os.chown(pool, 65534, 65534)
+    without_roots_power = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+    done = subprocess.run(
+        [*without_roots_power, sys.executable, "-m", "jobpool", command[0], pool, *command[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert f"{pool}: cannot be read: Permission denied" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["work"],
+        ["run"],
+        ["status"],
+        ["errors"],
+        ["collect"],
+        ["log"],
+        ["submit", "--pass", "first"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_wrong_selection_names_what_there_is(
+    config: Path, jobpool: Jobpool, command: list[str]
+) -> None:
+    pool = config.parent / "pool"
+    jobpool("init", config, pool)
+
+    done = jobpool(command[0], pool, *command[1:], "--only", "stie=oslo")
+
+    assert done.returncode == 1
+    assert "the pool has no 'stie'; it has: site, factor; did you mean 'site'?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_wrong_usage_has_exit_code_2(jobpool: Jobpool) -> None:
+    assert jobpool("init").returncode == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(jobpool: Jobpool, command: str) -> None:
+    done = jobpool(command, "--help")
+
+    assert done.returncode == 0
+    assert f"jobpool {command} " in done.stdout.partition("Usage:")[2].partition("\n")[2]
+
+
+def test_the_version_is_printed(jobpool: Jobpool) -> None:
+    assert jobpool("--version").stdout == "jobpool 0.1.0\n"
+
+
+def test_a_starter_study_runs_as_it_is_laid_out(tmp_path: Path, jobpool: Jobpool) -> None:
+    jobpool("new", tmp_path / "mystudy")
+
+    done = jobpool("init", tmp_path / "mystudy" / "study.yaml", tmp_path / "pool", "--dry-run")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("16 tasks")
+
+
+@pytest.mark.parametrize("command", ["--help", "status"])
+def test_looking_loads_neither_pandas_nor_scikit_learn(tmp_path: Path, command: str) -> None:
+    pool = a_pool(tmp_path, 3)
+    words = {"--help": ["--help"], "status": ["status", str(pool)]}[command]
+    code = (
+        "import atexit, sys\n"
+        "from jobpool.cli import main\n"
+        "heavy = {'pandas', 'sklearn', 'scipy', 'matplotlib', 'joblib'}\n"
+        "atexit.register(lambda: print('loaded', sorted(heavy & set(sys.modules))))\n"
+        f"sys.argv[1:] = {words}\n"
+        "main()"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.stdout.splitlines()[-1] == "loaded []"
