@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from jobpool.files import checked_line, create_exclusively, read_json
 from jobpool.pool import Pool
 from jobpool.results import results_of
 from jobpool.state import Record
-from jobpool.task import Cause
+from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 
 FORMAT = 1
@@ -166,10 +167,16 @@ def take_back_dead(
         if lives[record.owner] is not Life.DEAD:
             continue
         name = worker_name(record.owner)
+        if record.state is not TaskState.RUNNING:
+            # who ended it was killed before the index followed; a visit mends that
+            pool.take_back(position, record.fence, Cause.LOST)
+            cause = record.cause or Cause.LOST
+            taken.append(TakenBack(position=position, worker=name, cause=cause))
+            continue
         cause, written = _last_word(pool, position, record)
-        if pool.take_back(position, record.fence, cause):
-            if not written:
-                write_attempt(pool.folder, _attempt(pool, position, record, cause, finder, now()))
+        attempt = _attempt(pool, position, record, cause, finder, now())
+        write = partial(write_attempt, pool.folder, attempt)
+        if pool.take_back(position, record.fence, cause, (lambda: None) if written else write):
             taken.append(TakenBack(position=position, worker=name, cause=cause))
     return taken
 

@@ -53,14 +53,14 @@ def results_of(pool: Path, worker: str) -> Iterator[Result]:
     """Yield the undamaged results of one worker, in the order it wrote them."""
     for _, line in read_lines(worker_file(pool, "results", worker)):
         if line is not None:
-            yield _result(worker, line)
+            yield parse_result(worker, line)
 
 
 def all_results(pool: Path) -> Iterator[Result]:
     """Yield every undamaged result in the pool, accepted or not."""
     for path, _, line in all_lines(pool, "results"):
         if line is not None:
-            yield _result(path.stem, line)
+            yield parse_result(path.stem, line)
 
 
 def damaged_results(pool: Path) -> list[tuple[Path, int]]:
@@ -68,7 +68,8 @@ def damaged_results(pool: Path) -> list[tuple[Path, int]]:
     return [(path, number) for path, number, line in all_lines(pool, "results") if line is None]
 
 
-def _result(worker: str, line: dict[str, Any]) -> Result:
+def parse_result(worker: str, line: dict[str, Any]) -> Result:
+    """Return the result that a line of a worker's file states."""
     return Result(
         task=line["task"],
         fence=line["fence"],

@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
         try:
             pool = Pool(folder)
             runner = make_runner(pool.experiment(), folder)
+            runner.check()
         except JobpoolError as error:
             _send(stream, {"error": str(error)})
             return 1

@@ -14,8 +14,9 @@ def extend(
         bool, typer.Option("--dry-run", help="Say what would be added, change nothing.")
     ] = False,
 ) -> None:
-    """Add the tasks that a changed experiment file adds; touch nothing else.
+    """Add the tasks that a changed experiment file adds.
 
+    Nothing else is touched.
     What contradicts finished results (another seed, other folds, a value taken away) is refused.
 
     \b

@@ -24,7 +24,7 @@ def init(
         bool, typer.Option("--dry-run", help="Check everything, print the counts, make nothing.")
     ] = False,
 ) -> None:
-    """Check an experiment file completely, and make its pool.
+    """Check an experiment file and make its pool.
 
     \b
     jobpool init configs/nback-flanker.yaml POOL --dry-run

@@ -20,7 +20,9 @@ _RENAMED = {
 def new(
     name: Annotated[Path, typer.Argument(metavar="NAME", help="The folder to make.")],
 ) -> None:
-    """Lay out a starter study in a new folder: experiment file, sbatch scripts, example data.
+    """Lay out a commented starter study in a new folder.
+
+    It holds an experiment file, sbatch scripts, and the example data it runs on.
 
     \b
     jobpool new mystudy

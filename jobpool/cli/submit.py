@@ -29,8 +29,9 @@ def submit(
         bool, typer.Option("--dry-run", help="Print the sbatch lines, submit nothing.")
     ] = False,
 ) -> None:
-    """Submit workers as throttled job arrays, and print the sbatch lines.
+    """Submit workers to SLURM as throttled job arrays.
 
+    The exact sbatch lines are printed.
     Cores, memory, time and selection come from the pass; --only and --skip narrow it further. The
     workers run the jobpool that submits, or the one that the variable JOBPOOL names.
 

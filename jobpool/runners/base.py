@@ -35,6 +35,10 @@ class Runner(Protocol):
         """Write into a new pool what all tasks share, such as the splits."""
         ...
 
+    def check(self) -> None:
+        """Raise `ConfigError` if tasks cannot be run here; called once before the first."""
+        ...
+
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
         """Run one task and return its result as what JSON can hold."""
         ...

@@ -23,19 +23,14 @@ from jobpool.task import Json, Value
 class Function:
     """Runs ``call(**point)``; the axes may be any."""
 
-    def __init__(self, experiment: Experiment, pool: Path | None) -> None:  # noqa: ARG002 - the protocol
+    def __init__(self, experiment: Experiment, pool: Path | None) -> None:
         reader = Reader(experiment.file, experiment.section, "function")
         self._experiment = experiment
-        name = reader.text("call")
+        self._name = reader.text("call")
         self._function: Any = None
-        if name:
-            try:
-                self._function = _import(name)
-            except (ImportError, AttributeError, ValueError) as error:
-                advice = f"cannot be imported: {error}; write module:function, and install the "
-                advice += "module or put its folder on PYTHONPATH"
-                reader.problem("call", name, advice)
         reader.finish()
+        if pool is None:  # a new study: collecting an old one must not need its code
+            self.check()
 
     def lay_out(self) -> Grid:
         """Return every combination of the axes."""
@@ -43,6 +38,16 @@ class Function:
 
     def prepare(self, pool: Path) -> None:
         """Write nothing: the tasks share nothing."""
+
+    def check(self) -> None:
+        """Import the function."""
+        try:
+            self._function = _import(self._name)
+        except (ImportError, AttributeError, ValueError) as error:
+            advice = f"cannot be imported: {error}; write module:function, and install the "
+            advice += "module or put its folder on PYTHONPATH"
+            problem = Problem(self._experiment.file, "function.call", self._name, advice)
+            raise ConfigError((problem,)) from error
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:  # noqa: ARG002
         """Return what the function returns; a single value becomes ``{"value": ...}``."""

@@ -1,0 +1,130 @@
+"""All checks of a pool, and all repairs, in the order in which they rest on each other.
+
+First the state files, each by itself; then records against results and attempts; then the files
+of the workers. Every repair can be cut short and begun again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from jobpool.checks.consistency import contradictions, dead_holders, settle
+from jobpool.checks.evidence import Evidence, examine_lines, gather, set_aside
+from jobpool.checks.findings import Finding, Weight
+from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild
+from jobpool.checks.surroundings import examine_surroundings, leftovers
+from jobpool.errors import PoolError, listing
+from jobpool.files import replace_whole
+from jobpool.pool import Pool
+from jobpool.state import Record, Shard
+from jobpool.task import TaskState
+from jobpool.workerfiles import new_worker_number, worker_files, worker_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surgery:
+    """What a check may do, and what it knows of the world."""
+
+    is_alive: Callable[[int], bool]  # whether the worker of a number may live
+    server_time: float  # seconds since the epoch, by the file server's clock
+    repair: bool = False
+    force: bool = False  # repair even while workers are at it
+
+
+def check_pool(pool: Pool, surgery: Surgery) -> list[Finding]:
+    """Check a pool, and repair it if asked to.
+
+    Raises
+    ------
+    PoolError
+        If a repair is asked for while workers hold tasks; nothing was changed.
+    """
+    inspected = _inspect_all(pool)  # before results and attempts: these may only be newer
+    evidence = gather(pool)
+    if surgery.repair and not surgery.force:
+        _refuse_while_held(pool, inspected, surgery)
+    findings = list(examine_surroundings(pool, surgery.server_time))
+    if surgery.repair:
+        findings = [finding for finding in findings if not finding.repairable]
+        findings += _remove_leftovers(pool, surgery)
+    findings += _check_shards(pool, inspected, evidence, surgery)
+    if surgery.repair:
+        inspected = _inspect_all(pool)
+    records = [record for one in inspected for record in one.records]
+    findings += _check_records(pool, records, evidence, surgery)
+    findings += _check_lines(pool, evidence, surgery)
+    return findings
+
+
+def _inspect_all(pool: Pool) -> list[Inspected]:
+    return [inspect(shard, read_locked(shard)) for shard in pool.shards]
+
+
+def _refuse_while_held(pool: Pool, inspected: Sequence[Inspected], surgery: Surgery) -> None:
+    """Refuse to repair what a living worker may be changing."""
+    records = [record for one in inspected for record in one.records]
+    owners = {record.owner for record in records if record and record.state is TaskState.RUNNING}
+    if any(record is None for record in records):  # who held these tasks cannot be told
+        owners |= {int(path.stem, 16) for path in worker_files(pool.folder, "workers")}
+    alive = [worker_name(owner) for owner in sorted(owners) if surgery.is_alive(owner)]
+    if alive:
+        what = f"workers are at it: {listing(alive, most=5)}; stop them, and wait until they count "
+        what += f"as lost ({pool.info.lost_after_s:.0f} s), or repair at once with --force"
+        raise PoolError(pool.folder, what)
+
+
+def _remove_leftovers(pool: Pool, surgery: Surgery) -> Iterator[Finding]:
+    for path in leftovers(pool.folder, surgery.server_time):
+        path.unlink(missing_ok=True)
+        place = str(path.relative_to(pool.folder))
+        what = "left behind by a process that was killed while it wrote"
+        yield Finding(weight=Weight.NOTE, place=place, what=what, repaired="removed")
+
+
+def _check_shards(
+    pool: Pool, inspected: Sequence[Inspected], evidence: Evidence, surgery: Surgery
+) -> Iterator[Finding]:
+    for shard, one in zip(pool.shards, inspected, strict=True):
+        for finding in findings_of(shard, one):
+            if surgery.repair and finding.repairable:
+                yield finding.done(_repair_shard(shard, one, evidence, surgery.server_time))
+            else:
+                yield finding
+
+
+def _repair_shard(shard: Shard, one: Inspected, evidence: Evidence, now: float) -> str:
+    if not one.wrong:
+        with shard.visit() as visit:
+            for slot in one.behind:
+                visit.record(slot)
+        return "the index follows the records"
+    n_remade = rebuild(shard, evidence, now)
+    kept = f"{shard.size - n_remade:,} records kept"
+    return f"{kept}, {n_remade:,} made from results and attempts"
+
+
+def _check_records(
+    pool: Pool, records: Sequence[Record | None], evidence: Evidence, surgery: Surgery
+) -> Iterator[Finding]:
+    finder = worker_name(new_worker_number())
+    for one in contradictions(pool, records, evidence, surgery.is_alive, surgery.server_time):
+        yield settle(pool, one, finder) if surgery.repair else one.finding
+    yield from dead_holders(records, surgery.is_alive)
+
+
+def _check_lines(pool: Pool, evidence: Evidence, surgery: Surgery) -> Iterator[Finding]:
+    findings = list(examine_lines(pool.folder, evidence))
+    if not surgery.repair:
+        yield from findings
+        return
+    yield from (finding for finding in findings if not finding.repairable)
+    for path in sorted({path for path, _ in evidence.damaged}):
+        numbers = [number for found, number in evidence.damaged if found == path]
+        place = str(path.relative_to(pool.folder))
+        finding = Finding(
+            weight=Weight.PROBLEM, place=place, what=f"damaged lines: {listing(numbers)}"
+        )
+        if surgery.is_alive(int(path.stem, 16)):  # it may append at this very moment
+            yield finding
+            continue
+        replace_whole(path, set_aside(path, numbers))
+        yield finding.done(f"set aside in {place}.damaged")

@@ -1,0 +1,155 @@
+"""``jobpool errors``: what went wrong, the newest first."""
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobpool.cli.options import Only, PoolArgument, Skip
+
+if TYPE_CHECKING:
+    from jobpool.attempts import Attempt
+    from jobpool.pool import Pool
+    from jobpool.report.failures import FailureGroup
+
+_TASKS = 5  # tasks shown of each group
+_LINES = 12  # lines shown of a traceback
+
+
+def errors(
+    pool: PoolArgument,
+    only: Only = None,
+    skip: Skip = None,
+    cause: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CAUSE",
+            help="Only attempts that ended so: error, memory, time, lost, cancelled, storage, "
+            "preempted, node. May be given several times.",
+        ),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Whole tracebacks, and all tasks of each group.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show so many groups.")] = 20,
+) -> None:
+    """Group failed attempts by cause and traceback.
+
+    A task that failed returned to the pool: the line "now" says what became of it. The causes
+    cancelled, preempted, node and storage do not count against a task.
+
+    \b
+    jobpool errors POOL
+    jobpool errors POOL --cause memory --only pipeline=elastic
+    jobpool errors POOL --full --limit 1
+    """
+    from jobpool.attempts import all_attempts, damaged_attempts
+    from jobpool.pool import Pool
+    from jobpool.report.failures import group_failures
+    from jobpool.report.text import count
+    from jobpool.selection import select
+
+    causes = _parse_causes(cause or ())
+    opened = Pool(pool)
+    chosen = select(opened.grid, tuple(only or ()), tuple(skip or ())) if only or skip else None
+    failed = [one for one in all_attempts(pool) if str(one.cause) in causes]
+    positions = _positions(opened, failed)
+    if chosen is not None:
+        failed = [one for one in failed if one.task in positions and chosen[positions[one.task]]]
+    if damaged := damaged_attempts(pool):
+        what = f"{count(len(damaged), 'damaged line')} left out; see: jobpool doctor {pool}"
+        print(what, file=sys.stderr)
+    _print_groups(opened, group_failures(failed), positions, full, limit)
+
+
+def _print_groups(
+    pool: "Pool",
+    groups: "tuple[FailureGroup, ...]",
+    positions: dict[str, int],
+    full: bool,
+    limit: int,
+) -> None:
+    from jobpool.report.failures import count_causes
+    from jobpool.report.text import count
+
+    if not groups:
+        print(f"no attempt failed in {pool.folder}")
+        return
+    counts = ", ".join(f"{n:,} {name}" for name, n in count_causes(groups).most_common())
+    _print(f"{count(len(groups), 'kind')} of failure in {pool.folder}: {counts}")
+    for group in groups[:limit]:
+        _print_group(pool, group, positions, full)
+    if len(groups) > limit:
+        print(f"\n... and {count(len(groups) - limit, 'more kind')}: --limit {len(groups)}")
+
+
+def _parse_causes(given: "list[str] | tuple[str, ...]") -> set[str]:
+    from jobpool.errors import listing, nearest
+    from jobpool.task import Cause
+
+    known = [str(cause) for cause in Cause if cause is not Cause.DONE]
+    for name in given:
+        if name not in known:
+            what = f"no such cause: {name!r}; there are: {listing(known)}{nearest(name, known)}"
+            raise typer.BadParameter(what, param_hint="--cause")
+    return set(given or known)
+
+
+def _positions(pool: "Pool", failed: "list[Attempt]") -> dict[str, int]:
+    """Return the place in the pool of each task that failed."""
+    wanted = {attempt.task for attempt in failed}
+    if not wanted:
+        return {}
+    return {name: place for place, name in enumerate(pool.grid.ids()) if name in wanted}
+
+
+def _print_group(
+    pool: "Pool", group: "FailureGroup", positions: dict[str, int], full: bool
+) -> None:
+    from jobpool.report.failures import find_logs
+    from jobpool.report.text import count, local_time
+    from jobpool.task import label
+
+    newest = group.newest
+    _print(f"\n{group.cause}: {newest.error or 'without a message'}")
+    where = [
+        f"worker {newest.worker}",
+        newest.node or "",
+        f"job {newest.job}" if newest.job else "",
+    ]
+    _print(
+        f"  {count(group.n_attempts, 'attempt')} of {count(len(group.tasks), 'task')}; "
+        f"the last {local_time(newest.ended)} by {', '.join(word for word in where if word)}"
+    )
+    known = [task for task in group.tasks if task in positions]
+    _print(f"  now: {_states(pool, [positions[task] for task in known])}")
+    most = len(known) if full else _TASKS
+    for task in known[:most]:
+        _print(f"  {task}  {label(pool.grid.point(positions[task]))}")
+    if len(known) > most:
+        _print(f"  ... and {len(known) - most:,} more tasks: --full")
+    for path in find_logs(pool.folder, newest.job):
+        _print(f"  log: {path}")
+    lines = (newest.traceback or "").rstrip().splitlines()
+    if len(lines) > _LINES and not full:
+        lines = [f"... {len(lines) - _LINES} lines: --full", *lines[-_LINES:]]
+    for line in lines:
+        _print(f"    | {line}")
+
+
+def _states(pool: "Pool", positions: list[int]) -> str:
+    """Say what became of tasks that failed."""
+    from jobpool.pool import state_of
+    from jobpool.task import TaskState
+
+    if not positions:
+        return "not in this pool"
+    counts = Counter(state_of(pool.index())[positions].tolist())
+    return ", ".join(f"{counts[s]:,} {s.name.lower()}" for s in TaskState if counts[s])
+
+
+def _print(line: str) -> None:
+    from jobpool.report.text import printable
+
+    print(printable(line, sys.stdout.encoding))

@@ -1,0 +1,85 @@
+"""``jobpool log``: what happened, in order."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobpool.cli.options import Only, PoolArgument, Skip
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jobpool.report.history import Event
+
+
+def log(
+    pool: PoolArgument,
+    task: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this task: its id, or how it begins.")
+    ] = None,
+    worker: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only this worker: its id, or how it begins.")
+    ] = None,
+    only: Only = None,
+    skip: Skip = None,
+    last: Annotated[
+        int | None, typer.Option(min=1, help="Only so many events, the last ones.")
+    ] = None,
+) -> None:
+    """Tell what happened to a task or a worker, in order.
+
+    \b
+    jobpool log POOL --last 20
+    jobpool log POOL --task l5ciun
+    jobpool log POOL --worker 3f2a
+    jobpool log POOL --only pipeline=elastic
+    """
+    from jobpool.pool import Pool
+    from jobpool.report.history import history
+    from jobpool.report.text import local_time, printable
+    from jobpool.selection import select
+    from jobpool.task import label
+
+    opened = Pool(pool)
+    ids = opened.grid.ids()
+    events = history(opened, ids.__getitem__)
+    positions = {name: position for position, name in enumerate(ids)}
+    if only or skip:
+        chosen = select(opened.grid, tuple(only or ()), tuple(skip or ()))
+        events = [e for e in events if e.task in positions and chosen[positions[e.task]]]
+    events = _of_task(events, task, ids, pool)
+    events = _of_worker(events, worker, pool)
+    if not events:
+        print("nothing happened yet", file=sys.stderr)
+    for event in events[-last:] if last else events:
+        about = f"task {event.task}: " if event.task else ""
+        place = positions.get(event.task) if event.task else None
+        point = f"  ({label(opened.grid.point(place))})" if place is not None else ""
+        line = f"{local_time(event.time)}  worker {event.worker}  {about}{event.what}{point}"
+        print(printable(line, sys.stdout.encoding))
+
+
+def _of_task(
+    events: "list[Event]", task: str | None, ids: list[str], pool: "Path"
+) -> "list[Event]":
+    from jobpool.errors import PoolError
+
+    if task is None:
+        return events
+    if not any(name.startswith(task) for name in ids):
+        what = f"has no task whose id begins with {task!r}; ids are in: jobpool collect, errors"
+        raise PoolError(pool, what)
+    return [event for event in events if event.task and event.task.startswith(task)]
+
+
+def _of_worker(events: "list[Event]", worker: str | None, pool: "Path") -> "list[Event]":
+    from jobpool.errors import PoolError
+
+    if worker is None:
+        return events
+    found = [event for event in events if event.worker.startswith(worker)]
+    if not found:
+        what = f"has no worker whose id begins with {worker!r}; see all with: jobpool log {pool}"
+        raise PoolError(pool, what)
+    return found

@@ -1,0 +1,99 @@
+"""What happened in a pool, in order: workers, attempts, results, and what runs now."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobpool.attempts import Attempt, all_attempts
+from jobpool.liveness import read_card
+from jobpool.pool import Pool
+from jobpool.report.text import duration
+from jobpool.results import all_results
+from jobpool.state import Record
+from jobpool.task import TaskState
+from jobpool.workerfiles import worker_files, worker_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened."""
+
+    time: float  # seconds since the epoch
+    what: str
+    worker: str
+    task: str | None = None  # None: it concerns the worker alone
+
+
+def history(pool: Pool, task: Callable[[int], str]) -> list[Event]:
+    """Return all that happened, the oldest first.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    task : callable
+        Returns the id of the task at a position.
+    """
+    written: set[tuple[str, int, str]] = set()
+    events = [*_starts(pool.folder), *_attempts(all_attempts(pool.folder), written)]
+    events += _open_ends(pool, written)
+    events += [_running(task(position), record) for position, record in _in_hand(pool)]
+    return sorted(events, key=lambda event: event.time)
+
+
+def _in_hand(pool: Pool) -> Iterator[tuple[int, Record]]:
+    for position, record in pool.running():
+        if record.state is TaskState.RUNNING:
+            yield position, record
+
+
+def _starts(pool: Path) -> Iterator[Event]:
+    for path in worker_files(pool, "workers"):
+        card = read_card(pool, path.stem)
+        if card is None:
+            what = "worker started; its card is damaged"
+            yield Event(time=path.stat().st_mtime, what=what, worker=path.stem)
+            continue
+        words = [f"on {card.host}", f"process {card.pid}", f"{card.cores} cores"]
+        words += [f"{card.memory_mb} MB"] if card.memory_mb else []
+        words += [f"job {card.job}"] if card.job else []
+        words += [f"only {text}" for text in card.only] + [f"not {text}" for text in card.skip]
+        what = f"worker started {', '.join(words)}"
+        yield Event(time=card.started, what=what, worker=path.stem)
+
+
+def _attempts(attempts: Iterable[Attempt], written: set[tuple[str, int, str]]) -> Iterator[Event]:
+    for attempt in attempts:
+        written.add((attempt.task, attempt.fence, attempt.worker))
+        if attempt.started is not None:
+            what = f"attempt {attempt.fence} began"
+            yield Event(time=attempt.started, what=what, worker=attempt.worker, task=attempt.task)
+        yield Event(
+            time=attempt.ended, what=_end(attempt), worker=attempt.worker, task=attempt.task
+        )
+
+
+def _end(attempt: Attempt) -> str:
+    words = [f"attempt {attempt.fence} ended: {attempt.cause}"]
+    if attempt.seconds is not None:
+        words[0] += f" after {duration(attempt.seconds)}"
+    words += [f"peak {attempt.peak_memory_mb:.0f} MB"] if attempt.peak_memory_mb else []
+    words += [f"on {attempt.node}"] if attempt.node else []
+    words += [f"job {attempt.job}"] if attempt.job else []
+    words += [f"found by {attempt.found_by}"] if attempt.found_by else []
+    error = f": {attempt.error}" if attempt.error else ""
+    return ", ".join(words) + error
+
+
+def _open_ends(pool: Pool, written: set[tuple[str, int, str]]) -> Iterator[Event]:
+    """Yield the results whose attempt has no end in the record: their worker died in between."""
+    for result in all_results(pool.folder):
+        if (result.task, result.fence, result.worker) not in written:
+            what = f"attempt {result.fence} wrote its result, and no end"
+            yield Event(time=result.ended, what=what, worker=result.worker, task=result.task)
+
+
+def _running(task: str, record: Record) -> Event:
+    what = f"attempt {record.fence} began; it runs now"
+    owner = worker_name(record.owner)
+    return Event(time=record.changed_ms / 1000, what=what, worker=owner, task=task)

@@ -1,0 +1,287 @@
+"""How a pool stands: states by axis, living workers, and when it will be done.
+
+Reads the state table one file at a time and takes no lock. Counts come from the index of each
+file, whose checksum is checked; a damaged file is rebuilt in memory from its records or named in
+an error, so that a count is never wrong.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.checks.table import record_in, unchecked_table
+from jobpool.errors import SelectionError, listing, nearest
+from jobpool.files import temporary_beside
+from jobpool.grid import Grid
+from jobpool.liveness import Life
+from jobpool.pool import Pool
+from jobpool.state import MOST_ATTEMPTS, WAITING_BASE
+from jobpool.task import TaskState, Value
+
+MOST_VALUES = 12  # an axis with more is shown only when asked for
+WINDOWS_S = (60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0)
+ENOUGH = 50  # ends in a window: the rate is then known to about 15 percent
+FEWEST = 3  # with fewer ends nothing can be said
+
+_KINDS = ("waiting", "returned", "running", "done", "parked", "held")
+_UNKNOWN = len(_KINDS)
+_RUNNING, _DONE = _KINDS.index("running"), _KINDS.index("done")
+
+
+def _kind_of_byte() -> NDArray[np.uint8]:
+    """Return for each index byte the position in `_KINDS` of what it stands for."""
+    kinds = np.full(256, _UNKNOWN, np.uint8)
+    kinds[WAITING_BASE] = _KINDS.index("waiting")
+    kinds[WAITING_BASE + 1 : WAITING_BASE + MOST_ATTEMPTS + 1] = _KINDS.index("returned")
+    for state in TaskState:
+        if state is not TaskState.WAITING:
+            kinds[state] = _KINDS.index(state.name.lower())
+    return kinds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many tasks stand where."""
+
+    waiting: int  # never failed
+    returned: int  # failed, and waiting again
+    running: int
+    done: int
+    parked: int
+    held: int
+
+    @property
+    def total(self) -> int:
+        """Return the number of all tasks."""
+        return self.remaining + self.done + self.parked + self.held
+
+    @property
+    def remaining(self) -> int:
+        """Return how many tasks are to be done, those that run included."""
+        return self.waiting + self.returned + self.running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AxisCounts:
+    """The counts of each value of an axis, or of an attribute of one."""
+
+    name: str
+    values: tuple[tuple[Value | None, Counts], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What the state table said when it was read."""
+
+    kinds: NDArray[np.uint8]  # (n_tasks,), positions in `_KINDS`
+    done_ms: NDArray[np.int64]  # (n_done,), when the selected tasks were done
+    owners: Mapping[int, int]  # tasks in hand of each worker, selected or not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """When the remaining tasks will be done, if the present rate lasts."""
+
+    rate_per_s: float | None = None
+    window_s: float | None = None  # what the rate rests on
+    eta_s: float | None = None
+    why_not: str = ""  # why nothing can be said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How a pool stands."""
+
+    counts: Counts
+    by: tuple[AxisCounts, ...]
+    workers: Mapping[Life, int]  # workers that hold tasks, selected or not
+    estimate: Estimate
+
+
+def server_time(pool: Path) -> float:
+    """Return the file server's time, by which heartbeats are judged.
+
+    Who may not write into the pool gets the time of this host.
+    """
+    probe = temporary_beside(pool / "workers" / "clock")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+
+
+def look(
+    pool: Pool,
+    chosen: NDArray[np.bool_] | None,
+    by: Sequence[str],
+    *,
+    judge: Callable[[int], Life],
+    now: float,
+) -> Status:
+    """Return how the selected part of a pool stands.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    chosen : ndarray of shape (n_tasks,), bool, optional
+        The selection; None for all tasks.
+    by : sequence of str
+        Axes or attributes to count by; empty for every axis with 2 to `MOST_VALUES` values.
+    judge : callable
+        Says whether the worker of a number lives.
+    now : float
+        Seconds since the epoch.
+
+    Raises
+    ------
+    SelectionError
+        If the pool has no such axis.
+    DamagedStateError
+        If a state file cannot be counted.
+    """
+    grid = pool.grid
+    names = by or [axis.name for axis in grid.axes if 1 < len(axis.values) <= MOST_VALUES]
+    columns = [_column(grid, name) for name in names]
+    snapshot = read_snapshot(pool, chosen)
+    counts = _counts(np.bincount(_of(snapshot.kinds, chosen), minlength=_UNKNOWN))
+    lives = Counter(judge(owner) for owner in snapshot.owners)
+    return Status(
+        counts=counts,
+        by=tuple(
+            _count_by(name, codes, values, snapshot.kinds, chosen)
+            for name, (codes, values) in zip(names, columns, strict=True)
+        ),
+        workers={life: lives[life] for life in Life},
+        estimate=estimate(
+            snapshot.done_ms, counts.remaining, working=lives.total() > lives[Life.DEAD], now=now
+        ),
+    )
+
+
+def _of(
+    array: NDArray[np.unsignedinteger], chosen: NDArray[np.bool_] | None
+) -> NDArray[np.unsignedinteger]:
+    return array if chosen is None else array[chosen]
+
+
+def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapshot:
+    """Return what the state table says, read one file at a time.
+
+    Raises
+    ------
+    DamagedStateError
+        If a state file cannot be counted.
+    """
+    kind_of_byte = _kind_of_byte()
+    kinds = np.empty(len(pool.grid), np.uint8)
+    done: list[NDArray[np.int64]] = []
+    owners: Counter[int] = Counter()
+    for shard in pool.shards:
+        index = np.frombuffer(shard.read_index(), np.uint8)
+        found = kinds[shard.first : shard.first + shard.size]
+        np.take(kind_of_byte, index, out=found)
+        if (found == _UNKNOWN).any():
+            raise shard.damaged("its index holds a state that there is not")
+        mask = True if chosen is None else chosen[shard.first : shard.first + shard.size]
+        running = np.flatnonzero(found == _RUNNING).tolist()
+        ended = (found == _DONE) & mask
+        if not running and not ended.any():
+            continue
+        packed = shard.read_records()
+        table = unchecked_table(packed)
+        is_done = ended & (table["state"] == TaskState.DONE)
+        done.append(table["changed_ms"][is_done].astype(np.int64))
+        for slot in running:
+            record = record_in(shard, packed, slot)
+            if record.state is TaskState.RUNNING:
+                owners[record.owner] += 1
+    return Snapshot(
+        kinds=kinds,
+        done_ms=np.concatenate(done) if done else np.empty(0, np.int64),
+        owners=owners,
+    )
+
+
+def _counts(counts: NDArray[np.intp]) -> Counts:
+    return Counts(**dict(zip(_KINDS, map(int, counts), strict=False)))
+
+
+def _column(grid: Grid, name: str) -> tuple[NDArray[np.unsignedinteger], tuple[Value | None, ...]]:
+    """Return one code per task, and the values they stand for, of an axis or an attribute."""
+    if name in grid.names:
+        return grid.column(name), grid.axis(name).values
+    for attribute in grid.attributes:
+        if attribute.name == name:
+            values = tuple(dict.fromkeys(attribute.values))
+            codes = np.array([values.index(value) for value in attribute.values], np.uint32)
+            return codes[grid.column(attribute.axis)], values
+    known = [*grid.names, *(attribute.name for attribute in grid.attributes)]
+    what = f"the pool has no axis {name!r}; it has: {listing(known)}{nearest(name, known)}"
+    raise SelectionError(f"--by {name}", what)
+
+
+def _count_by(
+    name: str,
+    codes: NDArray[np.unsignedinteger],
+    values: tuple[Value | None, ...],
+    kinds: NDArray[np.uint8],
+    chosen: NDArray[np.bool_] | None,
+) -> AxisCounts:
+    n_kinds = len(_KINDS)
+    pairs = _of(codes, chosen).astype(np.intp)
+    pairs *= n_kinds
+    pairs += _of(kinds, chosen)
+    counts = np.bincount(pairs, minlength=n_kinds * len(values)).reshape(-1, n_kinds)
+    rows = [(value, _counts(row)) for value, row in zip(values, counts, strict=True)]
+    return AxisCounts(name=name, values=tuple(row for row in rows if row[1].total))
+
+
+def estimate(done_ms: NDArray[np.int64], remaining: int, *, working: bool, now: float) -> Estimate:
+    """Return the present rate, and when the remaining tasks will be done at that rate.
+
+    The rate is taken over the shortest of some windows that saw enough tasks end, from the first
+    end in it until now: it falls when nothing ends any more, and a break does not lower it.
+
+    Parameters
+    ----------
+    done_ms : ndarray of shape (n_done,), int64
+        When tasks were done, in milliseconds since the epoch, in any order.
+    remaining : int
+        Tasks still to be done.
+    working : bool
+        Whether any worker that may live holds a task.
+    now : float
+        Seconds since the epoch.
+
+    Examples
+    --------
+    >>> each_second = 1000 * np.arange(100, 160)
+    >>> estimate(each_second, 59, working=True, now=160.0).eta_s
+    60.0
+    """
+    if remaining == 0:
+        return Estimate(eta_s=0.0)
+    if not working:
+        return Estimate(why_not="no worker is running")
+    ages = now - done_ms / 1000
+    ages = np.maximum(ages[ages > -86400.0], 0.0)  # another host's clock may be a little ahead
+    for window in WINDOWS_S:
+        n_ends = int(np.count_nonzero(ages <= window))
+        if n_ends >= ENOUGH:
+            break
+    if n_ends < FEWEST:
+        return Estimate(why_not="too few tasks were done lately")
+    length = max(float(ages[ages <= window].max()), 0.001)
+    rate = (n_ends - 1) / length
+    return Estimate(rate_per_s=rate, window_s=length, eta_s=remaining / rate)

@@ -1,0 +1,99 @@
+"""A worker without processes: claims and ends real tasks in a real pool, writing real files."""
+
+from pathlib import Path
+
+from jobpool.attempts import Attempt, write_attempt
+from jobpool.pool import Ending, Pool
+from jobpool.results import Result, write_result
+from jobpool.task import Cause, Claim
+from jobpool.workerfiles import worker_file, worker_name
+
+BEGAN = 1_700_000_000.0
+
+
+class SimulatedWorker:
+    def __init__(self, folder: Path, number: int = 1) -> None:
+        self.pool = Pool(folder, worker=number, durable=False)
+        self.name = worker_name(number)
+        self.results_file = worker_file(folder, "results", self.name)
+        self.attempts_file = worker_file(folder, "attempts", self.name)
+
+    def claim(self, position: int) -> Claim:
+        shard, slot = self.pool.locate(position)
+        with shard.visit() as visit:
+            claim = self.pool.claim_in(visit, slot)
+        assert claim is not None
+        return claim
+
+    def write_result(self, claim: Claim, **result: object) -> None:
+        write_result(
+            self.pool.folder,
+            Result(
+                task=claim.id,
+                fence=claim.fence,
+                worker=self.name,
+                point=claim.point,
+                started=BEGAN,
+                ended=BEGAN + 10,
+                result=result or {"value": claim.position},
+            ),
+        )
+
+    def write_end(
+        self,
+        claim: Claim,
+        cause: Cause,
+        error: str | None = None,
+        traceback: str | None = None,
+        ended: float = BEGAN + 10,
+        job: str | None = None,
+    ) -> None:
+        attempt = Attempt(
+            task=claim.id,
+            fence=claim.fence,
+            worker=self.name,
+            cause=cause,
+            started=BEGAN,
+            ended=ended,
+            error=error,
+            traceback=traceback,
+            peak_memory_mb=100.0,
+            node="node1",
+            job=job,
+        )
+        write_attempt(self.pool.folder, attempt)
+
+    def end(self, claim: Claim, cause: Cause) -> bool:
+        return self.pool.end(Ending(claim=claim, cause=cause))
+
+    def finish(self, claim: Claim, **result: object) -> bool:
+        self.write_result(claim, **result)
+        self.write_end(claim, Cause.DONE)
+        return self.end(claim, Cause.DONE)
+
+    def do(self, *positions: int) -> None:
+        for position in positions:
+            self.finish(self.claim(position))
+
+    def fail(
+        self,
+        position: int,
+        cause: Cause = Cause.ERROR,
+        error: str | None = "ValueError: no luck",
+        traceback: str | None = None,
+        ended: float = BEGAN + 10,
+        job: str | None = None,
+    ) -> None:
+        claim = self.claim(position)
+        self.write_end(claim, cause, error, traceback, ended, job)
+        self.end(claim, cause)
+
+
+def a_mixed_pool(folder: Path) -> Path:
+    """Make three tasks done and two failed, the others waiting."""
+    worker = SimulatedWorker(folder, 7)
+    worker.do(0, 3, 5)
+    worker.fail(1)
+    worker.fail(1)
+    worker.fail(8)
+    return folder

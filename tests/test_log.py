@@ -1,0 +1,129 @@
+"""``jobpool log``: what happened, in order."""
+
+from pathlib import Path
+
+from jobpool.attempts import Attempt, write_attempt
+from jobpool.liveness import own_card
+from jobpool.pool import Pool
+from jobpool.report.history import history
+from jobpool.task import Cause
+from tests.builders import a_pool
+from tests.conftest import Jobpool
+from tests.simulated import BEGAN, SimulatedWorker
+
+
+def told(folder: Path) -> list[str]:
+    pool = Pool(folder)
+    return [event.what for event in history(pool, pool.grid.id)]
+
+
+def test_events_stand_in_the_order_of_their_times(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    own_card(started=BEGAN - 5, cores=2, job="12_3").write(worker.pool.folder, worker.name)
+    worker.fail(3, Cause.MEMORY, error="killed", job="12_3")
+    worker.claim(3)
+
+    events = told(worker.pool.folder)
+
+    assert events[0].startswith("worker started on ")
+    assert "2 cores, job 12_3" in events[0]
+    assert events[1:] == [
+        "attempt 1 began",
+        "attempt 1 ended: memory after 10 s, peak 100 MB, on node1, job 12_3: killed",
+        "attempt 2 began; it runs now",
+    ]
+
+
+def test_a_result_without_an_end_is_told(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.write_result(worker.claim(3))
+
+    assert "attempt 1 wrote its result, and no end" in told(worker.pool.folder)
+
+
+def test_an_end_found_by_another_worker_names_the_finder(fast_path: Path) -> None:
+    folder = a_pool(fast_path)
+    lost = Attempt(
+        task=Pool(folder).grid.id(3),
+        fence=1,
+        worker="00000000000a",
+        cause=Cause.LOST,
+        started=None,
+        ended=BEGAN,
+        found_by="00000000000b",
+    )
+
+    write_attempt(folder, lost)
+
+    assert told(folder) == ["attempt 1 ended: lost, found by 00000000000b"]
+
+
+def test_a_damaged_card_still_has_its_worker(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    path = own_card(started=BEGAN, cores=2).write(worker.pool.folder, worker.name)
+    path.write_bytes(b"{}")
+
+    assert told(worker.pool.folder) == ["worker started; its card is damaged"]
+
+
+def test_the_command_keeps_to_a_task(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3, 4)
+    wanted, other = worker.pool.grid.id(3), worker.pool.grid.id(4)
+
+    shown = jobpool("log", worker.pool.folder, "--task", wanted[:6]).stdout
+
+    assert shown.count(wanted) == 2
+    assert other not in shown
+
+
+def test_the_command_keeps_to_a_worker(fast_path: Path, jobpool: Jobpool) -> None:
+    folder = a_pool(fast_path)
+    SimulatedWorker(folder, 0xA00000000001).do(3)
+    SimulatedWorker(folder, 0xB00000000001).do(4)
+
+    shown = jobpool("log", folder, "--worker", "a0").stdout
+
+    assert shown.count("worker a00000000001") == 2
+    assert "b00000000001" not in shown
+
+
+def test_the_command_keeps_to_a_selection(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3, 4)
+    number = dict(worker.pool.grid.point(3))["number"]
+
+    shown = jobpool("log", worker.pool.folder, "--only", f"number={number}").stdout
+
+    assert shown.count(worker.pool.grid.id(3)) == 2
+    assert shown.count(worker.pool.grid.id(4)) == 0
+
+
+def test_only_the_last_events_are_told_if_asked(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3, 4)
+
+    shown = jobpool("log", worker.pool.folder, "--last", "1").stdout
+
+    assert len(shown.splitlines()) == 1
+    assert "ended: done" in shown
+
+
+def test_an_unknown_task_is_an_error(fast_path: Path, jobpool: Jobpool) -> None:
+    shown = jobpool("log", a_pool(fast_path), "--task", "none")
+
+    assert shown.returncode == 1
+    assert "no task whose id begins with 'none'" in shown.stderr
+
+
+def test_an_unknown_worker_is_an_error(fast_path: Path, jobpool: Jobpool) -> None:
+    shown = jobpool("log", a_pool(fast_path), "--worker", "none")
+
+    assert shown.returncode == 1
+    assert "no worker whose id begins with 'none'" in shown.stderr
+
+
+def test_a_fresh_pool_has_no_history(fast_path: Path, jobpool: Jobpool) -> None:
+    shown = jobpool("log", a_pool(fast_path))
+
+    assert (shown.returncode, shown.stdout) == (0, "")

@@ -1,0 +1,294 @@
+"""``jobpool status``: counts that are never wrong, and an estimate that is never absurd."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobpool.errors import DamagedStateError, SelectionError
+from jobpool.grid import Attribute, full_product
+from jobpool.liveness import Life, own_card
+from jobpool.making import create_pool
+from jobpool.pool import Pool
+from jobpool.selection import select
+from jobpool.status import Counts, Status, estimate, look
+from jobpool.task import Axis, Cause
+from tests.builders import a_pool, an_experiment, shard_files
+from tests.conftest import Jobpool
+from tests.simulated import SimulatedWorker, a_mixed_pool
+
+MIXED = Counts(waiting=5, returned=2, running=0, done=3, parked=0, held=0)
+
+
+def alive(_: int) -> Life:
+    return Life.ALIVE
+
+
+def status_of(folder: Path, *by: str, only: tuple[str, ...] = ()) -> Status:
+    pool = Pool(folder)
+    chosen = select(pool.grid, only) if only else None
+    return look(pool, chosen, by, judge=alive, now=time.time())
+
+
+def counts_or_error(folder: Path) -> object:
+    try:
+        return status_of(folder).counts
+    except DamagedStateError as error:
+        return error.file
+
+
+def a_pool_of_sites(folder: Path) -> Path:
+    axes = (Axis(name="site", values=("north", "south")), Axis(name="seed", values=(1, 2, 3)))
+    size = Attribute(name="beds", axis="site", values=(10, 10))
+    grid = full_product(axes, (size,))
+    create_pool(folder / "pool", an_experiment(folder, *axes), grid, lambda _: None, now=0)
+    return folder / "pool"
+
+
+def test_every_task_is_counted_in_the_state_it_is_in(fast_path: Path) -> None:
+    folder = a_mixed_pool(a_pool(fast_path))
+    SimulatedWorker(folder, 9).claim(2)
+
+    counts = status_of(folder).counts
+
+    assert counts == Counts(waiting=4, returned=2, running=1, done=3, parked=0, held=0)
+    assert (counts.total, counts.remaining) == (10, 7)
+
+
+def test_counts_by_axis_add_up_to_the_tasks_of_each_value(fast_path: Path) -> None:
+    folder = a_pool_of_sites(fast_path)
+    SimulatedWorker(folder).do(0, 1, 2)
+
+    by_site = status_of(folder, "site").by[0]
+
+    assert [(value, counts.total) for value, counts in by_site.values] == [
+        ("north", 3),
+        ("south", 3),
+    ]
+    assert sum(counts.done for _, counts in by_site.values) == 3
+
+
+def test_tasks_are_counted_by_an_attribute_of_an_axis(fast_path: Path) -> None:
+    folder = a_pool_of_sites(fast_path)
+
+    by_beds = status_of(folder, "beds").by[0]
+
+    assert [(value, counts.total) for value, counts in by_beds.values] == [(10, 6)]
+
+
+def test_axes_with_many_values_are_shown_only_when_asked_for(fast_path: Path) -> None:
+    folder = a_pool(fast_path, 13)
+
+    assert status_of(folder).by == ()
+    assert len(status_of(folder, "number").by[0].values) == 13
+
+
+def test_a_selection_counts_only_what_it_selects(fast_path: Path) -> None:
+    folder = a_pool_of_sites(fast_path)
+
+    found = status_of(folder, only=("site=north",))
+
+    assert found.counts.total == 3
+    assert [value for value, _ in found.by[0].values] == ["north"]
+
+
+def test_an_unknown_axis_is_answered_with_the_nearest_one(fast_path: Path) -> None:
+    folder = a_pool_of_sites(fast_path)
+
+    with pytest.raises(SelectionError, match=r"it has: site, seed, beds; did you mean 'site'\?"):
+        status_of(folder, "sit")
+
+
+def test_each_worker_that_holds_tasks_is_counted_once(fast_path: Path) -> None:
+    folder = a_pool(fast_path)
+    SimulatedWorker(folder, 1).claim(0)
+    SimulatedWorker(folder, 1).claim(1)
+    SimulatedWorker(folder, 2).claim(2)
+    lives = {1: Life.ALIVE, 2: Life.DEAD}
+
+    found = look(Pool(folder), None, (), judge=lives.__getitem__, now=time.time())
+
+    assert found.workers == {Life.ALIVE: 1, Life.DEAD: 1, Life.UNKNOWN: 0}
+
+
+def test_a_worker_of_this_host_whose_process_is_gone_looks_dead(
+    fast_path: Path, jobpool: Jobpool
+) -> None:
+    folder = a_pool(fast_path)
+    living, gone = SimulatedWorker(folder, 1), SimulatedWorker(folder, 2)
+    living.claim(0)
+    gone.claim(1)
+    own_card(started=1.0, cores=1).write(folder, living.name)
+
+    shown = json.loads(jobpool("status", folder, "--json").stdout)
+
+    assert shown["workers"] == {"alive": 1, "dead": 1, "unknown": 0}
+
+
+@pytest.mark.parametrize("offset", range(0, 384, 5))
+def test_a_flipped_byte_never_gives_a_wrong_count(fast_path: Path, offset: int) -> None:
+    folder = a_mixed_pool(a_pool(fast_path))
+    (path,) = shard_files(folder)
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 0x21
+    path.write_bytes(content)
+
+    found = counts_or_error(folder)
+
+    assert found in (MIXED, "state/00")
+
+
+@pytest.mark.parametrize("size", [0, 3, 39, 45, 64, 300, 383])
+def test_a_truncated_state_file_never_gives_a_wrong_count(fast_path: Path, size: int) -> None:
+    folder = a_mixed_pool(a_pool(fast_path))
+    (path,) = shard_files(folder)
+    path.write_bytes(path.read_bytes()[:size])
+
+    found = counts_or_error(folder)
+
+    assert found == "state/00"
+
+
+def test_a_zeroed_state_file_is_named(fast_path: Path, jobpool: Jobpool) -> None:
+    folder = a_mixed_pool(a_pool(fast_path))
+    (path,) = shard_files(folder)
+    path.write_bytes(bytes(path.stat().st_size))
+
+    shown = jobpool("status", folder)
+
+    assert shown.returncode == 1
+    assert f"{path}: its head is damaged" in shown.stderr
+    assert "doctor" in shown.stderr
+
+
+def test_a_steady_rate_is_carried_on() -> None:
+    each_second = 1000 * np.arange(1000, 1101)
+
+    found = estimate(each_second, 50, working=True, now=1100.0)
+
+    assert found.eta_s == pytest.approx(50, rel=0.05)
+
+
+def test_a_night_without_workers_does_not_lower_the_rate() -> None:
+    evening = 1000 * np.arange(0, 100)
+    morning = 1000 * np.arange(40_000, 40_100)
+
+    found = estimate(np.concatenate([evening, morning]), 60, working=True, now=40_100.0)
+
+    assert found.eta_s == pytest.approx(60, rel=0.05)
+
+
+def test_the_rate_falls_when_nothing_ends_any_more() -> None:
+    each_second = 1000 * np.arange(1000, 1100)
+
+    found = estimate(each_second, 100, working=True, now=1600.0)
+
+    assert found.eta_s is not None
+    assert found.eta_s > 500
+
+
+@pytest.mark.parametrize("n_done", [0, 1, 2])
+def test_nothing_is_foretold_from_too_few_ends(n_done: int) -> None:
+    found = estimate(1000 * np.arange(n_done), 100, working=True, now=10.0)
+
+    assert found.eta_s is None
+    assert found.why_not == "too few tasks were done lately"
+
+
+def test_nothing_is_foretold_while_no_worker_runs() -> None:
+    found = estimate(1000 * np.arange(100), 100, working=False, now=100.0)
+
+    assert found.why_not == "no worker is running"
+
+
+def test_ends_of_last_month_say_nothing_about_the_present_rate() -> None:
+    found = estimate(1000 * np.arange(100), 100, working=True, now=30 * 86400.0)
+
+    assert found.eta_s is None
+
+
+def test_ends_from_a_clock_that_is_ahead_give_no_negative_time() -> None:
+    found = estimate(1000 * np.arange(100, 200), 100, working=True, now=150.0)
+
+    assert found.eta_s is not None
+    assert found.eta_s > 0
+
+
+def test_a_finished_pool_has_no_time_left() -> None:
+    found = estimate(np.array([1000]), 0, working=False, now=2.0)
+
+    assert found.eta_s == 0
+
+
+def test_json_holds_the_counts_of_the_pool(fast_path: Path, jobpool: Jobpool) -> None:
+    folder = a_mixed_pool(a_pool(fast_path))
+
+    shown = json.loads(jobpool("status", folder, "--json", "--by", "number").stdout)
+
+    assert (shown["done"], shown["returned"], shown["remaining"], shown["total"]) == (3, 2, 7, 10)
+    assert [row["value"] for row in shown["by"]["number"]] == list(range(10))
+
+
+def test_a_terminal_without_unicode_gets_bars_of_plain_characters(fast_path: Path) -> None:
+    folder = a_mixed_pool(a_pool(fast_path))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "jobpool", "status", str(folder)]
+
+    shown = subprocess.run(command, capture_output=True, env=environment, check=True)
+
+    assert b"#######......" in shown.stdout
+
+
+def test_watching_ends_when_all_is_done(fast_path: Path, jobpool: Jobpool) -> None:
+    folder = a_pool(fast_path, 2)
+    SimulatedWorker(folder).do(0, 1)
+
+    shown = jobpool("status", folder, "--watch", "--every", "10m", timeout=60)
+
+    assert "nothing is left to do" in shown.stdout
+
+
+def test_a_failed_task_leads_to_the_command_that_says_why(
+    fast_path: Path, jobpool: Jobpool
+) -> None:
+    folder = a_pool(fast_path, 2)
+    worker = SimulatedWorker(folder)
+    worker.fail(0, Cause.MEMORY)
+
+    shown = jobpool("status", folder)
+
+    assert "1 of them failed" in shown.stdout
+    assert f"jobpool errors {folder}" in shown.stdout
+
+
+@pytest.mark.parametrize("words", [["status"], ["--help"]])
+def test_a_quick_command_loads_no_heavy_library(fast_path: Path, words: list[str]) -> None:
+    folder = a_pool(fast_path)
+    program = (
+        "import atexit, sys\n"
+        "heavy = {'pandas', 'sklearn', 'scipy', 'matplotlib', 'pyarrow', 'joblib'}\n"
+        "atexit.register(lambda: print(sorted(heavy & sys.modules.keys()), file=sys.stderr))\n"
+        "from jobpool.cli import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", program, *words, *[str(folder)][: words == ["status"]]]
+
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert shown.stderr.strip() == "[]"
+
+
+def test_an_estimate_for_a_selection_knows_the_workers_outside_it(fast_path: Path) -> None:
+    folder = a_pool_of_sites(fast_path)
+    north = int(np.flatnonzero(select(Pool(folder).grid, ("site=north",)))[0])
+    SimulatedWorker(folder).claim(north)
+
+    found = status_of(folder, only=("site=south",))
+
+    assert (found.counts.running, found.workers[Life.ALIVE]) == (0, 1)
+    assert found.estimate.why_not == "too few tasks were done lately"
