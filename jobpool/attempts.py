@@ -71,10 +71,25 @@ def attempts_of(pool: Path, worker: str) -> Iterator[Attempt]:
 
 
 def all_attempts(pool: Path) -> Iterator[Attempt]:
-    """Yield every undamaged attempt in the pool."""
+    """Yield every undamaged attempt in the pool, each once.
+
+    Where a worker thought dead wrote the end of its attempt after all, its own word counts.
+    """
+    found: dict[tuple[str, int, str], Attempt] = {}
     for _, _, line in all_lines(pool, "attempts"):
         if line is not None:
-            yield _attempt(line)
+            attempt = _attempt(line)
+            if attempt.found_by is None:
+                yield attempt
+            else:
+                found[attempt.task, attempt.fence, attempt.worker] = attempt
+    own = {
+        (attempt.task, attempt.fence, attempt.worker)
+        for worker in {attempt.worker for attempt in found.values()}
+        for attempt in attempts_of(pool, worker)
+        if attempt.found_by is None
+    }
+    yield from (attempt for key, attempt in found.items() if key not in own)
 
 
 def damaged_attempts(pool: Path) -> list[tuple[Path, int]]:

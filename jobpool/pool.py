@@ -13,25 +13,31 @@ and whenever, three things stay true:
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.errors import PoolError
-from jobpool.experiment import Experiment, load_experiment
 from jobpool.files import newer_format, read_json, write_json
 from jobpool.grid import Grid, read_grid
 from jobpool.lock import LOCKS
 from jobpool.state import Record, Shard, Visit
 from jobpool.task import Cause, Claim, TaskState, check_move
 
+if TYPE_CHECKING:
+    from jobpool.experiment import Experiment
+
 FORMAT = 1
 Mask = NDArray[np.uint8]
+# naming a member of an enum is slow before Python 3.12
+_WAITING, _RUNNING, _DONE = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
+_ENDED_WELL = Cause.DONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +151,10 @@ class Pool:
         for name in ("grid", "shards", "_firsts"):
             self.__dict__.pop(name, None)
 
-    def experiment(self) -> Experiment:
+    def experiment(self) -> "Experiment":
         """Return the experiment of this pool, its axes as they were when the pool was made."""
+        from jobpool.experiment import load_experiment  # noqa: PLC0415 - YAML, for few only
+
         axes = tuple(axis for axis in self.grid.axes if axis.name != self.grid.part_axis)
         file = self.folder / "experiment.yaml"
         return load_experiment(file, folder=Path(self.info.folder), axes=axes)
@@ -162,11 +170,11 @@ class Pool:
 
     def shard_number(self, position: int) -> int:
         """Return the number of the shard that holds the task at `position`."""
-        return int(np.searchsorted(self._firsts, position, side="right")) - 1
+        return bisect_right(self._firsts, position) - 1
 
     @cached_property
-    def _firsts(self) -> NDArray[np.intp]:
-        return np.array([shard.first for shard in self.shards], np.intp)
+    def _firsts(self) -> list[int]:
+        return [shard.first for shard in self.shards]
 
     def record(self, position: int) -> Record:
         """Return the record of the task at `position`, without taking the lock."""
@@ -185,18 +193,14 @@ class Pool:
     def claim_in(self, visit: Visit, slot: int) -> Claim | None:
         """Claim the task at `slot` for this worker, unless its record says that it is not free."""
         record = visit.record(slot)
-        if record.state is not TaskState.WAITING:
+        if record.state is not _WAITING:
             return None
-        position = visit.shard.first + slot
+        _, attempts, cause, fence, _, _, need = record
+        fence, now_ms = fence + 1, int(self.now() * 1000)
+        visit.put(slot, Record(_RUNNING, attempts, cause, fence, self.worker, now_ms, need))
+        position = visit.first + slot
         point = self.grid.point(position)
-        claim = Claim(
-            position=position,
-            point=point,
-            fence=record.fence + 1,
-            attempts=record.attempts,
-        )
-        visit.put(slot, self._changed(record, TaskState.RUNNING, record.cause, claim.fence))
-        return claim
+        return Claim(position=position, point=point, fence=fence, attempts=attempts)
 
     def end_in(self, visit: Visit, ending: Ending) -> bool:
         """End a claim of this worker, and say whether the pool accepted it.
@@ -204,12 +208,12 @@ class Pool:
         A worker thought dead whose task nobody has begun again may still hand in its result; in
         any other case a claim that was taken back changes nothing.
         """
-        slot = ending.claim.position - visit.shard.first
+        slot = ending.claim.position - visit.first
         record = visit.record(slot)
         if (record.fence, record.owner) != (ending.claim.fence, self.worker):
             return False
-        late = record.state is TaskState.WAITING and ending.cause is Cause.DONE
-        if record.state is not TaskState.RUNNING and not late:
+        late = record.state is _WAITING and ending.cause is _ENDED_WELL
+        if record.state is not _RUNNING and not late:
             return False
         visit.put(slot, self._ended(record, ending.cause))
         return True
@@ -220,7 +224,13 @@ class Pool:
         with shard.visit() as visit:
             return self.end_in(visit, ending)
 
-    def take_back(self, position: int, fence: int, cause: Cause) -> bool:
+    def take_back(
+        self,
+        position: int,
+        fence: int,
+        cause: Cause,
+        write_first: Callable[[], None] = lambda: None,
+    ) -> bool:
         """End the claim `fence` in the place of a worker that died, and say whether it still stood.
 
         Parameters
@@ -231,38 +241,24 @@ class Pool:
             The claim that was seen to be dead; a later one is left alone.
         cause : Cause
             `Cause.DONE` if the dead worker's result was found on disk.
+        write_first : callable
+            Called under the lock if the claim still stands, before it ends: so that the record
+            of the attempt is neither missing nor written by two who look at the same time.
         """
         shard, slot = self.locate(position)
         with shard.visit() as visit:
             record = visit.record(slot)
             if record.state is not TaskState.RUNNING or record.fence != fence:
                 return False
+            write_first()
             visit.put(slot, self._ended(record, cause))
             return True
 
     def _ended(self, record: Record, cause: Cause) -> Record:
-        state = TaskState.DONE if cause is Cause.DONE else TaskState.WAITING
-        check_move(record.fence, record.state, state)
-        return Record(
-            state,
-            record.attempts + cause.counts,
-            cause,
-            record.fence,
-            record.owner,
-            int(self.now() * 1000),
-            record.need,
-        )
-
-    def _changed(self, record: Record, state: TaskState, cause: Cause | None, fence: int) -> Record:
-        return Record(
-            state,
-            record.attempts,
-            cause,
-            fence,
-            self.worker,
-            int(self.now() * 1000),
-            record.need,
-        )
+        before, attempts, _, fence, owner, _, need = record
+        state, failed = (_DONE, 0) if cause is _ENDED_WELL else (_WAITING, int(cause.counts))
+        check_move(fence, before, state)
+        return Record(state, attempts + failed, cause, fence, owner, int(self.now() * 1000), need)
 
     def counts(self) -> Mapping[TaskState, int]:
         """Return how many tasks are in each state."""

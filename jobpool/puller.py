@@ -81,7 +81,7 @@ class Puller:
             if ending is not None:
                 accepted = self._pool.end_in(visit, ending)
             while claim is None:
-                start = self._rng.randrange(shard.size)
+                start = int(self._rng.random() * shard.size)
                 slot = pick(visit.index, self._mask_of(number), start, most)
                 if slot is None:
                     break

@@ -21,8 +21,10 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.files import newer_format, storage_error
@@ -36,17 +38,20 @@ MAGIC = b"JP%02d" % FORMAT
 HEAD = struct.Struct("<4sIQQQII")
 # state, attempts, cause, spare, fence, owner, changed (ms since the epoch), need, checksum
 RECORD = struct.Struct("<BBBBIQQII")
+_UNCHECKED = struct.Struct(RECORD.format[:-1])  # a record without its checksum
+# naming a member of an enum, or calling the enum, is slow before Python 3.12
+_STATE_OF_CODE = {int(state): state for state in TaskState}
+_WAITING = TaskState.WAITING
 
 WAITING_BASE = 0x80  # index bytes 0x80 to 0x8f: waiting after 0 to 15 failed attempts
 MOST_ATTEMPTS = 15
 WAITING_BYTES = tuple(bytes([WAITING_BASE + n]) for n in range(MOST_ATTEMPTS + 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):  # made four times a visit: a frozen dataclass costs four times as much
     """What the pool knows of one task."""
 
-    state: TaskState = TaskState.WAITING
+    state: TaskState = _WAITING
     attempts: int = 0  # attempts that failed and count
     cause: Cause | None = None  # how the last attempt ended
     fence: int = 0  # number of the last claim
@@ -56,25 +61,16 @@ class Record:
 
     def index_byte(self) -> int:
         """Return the byte that stands for this record in the index."""
-        if self.state is TaskState.WAITING:
+        if self.state is _WAITING:
             return WAITING_BASE + min(self.attempts, MOST_ATTEMPTS)
-        return int(self.state)
+        return self.state
 
     def pack(self, position: int) -> bytes:
         """Return the record of the task at `position` as it stands on disk."""
-        cause = CAUSE_CODES[self.cause] if self.cause else 0
-        packed = RECORD.pack(
-            self.state,
-            min(self.attempts, 255),
-            cause,
-            0,
-            self.fence,
-            self.owner,
-            self.changed_ms,
-            self.need,
-            0,
-        )
-        return packed[:-4] + zlib.crc32(packed[:-4], position + 1).to_bytes(4, "little")
+        state, attempts, cause, fence, owner, changed, need = self
+        attempts, code = min(attempts, 255), CAUSE_CODES[cause] if cause else 0
+        packed = _UNCHECKED.pack(state, attempts, code, 0, fence, owner, changed, need)
+        return packed + zlib.crc32(packed, position + 1).to_bytes(4, "little")
 
 
 def unpack_record(packed: bytes, position: int) -> Record | None:
@@ -82,9 +78,10 @@ def unpack_record(packed: bytes, position: int) -> Record | None:
     if len(packed) != RECORD.size:
         return None
     state, attempts, cause, _, fence, owner, changed, need, check = RECORD.unpack(packed)
-    if check != zlib.crc32(packed[:-4], position + 1):
+    known = _STATE_OF_CODE.get(state)
+    if known is None or check != zlib.crc32(packed[:-4], position + 1):
         return None
-    return Record(TaskState(state), attempts, CAUSE_OF_CODE.get(cause), fence, owner, changed, need)
+    return Record(known, attempts, CAUSE_OF_CODE.get(cause), fence, owner, changed, need)
 
 
 def pack_head(first: int, index: bytes | bytearray, visits: int, writer: int) -> bytes:
@@ -93,43 +90,68 @@ def pack_head(first: int, index: bytes | bytearray, visits: int, writer: int) ->
     return packed[:-4] + zlib.crc32(packed[:-4]).to_bytes(4, "little")
 
 
-@dataclass(slots=True)
 class Visit:
     """What one holder of the lock reads and changes; written when the visit ends."""
 
-    shard: "Shard"
-    descriptor: int
-    head: bytes
-    index: bytearray
-    visits: int
-    changes: dict[int, Record] = field(default_factory=dict)
-    index_changed: bool = False
+    __slots__ = ("_descriptor", "_head", "_shard", "changes", "first", "index", "mended")
+
+    def __init__(self, shard: "Shard", descriptor: int) -> None:
+        self._shard, self._descriptor = shard, descriptor
+        self.first = shard.first  # position in the pool of the task at slot 0
+        self.changes: dict[int, Record] = {}
+        self._head, self.index = head, index = shard.read_head(descriptor)
+        if wrong := shard.wrong_with(head):
+            raise shard.damaged(wrong)
+        self.mended = _index_check(head) != zlib.crc32(index)
+        if self.mended:
+            # a process killed while it wrote the index, or a damaged byte: the records,
+            # each with a checksum of its own, say what the index must be
+            self.index = bytearray(shard.size)
+            for slot in range(shard.size):
+                self.record(slot)
 
     def record(self, slot: int) -> Record:
         """Return the record of the task at `slot`, and mend the index where it is behind."""
         if slot in self.changes:
             return self.changes[slot]
-        offset = self.shard.record_offset(slot)
-        packed = os.pread(self.descriptor, RECORD.size, offset)
-        found = unpack_record(packed, self.shard.first + slot)
+        position = self.first + slot
+        offset = self._shard.records_at + RECORD.size * slot
+        found = unpack_record(os.pread(self._descriptor, RECORD.size, offset), position)
         if found is None:
-            raise self.shard.damaged(f"the record of task {self.shard.first + slot} is damaged")
-        self._set_byte(slot, found)
+            raise self._shard.damaged(f"the record of task {position} is damaged")
+        byte = found.index_byte()
+        if self.index[slot] != byte:
+            self.index[slot] = byte
+            self.mended = True
         return found
 
     def put(self, slot: int, record: Record) -> None:
         """Change the record of the task at `slot` when the visit ends."""
         self.changes[slot] = record
-        self._set_byte(slot, record)
+        self.index[slot] = record.index_byte()
 
-    def _set_byte(self, slot: int, record: Record) -> None:
-        byte = record.index_byte()
-        if self.index[slot] != byte:
-            self.index[slot] = byte
-            self.index_changed = True
+    def write(self) -> None:
+        """Write the records, then the index; each is checked before and read back after."""
+        shard, descriptor, head, index = self._shard, self._descriptor, self._head, self.index
+        if os.pread(descriptor, HEAD.size, 0) != head:
+            raise shard.broken()
+        written = {
+            shard.records_at + RECORD.size * slot: record.pack(self.first + slot)
+            for slot, record in self.changes.items()
+        }
+        for offset, packed in written.items():
+            os.pwrite(descriptor, packed, offset)
+        visits = int.from_bytes(head[16:24], "little")
+        head = pack_head(self.first, index, visits + 1, shard.writer)
+        os.pwritev(descriptor, (head, index), 0)
+        if os.pread(descriptor, HEAD.size, 0) != head:
+            raise shard.broken()
+        for offset, packed in written.items():
+            if os.pread(descriptor, RECORD.size, offset) != packed:
+                raise shard.broken()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Shard:
     """One state file; knows its place in the pool, holds nothing open between visits."""
 
@@ -140,9 +162,18 @@ class Shard:
     durable: bool = True  # fsync after each visit
     writer: int = 0
 
+    @cached_property
+    def records_at(self) -> int:
+        """Return where in the file the records begin."""
+        return _records_at(self.size)
+
+    @cached_property
+    def _beginning(self) -> bytes:  # of its head: what never changes
+        return pack_head(self.first, bytes(self.size), 0, 0)[:16]
+
     def record_offset(self, slot: int) -> int:
         """Return where in the file the record of `slot` begins."""
-        return _records_at(self.size) + RECORD.size * slot
+        return self.records_at + RECORD.size * slot
 
     def damaged(self, what: str) -> DamagedStateError:
         """Return the error for a state file that does not hold what was last written."""
@@ -163,11 +194,11 @@ class Shard:
         """
         try:
             with self.lock(self.path, self.durable) as held:
-                visit = self._begin(held.descriptor)
+                visit = Visit(self, held.descriptor)
                 yield visit
-                if visit.changes or visit.index_changed:
+                if visit.changes or visit.mended:
                     held.written = True
-                    self._write(visit)
+                    visit.write()
         except FileNotFoundError as error:
             raise self.damaged("missing") from error
         except OSError as error:
@@ -177,11 +208,11 @@ class Shard:
         """Return the index without taking the lock, as it was at one moment."""
         with self._opened() as descriptor:
             for attempt in range(5):  # a read may fall into a write
-                head, index = self._read_head(descriptor)
-                if self._wrong_with(head) is None and _index_check(head) == zlib.crc32(index):
-                    return index
+                head, index = self.read_head(descriptor)
+                if not self.wrong_with(head) and _index_check(head) == zlib.crc32(index):
+                    return bytes(index)
                 time.sleep(0.002 * attempt)
-            return bytes(self._begin(descriptor).index)
+            return bytes(Visit(self, descriptor).index)
 
     def read_records(self) -> bytes:
         """Return the packed records of all tasks, unchecked, without taking the lock."""
@@ -212,55 +243,25 @@ class Shard:
         finally:
             os.close(descriptor)
 
-    def _read_head(self, descriptor: int) -> tuple[bytes, bytes]:
+    def read_head(self, descriptor: int) -> tuple[bytes, bytearray]:
+        """Return head and index as they stand in the file."""
         data = os.pread(descriptor, HEAD.size + self.size, 0)
-        return data[: HEAD.size], data[HEAD.size :]
+        return data[: HEAD.size], bytearray(data[HEAD.size :])
 
-    def _wrong_with(self, head: bytes) -> str | None:
+    def wrong_with(self, head: bytes) -> str | None:
+        """Return what is wrong with a head, or None."""
         if len(head) < HEAD.size:
             return "truncated"
-        magic, size, first, *_ = HEAD.unpack(head)
         if head[-4:] != zlib.crc32(head[:-4]).to_bytes(4, "little"):
             return "its head is damaged"
-        if magic != MAGIC:
-            return newer_format(magic.decode(errors="replace"), MAGIC.decode())
-        if (size, first) != (self.size, self.first):
-            return "it belongs to another place in the pool"
-        return None
+        if head[:16] == self._beginning:
+            return None
+        if head[:4] != MAGIC:
+            return newer_format(head[:4].decode(errors="replace"), MAGIC.decode())
+        return "it belongs to another place in the pool"
 
-    def _begin(self, descriptor: int) -> Visit:
-        head, index = self._read_head(descriptor)
-        if wrong := self._wrong_with(head):
-            raise self.damaged(wrong)
-        visit = Visit(self, descriptor, head, bytearray(index), HEAD.unpack(head)[3])
-        if _index_check(head) != zlib.crc32(index):
-            # a process killed while it wrote the index, or a damaged byte: the records,
-            # each with a checksum of its own, say what the index must be
-            visit.index = bytearray(self.size)
-            visit.index_changed = True
-            for slot in range(self.size):
-                visit.record(slot)
-        return visit
-
-    def _write(self, visit: Visit) -> None:
-        descriptor = visit.descriptor
-        if os.pread(descriptor, HEAD.size, 0) != visit.head:
-            raise self._broken()
-        packed = [
-            (self.record_offset(slot), record.pack(self.first + slot))
-            for slot, record in visit.changes.items()
-        ]
-        for offset, data in packed:
-            os.pwrite(descriptor, data, offset)
-        head = pack_head(self.first, visit.index, visit.visits + 1, self.writer)
-        os.pwrite(descriptor, head + visit.index, 0)
-        if os.pread(descriptor, HEAD.size, 0) != head:
-            raise self._broken()
-        for offset, data in packed:
-            if os.pread(descriptor, RECORD.size, offset) != data:
-                raise self._broken()
-
-    def _broken(self) -> BrokenLockError:
+    def broken(self) -> BrokenLockError:
+        """Return the error for a file that somebody else wrote while the lock was held."""
         pool = self.path.parent.parent
         return BrokenLockError(pool, f"state/{self.path.name}", file_system(self.path))
 

@@ -148,7 +148,7 @@ class Worker:
         if self._signals.received is not None:
             summary.reason = f"told to stop by {self._signals.received.name}"
         elif limits.max_tasks is not None and summary.n_tasks >= limits.max_tasks:
-            summary.reason = f"it ran {summary.n_tasks} tasks, as asked"
+            summary.reason = f"it ran as many tasks as asked, {summary.n_tasks}"
         elif limits.stop_after_s is not None and seconds >= limits.stop_after_s:
             summary.reason = "its time to take new tasks is over"
         return bool(summary.reason)

@@ -190,7 +190,7 @@ def test_no_more_jobs_than_waiting_tasks_are_submitted(tmp_path: Path, jobpool: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--pass", "frist"], "no pass 'frist'; did you mean 'first'? passes: first"),
+        (["--pass", "frist"], "no pass 'frist'; passes: first; did you mean 'first'?"),
         (["--pass", "first", "--only", "nummer=1"], "nummer"),
         (["--pass", "first", "--skip", "number>=0"], "no task waits for workers of pass 'first'"),
     ],

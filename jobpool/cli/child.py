@@ -79,13 +79,19 @@ def _answer(runner: Runner, pool: Path, cores: int, request: dict[str, Any]) -> 
         line = traceback.format_exception_only(error)[-1].strip()
         answer = {
             "error": line,
-            "traceback": traceback.format_exc(),
+            "traceback": "".join(traceback.format_exception(_without_own_frame(error))),
             "cause": _cause(error),
         }
     after = _used()
     answer["usage"] = {key: round(after[key] - before[key], 3) for key in after}
     answer["usage"]["peak_memory_mb"] = _peak_mb()
     return answer
+
+
+def _without_own_frame(error: Exception) -> Exception:
+    """Return the error with a traceback that begins where the runner was called."""
+    own = error.__traceback__
+    return error.with_traceback(own.tb_next if own is not None else None)
 
 
 def _cause(error: Exception) -> Cause:
@@ -117,10 +123,23 @@ def _used() -> dict[str, float]:
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
     io = _proc_numbers("/proc/self/io")
     return {
-        "cpu_s": own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime,
+        "cpu_s": own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime + _helpers_cpu_s(),
         "read_mb": io.get("rchar", 0) / _MB,
         "written_mb": io.get("wchar", 0) / _MB,
     }
+
+
+def _helpers_cpu_s() -> float:
+    """Return the CPU time of the processes that this one started and that still live."""
+    ticks = 0
+    for file in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            for pid in file.read_text(encoding="ascii").split():
+                with suppress(OSError):  # it ended meanwhile, and counts among those that did
+                    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+                    fields = stat.rpartition(")")[2].split()
+                    ticks += int(fields[11]) + int(fields[12])  # utime and stime, see proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _reset_peak() -> None:

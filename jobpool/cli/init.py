@@ -36,10 +36,11 @@ def init(
 
     experiment, runner, grid = load(config)
     free_to_make(pool)
+    if not dry_run:  # before anything is printed: whoever reads that may go away
+        create_pool(pool, experiment, grid, runner.prepare, now=time.time())
     print_counts(grid)
     if dry_run:
         return
-    create_pool(pool, experiment, grid, runner.prepare, now=time.time())
     print(f"made {pool}; next: jobpool run {pool} --workers 2")
     if experiment.passes:
         print(f"or by SLURM: jobpool submit {pool} --pass {experiment.passes[0].name} --jobs 20")

@@ -13,6 +13,9 @@ import typer
 from jobpool.cli.options import Only, PoolArgument, Skip
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from jobpool.experiment import Pass
     from jobpool.pool import Pool
 
@@ -68,7 +71,7 @@ def _find_pass(pool: "Pool", name: str) -> "Pass":
     passes = {one.name: one for one in pool.experiment().passes}
     if name not in passes:
         known = listing(passes) if passes else "none; add some to its experiment.yaml under passes"
-        what = f"its experiment has no pass {name!r}{nearest(name, passes)} passes: {known}"
+        what = f"its experiment has no pass {name!r}; passes: {known}{nearest(name, passes)}"
         raise PoolError(pool.folder, what)
     return passes[name]
 
@@ -85,13 +88,30 @@ def _count_free(pool: "Pool", one: "Pass", jobs: int) -> int:
     from jobpool.task import TaskState
 
     chosen = select(pool.grid, one.only, one.skip)
-    free = count_states(pool.index()[chosen])[TaskState.WAITING]
+    free = count_states(pool.index()[chosen])[TaskState.WAITING] + _count_lost(pool, chosen)
     if free == 0:
         what = f"no task waits for workers of pass {one.name!r}; nothing was submitted"
         raise PoolError(pool.folder, f"{what}; see: jobpool status {pool.folder}")
     if free < jobs:
         print(f"only {free} tasks wait: {free} jobs instead of {jobs}", file=sys.stderr)
     return free
+
+
+def _count_lost(pool: "Pool", chosen: "NDArray[np.bool_]") -> int:
+    """Return how many tasks dead workers hold: the first worker to start takes them back."""
+    from jobpool.liveness import Life, judge
+    from jobpool.status import server_time
+    from jobpool.task import TaskState
+    from jobpool.workerfiles import worker_name
+
+    owners = [
+        record.owner
+        for position, record in pool.running()
+        if chosen[position] and record.state is TaskState.RUNNING
+    ]
+    clock = server_time(pool.folder)
+    dead = {one for one in set(owners) if judge(pool, worker_name(one), clock) is Life.DEAD}
+    return sum(owner in dead for owner in owners)
 
 
 def _worker(pool: Path) -> tuple[str, ...]:
@@ -112,5 +132,6 @@ def _max_array_size(dry_run: bool) -> int:
     except SlurmError as error:
         if not dry_run:
             raise
-        print(f"arrays of at most {USUAL_MAX_ARRAY_SIZE} jobs assumed: {error}", file=sys.stderr)
+        why = str(error).splitlines()[0]
+        print(f"arrays of at most {USUAL_MAX_ARRAY_SIZE} jobs assumed: {why}", file=sys.stderr)
         return USUAL_MAX_ARRAY_SIZE

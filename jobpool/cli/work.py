@@ -102,7 +102,10 @@ def _job(cores: int | None) -> dict[str, object]:
 def _child_environment(cores: int) -> dict[str, str]:
     """Return the environment of the tasks: libraries start no more threads than there are cores."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return {**dict.fromkeys(names, str(cores)), **os.environ}
+    # joblib's tracker removes what a stopped task left in shared memory, and warns that it did
+    quiet = "ignore:resource_tracker:UserWarning"
+    warnings = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), quiet)))
+    return {**dict.fromkeys(names, str(cores)), **os.environ, "PYTHONWARNINGS": warnings}
 
 
 def _say(line: str) -> None:

@@ -34,7 +34,7 @@ def result_row(result: Mapping[str, Json]) -> dict[str, Value | None]:
     """
     whole: dict[str, Any] = dict(result)
     folds: list[dict[str, Any]] = whole["folds"]
-    row: dict[str, Value | None] = {"kind": whole["kind"]}
+    row: dict[str, Value | None] = {}
     for name in folds[0]["scores"]:
         row[name] = fmean(fold["scores"][name] for fold in folds)
     for name in folds[0]["search_score"]:

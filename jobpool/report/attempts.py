@@ -38,6 +38,10 @@ def attempt_columns(
             )
         for name, value in asdict(attempt).items():
             row.setdefault(name, str(value) if name == "cause" else value)
-        rows.add(row | {"seconds": attempt.seconds})
+        rows.add(row | {"seconds": _rounded(attempt.seconds)})
         keys.append((*codes, attempt.fence))
     return rows.sorted_by(keys)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
