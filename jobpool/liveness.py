@@ -49,6 +49,7 @@ class WorkerCard:
     started: float
     cores: int
     memory_mb: int | None = None
+    node: str | None = None  # as SLURM calls it
     job: str | None = None  # SLURM's job, with the array task
     cluster: str | None = None
     restarts: int = 0
@@ -211,7 +212,7 @@ def _attempt(
         ended=ended,
         cores=card.cores if card else None,
         memory_mb=card.memory_mb if card else None,
-        node=card.host if card else None,
+        node=(card.node or card.host) if card else None,
         job=card.job if card else None,
         error="the worker died without a word" if cause is Cause.LOST else None,
         found_by=finder,

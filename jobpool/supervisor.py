@@ -142,9 +142,13 @@ class Supervisor:
         finally:
             os.close(writing)
         self._buffer = b""
+        kills = self._oom_kills()
         answer = self._wait()
         if answer is None and self._signals.received is None:
             code = self._child.wait()
+            if _more(kills, self._oom_kills()):
+                what = "the job has too little memory to start the task process"
+                raise StartError(f"{what}; ask for more: sbatch --mem=...")
             raise StartError(f"the task process ended at its start with exit code {code}")
         if answer is not None and "ready" not in answer:
             raise StartError(str(answer.get("error")))

@@ -109,6 +109,11 @@ class Worker:
             ending: Ending | None = None
             while not self._why_leave(summary, limits, time.monotonic() - started):
                 self._look_for_dead()
+                if ending is not None and ending.cause is not Cause.DONE:
+                    # its process may be dead: no claim before there is a new one
+                    self._end(ending)
+                    ending = None
+                    self._supervisor.start()
                 claim = self._next(puller, ending)
                 ending = None
                 if claim is None:
@@ -125,7 +130,7 @@ class Worker:
                     self._failed.add(claim.position)
                     puller.leave_out(claim.position)
             if ending is not None:
-                self._pool.end(ending)
+                self._end(ending)
         finally:
             self._supervisor.stop()
         return summary
@@ -138,10 +143,15 @@ class Worker:
     def _next(self, puller: Puller, ending: Ending | None) -> Claim | None:
         turn = puller.next(ending)
         if ending is not None and turn.accepted is False:
-            self._report(
-                f"task {ending.claim.id}: the pool had taken it back; another attempt counts"
-            )
+            self._report_refused(ending)
         return turn.claim
+
+    def _end(self, ending: Ending) -> None:
+        if not self._pool.end(ending):
+            self._report_refused(ending)
+
+    def _report_refused(self, ending: Ending) -> None:
+        self._report(f"task {ending.claim.id}: the pool had taken it back; another attempt counts")
 
     def _why_leave(self, summary: Summary, limits: Limits, seconds: float) -> bool:
         """Say whether to take no more tasks, and note why."""
@@ -216,7 +226,7 @@ class Worker:
             written_mb=outcome.usage.written_mb,
             error=outcome.error,
             traceback=outcome.traceback,
-            node=self._card.host,
+            node=self._card.node or self._card.host,
             job=self._card.job,
         )
         write_attempt(self._pool.folder, attempt)

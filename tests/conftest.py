@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -28,8 +29,14 @@ def fast_path(tmp_path: Path) -> Iterator[Path]:
 def jobpool() -> Jobpool:
     """Return a function that runs the command line in a process of its own."""
 
-    def run(*words: object, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "jobpool", *map(str, words)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    def run(*words: object, **variables: object) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "jobpool", *map(str, words)],
+            env={**os.environ, **{name: str(value) for name, value in variables.items()}},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     return run

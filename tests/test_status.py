@@ -248,7 +248,7 @@ def test_watching_ends_when_all_is_done(fast_path: Path, jobpool: Jobpool) -> No
     folder = a_pool(fast_path, 2)
     SimulatedWorker(folder).do(0, 1)
 
-    shown = jobpool("status", folder, "--watch", "--every", "10m", timeout=60)
+    shown = jobpool("status", folder, "--watch", "--every", "10m")
 
     assert "nothing is left to do" in shown.stdout
 

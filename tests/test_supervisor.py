@@ -21,7 +21,7 @@ import json, os, sys
 from jobpool.supervisor import StopSignals, Supervisor
 signals = StopSignals()
 signals.install()
-kills = iter([0, int(sys.argv[2]), 9, 9])
+kills = iter([0, 0, int(sys.argv[2]), 9, 9])  # at the start, before the task, after it
 supervisor = Supervisor(
     [sys.executable, sys.argv[1]],
     environment=dict(os.environ),
@@ -117,3 +117,17 @@ def test_a_stop_leaves_no_process_of_the_child_behind(tmp_path: Path) -> None:
     assert isinstance(result, dict)
     with pytest.raises(ProcessLookupError):
         os.kill(int(result["pid"]), 0)
+
+
+def test_a_child_killed_for_memory_at_its_start_asks_for_more_memory(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT.replace("[0, 0,", "[0, 1,"))
+    (tmp_path / "child.py").write_text(CHILD + "os.kill(os.getpid(), 9)")
+
+    done = subprocess.run(
+        [sys.executable, tmp_path / "parent.py", tmp_path / "child.py", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "too little memory to start the task process; ask for more" in done.stdout

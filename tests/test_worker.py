@@ -308,3 +308,23 @@ def test_any_axes_make_a_pool_of_a_function(tmp_path: Path, jobpool: Jobpool) ->
     scores = {r.point: r.result["score"] for r in all_results(tmp_path / "pool")}
     assert len(scores) == 12
     assert scores[(("site", "oslo"), ("factor", 3), ("seed", 2))] == 6
+
+
+def test_a_task_process_that_cannot_start_again_strands_no_task(
+    tmp_path: Path, jobpool: Jobpool
+) -> None:
+    (tmp_path / "fragile.py").write_text(
+        "import os, pathlib\n"
+        f"spoilt = pathlib.Path({str(tmp_path / 'spoilt')!r})\n"
+        "assert not spoilt.exists(), 'the module is spoilt'\n"
+        "def run(number):\n"
+        "    spoilt.touch()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    pool = a_pool(tmp_path, 3, call="fragile:run")
+
+    done = jobpool("work", pool, PYTHONPATH=tmp_path)
+
+    assert done.returncode == 1
+    assert Pool(pool).counts()[TaskState.WAITING] == 3
+    assert [a.cause for a in all_attempts(pool)] == [Cause.ERROR]

@@ -92,6 +92,7 @@ def _job(cores: int | None) -> dict[str, object]:
         "cores": cores or capacity.cores,
         "memory_mb": capacity.memory_mb,
         "job": job.label if job else None,
+        "node": job.node if job else None,
         "cluster": job.cluster if job else None,
         "restarts": job.restarts if job else 0,
         "started": time.time(),

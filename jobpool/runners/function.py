@@ -43,7 +43,7 @@ class Function:
         """Import the function."""
         try:
             self._function = _import(self._name)
-        except (ImportError, AttributeError, ValueError) as error:
+        except Exception as error:  # whatever the user's module raises
             advice = f"cannot be imported: {error}; write module:function, and install the "
             advice += "module or put its folder on PYTHONPATH"
             problem = Problem(self._experiment.file, "function.call", self._name, advice)

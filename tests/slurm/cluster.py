@@ -96,7 +96,7 @@ class Cluster:
             If a daemon ends or is not ready in time.
         """
         self.folder.mkdir(mode=0o755)
-        for name in ("logs", "state"):
+        for name in ("logs", "state", "temporary"):
             (self.folder / name).mkdir()
         try:
             port = write_configuration(self.folder, self.name, self.nodes, self.memory_plugin)
@@ -257,7 +257,8 @@ class Cluster:
 
     def _start_database(self) -> None:
         data = f"--datadir={self.folder / 'database'}"
-        options = ("--no-defaults", "--user=root", data)
+        # a server that starts removes temporary tables of all others from a shared folder
+        options = ("--no-defaults", "--user=root", data, f"--tmpdir={self.folder / 'temporary'}")
         install = ("--auth-root-authentication-method=socket", "--skip-test-db")
         self.run("mariadb-install-db", *options, *install)
         where = f"--socket={self.folder / 'database.socket'}"

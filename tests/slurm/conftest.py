@@ -1,6 +1,7 @@
 """The fixture `slurm`: one real cluster for the whole test run, or a skip that says why not.
 
-With ``JOBPOOL_REQUIRE_SLURM=1``, as in CI, a machine without SLURM fails the tests instead.
+With ``JOBPOOL_REQUIRE_SLURM=1``, as in CI, a machine without SLURM, or without the memory cgroups
+that SLURM limits memory by, fails the tests instead.
 """
 
 import os
@@ -17,6 +18,7 @@ from tests.slurm.cluster import Cluster, ClusterError
 from tests.slurm.machine import memory_plugin, why_not
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep all tests that need the cluster in one process, so that one cluster is enough."""
     if config.pluginmanager.hasplugin("xdist"):
@@ -44,29 +46,35 @@ def slurm() -> Iterator[Cluster]:
         cluster.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def slurm_with_memory_limits(slurm: Cluster) -> Cluster:
     """The same cluster, where a job that takes more memory than it asked for is killed."""
     if slurm.memory_plugin is None:
-        pytest.skip("no memory cgroup can be written here, so SLURM cannot limit memory")
+        _go_without("no memory cgroup can be used here, so SLURM cannot limit memory")
     return slurm
 
 
 def _started(folder: Path) -> Cluster:
-    """Return a running cluster, without memory limits where it does not come up with them."""
+    """Return a running cluster; without memory limits where it does not come up with them."""
     for plugin in dict.fromkeys((memory_plugin(), None)):
         cluster = Cluster(folder / (plugin or "no-limits").replace("/", "-"), plugin)
         try:
             cluster.start()
         except ClusterError as error:
             reason = f"SLURM is installed but does not start: {error}"
+            if _is_required():
+                break
         else:
             return cluster
     return _go_without(reason)
 
 
+def _is_required() -> bool:
+    return os.environ.get("JOBPOOL_REQUIRE_SLURM") == "1"
+
+
 def _go_without(reason: str) -> Never:
-    if os.environ.get("JOBPOOL_REQUIRE_SLURM") == "1":
+    if _is_required():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
 

@@ -1,0 +1,163 @@
+"""How a job can end before its task: each time the task is free again, and the log says why."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from jobpool.liveness import WorkerCard, read_card
+from jobpool.pool import Pool
+from jobpool.task import Cause, TaskState
+from jobpool.workerfiles import worker_files
+from tests.slurm.cluster import Cluster
+from tests.slurm.study import FIRST_PASS, PATIENCE_S, Study, new_study
+
+pytestmark = pytest.mark.slurm
+
+LOST_AFTER_S = 2.0
+EXPERIMENT = f"""\
+name: mystudy
+runner: function
+seed: 1
+axes:
+  number: [1]
+  until: [go]
+function:
+  call: lab:waits
+workers:
+  heartbeat: 0.5s
+  lost_after: {LOST_AFTER_S}s
+  grace: 1s
+passes:
+  first: {{memory_gb: 0.5, walltime: 30m}}
+"""
+NAMES = ("warned", "cancelled", "killed", "suspended", "unplugged")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A study whose only task runs in a job, until something ends it or the file `go` is made."""
+
+    study: Study
+    job: str
+
+    def let_tasks_end(self) -> None:
+        (self.study.folder / "go").touch()
+
+    def causes(self) -> list[Cause]:
+        return [one.cause for one in self.study.attempts()]
+
+    def card(self) -> WorkerCard:
+        """Return what the job's worker says of itself."""
+        (path,) = worker_files(self.study.pool, "workers")
+        card = read_card(self.study.pool, path.stem)
+        assert card is not None
+        return card
+
+    def silent_s(self) -> float:
+        """Return the age of the worker's last sign of life."""
+        (path,) = worker_files(self.study.pool, "workers")
+        return time.time() - path.stat().st_mtime
+
+
+@pytest.fixture(scope="module")
+def running(
+    slurm: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Running]]:
+    """Start one job for each test at once: SLURM takes its time to warn and to requeue."""
+    parent = tmp_path_factory.mktemp("ends")
+    started = {}
+    for name in NAMES:
+        study = new_study(slurm, parent, name)
+        study.make_pool(EXPERIMENT)
+        node = slurm.nodes[name == "unplugged"]
+        limit = "1" if name == "warned" else "30"
+        job = study.sbatch(f"--nodelist={node}", f"--time={limit}", FIRST_PASS, "pool")
+        started[name] = Running(study=study, job=job)
+    yield started
+    slurm.run("scancel", "--quiet", *(one.job for one in started.values()))
+
+
+def test_a_cancelled_job_returns_its_task(running: dict[str, Running]) -> None:
+    one = running["cancelled"]
+    one.study.wait_until_running()
+
+    one.study.slurm.run("scancel", one.job)
+    (ended,) = one.study.wait_for_jobs(one.job)
+
+    log = one.study.log_of(one.job)
+    assert ended.state == "CANCELLED"
+    assert (one.causes(), one.study.count(TaskState.WAITING)) == ([Cause.CANCELLED], 1)
+    assert Pool(one.study.pool).record(0).attempts == 0
+    assert "cancelled after" in log
+    assert "left: told to stop by SIGTERM" in log
+
+
+def test_the_task_of_a_killed_job_goes_to_the_next_worker(running: dict[str, Running]) -> None:
+    one = running["killed"]
+    one.study.wait_until_running()
+    os.kill(one.card().pid, signal.SIGKILL)  # scancel --signal=KILL sends TERM first
+    (ended,) = one.study.wait_for_jobs(one.job)
+    one.let_tasks_end()
+
+    _, second = one.study.submit("--pass", "first")  # it counts the task as one that waits
+    one.study.wait_for_jobs(second)
+
+    lost, done = one.study.attempts()
+    assert (ended.state, ended.exit_code) == ("FAILED", "0:9")
+    assert (lost.cause, lost.job) == (Cause.LOST, one.job)
+    assert (done.cause, done.job) == (Cause.DONE, f"{second}_0")
+    log = one.study.log_of(f"{second}_0", "mystudy-first")
+    assert f"worker {lost.worker} is dead; the task ended as lost" in log
+
+
+def test_the_task_of_a_suspended_job_goes_to_the_next_worker(running: dict[str, Running]) -> None:
+    one = running["suspended"]
+    one.study.wait_until_running()
+    one.study.slurm.run("scontrol", "suspend", one.job)
+    one.study.slurm.wait_for(lambda: one.silent_s() > LOST_AFTER_S, "the worker to count as lost")
+    one.let_tasks_end()
+
+    one.study.wait_for_jobs(one.study.sbatch(FIRST_PASS, "pool"))
+    causes = one.causes()
+    one.study.slurm.run("scontrol", "resume", one.job)
+    one.study.wait_for_jobs(one.job)
+
+    assert causes == [Cause.LOST, Cause.DONE]
+    assert one.causes() == [Cause.DONE, Cause.DONE]  # its own word counts, not the finder's
+    assert "the pool had taken it back; another attempt counts" in one.study.log_of(one.job)
+    assert "1 row in" in one.study.run("sh", "-c", "jobpool collect pool -o results.csv 2>&1")
+
+
+def test_a_requeued_job_takes_its_task_again(running: dict[str, Running]) -> None:
+    one, slurm = running["unplugged"], running["unplugged"].study.slurm
+    one.study.wait_until_running()
+    node = slurm.nodes[1]
+
+    slurm.kill_node(node)
+    one.let_tasks_end()
+    slurm.run("scontrol", "update", f"nodename={node}", "state=down", "reason=power")
+    slurm.start_node(node)
+    slurm.wait_for(
+        lambda: one.study.count(TaskState.DONE) == 1, "the task to be done", timeout_s=PATIENCE_S
+    )
+    (ended,) = one.study.wait_for_jobs(one.job)
+
+    assert (ended.state, ended.restarts) == ("COMPLETED", 1)
+    assert one.causes() == [Cause.LOST, Cause.DONE]
+    assert {attempt.job for attempt in one.study.attempts()} == {one.job}
+    assert one.study.logs() == {f"0/first_pass-{one.job}{i}.log" for i in ("", "-restart1")}
+
+
+def test_a_job_near_its_time_limit_returns_its_task(running: dict[str, Running]) -> None:
+    one = running["warned"]
+
+    # sbatch/first_pass.sbatch asks for the signal; SLURM looks at its clocks twice a minute
+    (ended,) = one.study.slurm.wait_for_job(one.job, timeout_s=PATIENCE_S)
+
+    assert ended.state == "COMPLETED"
+    assert (one.causes(), one.study.count(TaskState.WAITING)) == ([Cause.CANCELLED], 1)
+    assert f"left: told to stop by {signal.SIGUSR1.name}" in one.study.log_of(one.job)

@@ -1,0 +1,150 @@
+"""A wheel outside the checkout: it is built, installed and used where no source can be seen.
+
+Its dependencies are those of this Python environment, linked in after the wheel itself, so that
+nothing is downloaded; the installed folder stands before them on the path.
+"""
+
+import shlex
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+CHECKOUT = Path(__file__).parents[1]
+EXAMPLE = ("contrasts.tsv", "maps_4mm.npz", "parcellations_4mm.npz", "soft_schaefer100_4mm.npz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """A virtual environment with the wheel, and an empty folder to work in."""
+
+    python: Path
+    folder: Path
+
+    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Run a program of the environment, without any setting that could lead elsewhere."""
+        return subprocess.run(
+            [str(self.python.with_name(command[0])), *command[1:]],
+            cwd=self.folder,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "LANG": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def ask(self, question: str) -> str:
+        """Return what a line of Python prints."""
+        return self.run("python", "-c", question).stdout.strip()
+
+
+def pip(*words: str) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words]
+    subprocess.run(command, check=True, timeout=300, cwd="/")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip("wheel", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}", str(CHECKOUT))
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    top = tmp_path_factory.mktemp("installation")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(top / "venv")], check=True)
+    python = top / "venv" / "bin" / "python"
+    pip("--python", str(python), "install", "--no-deps", str(wheel))
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    packages = Path(subprocess.check_output([str(python), "-c", ask], text=True).strip())
+    # a line of a .pth file is a folder; the files of the same kind in there are not read
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (top / "elsewhere").mkdir()
+    return Installation(python=python, folder=top / "elsewhere")
+
+
+@pytest.fixture(scope="module")
+def study(installed: Installation) -> Installation:
+    """The same installation, in whose folder a study and its pool were made."""
+    for words in (("new", "mystudy"), ("init", "mystudy/study.yaml", "pool")):
+        made = installed.run("jobpool", *words)
+        assert made.returncode == 0, made.stderr
+    return installed
+
+
+def test_the_wheel_holds_no_tests(wheel: Path) -> None:
+    tops = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+
+    assert tops == {"jobpool", "jobpool-0.1.0.dist-info"}
+
+
+def test_the_checkout_is_not_on_the_path(installed: Installation) -> None:
+    where = installed.ask("import jobpool; print(jobpool.__file__)")
+    path = installed.ask("import sys; print(sys.path)")
+
+    assert Path(where).is_relative_to(installed.python.parents[1])
+    assert str(CHECKOUT) not in path.replace(sysconfig.get_path("purelib"), "")
+
+
+def test_the_installed_program_tells_its_version(installed: Installation) -> None:
+    told = installed.run("jobpool", "--version")
+
+    assert (told.returncode, told.stdout) == (0, "jobpool 0.1.0\n")
+
+
+def test_the_installed_program_has_its_example_configs(installed: Installation) -> None:
+    ask = "from jobpool.assets import asset; print(*(f.name for f in asset('configs').iterdir()))"
+
+    names = installed.ask(ask).split()
+
+    assert sorted(names) == sorted(file.name for file in (CHECKOUT / "configs").iterdir())
+
+
+def test_a_new_study_has_its_data(study: Installation) -> None:
+    files = {file.name for file in (study.folder / "mystudy" / "data").iterdir()}
+
+    assert files >= {*EXAMPLE, "LICENSES.txt", "README.md"}
+
+
+@pytest.mark.parametrize("name", ["first_pass", "second_pass", "by_fold"])
+def test_a_new_study_has_the_script(study: Installation, name: str) -> None:
+    laid_out = study.folder / "mystudy" / "sbatch" / f"{name}.sbatch"
+
+    assert laid_out.read_bytes() == (CHECKOUT / "sbatch" / f"{name}.sbatch").read_bytes()
+
+
+def test_the_study_can_be_checked_from_another_folder(study: Installation) -> None:
+    checked = study.run("jobpool", "init", "mystudy/study.yaml", "other", "--dry-run")
+
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.stdout.startswith("16 tasks\n")
+    assert not (study.folder / "other").exists()
+
+
+def test_a_task_of_the_study_runs(study: Installation) -> None:
+    done = study.run("jobpool", "run", "pool", "--only", "parcellation=yeo7")
+
+    assert (done.returncode, done.stdout) == (0, "1 of 1 tasks done\n")
+
+
+def test_submit_names_a_script_of_the_installation(study: Installation) -> None:
+    shown = study.run("jobpool", "submit", "pool", "--pass", "first", "--dry-run")
+
+    (script,) = (word for word in shlex.split(shown.stdout) if word.endswith(".sbatch"))
+    assert shown.returncode == 0
+    assert Path(script).is_file()
+    assert Path(script).is_relative_to(study.python.parents[1])
+
+
+def test_submit_names_the_installed_program(study: Installation) -> None:
+    shown = study.run("jobpool", "submit", "pool", "--pass", "first", "--dry-run")
+
+    assert f"--export=ALL,JOBPOOL={study.python.with_name('jobpool')}" in shlex.split(shown.stdout)
