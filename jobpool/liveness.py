@@ -18,8 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from jobpool.attempts import Attempt, attempts_of, write_attempt
 from jobpool.files import checked_line, create_exclusively, read_json
 from jobpool.pool import Pool
@@ -71,6 +69,8 @@ def _plain(card: dict[str, Any]) -> dict[str, Any]:
 
 def own_card(**known: Any) -> WorkerCard:
     """Return the card of this very process."""
+    import psutil  # noqa: PLC0415 - 15 ms that looking at a pool can do without
+
     process = psutil.Process()
     return WorkerCard(
         host=socket.gethostname(), pid=process.pid, pid_started=process.create_time(), **known
@@ -122,6 +122,8 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
 
 def _is_gone(card: WorkerCard) -> bool:
     """Say whether the process on this host is no more; a slow clock is no proof of another."""
+    import psutil  # noqa: PLC0415 - see above
+
     try:
         return abs(psutil.Process(card.pid).create_time() - card.pid_started) > 5
     except psutil.NoSuchProcess:

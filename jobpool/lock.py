@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import psutil
-
 from jobpool.files import temporary_beside
 
 LEASE_S = 30.0  # a lock file not refreshed for so long belonged to a process that died
@@ -136,6 +134,8 @@ def best_lock(folder: Path) -> str:
 
 def file_system(path: Path) -> str:
     """Return the type of the file system that `path` lies on, such as ``ext4`` or ``nfs4``."""
+    import psutil  # noqa: PLC0415 - 15 ms, for an error message only
+
     path = path.resolve()
     mounts = [
         part for part in psutil.disk_partitions(all=True) if path.is_relative_to(part.mountpoint)
