@@ -2,6 +2,7 @@
 
 import csv
 import glob
+import math
 import re
 import zipfile
 from collections import Counter
@@ -13,6 +14,8 @@ from jobpool.errors import listing, nearest
 from jobpool.reader import Reader
 from jobpool.task import Axis, Value
 
+RESERVED = frozenset({"task", "task_seconds", "failed_attempts", "worker"})
+_NAME = re.compile(r"[^=<>!,\s]+")
 _DIGITS = re.compile(r"(\d+)")
 _Pairs = list[tuple[Value, str | None]]  # a value, and the file behind it
 
@@ -32,6 +35,7 @@ def read_axes(reader: Reader, folder: Path) -> tuple[Axis, ...]:
 
 def _read_axis(reader: Reader, name: str, folder: Path) -> Axis:
     given = reader.raw(name)
+    _check_name(reader, name)
     before = len(reader.problems)
     pairs: _Pairs = []
     for item in given if isinstance(given, list) else [given]:
@@ -50,11 +54,31 @@ def _read_axis(reader: Reader, name: str, folder: Path) -> Axis:
             reader.problem(name, value, advice + (f": {listing(where)}" if where else ""))
         if value == "" or value.strip() != value:
             reader.problem(name, value, "is empty or has blanks around it")
+    _check_numbers(reader, name, [value for value, _ in pairs])
     return Axis(
         name=name,
         values=tuple(value for value, _ in pairs),
         sources=tuple(source for _, source in pairs),
     )
+
+
+def _check_numbers(reader: Reader, name: str, values: list[Value]) -> None:
+    """Refuse numbers that equal one another, as 1, 1.0 and true do, and infinite ones."""
+    numbers = [value for value in values if not isinstance(value, str)]
+    for number in set(numbers):
+        if len({str(other) for other in numbers if other == number}) > 1:
+            reader.problem(name, number, "equals another value; write numbers in one way")
+        if not math.isfinite(number):
+            reader.problem(name, number, "must be a finite number")
+
+
+def _check_name(reader: Reader, name: str) -> None:
+    if name in RESERVED:
+        advice = f"is a column of every results table; name the axis otherwise than {name!r}"
+        reader.problem(name, None, advice)
+    if not _NAME.fullmatch(name):
+        advice = "cannot be selected: write a name without blanks, commas and = < > !"
+        reader.problem(name, None, advice)
 
 
 def _expand(reader: Reader, name: str, form: dict[Any, Any], folder: Path) -> _Pairs:
@@ -88,8 +112,9 @@ def _from_range(reader: Reader) -> list[int]:
 def _from_files(reader: Reader, pattern: str, folder: Path) -> _Pairs:
     """Return one value per file; ``archive.npz:pattern`` gives one per member of the archive."""
     path_pattern, _, member_pattern = pattern.partition(":")
-    names = glob.glob(str(folder / path_pattern), recursive=True)  # noqa: PTH207 - whole patterns
-    found = sorted(names, key=_natural)
+    # from within the folder, whose own name may hold brackets
+    names = glob.glob(path_pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+    found = [str(folder / name) for name in sorted(names, key=_natural)]
     if not found:
         reader.problem("glob", pattern, f"matches no file in {folder}; correct the path")
     pairs: _Pairs = []
@@ -157,7 +182,7 @@ def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
         frame = pd.read_parquet(path)
         rows = [["" if pd.isna(v) else str(v) for v in row] for row in frame.to_numpy()]
         return [str(name) for name in frame.columns], rows
-    with path.open(newline="", encoding="utf-8") as stream:
+    with path.open(newline="", encoding="utf-8-sig") as stream:
         table = list(csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
     if not table:
         raise ValueError("the table is empty")

@@ -136,18 +136,6 @@ class BrokenLockError(PoolError):
         )
 
 
-class LostClaimError(PoolError):
-    """A worker ended a task that had meanwhile been given to another."""
-
-    def __init__(self, pool: Path, task_id: str, fence: int) -> None:
-        super().__init__(pool, task_id)
-        self.args = (pool, task_id, fence)
-        self.task_id, self.fence = task_id, fence
-
-    def __str__(self) -> str:
-        return f"{self.pool}: claim {self.fence} on task {self.task_id} was taken back"
-
-
 class IllegalMoveError(JobpoolError):
     """A task cannot go from one state to another."""
 

@@ -120,7 +120,9 @@ def checked_line(record: Mapping[str, Json]) -> bytes:
     >>> checked_line({"task": "a"})
     b'{"task":"a","crc":"84f462f3"}\n'
     """
-    body = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False)
+    # half a surrogate pair, as in a file name that is no UTF-8, becomes JSON's own escape
+    body = text.encode("utf-8", "backslashreplace")
     return b'%s%s%08x"}\n' % (body[:-1], _CRC_START, zlib.crc32(body))
 
 

@@ -149,7 +149,7 @@ def write_grid(path: Path, grid: Grid) -> None:
         "shard_sizes": grid.shard_sizes,
     }
     buffer = io.BytesIO()
-    text = json.dumps(header, ensure_ascii=False).encode()
+    text = json.dumps(header).encode()
     np.savez(buffer, header=np.frombuffer(text, np.uint8), codes=grid.codes)
     replace_whole(path, buffer.getvalue())
 
@@ -167,6 +167,8 @@ def read_grid(path: Path) -> Grid:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
             codes = archive["codes"]
+    except PermissionError as error:
+        raise PoolError(path, "cannot be read: Permission denied; ask its owner") from error
     except FileNotFoundError as error:
         what = "missing: this is not a pool, or its making was cut short"
         raise PoolError(path, what) from error

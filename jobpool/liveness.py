@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -43,8 +43,10 @@ class WorkerCard:
 
     host: str
     pid: int
-    pid_started: float  # tells the process from a later one with the same number
     started: float
+    space: str = ""  # where the process number means something
+    start_ticks: int | None = None  # tells the process from a later one with the same number
+    end: float | None = None  # when SLURM ends the job, seconds since the epoch
     cores: int
     memory_mb: int | None = None
     node: str | None = None  # as SLURM calls it
@@ -69,11 +71,13 @@ def _plain(card: dict[str, Any]) -> dict[str, Any]:
 
 def own_card(**known: Any) -> WorkerCard:
     """Return the card of this very process."""
-    import psutil  # noqa: PLC0415 - 15 ms that looking at a pool can do without
-
-    process = psutil.Process()
+    pid = os.getpid()
     return WorkerCard(
-        host=socket.gethostname(), pid=process.pid, pid_started=process.create_time(), **known
+        host=socket.gethostname(),
+        pid=pid,
+        space=process_space(),
+        start_ticks=start_ticks(pid),
+        **known,
     )
 
 
@@ -82,9 +86,10 @@ def read_card(pool: Path, name: str) -> WorkerCard | None:
     with suppress(OSError):
         line: dict[str, Any] | None = read_json(worker_file(pool, "workers", name))
         if line is not None:
-            line.pop("format")
-            line["only"], line["skip"] = tuple(line["only"]), tuple(line["skip"])
-            return WorkerCard(**line)
+            known = {
+                field.name: line[field.name] for field in fields(WorkerCard) if field.name in line
+            }
+            return WorkerCard(**known | {"only": tuple(line["only"]), "skip": tuple(line["skip"])})
     return None
 
 
@@ -94,7 +99,7 @@ def beat(card_path: Path) -> float:
     return card_path.stat().st_mtime
 
 
-def judge(pool: Pool, name: str, server_time: float) -> Life:
+def judge(pool: Pool, name: str, server_time: float, *, patient: bool = False) -> Life:
     """Say whether a worker lives.
 
     Parameters
@@ -105,6 +110,8 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
         The worker.
     server_time : float
         What the file server's clock says now: the return value of `beat`.
+    patient : bool
+        Do not conclude from an old heartbeat: nobody could beat for a while.
     """
     try:
         beaten = worker_file(pool.folder, "workers", name).stat().st_mtime
@@ -112,24 +119,46 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
         return Life.DEAD  # a worker makes its file before it claims anything
     except OSError:
         return Life.UNKNOWN
+    life = Life.ALIVE
     if server_time - beaten > pool.info.lost_after_s:
-        return Life.DEAD
+        if not patient:
+            return Life.DEAD
+        life = Life.UNKNOWN
     card = read_card(pool.folder, name)
-    if card is not None and card.host == socket.gethostname() and _is_gone(card):
-        return Life.DEAD
-    return Life.ALIVE
+    return Life.DEAD if card is not None and _is_gone(card) else life
+
+
+def process_space() -> str:
+    """Name the run of the kernel and the space of process numbers that this process is in.
+
+    Empty where the system does not tell. A host name is no such proof: containers and clusters of
+    virtual machines share them.
+    """
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return ""
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since the boot, or None if that is hidden."""
+    with suppress(OSError):
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(stat.rpartition(")")[2].split()[19])
+    return None
 
 
 def _is_gone(card: WorkerCard) -> bool:
-    """Say whether the process on this host is no more; a slow clock is no proof of another."""
-    import psutil  # noqa: PLC0415 - see above
-
-    try:
-        return abs(psutil.Process(card.pid).create_time() - card.pid_started) > 5
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
+    """Say whether the worker's process is certainly no more; False if that cannot be seen here."""
+    if not card.space or card.space != process_space():
         return False
+    try:
+        os.kill(card.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return start_ticks(card.pid) not in {None, card.start_ticks}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +171,12 @@ class TakenBack:
 
 
 def take_back_dead(
-    pool: Pool, finder: str, server_time: float, now: Callable[[], float] = time.time
+    pool: Pool,
+    finder: str,
+    server_time: float,
+    *,
+    patient: bool = False,
+    now: Callable[[], float] = time.time,
 ) -> list[TakenBack]:
     """End the claims of dead workers, and write how they ended.
 
@@ -154,6 +188,8 @@ def take_back_dead(
         The worker that looks; it writes, into its own file, the attempts it ends.
     server_time : float
         What the file server's clock says now: the return value of `beat`.
+    patient : bool
+        Take back only from workers whose process is certainly gone.
     now : callable
         The clock for the attempt's end.
 
@@ -166,7 +202,8 @@ def take_back_dead(
     taken = []
     for position, record in pool.running():
         if record.owner not in lives:
-            lives[record.owner] = judge(pool, worker_name(record.owner), server_time)
+            owner = worker_name(record.owner)
+            lives[record.owner] = judge(pool, owner, server_time, patient=patient)
         if lives[record.owner] is not Life.DEAD:
             continue
         name = worker_name(record.owner)

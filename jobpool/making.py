@@ -244,7 +244,11 @@ def _is_in(tasks: Grid, others: Grid, axes: tuple[Axis, ...]) -> NDArray[np.bool
 
 def _check_settings(before: Experiment, after: Experiment) -> None:
     """Refuse a change of what finished results rest on; passes and workers may change."""
-    pairs = [("runner", before.runner, after.runner), ("seed", before.seed, after.seed)]
+    pairs = [
+        ("", str(before.folder), str(after.folder)),  # relative paths would lead to other files
+        ("runner", before.runner, after.runner),
+        ("seed", before.seed, after.seed),
+    ]
     for key in sorted({*before.section, *after.section}):
         name = f"{after.runner}.{key}"
         pairs.append((name, before.section.get(key), after.section.get(key)))

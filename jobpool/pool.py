@@ -205,15 +205,14 @@ class Pool:
     def end_in(self, visit: Visit, ending: Ending) -> bool:
         """End a claim of this worker, and say whether the pool accepted it.
 
-        A worker thought dead whose task nobody has begun again may still hand in its result; in
-        any other case a claim that was taken back changes nothing.
+        A worker thought dead may still hand in its result while nobody runs its task; in any
+        other case a claim that was taken back changes nothing.
         """
         slot = ending.claim.position - visit.first
-        record = visit.record(slot)
-        if (record.fence, record.owner) != (ending.claim.fence, self.worker):
-            return False
-        late = record.state is _WAITING and ending.cause is _ENDED_WELL
-        if record.state is not _RUNNING and not late:
+        record, fence = visit.record(slot), ending.claim.fence
+        if record.state is _WAITING and ending.cause is _ENDED_WELL and fence <= record.fence:
+            record = record._replace(fence=fence, owner=self.worker)
+        elif record.state is not _RUNNING or (record.fence, record.owner) != (fence, self.worker):
             return False
         visit.put(slot, self._ended(record, ending.cause))
         return True

@@ -4,6 +4,7 @@ A value that is wrong is replaced by an empty one of the right type, so that rea
 all problems are reported together by `Reader.finish`.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -182,7 +183,11 @@ class Reader:
             if default is None:
                 self._missing(name, "a number")
             return default or 0.0
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+        ):
             self.problem(name, value, "must be a number")
             return default or 0.0
         if above is not None and not value > above:
@@ -199,6 +204,8 @@ class Reader:
         try:
             # YAML reads 3:00:00 as a number of base 60: the same seconds
             seconds = parse_duration(value) if isinstance(value, str) else float(value)
+            if isinstance(value, bool) or not math.isfinite(seconds):
+                raise ValueError(f"{value!r} is not a length of time; write for example 90s or 2h")
         except (ValueError, TypeError) as error:
             self.problem(name, value, str(error))
             return default or 0.0

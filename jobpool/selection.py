@@ -88,7 +88,10 @@ def _matching(grid: Grid, condition: Condition) -> NDArray[np.bool_]:
         allowed = _compare(condition, values)
     else:
         allowed = np.zeros(len(values), bool)
-        for operand in condition.operands:
+        operands = condition.operands
+        if any(str(value) == ",".join(operands) for value in values):
+            operands = (",".join(operands),)  # one value that holds a comma
+        for operand in operands:
             matched = [_equal(value, operand) for value in values]
             if not any(matched):
                 raise SelectionError(condition.text, _no_such_value(operand, values))

@@ -61,7 +61,7 @@ class Outcome:
 
 
 class StopSignals:
-    """Hears TERM, USR1 and Ctrl-C; `select` wakes up on `descriptor` when one arrives."""
+    """Hears TERM, USR1, HUP and Ctrl-C; `select` wakes up on `descriptor` when one arrives."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -70,7 +70,7 @@ class StopSignals:
 
     def install(self) -> None:
         """Hear the signals from now on."""
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._hear)
 
     def _hear(self, number: int, frame: object) -> None:  # noqa: ARG002 - given by Python
@@ -145,7 +145,7 @@ class Supervisor:
         kills = self._oom_kills()
         answer = self._wait()
         if answer is None and self._signals.received is None:
-            code = self._child.wait()
+            code = self._exit_code()
             if _more(kills, self._oom_kills()):
                 what = "the job has too little memory to start the task process"
                 raise StartError(f"{what}; ask for more: sbatch --mem=...")
@@ -174,7 +174,7 @@ class Supervisor:
         killed = _more(kills, self._oom_kills())
         if answer is not None:
             return self._with_peak(_outcome(answer, killed))
-        if self._signals.received is None and child.wait() == -signal.SIGTERM:
+        if self._signals.received is None and self._exit_code() == -signal.SIGTERM:
             # SLURM sends TERM to the whole job: the child may be gone before we hear it
             select.select([self._signals.descriptor], [], [], TERM_WAIT_S)
         self.stop()
@@ -221,7 +221,15 @@ class Supervisor:
             elif self._signals.received is not None:
                 return None
             elif not ready:
+                if self._child is not None and self._child.poll() is not None:
+                    return None  # a process that it started may hold the pipe open
                 self._sample()
+
+    def _exit_code(self) -> int | None:
+        """Return how the child ended; None if it lives on without a way to answer."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._child.wait(TIDY_S) if self._child is not None else None
+        return None
 
     def _sample(self) -> None:
         if self._child is None:

@@ -83,7 +83,11 @@ def task_id(point: Point) -> str:
     True
     """
     text = json.dumps(sorted(point), separators=(",", ":"), ensure_ascii=False)
-    return b32encode(hashlib.sha256(text.encode()).digest()[:10])[:12].decode().lower()
+    return (
+        b32encode(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:10])[:12]
+        .decode()
+        .lower()
+    )
 
 
 def label(point: Point) -> str:

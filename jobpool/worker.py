@@ -10,13 +10,14 @@ result without an end is found by the next worker that looks.
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from jobpool.attempts import Attempt, write_attempt
-from jobpool.errors import StorageError
+from jobpool.errors import JobpoolError, StorageError
 from jobpool.grid import read_grid
 from jobpool.liveness import WorkerCard, beat, take_back_dead
 from jobpool.pool import Ending, Pool
@@ -86,6 +87,7 @@ class Worker:
         self._path = Path()
         self._server_time = 0.0
         self._looked = 0.0
+        self._patient_until = 0.0
 
     def work(self, limits: Limits) -> Summary:
         """Run tasks until none is left, a limit is reached, or a signal comes.
@@ -117,12 +119,16 @@ class Worker:
                 claim = self._next(puller, ending)
                 ending = None
                 if claim is None:
-                    if self._look_for_dead(every_s=0) or self._pool_grew():
+                    grew = self._pool_grew()
+                    if grew:  # the task process knows the old axes only
+                        self._supervisor.stop()
+                        self._supervisor.start()
+                    if self._look_for_dead(every_s=0) or grew:
                         puller = self._make_puller()
                         continue
                     summary.reason = "no task is left that this worker may take"
                     break
-                ending = self._run(claim, summary)
+                ending = self._run_or_return(claim, summary)
                 if ending.cause is Cause.STORAGE:
                     summary.reason = "the disk refused what a task wrote"
                     break
@@ -163,6 +169,17 @@ class Worker:
             summary.reason = "its time to take new tasks is over"
         return bool(summary.reason)
 
+    def _run_or_return(self, claim: Claim, summary: Summary) -> Ending:
+        """Run one task; an error of this program's own must not keep it from the others."""
+        try:
+            return self._run(claim, summary)
+        except StorageError:
+            raise  # the task has ended
+        except BaseException:
+            with suppress(JobpoolError, OSError):
+                self._pool.end(Ending(claim=claim, cause=Cause.ERROR))
+            raise
+
     def _run(self, claim: Claim, summary: Summary) -> Ending:
         """Run one task; write its result, then how it ended."""
         self._report(f"task {claim.id}: {label(claim.point)}")
@@ -171,7 +188,7 @@ class Worker:
             "task": claim.id,
             "point": claim.point,
             "memory_mb": self._card.memory_mb,
-            "deadline": None,
+            "deadline": self._card.end,
         }
         outcome = self._supervisor.run(request)
         ended = self._pool.now()
@@ -202,10 +219,10 @@ class Worker:
         """Return a task whose result the disk refused; a full disk takes a change of state."""
         cause = Cause.DONE if written else Cause.STORAGE
         failed = Outcome(cause=cause, error=str(error), usage=outcome.usage)
-        self._report(f"task {claim.id}: ended as {cause}: {error}")
         now = self._pool.now()
         try:
             self._pool.end(Ending(claim=claim, cause=cause))
+            self._report(f"task {claim.id}: ended as {cause}: {error}")
             self._write_attempt(claim, failed, now, now)
         except StorageError as again:
             self._report(f"task {claim.id}: not everything could be written back: {again}")
@@ -233,9 +250,14 @@ class Worker:
 
     def _beat(self) -> None:
         try:
-            self._server_time = beat(self._path)
+            now = beat(self._path)
         except OSError as error:  # a beat missed is no reason to lose hours of work
             self._report(f"heartbeat: {error}")
+            return
+        if now - self._server_time > self._pool.info.lost_after_s / 2:
+            # this host slept, or the file server was away: the others could not beat either
+            self._patient_until = time.monotonic() + self._pool.info.lost_after_s
+        self._server_time = now
 
     def _look_for_dead(self, every_s: float | None = None) -> bool:
         """Take back the tasks of dead workers, not more often than they can die."""
@@ -243,7 +265,8 @@ class Worker:
         if time.monotonic() - self._looked < interval:
             return False
         self._beat()
-        taken = take_back_dead(self._pool, self._name, self._server_time)
+        patient = time.monotonic() < self._patient_until
+        taken = take_back_dead(self._pool, self._name, self._server_time, patient=patient)
         self._looked = time.monotonic()
         for one in taken:
             self._report(

@@ -46,6 +46,10 @@ def wordy(number: int) -> dict[str, object]:
     return {"text": "x" * 1000}
 
 
+def huge(number: int) -> dict[str, object]:
+    return {"text": "x" * 200_000}
+
+
 def ignores_term(number: int) -> dict[str, object]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)

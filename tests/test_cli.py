@@ -212,3 +212,54 @@ def test_looking_loads_neither_pandas_nor_scikit_learn(tmp_path: Path, command: 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("os:sep", "is no function but '/'"),
+        ("tests.tasks:number", "cannot be called with the axes site, factor"),
+    ],
+)
+def test_a_function_that_does_not_fit_the_axes_is_refused(
+    config: Path, jobpool: Jobpool, call: str, said: str
+) -> None:
+    config.write_text(STUDY.replace("tests.tasks:nothing", call))
+
+    done = jobpool("init", config, config.parent / "pool")
+
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+
+
+def test_a_pattern_that_matches_nothing_is_one_clear_problem(
+    tmp_path: Path, jobpool: Jobpool
+) -> None:
+    jobpool("new", tmp_path / "study")
+    file = tmp_path / "study" / "study.yaml"
+    text = file.read_text().replace("npz:yeo*", "npz:yoe*").replace("npz:schaefer*", "npz:shc*")
+    file.write_text(text.replace("soft_schaefer100_4mm.npz", "nothing.npz"))
+
+    done = jobpool("init", file, tmp_path / "pool")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("jobpool: 3 problems:\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_unicode_gets_escapes(config: Path, jobpool: Jobpool) -> None:
+    config.write_text(STUDY.replace("oslo", "tromsø"), encoding="utf-8")
+
+    done = jobpool("init", config, config.parent / "pool", PYTHONIOENCODING="ascii")
+
+    assert (done.returncode, r"troms\xf8" in done.stdout) == (0, True)
+
+
+def test_an_extension_from_another_folder_is_refused(config: Path, jobpool: Jobpool) -> None:
+    jobpool("init", config, config.parent / "pool")
+    moved = config.parent / "elsewhere" / "study.yaml"
+    moved.parent.mkdir()
+    moved.write_text(STUDY)
+
+    done = jobpool("extend", moved, config.parent / "pool")
+
+    assert (done.returncode, "finished results rest on it" in done.stderr) == (1, True)

@@ -112,13 +112,15 @@ def test_a_participant_without_the_target_is_dropped_with_the_reason(study: Stud
     assert sum(fold["n_test"] for fold in result["folds"]) == N - 3
 
 
-def test_a_missing_target_changes_no_other_task(study: StudyOnDisk) -> None:
-    before = study.run(target="sex")
-    study.table.loc[[5, 17, 40], "age"] = np.nan
+def test_a_missing_target_changes_no_other_task(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "holes").mkdir()
+    full, holes = StudyOnDisk(tmp_path / "full"), StudyOnDisk(tmp_path / "holes")
+    holes.table.loc[[5, 17, 40], "age"] = np.nan
 
-    after = study.run(target="sex")
+    results = [one.run(target="sex") for one in (full, holes)]
 
-    assert without_seconds(after) == without_seconds(before)
+    assert without_seconds(results[0]) == without_seconds(results[1])
 
 
 def test_a_second_task_on_a_parcellation_opens_no_raw_map(study: StudyOnDisk) -> None:
@@ -172,3 +174,13 @@ def test_the_grid_knows_parcels_with_the_kind_of_each_target(study: StudyOnDisk)
         "parcellation_kind": ("hard", "soft"),
         "target_kind": ("regression", "binary"),
     }
+
+
+def test_a_fold_without_a_score_leaves_the_mean_empty(study: StudyOnDisk) -> None:
+    result = study.run()
+    result["folds"][2]["scores"]["mse"] = None
+
+    row = study.runner().row(result)
+
+    assert row["mse"] is None
+    assert row["mae"] is not None

@@ -145,3 +145,31 @@ def test_another_number_of_folds_does_not_fit_into_an_old_pool(study: StudyOnDis
 
     with pytest.raises(DataError, match="the folds or the seed changed"):
         study.checked().prepare(study.pool)
+
+
+def test_target_values_that_changed_after_the_pool_was_made_are_noticed(
+    study: StudyOnDisk,
+) -> None:
+    study.run(fold=0)
+    study.table["age"] += 1
+
+    with pytest.raises(DataError, match="the values of age changed since the pool was made"):
+        study.run(fold=1)
+
+
+def test_a_target_added_to_the_study_is_noted_beside_the_old_ones(study: StudyOnDisk) -> None:
+    study.config["axes"]["target"] = ["age"]
+    study.run(target="age")
+    study.config["axes"]["target"] = ["age", "sex"]
+    study.run(target="sex")
+    study.table["sex"] = study.table["sex"].iloc[::-1].to_numpy()
+
+    with pytest.raises(DataError, match="the values of sex changed"):
+        study.run(target="age")
+
+
+def test_maps_that_were_cut_short_are_found_before_there_is_a_pool(study: StudyOnDisk) -> None:
+    whole = (study.folder / "maps.npy").read_bytes()
+    (study.folder / "maps.npy").write_bytes(whole[: len(whole) // 2])
+
+    assert "the file ends before its last value" in study.problems()["evaluate.maps"]

@@ -104,6 +104,12 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     [
         ("runner: function\naxes: {a: ['']}", "is empty or has blanks"),
         ("runner: function\naxes: {a: [null]}", "must be a text, a number"),
+        ("runner: function\naxes: {a: [1, true]}", "equals another value"),
+        ("runner: function\naxes: {a: [.nan]}", "must be a finite number"),
+        ("runner: function\naxes: {worker: [1]}", "is a column of every results table"),
+        ("runner: function\naxes: {'a b': [1]}", "cannot be selected"),
+        ("runner: function\naxes: {a: 1}\nworkers: {grace: true}", "is not a length of time"),
+        ("runner: function\naxes: {a: 1}\nworkers: {grace: .inf}", "is not a length of time"),
         ("runner: function\naxes: {a: {glb: x}}", "write a list of values, or"),
         ("runner: function\naxes: {a: {from: 5, to: 1}}", "must not be smaller than from, 5"),
         ("runner: function\naxes: {a: {table: t.csv, column: x}}", "cannot be read"),
@@ -152,3 +158,21 @@ def test_a_pass_has_resources(tmp_path: Path) -> None:
 )
 def test_lengths_of_time_are_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
+
+
+def test_a_folder_with_brackets_in_its_name_is_searched(tmp_path: Path) -> None:
+    folder = tmp_path / "[old] study"
+    folder.mkdir()
+    (folder / "a.npy").touch()
+
+    experiment = load(folder, "runner: function\naxes: {map: {glob: '*.npy'}}")
+
+    assert experiment.axes[0].sources == (str(folder / "a.npy"),)
+
+
+def test_a_table_saved_by_excel_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("site,n\noslo,1\n", encoding="utf-8-sig")
+
+    experiment = load(tmp_path, "runner: function\naxes: {s: {table: t.csv, column: site}}")
+
+    assert experiment.axes[0].values == ("oslo",)

@@ -52,6 +52,14 @@ def test_a_checked_line_is_json_that_others_can_read(tmp_path: Path) -> None:
     assert line == (1, {"task": "ü", "scores": [0.5, None]})
 
 
+def test_text_that_is_no_unicode_is_kept(tmp_path: Path) -> None:
+    append_line(tmp_path / "f.jsonl", {"name": "caf\udce9"})
+
+    (line,) = read_lines(tmp_path / "f.jsonl")
+
+    assert line == (1, {"name": "caf\udce9"})
+
+
 @pytest.mark.parametrize("offset", range(len(checked_line({"task": "abc", "n": 12})) - 1))
 def test_a_changed_byte_in_a_line_is_noticed(offset: int) -> None:
     line = bytearray(checked_line({"task": "abc", "n": 12}))

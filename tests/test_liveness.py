@@ -9,12 +9,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from jobpool.attempts import Attempt, all_attempts, write_attempt
 from jobpool.experiment import WorkerSettings
-from jobpool.liveness import Life, WorkerCard, beat, judge, own_card, take_back_dead
+from jobpool.liveness import Life, WorkerCard, beat, judge, own_card, start_ticks, take_back_dead
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.results import Result, write_result
@@ -60,7 +59,7 @@ def test_a_worker_with_a_fresh_heartbeat_is_alive(folder: Path) -> None:
 
 
 def test_a_worker_on_another_host_lives_as_long_as_it_beats(folder: Path) -> None:
-    path = a_card(host="elsewhere", pid=gone_process()).write(folder, worker_name(1))
+    path = a_card(space="another machine", pid=gone_process()).write(folder, worker_name(1))
 
     assert judge(Pool(folder), worker_name(1), beat(path)) is Life.ALIVE
 
@@ -79,7 +78,7 @@ def test_a_worker_whose_process_is_gone_from_this_host_is_dead_at_once(folder: P
 
 
 def test_another_process_with_the_same_number_is_not_the_worker(folder: Path) -> None:
-    path = a_card(pid_started=psutil.Process().create_time() - 1000).write(folder, worker_name(1))
+    path = a_card(start_ticks=1).write(folder, worker_name(1))
 
     assert judge(Pool(folder), worker_name(1), beat(path)) is Life.DEAD
 
@@ -173,8 +172,9 @@ def test_a_task_whose_index_is_behind_is_seen_to_wait(folder: Path) -> None:
 def test_a_stopped_worker_is_dead_only_after_its_lease(folder: Path) -> None:
     stopped = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     os.kill(stopped.pid, signal.SIGSTOP)
-    started = psutil.Process(stopped.pid).create_time()
-    path = a_card(pid=stopped.pid, pid_started=started).write(folder, worker_name(1))
+    path = a_card(pid=stopped.pid, start_ticks=start_ticks(stopped.pid)).write(
+        folder, worker_name(1)
+    )
     now = beat(path)
 
     lives = [judge(Pool(folder), worker_name(1), now + age) for age in (0, 59, 61)]
@@ -189,3 +189,30 @@ def test_a_card_names_where_the_worker_runs(folder: Path) -> None:
 
     assert path == worker_file(folder, "workers", worker_name(1))
     assert '"job":"12_3"' in path.read_text()
+
+
+def test_nobody_is_dead_by_heartbeat_after_a_pause_of_all(folder: Path) -> None:
+    path = a_card(space="another machine").write(folder, worker_name(1))
+    now = beat(path)
+
+    assert judge(Pool(folder), worker_name(1), now + 3600, patient=True) is Life.UNKNOWN
+
+
+def test_a_worker_in_another_space_of_process_numbers_is_not_dead(folder: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a new space of process numbers needs root")
+    a_card().write(folder, worker_name(1))
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from jobpool.liveness import judge; from jobpool.pool import Pool\n"
+        f"print(judge(Pool(Path({str(folder)!r})), {worker_name(1)!r}, time.time()))"
+    )
+
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "alive\n"

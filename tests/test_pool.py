@@ -148,6 +148,20 @@ def test_a_late_result_counts_if_nobody_has_begun_the_task_again(tmp_path: Path)
     assert slow.counts()[TaskState.DONE] == 1
 
 
+def test_a_late_result_counts_though_another_worker_failed_meanwhile(tmp_path: Path) -> None:
+    folder = a_pool(tmp_path, 1)
+    slow, other = Pool(folder, worker=1), Pool(folder, worker=2)
+    claim = first_claim(slow)
+    other.take_back(claim.position, claim.fence, Cause.LOST)
+    other.end(Ending(claim=first_claim(other), cause=Cause.ERROR))
+
+    accepted = slow.end(Ending(claim=claim, cause=Cause.DONE))
+
+    record = slow.record(0)
+    assert accepted is True
+    assert (record.state, record.fence, record.owner) == (TaskState.DONE, 1, 1)
+
+
 def test_a_claim_that_has_ended_cannot_be_taken_back(tmp_path: Path) -> None:
     pool = Pool(a_pool(tmp_path, 1), worker=1)
     claim = first_claim(pool)

@@ -66,3 +66,9 @@ def test_a_wrong_selection_says_what_there_is(grid: Grid, text: str, said: str) 
         select(grid, [text])
 
     assert said in str(raised.value)
+
+
+def test_a_value_that_holds_a_comma_can_be_selected() -> None:
+    grid = full_product([Axis(name="pair", values=("a,b", "a", "c"))])
+
+    assert select(grid, ["pair=a,b"]).tolist() == [True, False, False]

@@ -131,3 +131,15 @@ def test_a_child_killed_for_memory_at_its_start_asks_for_more_memory(tmp_path: P
     )
 
     assert "too little memory to start the task process; ask for more" in done.stdout
+
+
+def test_a_killed_child_whose_helper_holds_the_pipe_is_seen_to_be_dead(tmp_path: Path) -> None:
+    code = "if os.fork() == 0:\n    import time\n    time.sleep(60)\nos.kill(os.getpid(), 9)"
+
+    assert run(tmp_path, READY + code)[0] == "error"
+
+
+def test_a_child_that_closes_its_answers_is_ended(tmp_path: Path) -> None:
+    code = "answers.close()\nimport time\ntime.sleep(600)"
+
+    assert run(tmp_path, READY + code)[0] == "error"

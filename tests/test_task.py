@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.errors import ConfigError, IllegalMoveError, LostClaimError, Problem
+from jobpool.errors import ConfigError, IllegalMoveError, Problem
 from jobpool.task import CAUSE_CODES, Cause, TaskState, check_move, task_id
 
 
@@ -53,11 +53,3 @@ def test_a_config_error_survives_pickling_unchanged() -> None:
     returned = pickle.loads(pickle.dumps(raised))
 
     assert str(returned) == "age.yaml: axes.model = 'rigde': write ridge"
-
-
-def test_a_lost_claim_survives_pickling_unchanged() -> None:
-    raised = LostClaimError(Path("pool"), "abc", 3)
-
-    returned = pickle.loads(pickle.dumps(raised))
-
-    assert str(returned) == str(raised)

@@ -136,7 +136,7 @@ def test_a_task_whose_process_is_killed_returns_to_the_pool(
     assert Pool(pool).counts()[TaskState.WAITING] == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_returns_the_task(tmp_path: Path, start: Start, number: signal.Signals) -> None:
     pool = a_pool(tmp_path, 1, call="tests.tasks:sleeps", settings=QUICK)
     worker = start(pool)
@@ -228,31 +228,39 @@ def claim_for_dead_worker(pool: Path) -> None:
     Puller(Pool(pool, worker=int(result.worker, 16)), random.Random(1)).next()
 
 
-@pytest.mark.parametrize("size_kb", [32, 36, 40, 44])
-def test_a_full_disk_returns_the_task_with_cause_storage(tmp_path: Path, size_kb: int) -> None:
+def work_on_small_disk(tmp_path: Path, call: str, size_kb: int) -> tuple[Pool, str]:
+    """Run a worker whose pool and log lie on a tmpfs; return the pool and what was said."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
-    study = a_pool(tmp_path, 200, call="tests.tasks:wordy")
+    study = a_pool(tmp_path, 200, call=call)
+    disk, after = tmp_path / "disk", tmp_path / "after"
     script = (
-        f"mount -t tmpfs -o size={size_kb}k none {tmp_path}/disk && "
-        f"cp -a {study}/. {tmp_path}/disk/ && "
-        f"{sys.executable} -m jobpool work {tmp_path}/disk; echo code $?; "
-        f"mkdir {tmp_path}/after && cp -a {tmp_path}/disk/. {tmp_path}/after/"
+        f"mount -t tmpfs -o size={size_kb}k none {disk} && cp -a {study}/. {disk}/ && "
+        f"{sys.executable} -m jobpool work {disk} 2>>{disk}/log; echo code $?; cp -a {disk} {after}"
     )
-    (tmp_path / "disk").mkdir()
-
+    disk.mkdir()
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False
     )
+    assert "code 1" in done.stdout, done.stderr
+    return Pool(after), (after / "log").read_text()
 
-    pool = Pool(tmp_path / "after")
-    n_done = pool.counts()[TaskState.DONE]
-    assert "code 1" in done.stdout
-    assert "No space left on device; free space or quota" in done.stderr
+
+@pytest.mark.parametrize("size_kb", [32, 36, 40, 44])
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, size_kb: int) -> None:
+    pool, _ = work_on_small_disk(tmp_path, "tests.tasks:wordy", size_kb)
+
     assert pool.counts()[TaskState.RUNNING] == 0
-    assert n_done == len(list(all_results(pool.folder))) > 0
+    assert pool.counts()[TaskState.DONE] == len(list(all_results(pool.folder))) > 0
     assert damaged_results(pool.folder) == []
-    assert [pool.record(i).cause for i in range(200)].count(Cause.STORAGE) == 1
+
+
+def test_a_result_that_does_not_fit_on_the_disk_returns_the_task(tmp_path: Path) -> None:
+    pool, log = work_on_small_disk(tmp_path, "tests.tasks:huge", 64)
+
+    causes = [pool.record(i).cause for i in range(200)]
+    assert (causes.count(Cause.STORAGE), pool.counts()[TaskState.WAITING]) == (1, 200)
+    assert "No space left on device; free space or quota" in log
 
 
 def test_a_task_process_that_cannot_start_burns_no_task(tmp_path: Path, jobpool: Jobpool) -> None:
@@ -282,13 +290,16 @@ def test_local_workers_finish_a_pool(tmp_path: Path, jobpool: Jobpool) -> None:
     assert (done.returncode, done.stdout) == (0, "20 of 20 tasks done\n")
 
 
-def test_ctrl_c_on_local_workers_returns_their_tasks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_local_workers_returns_their_tasks(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     pool = a_pool(tmp_path, 4, call="tests.tasks:sleeps", settings=QUICK)
     command = [sys.executable, "-m", "jobpool", "run", str(pool), "--workers", "2"]
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_until(lambda: Pool(pool).counts()[TaskState.RUNNING] == 2)
 
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
 
     assert running.wait(30) == 0
     assert Pool(pool).counts()[TaskState.WAITING] == 4
@@ -328,3 +339,29 @@ def test_a_task_process_that_cannot_start_again_strands_no_task(
     assert done.returncode == 1
     assert Pool(pool).counts()[TaskState.WAITING] == 3
     assert [a.cause for a in all_attempts(pool)] == [Cause.ERROR]
+
+
+def test_a_selection_without_tasks_starts_no_worker(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 3)
+
+    done = jobpool("run", pool, "--only", "number>=9")
+
+    assert (done.returncode, "no task is selected" in done.stderr) == (1, True)
+
+
+def test_a_running_worker_does_what_an_extension_adds(
+    tmp_path: Path, start: Start, jobpool: Jobpool
+) -> None:
+    study = "runner: function\naxes: {number: [1, 2, 3]}\nfunction: {call: 'tests.tasks:naps'}\n"
+    config = tmp_path / "study.yaml"
+    config.write_text(study)
+    jobpool("init", config, tmp_path / "pool")
+    worker = start(tmp_path / "pool")
+    wait_until(lambda: is_running(tmp_path / "pool"))
+
+    config.write_text(study.replace("3]", "3, 4, 5]"))
+    jobpool("extend", config, tmp_path / "pool")
+    worker.wait(60)
+
+    assert Pool(tmp_path / "pool").counts()[TaskState.WAITING] in {0, 2}
+    assert {a.cause for a in all_attempts(tmp_path / "pool")} == {Cause.DONE}

@@ -20,6 +20,7 @@ from jobpool.errors import DataError, listing, nearest
 Array = NDArray[Any]
 FloatArray = NDArray[np.float64]
 
+CUT_SHORT = "the file ends before its last value; copy it again"
 _SPARSE_MEMBERS = frozenset({"format", "shape", "data"})  # what scipy.sparse.save_npz writes
 _UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -52,7 +53,12 @@ class ArrayFile:
             If the file is missing, damaged, or holds no plain numbers.
         """
         with self._open() as stream:
-            return _read_header(stream)
+            header = _read_header(stream)
+            if self.member is None:  # an archive has checksums of its own
+                size = stream.tell() + _count_bytes(header, header.shape)
+                if self.path.stat().st_size < size:
+                    raise EOFError(CUT_SHORT)
+            return header
 
     def read(self) -> Array:
         """Return the whole array.
@@ -119,13 +125,17 @@ def _read_whole(stream: IO[bytes], header: ArrayHeader) -> Array:
     return _read_values(stream, header, header.shape)
 
 
+def _count_bytes(header: ArrayHeader, shape: tuple[int, ...]) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * header.dtype.itemsize
+
+
 def _read_values(stream: IO[bytes], header: ArrayHeader, shape: tuple[int, ...]) -> Array:
-    n_bytes = int(np.prod(shape, dtype=np.int64)) * header.dtype.itemsize
+    n_bytes = _count_bytes(header, shape)
     data = bytearray()
     while len(data) < n_bytes:
         chunk = stream.read(n_bytes - len(data))
         if not chunk:
-            raise EOFError("the file ends before its last value; copy it again")
+            raise EOFError(CUT_SHORT)
         data += chunk
     return np.frombuffer(data, header.dtype).reshape(shape)
 

@@ -4,6 +4,7 @@ Results go to standard output, all else to standard error. Exit code 0: success;
 the user can fix, printed without a traceback; 2: wrong usage.
 """
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -87,10 +88,16 @@ def _root(
 
 def main() -> None:
     """Run the command line; the entry point of the program."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal without Unicode gets escapes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except JobpoolError as error:
         print(f"jobpool: {error}", file=sys.stderr)
+        sys.exit(1)
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        print(f"jobpool: {error.filename}: {error.strerror}; give another place", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

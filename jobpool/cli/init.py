@@ -57,8 +57,9 @@ def load(config: Path) -> "tuple[Experiment, Runner, Grid]":
     if experiment.runner in RUNNERS:
         try:
             runner = make_runner(experiment)
-            grid = runner.lay_out()
-            problems += _problems_of_passes(experiment, grid)
+            if all(axis.values for axis in experiment.axes):
+                grid = runner.lay_out()
+                problems += _problems_of_passes(experiment, grid)
         except ConfigError as error:
             known = {problem.key for problem in problems}
             problems += [problem for problem in error.problems if problem.key not in known]

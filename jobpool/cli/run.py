@@ -1,5 +1,6 @@
 """``jobpool run``: work a pool off on this machine, without SLURM."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -45,17 +46,23 @@ def run(
     jobpool run POOL --workers 2
     jobpool run POOL --workers 4 --cores 2 --only pipeline=elastic
     """
+    from jobpool.errors import SelectionError
     from jobpool.pool import Pool
     from jobpool.selection import select
 
     opened = Pool(pool)
     chosen = select(opened.grid, tuple(only or ()), tuple(skip or ()))  # before any worker starts
-    command = [sys.executable, "-m", "jobpool", "work", str(pool), "--cores", str(cores)]
+    command = [sys.executable, "-P", "-m", "jobpool", "work", str(pool), "--cores", str(cores)]
     command += [word for text in only or () for word in ("--only", text)]
     command += [word for text in skip or () for word in ("--skip", text)]
+    if not chosen.any():
+        raise SelectionError(" ".join([*(only or ()), *(skip or ())]), "no task is selected")
+    started: list[_Local] = []
     with ExitStack() as stack:
-        started = _start(command, workers, pool, stack)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)  # stop as with Ctrl-C
         try:
+            _start(command, workers, pool, stack, started)
             _watch(opened, chosen, started)
         except KeyboardInterrupt:
             print("stopping: the tasks in hand return to the pool", file=sys.stderr)
@@ -64,11 +71,13 @@ def run(
     _print_end(opened, chosen, started, pool)
 
 
-def _start(command: list[str], workers: int, pool: Path, stack: ExitStack) -> list[_Local]:
+def _start(
+    command: list[str], workers: int, pool: Path, stack: ExitStack, started: list[_Local]
+) -> None:
+    """Start the workers, each noted in `started` at once, so that none is forgotten."""
     folder = pool / "logs" / "local"
     folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    started = []
     for number in range(1, workers + 1):
         path = folder / f"{stamp}-{number}.log"
         log = stack.enter_context(path.open("ab"))
@@ -81,7 +90,6 @@ def _start(command: list[str], workers: int, pool: Path, stack: ExitStack) -> li
             process_group=0,
         )
         started.append(_Local(process=process, log=path))
-    return started
 
 
 def _watch(pool: "Pool", chosen: "NDArray[np.bool_]", started: list[_Local]) -> None:

@@ -4,6 +4,7 @@ import os
 import random
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,7 @@ def _make_worker(folder: Path, card: "WorkerCard", seed: int | None) -> "Worker"
         pool,
         card,
         lambda beat: Supervisor(
-            [sys.executable, "-m", "jobpool.cli.child", str(folder), str(card.cores)],
+            [sys.executable, "-P", "-m", "jobpool.cli.child", str(folder), str(card.cores)],
             environment=_child_environment(card.cores),
             signals=signals,
             beat=beat,
@@ -93,6 +94,7 @@ def _job(cores: int | None) -> dict[str, object]:
         "memory_mb": capacity.memory_mb,
         "job": job.label if job else None,
         "node": job.node if job else None,
+        "end": capacity.end,
         "cluster": job.cluster if job else None,
         "restarts": job.restarts if job else 0,
         "started": time.time(),
@@ -110,7 +112,8 @@ def _child_environment(cores: int) -> dict[str, str]:
 
 
 def _say(line: str) -> None:
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a log that cannot be written is no reason to lose work
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def _print_end(summary: "Summary") -> None:

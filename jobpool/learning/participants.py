@@ -1,5 +1,6 @@
 """The participants table: who there is, which group each belongs to, and the targets."""
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,12 @@ class Target:
     kind: Kind
     y: Array  # (n,): 0 and 1 if binary, else float64 in the column's own unit; NaN if missing
     classes: tuple[str, ...] = ()  # what 0 and 1 stand for
+
+    @property
+    def digest(self) -> str:
+        """Return a SHA-256 of the values: another one means other data."""
+        values = np.where(np.isnan(self.y), np.inf, self.y).astype("<f8")
+        return hashlib.sha256("\n".join(self.classes).encode() + values.tobytes()).hexdigest()
 
     @property
     def present(self) -> NDArray[np.bool_]:

@@ -36,9 +36,9 @@ def result_row(result: Mapping[str, Json]) -> dict[str, Value | None]:
     folds: list[dict[str, Any]] = whole["folds"]
     row: dict[str, Value | None] = {}
     for name in folds[0]["scores"]:
-        row[name] = fmean(fold["scores"][name] for fold in folds)
+        row[name] = _mean([fold["scores"][name] for fold in folds])
     for name in folds[0]["search_score"]:
-        row[f"search_{name}"] = fmean(fold["search_score"][name] for fold in folds)
+        row[f"search_{name}"] = _mean([fold["search_score"][name] for fold in folds])
     row |= {
         "n_used": whole["participants"]["used"],
         "n_dropped": whole["participants"]["in_table"] - whole["participants"]["used"],
@@ -55,3 +55,9 @@ def result_row(result: Mapping[str, Json]) -> dict[str, Value | None]:
         row |= {f"{name}_fold{number}": value for name, value in fold["chosen"].items()}
         row |= {f"n_test_fold{number}": fold["n_test"]}
     return row
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    """Return the mean; None if a fold has no score, as where a solver overflowed."""
+    known = [score for score in scores if score is not None]
+    return fmean(known) if len(known) == len(scores) else None

@@ -12,8 +12,8 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Splits:
     inner: Folds  # (n_outer, n_participants): the inner fold within the training part, else -1
     seed: int
     digest: str  # SHA-256 of participants, groups, seed and folds
+    targets: Mapping[str, str] = field(default_factory=dict)  # digest of each target's values
 
     @property
     def n_outer(self) -> int:
@@ -127,7 +128,8 @@ def _digest(
 
 def write_splits(path: Path, splits: Splits) -> None:
     """Replace `path` by the splits."""
-    header = json.dumps({"format": FORMAT, "seed": splits.seed, "sha256": splits.digest})
+    about = {"format": FORMAT, "seed": splits.seed, "sha256": splits.digest}
+    header = json.dumps({**about, "targets": dict(splits.targets)})
     buffer = io.BytesIO()
     text = np.frombuffer(header.encode(), np.uint8)
     np.savez_compressed(buffer, header=text, outer=splits.outer, inner=splits.inner)
@@ -169,4 +171,10 @@ def read_splits(path: Path, participants: Sequence[str], groups: Sequence[str]) 
             "groups changed since the pool was made; restore the table, or make a new pool"
         )
         raise DataError(path, what)
-    return Splits(outer=outer, inner=inner, seed=header["seed"], digest=digest)
+    return Splits(
+        outer=outer,
+        inner=inner,
+        seed=header["seed"],
+        digest=digest,
+        targets=header.get("targets", {}),
+    )

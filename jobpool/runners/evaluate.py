@@ -10,6 +10,7 @@ whether its folds ran as one task or as several.
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,8 @@ class Evaluate:
         grid = full_product(self._experiment.axes, attributes)
         plan = self._study.plan
         by_fold = np.array(
-            [plan.by_fold.matches(name, parcellations[name].n_parcels) for name in names]
+            [plan.by_fold.matches(name, parcellations[name].n_parcels) for name in names],
+            dtype=bool,
         )
         folds = Axis(name=PART_AXIS, values=(ALL, *range(plan.n_outer)))
         return split_parts(grid, folds, by_fold[grid.column("parcellation")])
@@ -122,18 +124,26 @@ class Evaluate:
             If the pool has other splits.
         """
         path = pool / FILE_NAME
-        made = self._checked.splits
+        digests = {name: target.digest for name, target in self._study.targets.items()}
+        made = replace(self._checked.splits, targets=digests)
         if not path.exists():
             write_splits(path, made)
-        elif read_splits(path, self._study.ids, self._study.groups).digest != made.digest:
+            return
+        known = read_splits(path, self._study.ids, self._study.groups)
+        if known.digest != made.digest:
             what = "the folds or the seed changed since the pool was made; make a new pool"
             raise DataError(path, what)
+        for name, digest in digests.items():
+            _check_digest(self._study, known, name, digest)
+        if digests.keys() - known.targets.keys():
+            write_splits(path, replace(made, targets={**known.targets, **digests}))
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
         """Evaluate one task on all outer folds, or on the one that `point` names."""
         start = time.perf_counter()
         study, splits = self._study, self._splits
         target = study.targets[str(point["target"])]
+        _check_digest(study, splits, target.name, target.digest)
         pipeline = PIPELINES[str(point["pipeline"])]
         seed = self._experiment.seed
         with threadpool_limits(limits=1):
@@ -188,6 +198,13 @@ class Evaluate:
     def row(self, result: Mapping[str, Json]) -> dict[str, Value | None]:
         """Return mean scores, scores per fold, chosen parameters and counts."""
         return result_row(result)
+
+
+def _check_digest(study: Study, splits: Splits, name: str, digest: str) -> None:
+    """Refuse a target whose values changed: folds of old and new data would become one row."""
+    if splits.targets.get(name, digest) != digest:
+        what = f"the values of {name} changed since the pool was made; restore the table, or make "
+        raise DataError(study.plan.participants, what + "a new pool")
 
 
 def _fold_data(fold: int, X: Any, target: Target, splits: Splits) -> FoldData:

@@ -8,11 +8,12 @@ The function must be importable where the workers run. What it returns is the ta
 """
 
 import importlib
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobpool.errors import ConfigError, Problem
+from jobpool.errors import ConfigError, Problem, listing
 from jobpool.experiment import Experiment
 from jobpool.grid import Grid, full_product
 from jobpool.reader import Reader
@@ -40,14 +41,18 @@ class Function:
         """Write nothing: the tasks share nothing."""
 
     def check(self) -> None:
-        """Import the function."""
+        """Import the function, and see that it takes the axes as its arguments."""
+        advice = None
         try:
             self._function = _import(self._name)
-        except Exception as error:  # whatever the user's module raises
-            advice = f"cannot be imported: {error}; write module:function, and install the "
-            advice += "module or put its folder on PYTHONPATH"
+        except (Exception, SystemExit) as error:  # whatever the user's module raises
+            advice = f"cannot be imported: {error or type(error).__name__}; write module:function, "
+            advice += "and install the module or put its folder on PYTHONPATH"
+        else:
+            advice = _why_not_called(self._function, [axis.name for axis in self._experiment.axes])
+        if advice:
             problem = Problem(self._experiment.file, "function.call", self._name, advice)
-            raise ConfigError((problem,)) from error
+            raise ConfigError((problem,))
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:  # noqa: ARG002
         """Return what the function returns; a single value becomes ``{"value": ...}``."""
@@ -69,3 +74,15 @@ def _import(name: str) -> Any:
     if not separator:
         raise ValueError(f"{name!r} has no colon")
     return getattr(importlib.import_module(module), function)
+
+
+def _why_not_called(function: Any, names: list[str]) -> str | None:
+    if not callable(function):
+        return f"is no function but {function!r}; write module:function"
+    try:
+        inspect.signature(function).bind(**dict.fromkeys(names))
+    except ValueError:  # a built-in that does not tell its arguments
+        return None
+    except TypeError as error:
+        return f"cannot be called with the axes {listing(names)}: {error}; name its arguments so"
+    return None
