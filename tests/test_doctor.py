@@ -14,7 +14,7 @@ from jobpool.checks.findings import Finding
 from jobpool.errors import PoolError
 from jobpool.liveness import own_card
 from jobpool.pool import Pool
-from jobpool.task import Cause, TaskState
+from jobpool.task import Cause, Claim, TaskState
 from tests.builders import a_pool, shard_files
 from tests.conftest import Jobpool
 from tests.simulated import SimulatedWorker, a_mixed_pool
@@ -166,15 +166,38 @@ def crc_of(head: bytes) -> bytes:
     return zlib.crc32(head).to_bytes(4, "little")
 
 
-def test_a_worker_that_held_a_task_through_its_repair_is_refused(folder: Path) -> None:
+def held_through_repair(folder: Path) -> tuple[SimulatedWorker, Claim]:
     worker = SimulatedWorker(folder, 9)
     claim = worker.claim(2)
     damage(shard_files(folder)[0], flip(64 + 32 * 2))
-
     check(folder, repair=True)
+    return worker, claim
 
+
+def test_a_worker_that_held_a_task_through_its_repair_may_hand_in_its_result(folder: Path) -> None:
+    worker, claim = held_through_repair(folder)
+
+    assert worker.end(claim, Cause.DONE)
+    assert (Pool(folder).record(2).state, Pool(folder).record(2).owner) == (TaskState.DONE, 9)
+
+
+def test_a_failure_of_a_worker_that_held_a_task_through_its_repair_changes_nothing(
+    folder: Path,
+) -> None:
+    worker, claim = held_through_repair(folder)
+
+    assert not worker.end(claim, Cause.ERROR)
     assert Pool(folder).record(2).state is TaskState.WAITING
+
+
+def test_a_task_claimed_again_after_its_repair_is_not_ended_by_its_old_worker(
+    folder: Path,
+) -> None:
+    worker, claim = held_through_repair(folder)
+    SimulatedWorker(folder, 10).claim(2)
+
     assert not worker.end(claim, Cause.DONE)
+    assert Pool(folder).record(2).owner == 10
 
 
 def test_a_repair_is_refused_while_a_living_worker_holds_a_task(folder: Path) -> None:
