@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit codes, messages, no traceback for a mistake."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -263,3 +264,37 @@ def test_an_extension_from_another_folder_is_refused(config: Path, jobpool: Jobp
     done = jobpool("extend", moved, config.parent / "pool")
 
     assert (done.returncode, "finished results rest on it" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["status"], ""),
+        (["errors"], ""),
+        (["log"], ""),
+        (["collect"], ""),
+        (["work"], "Read-only file system; ask its owner"),
+        (["run"], "Read-only file system; ask its owner"),
+        (["doctor"], "Read-only file system; ask its owner"),
+        (["collect", "-o", "results.csv"], "cannot write: Read-only file system"),
+    ],
+    ids=" ".join,
+)
+def test_a_pool_on_a_read_only_disk_is_looked_at_or_refused(
+    tmp_path: Path, command: list[str], said: str
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    pool = a_pool(tmp_path, 2)
+    words = [sys.executable, "-m", "jobpool", command[0], str(pool), *command[1:]]
+    words = [str(pool / word) if word.endswith(".csv") else word for word in words]
+    mount = (
+        f"mount --bind {pool} {pool} && mount -o remount,ro,bind {pool} && exec {shlex.join(words)}"
+    )
+
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", mount], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, "Traceback" in done.stderr) == (int(bool(said)), False), done.stderr
+    assert said in done.stderr

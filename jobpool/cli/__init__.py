@@ -4,6 +4,7 @@ Results go to standard output, all else to standard error. Exit code 0: success;
 the user can fix, printed without a traceback; 2: wrong usage.
 """
 
+import errno
 import io
 import os
 import sys
@@ -32,6 +33,10 @@ COMMANDS = (
 )
 
 
+# what a user can mend: a place that is not theirs, not writable, or of another kind
+USERS_ERRNOS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}
+)
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -96,9 +101,13 @@ def main() -> None:
     except JobpoolError as error:
         print(f"jobpool: {error}", file=sys.stderr)
         sys.exit(1)
-    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        print(f"jobpool: {error.filename}: {error.strerror}; give another place", file=sys.stderr)
-        sys.exit(1)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in USERS_ERRNOS:
+            raise
+        place = error.filename2 or error.filename
+        advice = "ask its owner, or choose a place where you may write"
+        print(f"jobpool: {place}: {error.strerror}; {advice}", file=sys.stderr)
+        sys.exit(1)
