@@ -138,6 +138,7 @@ def extend_pool(
     prepare: Callable[[Path], None],
     *,
     dry_run: bool = False,
+    moved: bool = False,
 ) -> int:
     """Add to the pool the tasks of `grid` that it does not have, and change nothing else.
 
@@ -153,6 +154,8 @@ def extend_pool(
         Given the pool's folder: writes what all tasks share, or refuses if that would change.
     dry_run : bool
         Check and count only.
+    moved : bool
+        The study's folder lies elsewhere now: take over where its files are.
 
     Returns
     -------
@@ -166,8 +169,10 @@ def extend_pool(
     """
     with LOCKS[pool.info.lock](pool.folder / "pool.json", False):
         old = read_grid(pool.folder / "tasks.npz")
-        _check_settings(pool.experiment(), experiment)
+        _check_settings(pool.experiment(), experiment, moved)
         merged = merge_grids(old, grid, experiment.file)
+        if moved:
+            merged = replace(merged, axes=_with_sources(merged.axes, grid.axes))
         gone = np.flatnonzero(~_is_in(old, merged, merged.axes))
         if len(gone):
             tasks = listing((label(old.point(int(i))) for i in gone), most=3)
@@ -177,15 +182,16 @@ def extend_pool(
         if not dry_run:
             prepare(pool.folder)
             order = np.random.default_rng([experiment.seed, len(old)]).permutation(len(missing))
-            _append(pool.folder, old, merged.take(missing[order]))
+            if len(missing) or moved:
+                _append(pool.folder, old, merged.take(missing[order]))
+            if moved:
+                replace(pool.info, folder=str(experiment.folder)).write(pool.folder)
             replace_whole(pool.folder / "experiment.yaml", experiment.file.read_bytes())
     return len(missing)
 
 
 def _append(pool: Path, old: Grid, added: Grid) -> None:
-    if len(added) == 0:
-        return
-    sizes = shard_sizes(len(added))
+    sizes = shard_sizes(len(added)) if len(added) else ()
     _write_shards(pool, sizes, first_number=len(old.shard_sizes), first=len(old))
     codes = smallest_codes(np.hstack([old.codes, added.codes]), added.axes)
     write_grid(pool / "tasks.npz", replace(added, codes=codes, shard_sizes=old.shard_sizes + sizes))
@@ -242,13 +248,27 @@ def _is_in(tasks: Grid, others: Grid, axes: tuple[Axis, ...]) -> NDArray[np.bool
     return np.isin(*numbers)
 
 
-def _check_settings(before: Experiment, after: Experiment) -> None:
+def _with_sources(axes: tuple[Axis, ...], now: tuple[Axis, ...]) -> tuple[Axis, ...]:
+    """Return the axes with the files behind their values where they are now."""
+    return tuple(
+        replace(
+            axis,
+            sources=tuple(
+                dict(zip(found.values, found.sources, strict=True)).get(value, source)
+                for value, source in zip(axis.values, axis.sources, strict=True)
+            ),
+        )
+        for axis, found in zip(axes, now, strict=True)
+    )
+
+
+def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
     """Refuse a change of what finished results rest on; passes and workers may change."""
-    pairs = [
-        ("", str(before.folder), str(after.folder)),  # relative paths would lead to other files
-        ("runner", before.runner, after.runner),
-        ("seed", before.seed, after.seed),
-    ]
+    if before.folder != after.folder and not moved:
+        what = f"is not where the pool was made from, {before.folder}: relative paths would lead "
+        what += "to other files; if the whole study moved, say so with --moved"
+        _refuse(after.file, "", None, what)
+    pairs = [("runner", before.runner, after.runner), ("seed", before.seed, after.seed)]
     for key in sorted({*before.section, *after.section}):
         name = f"{after.runner}.{key}"
         pairs.append((name, before.section.get(key), after.section.get(key)))

@@ -263,7 +263,19 @@ def test_an_extension_from_another_folder_is_refused(config: Path, jobpool: Jobp
 
     done = jobpool("extend", moved, config.parent / "pool")
 
-    assert (done.returncode, "finished results rest on it" in done.stderr) == (1, True)
+    assert (done.returncode, "say so with --moved" in done.stderr) == (1, True)
+
+
+def test_a_study_that_was_moved_goes_on_in_its_new_place(tmp_path: Path, jobpool: Jobpool) -> None:
+    jobpool("new", tmp_path / "old")
+    jobpool("init", tmp_path / "old" / "study.yaml", tmp_path / "old" / "pool")
+    (tmp_path / "old").rename(tmp_path / "new")
+
+    done = jobpool("extend", tmp_path / "new" / "study.yaml", tmp_path / "new" / "pool", "--moved")
+
+    worked = jobpool("work", tmp_path / "new" / "pool", "--only", "parcels=7")
+    assert done.stdout.startswith("added 0 tasks"), done.stderr
+    assert "(1 done)" in worked.stderr, worked.stderr
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,12 @@ def extend(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be added, change nothing.")
     ] = False,
+    moved: Annotated[
+        bool,
+        typer.Option(
+            "--moved", help="The study's folder was moved: from now on its files are beside CONFIG."
+        ),
+    ] = False,
 ) -> None:
     """Add the tasks that a changed experiment file adds.
 
@@ -22,6 +28,7 @@ def extend(
     \b
     jobpool extend configs/nback-flanker.yaml POOL --dry-run
     jobpool extend configs/nback-flanker.yaml POOL
+    jobpool extend newplace/study.yaml newplace/pool --moved
     """
     from jobpool.cli.init import load
     from jobpool.making import extend_pool
@@ -29,6 +36,6 @@ def extend(
 
     opened = Pool(pool)
     experiment, runner, grid = load(config)
-    added = extend_pool(opened, experiment, grid, runner.prepare, dry_run=dry_run)
+    added = extend_pool(opened, experiment, grid, runner.prepare, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"
     print(f"{word} {added:,} tasks to {pool}, which had {len(opened.grid):,}")
