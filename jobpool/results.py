@@ -63,11 +63,6 @@ def all_results(pool: Path) -> Iterator[Result]:
             yield parse_result(path.stem, line)
 
 
-def damaged_results(pool: Path) -> list[tuple[Path, int]]:
-    """Return file and line number of every damaged line."""
-    return [(path, number) for path, number, line in all_lines(pool, "results") if line is None]
-
-
 def parse_result(worker: str, line: dict[str, Any]) -> Result:
     """Return the result that a line of a worker's file states."""
     return Result(

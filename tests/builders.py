@@ -3,10 +3,8 @@
 import time
 from pathlib import Path
 
-import numpy as np
-
 from jobpool.experiment import Experiment, WorkerSettings
-from jobpool.grid import Grid, full_product
+from jobpool.grid import full_product
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.task import Axis
@@ -55,18 +53,6 @@ def a_pool(
     return pool
 
 
-def a_grid(**axes: tuple[object, ...]) -> Grid:
-    """Return the grid of every combination of the axes."""
-    return full_product(
-        [Axis(name=name, values=values) for name, values in axes.items()]  # type: ignore[arg-type]
-    )
-
-
 def shard_files(pool: Path) -> list[Path]:
     """Return the state files of a pool."""
     return [shard.path for shard in Pool(pool).shards]
-
-
-def all_chosen(n_tasks: int) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-    """Return a selection of everything."""
-    return np.ones(n_tasks, bool)

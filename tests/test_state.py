@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.errors import BrokenLockError, DamagedStateError, PoolError
+from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.lock import LOCKS, Held, best_lock, holds
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
@@ -186,8 +186,3 @@ def test_every_kind_of_lock_holds_on_a_local_disk(tmp_path: Path, kind: str) -> 
 
 def test_the_kernels_lock_is_preferred(tmp_path: Path) -> None:
     assert best_lock(tmp_path) == "flock"
-
-
-def test_a_pool_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PoolError, match="no such folder"):
-        Pool(tmp_path / "nowhere" / "pool")

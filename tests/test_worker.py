@@ -17,8 +17,9 @@ from jobpool.attempts import Attempt, all_attempts
 from jobpool.experiment import WorkerSettings
 from jobpool.pool import Pool
 from jobpool.puller import Puller
-from jobpool.results import all_results, damaged_results
+from jobpool.results import all_results
 from jobpool.task import Cause, TaskState
+from jobpool.workerfiles import all_lines
 from tests.builders import a_pool
 from tests.conftest import Jobpool
 
@@ -252,7 +253,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, size_kb: int) -
 
     assert pool.counts()[TaskState.RUNNING] == 0
     assert pool.counts()[TaskState.DONE] == len(list(all_results(pool.folder))) > 0
-    assert damaged_results(pool.folder) == []
+    assert all(line is not None for _, _, line in all_lines(pool.folder, "results"))
 
 
 def test_a_result_that_does_not_fit_on_the_disk_returns_the_task(tmp_path: Path) -> None:
@@ -352,16 +353,20 @@ def test_a_selection_without_tasks_starts_no_worker(tmp_path: Path, jobpool: Job
 def test_a_running_worker_does_what_an_extension_adds(
     tmp_path: Path, start: Start, jobpool: Jobpool
 ) -> None:
-    study = "runner: function\naxes: {number: [1, 2, 3]}\nfunction: {call: 'tests.tasks:naps'}\n"
-    config = tmp_path / "study.yaml"
-    config.write_text(study)
-    jobpool("init", config, tmp_path / "pool")
-    worker = start(tmp_path / "pool")
-    wait_until(lambda: is_running(tmp_path / "pool"))
+    jobpool("new", tmp_path / "study")
+    file, pool = tmp_path / "study" / "study.yaml", tmp_path / "pool"
+    larger = file.read_text().replace("npz:schaefer*", "npz:yeo17").replace("npz:yeo*", "npz:yeo7")
+    larger = larger.replace("    - glob: data/soft_schaefer100_4mm.npz\n", "")
+    file.write_text(larger.replace('        - "data/parcellations_4mm.npz:yeo17"\n', ""))
+    made = jobpool("init", file, pool)
+    worker = start(pool)
+    wait_until(lambda: is_running(pool))
+    worker.send_signal(signal.SIGSTOP)  # its task process goes on with the old axes
 
-    config.write_text(study.replace("3]", "3, 4, 5]"))
-    jobpool("extend", config, tmp_path / "pool")
+    file.write_text(larger)
+    extended = jobpool("extend", file, pool)
+    worker.send_signal(signal.SIGCONT)
     worker.wait(60)
 
-    assert Pool(tmp_path / "pool").counts()[TaskState.WAITING] in {0, 2}
-    assert {a.cause for a in all_attempts(tmp_path / "pool")} == {Cause.DONE}
+    assert (made.returncode, extended.stdout.startswith("added 1 tasks")) == (0, True), made.stderr
+    assert [attempt.cause for attempt in all_attempts(pool)] == [Cause.DONE, Cause.DONE]
