@@ -256,7 +256,7 @@ class Pool:
     def _ended(self, record: Record, cause: Cause) -> Record:
         before, attempts, _, fence, owner, _, need = record
         state, failed = (_DONE, 0) if cause is _ENDED_WELL else (_WAITING, int(cause.counts))
-        check_move(fence, before, state)
+        check_move(f"of claim {fence}", before, state)
         return Record(state, attempts + failed, cause, fence, owner, int(self.now() * 1000), need)
 
     def counts(self) -> Mapping[TaskState, int]:

@@ -91,7 +91,7 @@ def _collect(pool: "Pool", chosen: "NDArray[np.bool_] | None") -> "Collected":
 def _give(columns: "Mapping[str, Sequence[Value | None]]", output: Path | None) -> None:
     """Write the table, or show its first rows."""
     from jobpool.report.tables import write_table
-    from jobpool.report.text import count, printable
+    from jobpool.report.text import count
 
     n_rows = len(next(iter(columns.values()), ()))
     if output is not None:
@@ -99,7 +99,7 @@ def _give(columns: "Mapping[str, Sequence[Value | None]]", output: Path | None) 
         print(f"{count(n_rows, 'row')} in {output}", file=sys.stderr)
         return
     for line in _short_table(columns, n_rows):
-        print(printable(line, sys.stdout.encoding))
+        print(line)
 
 
 def _short_table(columns: "Mapping[str, Sequence[Value | None]]", n_rows: int) -> list[str]:
@@ -124,7 +124,7 @@ def _cell(value: "Value | None") -> str:
 def _tell(pool: "Pool", found: "Collected") -> None:
     """Say what did not become a row."""
     from jobpool.errors import listing
-    from jobpool.report.text import count, printable
+    from jobpool.report.text import count
 
     lines = []
     if found.incomplete:
@@ -145,7 +145,7 @@ def _tell(pool: "Pool", found: "Collected") -> None:
         what = f"done without a result on disk: {listing(found.lost)}"
         lines.append(f"{count(len(found.lost), 'task')} {what}; run: jobpool doctor {pool.folder}")
     for line in lines:
-        print(printable(line, sys.stderr.encoding), file=sys.stderr)
+        print(line, file=sys.stderr)
 
 
 def _write_incomplete(path: Path, found: "Collected") -> None:

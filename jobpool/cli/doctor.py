@@ -1,6 +1,5 @@
 """``jobpool doctor``: check a pool, and repair it."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,7 +55,7 @@ def doctor(
 def _print_findings(pool: "Pool", findings: "list[Finding]") -> None:
     from jobpool.checks.findings import Weight
     from jobpool.lock import file_system
-    from jobpool.report.text import count, printable
+    from jobpool.report.text import count
 
     lines = [
         f"{pool.folder}: {count(len(pool.grid), 'task')}, {count(len(pool.shards), 'state file')}"
@@ -73,4 +72,4 @@ def _print_findings(pool: "Pool", findings: "list[Finding]") -> None:
         lines.append(f"{n_repaired:,} repaired")
     lines.append(f"{count(n_open, 'problem')} left" if n_open else "all is well")
     for line in lines:
-        print(printable(line, sys.stdout.encoding))
+        print(line)

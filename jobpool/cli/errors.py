@@ -150,6 +150,5 @@ def _states(pool: "Pool", positions: list[int]) -> str:
 
 
 def _print(line: str) -> None:
-    from jobpool.report.text import printable
 
-    print(printable(line, sys.stdout.encoding))
+    print(line)

@@ -37,7 +37,7 @@ def log(
     """
     from jobpool.pool import Pool
     from jobpool.report.history import history
-    from jobpool.report.text import local_time, printable
+    from jobpool.report.text import local_time
     from jobpool.selection import select
     from jobpool.task import label
 
@@ -57,7 +57,7 @@ def log(
         place = positions.get(event.task) if event.task else None
         point = f"  ({label(opened.grid.point(place))})" if place is not None else ""
         line = f"{local_time(event.time)}  worker {event.worker}  {about}{event.what}{point}"
-        print(printable(line, sys.stdout.encoding))
+        print(line)
 
 
 def _of_task(

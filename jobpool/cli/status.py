@@ -106,7 +106,7 @@ def _watch(
 
 
 def _text(pool: "Pool", found: "Status") -> str:
-    from jobpool.report.text import bar, count, fits, percent, printable
+    from jobpool.report.text import bar, count, fits, percent
 
     plain = not fits(bar(0.5), sys.stdout.encoding)
     counts = found.counts
@@ -128,7 +128,7 @@ def _text(pool: "Pool", found: "Status") -> str:
         lines.append(f"\n  why they failed: jobpool errors {pool.folder}")
     for axis in found.by:
         lines += ["", *_axis_lines(axis, plain)]
-    return printable("\n".join(lines), sys.stdout.encoding)
+    return "\n".join(lines)
 
 
 def _eta(found: "Status") -> str:

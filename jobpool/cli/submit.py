@@ -132,6 +132,6 @@ def _max_array_size(dry_run: bool) -> int:
     except SlurmError as error:
         if not dry_run:
             raise
-        why = str(error).splitlines()[0]
+        why = " ".join(str(error).splitlines()[:2])  # what was run, and what it said
         print(f"arrays of at most {USUAL_MAX_ARRAY_SIZE} jobs assumed: {why}", file=sys.stderr)
         return USUAL_MAX_ARRAY_SIZE

@@ -106,15 +106,3 @@ def fits(text: str, encoding: str | None) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
-
-
-def printable(text: str, encoding: str | None) -> str:
-    r"""Return `text` with an escape in the place of what a stream of this encoding cannot show.
-
-    Examples
-    --------
-    >>> printable("größe", "ascii")
-    'gr\\xf6\\xdfe'
-    """
-    name = encoding or "ascii"
-    return text.encode(name, "backslashreplace").decode(name)
