@@ -9,6 +9,7 @@ from collections import Counter
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jobpool.errors import listing, nearest
 from jobpool.reader import Reader
@@ -16,6 +17,7 @@ from jobpool.task import Axis, Value
 
 RESERVED = frozenset({"task", "task_seconds", "failed_attempts", "worker"})
 _NAME = re.compile(r"[^=<>!,\s]+")
+_BRACES = re.compile(r"\{\w+\}")
 _DIGITS = re.compile(r"(\d+)")
 _Pairs = list[tuple[Value, str | None]]  # a value, and the file behind it
 
@@ -91,9 +93,12 @@ def _expand(reader: Reader, name: str, form: dict[Any, Any], folder: Path) -> _P
         pairs = [(number, None) for number in _from_range(inner)]
     elif inner.has("table"):
         pairs = [(value, None) for value in _from_table(inner, folder)]
+    elif inner.has("random"):
+        pairs = _from_random(inner.child("random"), folder)
     else:
         advice = (
-            "write a list of values, or one of: {glob: ...}, {from: ..., to: ...}, {table: ...}"
+            "write a list of values, or one of: {glob: ...}, {from: ..., to: ...}, {table: ...}, "
+            "{random: ...}"
         )
         inner.problem("", form, advice)
         inner.names()
@@ -129,6 +134,45 @@ def _from_files(reader: Reader, pattern: str, folder: Path) -> _Pairs:
             reader.problem("glob", pattern, advice)
         pairs += [(member, f"{path}:{member}") for member in matching]
     return pairs
+
+
+def _from_random(reader: Reader, folder: Path) -> _Pairs:
+    """Return one value per size and repeat; what it is made from stands in its source."""
+    mesh, sizes = reader.text("mesh"), _sizes(reader)
+    repeats, seed = reader.whole("repeats", default=1, least=1), reader.whole("seed", 0, least=0)
+    mask = reader.optional_text("mask")
+    for key, path in (("mesh", mesh), ("mask", mask)):
+        # a name in braces stands for several files
+        pattern = _BRACES.sub("*", glob.escape(path or ""))
+        if path and not glob.glob(pattern, root_dir=folder):  # noqa: PTH207
+            reader.problem(key, path, f"matches no file in {folder}; correct the path")
+    end = f"&mask={_quoted(folder, mask)}" if mask else ""
+    return [
+        (
+            f"random_{size}_{repeat}",
+            f"random:{_quoted(folder, mesh)}?size={size}&repeat={repeat}&seed={seed}{end}",
+        )
+        for size in sizes
+        for repeat in range(1, repeats + 1)
+    ]
+
+
+def _sizes(reader: Reader) -> list[int]:
+    given = reader.raw("sizes")
+    if given is None:
+        reader.problem("sizes", None, "missing; give a list of whole numbers")
+    sizes: list[int] = []
+    for size in given if isinstance(given, list) else [] if given is None else [given]:
+        if isinstance(size, int) and not isinstance(size, bool) and size >= 1:
+            sizes.append(size)
+        else:
+            reader.problem("sizes", size, "must be a whole number of at least 1")
+    return sizes
+
+
+def _quoted(folder: Path, path: str) -> str:
+    """Return a path for use in a source, in which ? & = % and what is not ASCII mean more."""
+    return quote(str(folder / path), safe="/{}: ,+@~()[]")
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,11 @@ import pytest
 from scipy import sparse
 
 from jobpool.brain.arrays import Array
-from jobpool.brain.parcellations import Parcellation, read_parcellation
+from jobpool.brain.parcellations import (
+    Parcellation,
+    describe_parcellation,
+    read_parcellation,
+)
 from jobpool.errors import DataError
 
 INTEGERS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
@@ -99,9 +104,11 @@ def test_a_column_without_weight_counts_as_an_empty_parcel(tmp_path: Path) -> No
     assert parcellation.labels.tolist() == [0, 2]
 
 
-def test_negative_weights_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="negative weights"):
-        saved(tmp_path, np.array([[0.5, -0.1], [0.0, 1.0]]))
+def test_negative_weights_make_a_signed_parcellation(tmp_path: Path) -> None:
+    parcellation = saved(tmp_path, np.array([[0.5, -0.1], [0.0, 1.0]]))
+
+    assert parcellation.kind == "signed"
+    assert parcellation.weights.toarray().tolist() == [[0.5, 0.0], [-0.1, 1.0]]
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -145,4 +152,98 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is not a \.npy or \.npz file"):
-        read_parcellation("p.nii.gz", tmp_path)
+        read_parcellation("p.mat", tmp_path)
+
+
+def test_empty_parcels_may_be_an_error(tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.array([[0.5, 0.0, 0.0], [0.0, 0.0, 1.0]]))
+
+    with pytest.raises(DataError, match=r"p\.npy: has 1 parcels without vertices; set on_empty"):
+        read_parcellation("p.npy", tmp_path, empty="error")
+
+
+def test_hemispheres_with_the_same_labels_have_different_parcels(tmp_path: Path) -> None:
+    np.save(tmp_path / "L.npy", np.array([0, 1, 500], np.uint16))
+    np.save(tmp_path / "R.npy", np.array([1, 0, 2], np.uint8))
+
+    parcellation = read_parcellation("{hemisphere}.npy", tmp_path)
+
+    assert parcellation.labels.tolist() == [1, 500, 501, 502]
+    assert parcellation.space.hemispheres == (3, 3)
+    assert vertices_of(parcellation, 2) == [3]
+
+
+def test_hemispheres_with_labels_of_their_own_keep_them(tmp_path: Path) -> None:
+    np.save(tmp_path / "L.npy", np.array([0, 1, 3]))
+    np.save(tmp_path / "R.npy", np.array([2, 4, 0]))
+
+    parcellation = read_parcellation("{hemisphere}.npy", tmp_path)
+
+    assert parcellation.labels.tolist() == [1, 2, 3, 4]
+    assert vertices_of(parcellation, 1) == [3]
+
+
+def test_labels_of_hemispheres_are_never_wrapped_around(tmp_path: Path) -> None:
+    np.save(tmp_path / "L.npy", np.array([1, 2**64 - 2], np.uint64))
+    np.save(tmp_path / "R.npy", np.array([1, 2]))
+
+    with pytest.raises(DataError, match="labels too large"):
+        read_parcellation("{hemisphere}.npy", tmp_path)
+
+
+def test_weights_of_both_hemispheres_make_the_same_parcels(tmp_path: Path) -> None:
+    np.save(tmp_path / "L.npy", np.array([[0.5, 0.0]]))
+    np.save(tmp_path / "R.npy", np.array([[0.25, 0.0], [0.0, 1.0]]))
+
+    parcellation = read_parcellation("{hemisphere}.npy", tmp_path)
+
+    assert parcellation.weights.toarray().tolist() == [[0.5, 0.25, 0.0], [0.0, 0.0, 1.0]]
+
+
+def test_hemispheres_of_different_numbers_of_weights_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "L.npy", np.ones((2, 2)))
+    np.save(tmp_path / "R.npy", np.ones((2, 3)))
+
+    with pytest.raises(DataError, match="2 parcels in the left hemisphere, 3 in the right"):
+        read_parcellation("{hemisphere}.npy", tmp_path)
+
+
+def test_labels_beside_weights_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "L.npy", np.array([1, 2]))
+    np.save(tmp_path / "R.npy", np.ones((2, 2)))
+
+    with pytest.raises(DataError, match="labels in one hemisphere, weights in the other"):
+        read_parcellation("{hemisphere}.npy", tmp_path)
+
+
+def test_a_summary_says_what_the_parcellation_says(tmp_path: Path) -> None:
+    parcellation = saved(tmp_path, np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.0]]))
+
+    summary = describe_parcellation("p.npy", tmp_path)
+
+    assert (summary.kind, summary.n_parcels, summary.n_empty) == ("signed", 1, 1)
+    assert (summary.n_vertices, summary.digest) == (3, parcellation.digest())
+
+
+def test_a_summary_is_remembered_without_opening_the_file(tmp_path: Path) -> None:
+    saved(tmp_path, np.array([0, 1, 2]))
+    known = describe_parcellation("p.npy", tmp_path)
+    status = (tmp_path / "p.npy").stat()
+    (tmp_path / "p.npy").write_bytes(b"x" * status.st_size)
+    os.utime(tmp_path / "p.npy", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    assert describe_parcellation("p.npy", tmp_path) is known
+
+
+def test_a_summary_of_an_edited_file_is_made_anew(tmp_path: Path) -> None:
+    saved(tmp_path, np.array([0, 1, 2]))
+    known = describe_parcellation("p.npy", tmp_path)
+    saved(tmp_path, np.array([0, 1, 1]))
+    os.utime(tmp_path / "p.npy", ns=(1, 1))  # a clock too coarse to tell both writes apart
+
+    assert describe_parcellation("p.npy", tmp_path).n_parcels == known.n_parcels - 1
+
+
+def test_weights_of_nothing_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no parcels: every weight is 0"):
+        saved(tmp_path, np.zeros((3, 2)))

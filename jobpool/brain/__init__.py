@@ -1,1 +1,1 @@
-"""Brain data: maps of participants, parcellations, and the mean of a map in each parcel."""
+"""Brain data: maps of participants, parcellations, and what a map is in each parcel."""

@@ -3,6 +3,7 @@
 Only the bytes asked for are read: a header alone, or a few rows at a time. Reads, never writes.
 """
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -71,8 +72,15 @@ class ArrayFile:
         with self._open() as stream:
             return _read_whole(stream, _read_header(stream))
 
-    def blocks(self, rows: int) -> Iterator[Array]:
+    def blocks(self, rows: int, start: int = 0, stop: int | None = None) -> Iterator[Array]:
         """Yield `rows` rows of the array at a time, in order; the last block may be shorter.
+
+        Parameters
+        ----------
+        rows : int
+            Along the first axis.
+        start, stop : int
+            The first row, and the one after the last; by default all rows.
 
         Raises
         ------
@@ -81,13 +89,16 @@ class ArrayFile:
         """
         with self._open() as stream:
             header = _read_header(stream)
+            last = header.shape[0] if stop is None else stop
+            firsts = range(start, last, rows)
             if header.fortran:  # a row is scattered over the whole file
                 whole = _read_whole(stream, header)
-                for start in range(0, len(whole), rows):
-                    yield whole[start : start + rows]
+                for first in firsts:
+                    yield whole[first : min(first + rows, last)]
                 return
-            for start in range(0, header.shape[0], rows):
-                count = min(rows, header.shape[0] - start)
+            stream.seek(_count_bytes(header, (start, *header.shape[1:])), os.SEEK_CUR)
+            for first in firsts:
+                count = min(rows, last - first)
                 yield _read_values(stream, header, (count, *header.shape[1:]))
 
     @contextmanager
@@ -162,6 +173,28 @@ def is_sparse(path: Path) -> bool:
     return path.suffix == ".npz" and set(members(path)) >= _SPARSE_MEMBERS
 
 
+def read_sparse(path: Path) -> Any:
+    """Return a sparse matrix written by ``scipy.sparse.save_npz``, in CSR form.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, or holds no plain numbers.
+    """
+    from scipy import sparse  # noqa: PLC0415 - for this kind of file only
+
+    try:
+        found: Any = sparse.load_npz(path)
+        if found.format in {"csr", "csc", "bsr"}:
+            found.check_format(full_check=True)  # wrong indices would read beyond the arrays
+        matrix = sparse.csr_matrix(found)
+    except (*_UNREADABLE, KeyError, TypeError) as error:
+        raise DataError(path, f"cannot be read as a sparse matrix: {error}") from error
+    if matrix.dtype.kind not in "biuf":
+        raise DataError(path, f"holds {matrix.dtype}, not plain numbers")
+    return matrix
+
+
 def split_location(text: str) -> tuple[str, str | None]:
     """Return the path and the member of ``archive.npz:member``; other paths have no member.
 
@@ -197,6 +230,58 @@ def locate(text: str, folder: Path) -> ArrayFile:
             what = f"holds {len(known)} arrays; write {name}:MEMBER, one of: {listing(known)}"
             raise DataError(path, what)
         member = known[0]
-    if path.suffix not in {".npy", ".npz"}:
-        raise DataError(path, "is not a .npy or .npz file; save the array as one of these")
+    check_name(name, folder)
     return ArrayFile(path=path, member=member)
+
+
+def check_name(text: str, folder: Path) -> None:
+    """Refuse a file that holds no array by its name.
+
+    Raises
+    ------
+    DataError
+        If it is of no kind that can be read.
+    """
+    path = folder / split_location(text)[0]
+    if path.suffix not in {".npy", ".npz"}:
+        raise DataError(path, "is not a .npy or .npz file, nor an image; save it as one of these")
+
+
+def path_of(text: str, folder: Path) -> Path:
+    """Return the file of ``file`` or ``archive.npz:member``."""
+    return folder / split_location(text)[0]
+
+
+def stamp(text: str, folder: Path) -> tuple[object, ...]:
+    """Return what changes when a file changes: path, member, size and time of change.
+
+    Raises
+    ------
+    DataError
+        If the disk does not answer; a file that is not there has a stamp, too.
+    """
+    path, member = path_of(text, folder), split_location(text)[1]
+    status = _status(path)
+    if status is None:
+        return (str(path), member, None)
+    return (str(path), member, status.st_size, status.st_mtime_ns)
+
+
+def is_there(path: Path) -> bool:
+    """Say whether there is such a file.
+
+    Raises
+    ------
+    DataError
+        If the disk does not answer: that does not make a participant without a map.
+    """
+    return _status(path) is not None
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DataError(path, f"cannot be found: {error.strerror}") from error

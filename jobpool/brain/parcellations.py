@@ -1,34 +1,38 @@
 """Parcellations: which vertices make up each parcel, and with which weight.
 
-A hard parcellation is a vector of integer labels, 0 for background. A soft (probabilistic) one is
-a matrix of non-negative weights, one row per vertex and one column per parcel, dense or sparse.
-Both become one sparse matrix, so that everything after treats them alike. Reads, never writes.
+A hard parcellation gives every vertex a label, 0 for background. A soft (probabilistic) one gives
+it a weight in each parcel, none negative; a signed one has negative weights, too. All become one
+sparse matrix, so that everything after treats them alike. Reads, never writes.
 """
 
 import hashlib
-import zipfile
-import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
 
-from jobpool.brain.arrays import Array, ArrayFile, is_sparse, locate
+from jobpool.brain.arrays import Array, stamp
+from jobpool.brain.meshes import grow_labels, is_random, read_recipe
+from jobpool.brain.parcelfiles import Labels, Weights, join_content, read_content
+from jobpool.brain.spaces import Space, sides
 from jobpool.errors import DataError
 
-_BLOCK_BYTES = 32 << 20
+Kind = Literal["hard", "soft", "signed"]
+Choice = Literal["error", "drop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Parcellation:
     """The weight of every vertex in every parcel that has vertices."""
 
-    kind: Literal["hard", "soft"]
-    weights: Any  # scipy CSR matrix of shape (n_parcels, n_vertices), float64, none negative
-    labels: Array  # (n_parcels,): the label, or for a soft one the column, of each parcel
-    n_empty: int  # columns without any weight; they are left out of `weights`
+    kind: Kind
+    weights: Any  # scipy CSR matrix of shape (n_parcels, n_vertices), float64
+    labels: Array  # (n_parcels,): the label, or the column of the weights, of each parcel
+    n_empty: int  # parcels without vertices; they are left out of `weights`
+    space: Space
 
     @property
     def n_parcels(self) -> int:
@@ -48,79 +52,105 @@ class Parcellation:
         return digest.hexdigest()
 
 
-def read_parcellation(text: str, folder: Path) -> Parcellation:
-    """Return the parcellation in a file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParcellationSummary:
+    """What there is to say about a parcellation without its weights."""
 
-    Parameters
-    ----------
-    text : str
-        ``file.npy``, ``archive.npz:member``, or a sparse matrix written by
-        ``scipy.sparse.save_npz``. One axis of integers is a hard parcellation of any integer type,
-        its labels not necessarily contiguous; two axes (vertices, parcels) are a soft one.
-    folder : Path
-        Where a relative path starts.
+    kind: Kind
+    n_parcels: int  # those that have vertices
+    n_empty: int
+    n_vertices: int
+    digest: str
+    space: Space
+
+
+def describe_parcellation(text: str, folder: Path, empty: Choice = "drop") -> ParcellationSummary:
+    """Return what a parcellation is; remembered in this process until a file of it changes.
 
     Raises
     ------
     DataError
-        If it cannot be read, or is neither a hard nor a soft parcellation.
+        As `read_parcellation` does.
     """
-    if not text.rpartition(".npz:")[1] and is_sparse(folder / text):
-        return _soft_from(_read_sparse(folder / text), text)
-    file = locate(text, folder)
-    header = file.header()
-    if len(header.shape) == 1:
-        return _hard_from(file.read(), text)
-    if len(header.shape) == 2:
-        return _soft_from(_read_dense(file, header.shape[1]), text)
-    what = f"has {len(header.shape)} axes; give (vertices,) labels or (vertices, parcels) weights"
-    raise DataError(text, what)
+    files = read_recipe(text).files if is_random(text) else sides(text)
+    return _summary(text, folder, empty, tuple(stamp(file, folder) for file in files))
 
 
-def _hard_from(labels: Array, text: str) -> Parcellation:
-    if labels.dtype.kind not in "iu":
-        what = (
-            f"labels are {labels.dtype}, not integers; check that they are whole numbers, then "
-            "save them with labels.astype('int32')"
-        )
+@lru_cache(maxsize=4096)
+def _summary(
+    text: str,
+    folder: Path,
+    empty: Choice,
+    stamps: tuple[object, ...],  # noqa: ARG001 - other files are another call
+) -> ParcellationSummary:
+    found = read_parcellation(text, folder, empty)
+    return ParcellationSummary(
+        kind=found.kind,
+        n_parcels=found.n_parcels,
+        n_empty=found.n_empty,
+        n_vertices=found.n_vertices,
+        digest=found.digest(),
+        space=found.space,
+    )
+
+
+def read_parcellation(text: str, folder: Path, empty: Choice = "drop") -> Parcellation:
+    """Return the parcellation in a file, or one that is grown.
+
+    Parameters
+    ----------
+    text : str
+        ``file.npy``, ``archive.npz:member``, a sparse matrix written by ``scipy.sparse.save_npz``,
+        or an image. One axis of integers, one image of integers or of labels is a hard
+        parcellation of any integer type, its labels not necessarily contiguous; two axes
+        (vertices, parcels) or several images are weights. ``{hemisphere}`` stands for L, then R.
+        ``random:...`` is grown, see `meshes`.
+    folder : Path
+        Where a relative path starts.
+    empty : {"drop", "error"}
+        What to do about parcels without vertices: columns of zeros, or labels that only the label
+        table of an image knows.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, is no parcellation, or has empty parcels where they are an error.
+    """
+    if is_random(text):
+        content: Labels | Weights = grow_labels(read_recipe(text), folder)
+    else:
+        content = join_content([read_content(side, folder) for side in sides(text)], text)
+    if isinstance(content, Labels):
+        found = _from_labels(content, text)
+    else:
+        found = _from_weights(content, text)
+    if found.n_empty and empty == "error":
+        what = f"has {found.n_empty} parcels without vertices; set on_empty_parcel: drop"
         raise DataError(text, what)
-    if labels.size and labels.min() < 0:
-        raise DataError(text, "has negative labels; write 0 for background, parcels above 0")
-    vertices = np.flatnonzero(labels)
-    found, rows = np.unique(labels[vertices], return_inverse=True)
+    return found
+
+
+def _from_labels(labels: Labels, text: str) -> Parcellation:
+    vertices = np.flatnonzero(labels.values)
+    found, rows = np.unique(labels.values[vertices], return_inverse=True)
     if not found.size:
         raise DataError(text, "has no parcels: every label is 0; give parcels labels above 0")
-    shape = (len(found), len(labels))
+    shape = (len(found), len(labels.values))
     weights = sparse.csr_matrix((np.ones(len(rows)), (rows, vertices)), shape=shape)
-    return Parcellation(kind="hard", weights=weights, labels=found, n_empty=0)
+    named = {key for key in labels.keys if key > 0}
+    return Parcellation(
+        kind="hard",
+        weights=weights,
+        labels=found,
+        n_empty=len(named.difference(found.tolist())),
+        space=labels.space,
+    )
 
 
-def _read_sparse(path: Path) -> Any:
-    try:
-        return sparse.csc_matrix(sparse.load_npz(path), dtype=np.float64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(path, f"cannot be read as a sparse matrix: {error}") from error
-
-
-def _read_dense(file: ArrayFile, n_columns: int) -> Any:
-    """Return a dense matrix as a sparse one, never holding more than a block of it dense."""
-    rows = max(1, _BLOCK_BYTES // (8 * max(n_columns, 1)))
-    blocks = [sparse.csr_matrix(block.astype(np.float64)) for block in file.blocks(rows)]
-    if not blocks:
-        raise DataError(str(file), "has no vertices; give (vertices, parcels) weights")
-    return sparse.csc_matrix(sparse.vstack(blocks))
-
-
-def _soft_from(weights: Any, text: str) -> Parcellation:
-    """Make a parcellation of a (vertices, parcels) matrix."""
+def _from_weights(given: Weights, text: str) -> Parcellation:
+    weights = given.matrix
     if not np.isfinite(weights.data).all():
         raise DataError(text, "has weights that are not finite; write 0 outside of a parcel")
-    if weights.data.size and weights.data.min() < 0:
-        what = (
-            "has negative weights, which a weighted mean cannot use; least squares is not "
-            "available yet: clip them at 0 or leave this parcellation out"
-        )
-        raise DataError(text, what)
     weights.sum_duplicates()
     weights.eliminate_zeros()
     used = np.flatnonzero(np.diff(weights.indptr))
@@ -128,5 +158,10 @@ def _soft_from(weights: Any, text: str) -> Parcellation:
         raise DataError(text, "has no parcels: every weight is 0")
     by_parcel = sparse.csr_matrix(weights[:, used].T)
     by_parcel.sort_indices()
-    n_empty = int(weights.shape[1] - len(used))
-    return Parcellation(kind="soft", weights=by_parcel, labels=used, n_empty=n_empty)
+    return Parcellation(
+        kind="signed" if weights.data.min() < 0 else "soft",
+        weights=by_parcel,
+        labels=used,
+        n_empty=int(weights.shape[1] - len(used)),
+        space=given.space,
+    )
