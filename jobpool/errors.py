@@ -161,6 +161,18 @@ class StorageError(JobpoolError):
         )
 
 
+class OutOfTimeError(JobpoolError):
+    """The job may be killed before something is finished; what was computed is kept."""
+
+    def __init__(self, what: str, n_left: int) -> None:
+        super().__init__(what, n_left)
+        self.what, self.n_left = what, n_left
+
+    def __str__(self) -> str:
+        left = f"no time is left to {self.what} ({self.n_left} pieces of work remain)"
+        return f"{left}; start again: what was computed is kept"
+
+
 class SlurmError(JobpoolError):
     """SLURM did not do what it was asked."""
 

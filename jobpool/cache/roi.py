@@ -1,130 +1,215 @@
-"""ROI values, computed once per parcellation and shared by all workers of a pool.
+"""ROI values, computed once per study and shared by all workers of a pool.
 
-    roi/KK/KEY.npy     values of all participants, one row each, read by memory map
-    roi/KK/KEY.json    format, shape, type and CRC-32 of the values: written last
+    roi/KK/KEY.npy, KEY.json       the values of one parcellation, packed: what readers map
+    roi/blocks/KK/SPAN-LIST.block  values of some participants in many parcellations, until packed
+    roi/leases/NAME.json           who computes what
+    digests.json                   which parcellation files have which content
 
-KEY is the SHA-256 of what made the values, KK its first two digits. Whoever is killed when, a
-reader finds values that are whole or none: both files get their names when they are complete, and
-values count only once the JSON is there and its checksum fits. A file with a name is never
-replaced, as another worker may have it mapped; only a damaged one is removed.
+Raw maps are what costs. Whoever needs values that are not there reads the maps of some
+participants, a span, and computes every parcellation of the study that lacks them; spans are
+shared among all who need values at that time. When all blocks of a parcellation are there, they
+are packed into one matrix; blocks are removed when all that they hold is packed.
+
+Whoever is killed when, a reader finds values that are whole or none: files get their names when
+they are complete, and carry checksums. Everything is named by what it was made of: the content of
+the parcellation, path, size and time of the maps, divisor, way of reduction. So an edited file
+gives other values under another name, and two processes that do the same write the same.
 """
 
-import hashlib
-import io
-import json
-import zlib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeVar
 
-import numpy as np
+from jobpool.brain.maps import Maps
+from jobpool.cache.blocks import Blocks
+from jobpool.cache.leases import Leases
+from jobpool.cache.loading import Extraction, FilesChangedError, Loader
+from jobpool.cache.making import Maker, Progress, Tell
+from jobpool.cache.planning import Planner, changing
+from jobpool.cache.store import RoiMatrix, Store
+from jobpool.cache.upkeep import CacheInfo, Damage, Places, Removed, find_damage, look, prune
+from jobpool.errors import DataError, StorageError, listing, nearest
 
-from jobpool.brain.arrays import Array
-from jobpool.brain.reduction import REDUCTION
-from jobpool.files import checked_line, create_exclusively, read_json, storage_error
-from jobpool.task import Json
-
-FORMAT = 1
+_TRIES = 5
+_Result = TypeVar("_Result")
 
 
-def roi_key(*, maps: str, parcellation: str, divisor: float) -> str:
-    """Return the key of the values that these make: 32 hexadecimal digits.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillReport:
+    """What one process did, and what could not be done."""
 
-    Parameters
-    ----------
-    maps : str
-        `Maps.identity`.
-    parcellation : str
-        `Parcellation.digest`.
-    divisor : float
-        The stored value that stands for 1.
-    """
-    made_of = json.dumps([FORMAT, REDUCTION, maps, parcellation, float(divisor)])
-    return hashlib.sha256(made_of.encode()).hexdigest()[:32]
+    n_participants: int  # whose maps it read
+    n_packed: int
+    problems: Mapping[str, str]  # parcellation -> why it has no values
 
 
 class RoiCache:
-    """The ROI values of a pool."""
+    """The ROI values of a pool.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / "roi"
+    Parameters
+    ----------
+    folder : Path
+        The pool's folder for caches.
+    maps : Maps
+        Of all participants.
+    sources : mapping
+        Name of each parcellation of the study to where it is, as in the experiment file.
+    base : Path
+        Where relative sources start.
+    divisor : float
+        The stored value of a map that stands for 1.
+    empty : str
+        ``drop`` leaves out parcels without vertices, ``error`` refuses such a parcellation.
+    """
 
-    def values(
-        self, key: str, about: Mapping[str, Json], compute: Callable[[], Array]
-    ) -> tuple[Array, bool]:
-        """Return the values of `key`, mapped from disk, and whether they were there already.
+    def __init__(
+        self,
+        folder: Path,
+        maps: Maps,
+        sources: Mapping[str, str],
+        base: Path,
+        divisor: float = 1.0,
+        empty: Literal["error", "drop"] = "drop",
+    ) -> None:
+        made_of = Extraction(
+            maps=maps, parcellations=sources, folder=base, divisor=divisor, empty=empty
+        )
+        root = folder / "roi"
+        self._made_of, self._loader = made_of, Loader(made_of)
+        self._planner = Planner(folder, made_of, self._loader)
+        self._places = Places(
+            root=root, store=Store(root), blocks=Blocks(root), leases=Leases(root / "leases")
+        )
+        places = self._places
+        self._maker = Maker(made_of, self._loader, places.store, places.blocks, places.leases)
+
+    def matrix(self, name: str, deadline: float | None = None) -> RoiMatrix:
+        """Return the values of one parcellation, mapped from disk.
+
+        If they are not there, this process helps to compute those of all parcellations of the
+        study, together with whoever else needs some: nobody has to take another task meanwhile.
 
         Parameters
         ----------
-        key : str
-            From `roi_key`.
-        about : mapping
-            For people who look into the folder; means nothing to jobpool.
-        compute : callable
-            Makes the values, called only if they are not there.
+        name : str
+            A parcellation of the study.
+        deadline : float, optional
+            Seconds since the epoch, after which no work is begun.
 
         Raises
         ------
+        DataError
+            If a map or the parcellation cannot be used.
+        OutOfTimeError
+            If the values are not there at the deadline.
         StorageError
             If the disk is full, over quota or failing.
         """
-        found = self._load(key)
-        if found is not None:
-            return found, True
-        values = np.ascontiguousarray(compute())
-        self._store(key, about, values)
-        stored = self._load(key)
-        return (values if stored is None else stored), False
+        known = self._made_of.parcellations
+        if name not in known:
+            what = f"is none of the study; there are: {listing(known)}{nearest(name, known)}"
+            raise DataError(f"parcellation {name}", what)
+        found = self._places.store.load(self._planner.key(name), hit=True)
+        if found is None:
+            return self._retry(partial(self._make, name, deadline))
+        self._loader.forget()
+        return found
 
-    def _paths(self, key: str) -> tuple[Path, Path]:
-        folder = self._folder / key[:2]
-        return folder / f"{key}.npy", folder / f"{key}.json"
+    def _make(self, name: str, deadline: float | None) -> RoiMatrix:
+        layout = self._planner.layout()
+        if name in layout.problems:
+            raise DataError(f"parcellation {name}", layout.problems[name])
+        digest = layout.summaries[name].digest
+        key = layout.keys[digest]
+        for _ in range(_TRIES):  # what is damaged as soon as it was packed is made again
+            found = self._places.store.load(key, hit=False)
+            if found is not None:
+                return found
+            self._maker.make(layout, (digest,), deadline, _tell_nobody)
+        path, _ = self._places.store.paths(key)
+        raise StorageError(path, "what is written is not what is read back")
 
-    def _load(self, key: str) -> Array | None:
-        data, record = self._paths(key)
-        try:
-            header = read_json(record)
-            values = np.load(data, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            return None
-        except (ValueError, EOFError):  # cut short, or no .npy at all
-            header, values = None, None
-        if header is None or values is None or not _fits(header, values):
-            self._remove(key)
-            return None
-        loaded: Array = values
-        return loaded
+    def fill(self, tell: Tell | None = None, deadline: float | None = None) -> FillReport:
+        """Make what is missing of all parcellations, together with whoever else does.
 
-    def _store(self, key: str, about: Mapping[str, Json], values: Array) -> None:
-        data, record = self._paths(key)
-        try:
-            data.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage_error(error, data.parent) from error
-        buffer = io.BytesIO()
-        np.save(buffer, values, allow_pickle=False)
-        header = {**_header(values), "about": dict(about)}
-        # another worker may have been faster: the same key means the same values
-        with suppress(FileExistsError):
-            create_exclusively(data, buffer.getvalue())
-        with suppress(FileExistsError):
-            create_exclusively(record, checked_line(header))
+        Parameters
+        ----------
+        tell : callable, optional
+            Called with the progress.
+        deadline : float, optional
+            Seconds since the epoch, after which no work is begun.
 
-    def _remove(self, key: str) -> None:
-        for path in reversed(self._paths(key)):  # first the record: it alone makes values count
-            path.unlink(missing_ok=True)
+        Raises
+        ------
+        DataError
+            If a map cannot be used. Parcellations that cannot be used are reported.
+        OutOfTimeError
+            If something is missing at the deadline.
+        StorageError
+            If the disk is full, over quota or failing.
+        """
+        return self._retry(partial(self._fill, tell or _tell_nobody, deadline))
+
+    def _fill(self, tell: Tell, deadline: float | None) -> FillReport:
+        layout = self._planner.layout()
+        maker = self._maker
+        before = (maker.n_participants, maker.n_packed)
+        maker.make(layout, tuple(layout.keys), deadline, tell)
+        return FillReport(
+            n_participants=maker.n_participants - before[0],
+            n_packed=maker.n_packed - before[1],
+            problems=layout.problems,
+        )
+
+    def _retry(self, do: Callable[[], _Result]) -> _Result:
+        for _ in range(_TRIES):
+            try:
+                return do()
+            except FilesChangedError:
+                self._planner.forget()
+            finally:
+                self._loader.forget()
+        raise changing(self._made_of)
+
+    def info(self) -> CacheInfo:
+        """Return what there is of each parcellation, and how large it is.
+
+        Raises
+        ------
+        DataError
+            If the first map cannot be read.
+        """
+        return look(self._places, self._planner.layout(), self._made_of.parcellations)
+
+    def verify(self, *, repair: bool = False) -> tuple[Damage, ...]:
+        """Read everything there is, and return what is damaged; `repair` removes it."""
+        return find_damage(self._places, repair=repair)
+
+    def prune(
+        self, limit_bytes: int | None = None, *, dry_run: bool = False
+    ) -> tuple[Removed, ...]:
+        """Remove what no parcellation of the study uses, and what killed processes left.
+
+        Parameters
+        ----------
+        limit_bytes : int, optional
+            Remove also values in use, first those that nobody asked for for longest, until the
+            rest is no larger. No worker may run then: it may have them mapped.
+        dry_run : bool
+            Only say what would be removed.
+
+        Raises
+        ------
+        DataError
+            If a map or a parcellation cannot be read, so that it cannot be told what is in use.
+        """
+        layout = self._planner.layout()
+        for name, what in layout.problems.items():
+            raise DataError(f"parcellation {name}", f"{what}; nothing was removed")
+        return prune(self._places, layout, limit_bytes, dry_run=dry_run)
 
 
-def _header(values: Array) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "shape": list(values.shape),
-        "dtype": values.dtype.str,
-        "values_crc": zlib.crc32(values.data),
-    }
-
-
-def _fits(header: Mapping[str, Json], values: Array) -> bool:
-    found = _header(values)
-    return all(header.get(name) == expected for name, expected in found.items())
+def _tell_nobody(_: Progress) -> None:
+    return

@@ -29,6 +29,7 @@ COMMANDS = (
     "errors",
     "log",
     "collect",
+    "cache",
     "doctor",
 )
 
@@ -49,11 +50,13 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"jobpool.cli.{cmd_name}")
+        found = getattr(import_module(f"jobpool.cli.{cmd_name}"), cmd_name)
+        if isinstance(found, typer.Typer):  # a command with commands of its own
+            return typer.main.get_command(found)
         one = typer.Typer(
             rich_markup_mode=None, add_completion=False, context_settings=HELP_OPTIONS
         )
-        one.command(name=cmd_name)(getattr(module, cmd_name))
+        one.command(name=cmd_name)(found)
         return typer.main.get_command(one)
 
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jobpool.errors import JobpoolError, StorageError
+from jobpool.errors import JobpoolError, OutOfTimeError, StorageError
 from jobpool.files import STORAGE_ERRNOS
 from jobpool.pool import Pool
 from jobpool.runners import make_runner
@@ -98,6 +98,8 @@ def _cause(error: Exception) -> Cause:
     """Return how the attempt ended: a failing disk is no fault of the task."""
     if isinstance(error, MemoryError):
         return Cause.MEMORY
+    if isinstance(error, OutOfTimeError):
+        return Cause.TIME
     is_storage = isinstance(error, StorageError) or (
         isinstance(error, OSError) and error.errno in STORAGE_ERRNOS
     )

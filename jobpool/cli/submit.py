@@ -48,14 +48,14 @@ def submit(
     from jobpool.slurm.submit import submit as submit_lines
 
     opened = Pool(pool)
-    one = _narrowed(_find_pass(opened, pass_name), only, skip)
+    one = _narrowed(find_pass(opened, pass_name), only, skip)
     lines = sbatch_lines(
         one,
         min(jobs, _count_free(opened, one, jobs)),
-        _worker(pool.resolve()),
+        worker_program(pool.resolve()),
         name=re.sub(r"[^\w.+-]", "_", f"{opened.info.name}-{one.name}"),
         log_folder=pool.resolve() / "logs",
-        max_array_size=_max_array_size(dry_run),
+        max_array_size=max_array_size_here(dry_run),
     )
     for line in lines:
         print(shlex.join(line))
@@ -65,7 +65,8 @@ def submit(
             print(f"submitted job {job_id}", file=sys.stderr)
 
 
-def _find_pass(pool: "Pool", name: str) -> "Pass":
+def find_pass(pool: "Pool", name: str) -> "Pass":
+    """Return a pass of the pool's experiment; one that is not there is an error."""
     from jobpool.errors import PoolError, listing, nearest
 
     passes = {one.name: one for one in pool.experiment().passes}
@@ -114,7 +115,7 @@ def _count_lost(pool: "Pool", chosen: "NDArray[np.bool_]") -> int:
     return sum(owner in dead for owner in owners)
 
 
-def _worker(pool: Path) -> tuple[str, ...]:
+def worker_program(pool: Path) -> tuple[str, ...]:
     """Return the environment, script and pool that sbatch is given."""
     from jobpool.assets import asset
 
@@ -122,7 +123,7 @@ def _worker(pool: Path) -> tuple[str, ...]:
     return f"--export=ALL,JOBPOOL={program}", str(asset("sbatch/worker.sbatch")), str(pool)
 
 
-def _max_array_size(dry_run: bool) -> int:
+def max_array_size_here(dry_run: bool) -> int:
     """Ask the controller once; what is only shown can be shown without SLURM."""
     from jobpool.errors import SlurmError
     from jobpool.slurm.submit import USUAL_MAX_ARRAY_SIZE, read_max_array_size

@@ -1,0 +1,133 @@
+"""What a study's cache must hold: keys of spans and of packed values, from the files as they are.
+
+Keys are made of what the files hold or when they changed. To ask every map file for its size and
+time takes seconds on a network disk where there are thousands, so the answer is trusted for
+`TRUSTED_S`: a map that is edited while workers run is noticed after that time at the latest.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobpool.brain.parcellations import ParcellationSummary
+from jobpool.brain.spaces import check_space
+from jobpool.cache.digests import Digests
+from jobpool.cache.loading import Extraction, Loader
+from jobpool.cache.store import roi_key
+from jobpool.errors import DataError
+
+TRUSTED_S = 60.0
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Participants whose maps are read together."""
+
+    start: int
+    stop: int
+    identity: str  # of their map files
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layout:
+    """What there must be for the maps as they are, and all parcellations that can be used."""
+
+    identity: str  # of all map files
+    spans: tuple[Span, ...]
+    summaries: Mapping[str, ParcellationSummary]  # by name
+    names: Mapping[str, str]  # digest to one of the names with this content
+    keys: Mapping[str, str]  # digest to the key of the packed values
+    problems: Mapping[str, str]  # name to what is wrong with a parcellation
+
+
+class Planner:
+    """Looks at the files of a study, and remembers for a while what it saw."""
+
+    def __init__(self, folder: Path, made_of: Extraction, loader: Loader) -> None:
+        self._made_of, self._loader = made_of, loader
+        self._digests = Digests(folder, made_of, loader)
+        self._identity: tuple[float, str] | None = None  # when it was asked, and the answer
+        self._layout: Layout | None = None
+
+    def forget(self) -> None:
+        """Look again next time."""
+        self._identity = self._layout = None
+
+    def key(self, name: str) -> str:
+        """Return the key of the packed values of a parcellation, opening no map.
+
+        Raises
+        ------
+        DataError
+            If the parcellation cannot be read.
+        """
+        return self._key(self.identity(), self._digests.of(name))
+
+    def identity(self) -> str:
+        """Return the identity of all maps, at most `TRUSTED_S` old."""
+        now = time.monotonic()
+        if self._identity is None or now - self._identity[0] > TRUSTED_S:
+            self._identity = (now, self._made_of.maps.identity())
+        return self._identity[1]
+
+    def layout(self) -> Layout:
+        """Return what the cache must hold, at most `TRUSTED_S` old.
+
+        Raises
+        ------
+        DataError
+            If the first map cannot be read, or files change while they are looked at.
+        """
+        for _ in range(_TRIES):
+            before = self.identity()
+            if self._layout is not None and self._layout.identity == before:
+                return self._layout
+            found = self._look(before)
+            # the keys of spans and of the whole are right together if nothing changed meanwhile
+            self._identity = (time.monotonic(), self._made_of.maps.identity())
+            if self._identity[1] == before:
+                self._layout = found
+        raise changing(self._made_of)
+
+    def _look(self, identity: str) -> Layout:
+        made_of = self._made_of
+        space = made_of.maps.space()
+        summaries: dict[str, ParcellationSummary] = {}
+        problems: dict[str, str] = {}
+        for name, source in made_of.parcellations.items():
+            try:
+                found = self._loader.summary(name)
+            except DataError as error:
+                problems[name] = str(error)
+                continue
+            if (wrong := check_space(space, found)) is not None:
+                problems[name] = f"{source}: {wrong}"
+                continue
+            summaries[name] = found
+        self._digests.remember({name: one.digest for name, one in summaries.items()})
+        names = {one.digest: name for name, one in reversed(summaries.items())}
+        return Layout(
+            identity=identity,
+            spans=tuple(self._span(start, stop) for start, stop in made_of.maps.spans()),
+            summaries=summaries,
+            names=names,
+            keys={digest: self._key(identity, digest) for digest in names},
+            problems=problems,
+        )
+
+    def _span(self, start: int, stop: int) -> Span:
+        identity = self._made_of.maps.identity(start, stop)
+        return Span(start=start, stop=stop, identity=identity, key=self._key(identity, ""))
+
+    def _key(self, maps: str, parcellation: str) -> str:
+        divisor = self._made_of.divisor
+        return roi_key(maps=maps, parcellation=parcellation, divisor=divisor)
+
+
+def changing(made_of: Extraction) -> DataError:
+    """Return the error about maps that do not stay as they are."""
+    what = "maps or parcellations keep changing while they are read; wait until they are complete"
+    return DataError(made_of.folder, what)

@@ -1,0 +1,183 @@
+"""Packed values: one matrix per parcellation, which readers map into memory.
+
+    KK/KEY.npy     values of all participants, one row each
+    KK/KEY.json    format, shape, type and CRC-32 of the values, and what they mean: written last
+
+KEY is a hash of what made the values, KK its first two digits. Both files get their names when
+they are complete, and values count only once the JSON is there and its checksum fits. A file with
+a name is never replaced, as another process may have it mapped; only a damaged one is removed.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobpool.brain.arrays import Array
+from jobpool.brain.reduction import REDUCTION
+from jobpool.cache.whole import created_whole
+from jobpool.errors import StorageError
+from jobpool.files import checked_line, create_exclusively, read_json
+from jobpool.task import Json
+
+FORMAT = 2
+
+
+def roi_key(*, maps: str, parcellation: str, divisor: float) -> str:
+    """Return the key of the values that these make: 32 hexadecimal digits.
+
+    Parameters
+    ----------
+    maps : str
+        `Maps.identity`, of all participants or of some.
+    parcellation : str
+        Digest of the parcellation; empty where values of any are meant.
+    divisor : float
+        The stored value that stands for 1.
+    """
+    made_of = json.dumps([FORMAT, REDUCTION, maps, parcellation, float(divisor)])
+    return hashlib.sha256(made_of.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RoiMatrix:
+    """The ROI values of one parcellation, and what is to be known about them."""
+
+    key: str  # says what the values were made of
+    values: Array  # (participants, modalities * parcels), mapped from disk, read-only
+    dropped: Mapping[int, str]  # participants without values, their rows NaN -> reason
+    n_non_finite: int  # values of the maps within parcels that were left out of the means
+    n_parcels: int
+    n_empty: int
+    kind: str
+    hit: bool  # it was there already
+
+
+class Store:
+    """The packed values of a cache."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def paths(self, key: str) -> tuple[Path, Path]:
+        """Return the files of the values and of their record."""
+        folder = self._folder / key[:2]
+        return folder / f"{key}.npy", folder / f"{key}.json"
+
+    def has(self, key: str) -> bool:
+        """Say whether values are there, without a look at them."""
+        data, record = self.paths(key)
+        return record.exists() and data.exists()
+
+    def every_key(self) -> list[str]:
+        """Return the keys of all values that are there, whole or in part."""
+        files = (path for ending in ("npy", "json") for path in self._folder.glob(f"??/*.{ending}"))
+        return sorted({path.stem for path in files})
+
+    def load(self, key: str, *, hit: bool) -> RoiMatrix | None:
+        """Return values, or None if they are not there or damaged; damaged ones are removed."""
+        data, record = self.paths(key)
+        if (found := _read(data, record)) is None:
+            return None
+        header, values = found
+        if header is None or values is None or not fits(header, values):
+            self.remove(key)
+            return None
+        with suppress(OSError):  # one who may only read; the time says what was used last
+            os.utime(record)
+        about: Any = header["matrix"]
+        return RoiMatrix(
+            key=key,
+            values=values,
+            dropped={int(who): why for who, why in about["dropped"].items()},
+            n_non_finite=about["n_non_finite"],
+            n_parcels=about["n_parcels"],
+            n_empty=about["n_empty"],
+            kind=about["kind"],
+            hit=hit,
+        )
+
+    def is_damaged(self, key: str) -> bool:
+        """Say whether values do not fit their record; values without a record are not damaged."""
+        found = _read(*self.paths(key))
+        if found is None:
+            return False
+        header, values = found
+        return header is None or values is None or not fits(header, values)
+
+    def write(
+        self, key: str, rows: Iterable[Array], shape: tuple[int, int], about: Mapping[str, Json]
+    ) -> None:
+        """Store values that come in pieces; who was faster stored the same.
+
+        Parameters
+        ----------
+        key : str
+            From `roi_key`.
+        rows : iterable of ndarray
+            Consecutive rows, all of one type.
+        shape : tuple of int
+            Of all of them together.
+        about : mapping
+            ``matrix`` holds what `RoiMatrix` says beside the values; the rest is for people.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full, over quota or failing; nothing is left behind.
+        """
+        data, record = self.paths(key)
+        crc, dtype = 0, ""
+        with suppress(FileExistsError), created_whole(data) as stream:
+            for piece in rows:
+                if not dtype:
+                    dtype = piece.dtype.str
+                    described = {"descr": dtype, "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(stream, described)
+                stream.write(piece.data)
+                crc = zlib.crc32(piece.data, crc)
+        header: dict[str, Json] = {
+            "format": FORMAT,
+            "shape": list(shape),
+            "dtype": dtype,
+            "values_crc": crc,
+        }
+        try:
+            create_exclusively(record, checked_line({**header, **about}))
+        except FileExistsError:
+            return
+        except StorageError:  # values alone count for nothing, and fill a full disk
+            data.unlink(missing_ok=True)
+            raise
+
+    def remove(self, key: str) -> None:
+        """Remove values: first the record, which alone makes them count."""
+        for path in reversed(self.paths(key)):
+            path.unlink(missing_ok=True)
+
+
+def _read(data: Path, record: Path) -> tuple[dict[str, Json] | None, Array | None] | None:
+    """Return record and values, each None if it cannot be read; None if one is not there."""
+    try:
+        header = read_json(record)
+        values: Array = np.load(data, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (ValueError, EOFError):  # cut short, or no .npy at all
+        return None, None
+    return header, values
+
+
+def fits(header: Mapping[str, Json], values: Array) -> bool:
+    """Say whether values are those that their record was written for."""
+    found = {"format": FORMAT, "shape": list(values.shape), "dtype": values.dtype.str}
+    return all(header.get(name) == expected for name, expected in found.items()) and (
+        header.get("values_crc") == zlib.crc32(values.data)
+    )

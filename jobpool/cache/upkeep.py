@@ -1,0 +1,226 @@
+"""What is in a cache, whether it is whole, and what of it is no longer needed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jobpool.cache.blocks import Block, Blocks, read_block
+from jobpool.cache.leases import Leases
+from jobpool.cache.planning import Layout
+from jobpool.cache.store import Store
+
+COLUMNS = ("parcellation", "kind", "parcels", "size", "state")  # of a table of `ParcellationInfo`
+_OLD_S = 3600.0  # no write pauses so long: a file without its name of this age belongs to nobody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The parts of a cache."""
+
+    root: Path
+    store: Store
+    blocks: Blocks
+    leases: Leases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParcellationInfo:
+    """What there is of one parcellation."""
+
+    name: str
+    kind: str  # empty if it cannot be used
+    n_parcels: int
+    state: Literal["packed", "part", "none"]
+    n_spans: int  # how many have values in a block, if it is not packed
+    n_bytes: int
+    problem: str = ""  # why it cannot be used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheInfo:
+    """What there is in a cache."""
+
+    parcellations: tuple[ParcellationInfo, ...]
+    n_participants: int
+    n_spans: int
+    n_files: int
+    n_bytes: int
+    n_unused: int  # packed values that nothing uses
+    unused_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A file that does not hold what was written."""
+
+    path: Path
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """A file that was removed, and why."""
+
+    path: Path
+    why: str
+    n_bytes: int
+
+
+def look(places: Places, layout: Layout, parcellations: Mapping[str, str]) -> CacheInfo:
+    """Return what there is of each parcellation, in their order."""
+    held = [places.blocks.of(span.key) for span in layout.spans]
+    used = set(layout.keys.values())
+    unused = [
+        path
+        for key in places.store.every_key()
+        if key not in used
+        for path in places.store.paths(key)
+        if path.exists()
+    ]
+    sizes = [_size(path) for path in places.root.rglob("*") if path.is_file()]
+    return CacheInfo(
+        parcellations=tuple(_one(places.store, layout, held, name) for name in parcellations),
+        n_participants=layout.spans[-1].stop,
+        n_spans=len(layout.spans),
+        n_files=len(sizes),
+        n_bytes=sum(sizes),
+        n_unused=len({path.stem for path in unused}),
+        unused_bytes=sum(map(_size, unused)),
+    )
+
+
+def _one(store: Store, layout: Layout, held: list[list[Block]], name: str) -> ParcellationInfo:
+    if name in layout.problems:
+        return ParcellationInfo(
+            name=name,
+            kind="",
+            n_parcels=0,
+            state="none",
+            n_spans=0,
+            n_bytes=0,
+            problem=layout.problems[name],
+        )
+    summary = layout.summaries[name]
+    key = layout.keys[summary.digest]
+    packed = store.has(key)
+    n_spans = sum(any(summary.digest in one.pieces for one in blocks) for blocks in held)
+    return ParcellationInfo(
+        name=name,
+        kind=summary.kind,
+        n_parcels=summary.n_parcels,
+        state="packed" if packed else "part" if n_spans else "none",
+        n_spans=n_spans,
+        n_bytes=sum(map(_size, store.paths(key))) if packed else 0,
+    )
+
+
+def find_damage(places: Places, *, repair: bool) -> tuple[Damage, ...]:
+    """Read everything there is, used or not, and return what is damaged."""
+    found = []
+    for key in places.store.every_key():
+        if places.store.is_damaged(key):
+            found.append(Damage(path=places.store.paths(key)[0], removed=repair))
+            if repair:
+                places.store.remove(key)
+    for path in places.blocks.files():
+        if _is_damaged(path):
+            found.append(Damage(path=path, removed=repair))
+            if repair:
+                path.unlink(missing_ok=True)
+    return tuple(found)
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        block = read_block(path)
+    except FileNotFoundError:  # packed meanwhile
+        return False
+    return block is None or any(
+        block.rows(digest) is None and path.exists() for digest in block.pieces
+    )
+
+
+def prune(
+    places: Places, layout: Layout, limit_bytes: int | None, *, dry_run: bool
+) -> tuple[Removed, ...]:
+    """Remove what nothing uses; see `RoiCache.prune`."""
+    chosen = [*_unused_blocks(places, layout), *_unused_values(places, layout)]
+    chosen += [*_leftovers(places), *_beyond(places, layout, limit_bytes, chosen)]
+    removed = []
+    for path, why in chosen:
+        n_bytes = _size(path)
+        if not dry_run:
+            path.unlink(missing_ok=True)
+        removed.append(Removed(path=path, why=why, n_bytes=n_bytes))
+    return tuple(removed)
+
+
+Choice = tuple[Path, str]  # a file, and why it may go
+
+
+def _unused_values(places: Places, layout: Layout) -> Iterator[Choice]:
+    used = set(layout.keys.values())
+    for key in places.store.every_key():
+        if key not in used:
+            # first the record, which alone makes values count
+            for path in reversed(places.store.paths(key)):
+                if path.exists():
+                    yield path, "of files that changed or are not in the study"
+
+
+def _unused_blocks(places: Places, layout: Layout) -> Iterator[Choice]:
+    """Yield the blocks of spans that are no more, and those whose values are packed or unused."""
+    needed = {digest for digest, key in layout.keys.items() if not places.store.has(key)}
+    used = {
+        block.path
+        for span in layout.spans
+        for block in places.blocks.of(span.key)
+        if needed & block.pieces.keys()
+    }
+    for path in places.blocks.files():
+        if path not in used:
+            yield path, "values that are packed or that nothing uses"
+
+
+def _leftovers(places: Places) -> Iterator[Choice]:
+    now = places.leases.server_time()
+    for path in sorted(places.root.rglob(".*.tmp")):
+        with suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > _OLD_S:
+                yield path, "left by a process that was killed while it wrote"
+    for path in places.leases.stale():
+        yield path, "lease of a process that died"
+
+
+def _beyond(
+    places: Places, layout: Layout, limit_bytes: int | None, chosen: list[Choice]
+) -> Iterator[Choice]:
+    """Yield the values that were not asked for for longest, as many as exceed the limit."""
+    if limit_bytes is None:
+        return
+    gone = {path for path, _ in chosen}
+    files = [path for path in places.root.rglob("*") if path.is_file() and path not in gone]
+    total = sum(map(_size, files))
+    records = [places.store.paths(key)[1] for key in layout.keys.values()]
+    for record in sorted(set(records) & set(files), key=lambda path: (_time(path), path)):
+        if total <= limit_bytes:
+            return
+        for path in reversed(places.store.paths(record.stem)):
+            total -= _size(path)
+            yield path, "not asked for for longest, and above the limit"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
