@@ -84,7 +84,7 @@ class Reader:
     def _find_unknown(self) -> None:
         for name in self._mapping:
             if name not in self._asked:
-                advice = f"unknown key; known here: {listing(self._asked) or 'none'}"
+                advice = f"unknown key; known here: {listing(self._asked, most=40) or 'none'}"
                 self.problem(name, self._mapping[name], advice + nearest(name, self._asked))
         for child in self._children:
             child._find_unknown()

@@ -8,6 +8,7 @@ result without an end is found by the next worker that looks.
 """
 
 import random
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -148,16 +149,19 @@ class Worker:
 
     def _next(self, puller: Puller, ending: Ending | None) -> Claim | None:
         turn = puller.next(ending)
-        if ending is not None and turn.accepted is False:
-            self._report_refused(ending)
+        if ending is not None:
+            self._after(ending, accepted=bool(turn.accepted))
         return turn.claim
 
     def _end(self, ending: Ending) -> None:
-        if not self._pool.end(ending):
-            self._report_refused(ending)
+        self._after(ending, accepted=self._pool.end(ending))
 
-    def _report_refused(self, ending: Ending) -> None:
-        self._report(f"task {ending.claim.id}: the pool had taken it back; another attempt counts")
+    def _after(self, ending: Ending, *, accepted: bool) -> None:
+        task = ending.claim.id
+        if not accepted:
+            self._report(f"task {task}: the pool had taken it back; another attempt counts")
+        elif ending.cause is Cause.DONE:  # nobody will continue it
+            shutil.rmtree(self._pool.folder / "checkpoints" / task, ignore_errors=True)
 
     def _why_leave(self, summary: Summary, limits: Limits, seconds: float) -> bool:
         """Say whether to take no more tasks, and note why."""

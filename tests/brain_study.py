@@ -16,30 +16,29 @@ from jobpool.runners.evaluate import Evaluate
 from jobpool.task import Value
 
 N, VERTICES = 120, 900
-GROUPS = [f"family-{one // 3:02}" for one in range(N)]
 LABELS = np.arange(VERTICES, dtype=np.int32) % 13 * 100  # 12 parcels, up to 1200, in steps of 100
 
 
 class StudyOnDisk:
     """A small study on disk, and a pool folder for it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, n: int = N) -> None:
         self.folder, self.pool = folder, folder / "pool"
         self.file = folder / "study.yaml"
         self.pool.mkdir()
         rng = np.random.default_rng(0)
-        self.maps = rng.normal(size=(N, VERTICES, 2))
+        self.maps = rng.normal(size=(n, VERTICES, 2))
         np.save(folder / "maps.npy", self.maps)
         np.save(folder / "hard.npy", LABELS)
         np.save(folder / "soft.npy", rng.random((VERTICES, 5)))
-        age = 50 + 40 * self.roi()[:, 3] + rng.normal(size=N)
+        age = 50 + 40 * self.roi()[:, 3] + rng.normal(size=n)
         self.table = pd.DataFrame(
             {
-                "id": [f"{one:03}" for one in range(N)],
-                "family": GROUPS,
+                "id": [f"{one:03}" for one in range(n)],
+                "family": [f"family-{one // 3:02}" for one in range(n)],
                 "age": age,
-                "sex": np.where(age + rng.normal(size=N) * 3 > 50, "m", "f"),
-                "site": [f"site {one % 3}" for one in range(N)],
+                "sex": np.where(age + rng.normal(size=n) * 3 > 50, "m", "f"),
+                "site": [f"site {one % 3}" for one in range(n)],
             }
         )
         self.config: dict[str, Any] = {
@@ -60,7 +59,7 @@ class StudyOnDisk:
         }
 
     def roi(self) -> Array:
-        """Return the ROI values of the hard parcellation, shape (N, 24), by plain NumPy."""
+        """Return the ROI values of the hard parcellation, shape (n, 24), by plain NumPy."""
         labels = [label for label in np.unique(LABELS) if label > 0]
         columns = [
             self.maps[:, label == LABELS, modality].mean(axis=1)
@@ -89,7 +88,9 @@ class StudyOnDisk:
         return Evaluate(load_experiment(self.file), self.pool)
 
     def run(self, cores: int = 1, **point: Value) -> dict[str, Any]:
-        context = RunContext(cores=cores, cache=self.pool / "cache", checkpoint=self.pool)
+        context = RunContext(
+            cores=cores, cache=self.pool / "cache", checkpoint=self.pool / "checkpoint"
+        )
         usual: dict[str, Value] = {"parcellation": "hard", "pipeline": "elastic", "target": "age"}
         return dict(self.runner().run(usual | point, context))
 

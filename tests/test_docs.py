@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer
 
 from jobpool.cli import COMMANDS
 from jobpool.errors import ConfigError
@@ -148,23 +149,37 @@ def test_the_readme_links_to_every_page() -> None:
     assert set(PAGES) - linked == {"README.md"}
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def commands_with_help() -> dict[str, str]:
+    """Return every command, those of a group among them, with the text of its help."""
+    found: dict[str, str] = {}
+    for name in COMMANDS:
+        command = getattr(import_module(f"jobpool.cli.{name}"), name)
+        if isinstance(command, typer.Typer):
+            inner = [one.callback for one in command.registered_commands if one.callback]
+            found |= {f"{name} {one.__name__}": str(one.__doc__) for one in inner}
+        else:
+            found[name] = str(command.__doc__)
+    return found
+
+
+HELP = commands_with_help()
+
+
+@pytest.mark.parametrize("command", HELP)
 def test_the_help_of_a_command_holds_an_example(command: str) -> None:
-    function = getattr(import_module(f"jobpool.cli.{command}"), command)
-
-    assert f"\n    jobpool {command} " in str(function.__doc__)
+    assert f"\n    jobpool {command} " in HELP[command]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", HELP)
 def test_every_option_of_a_command_is_in_its_section(command: str) -> None:
     helped = subprocess.run(
-        [sys.executable, "-m", "jobpool", command, "--help"],
+        [sys.executable, "-m", "jobpool", *command.split(), "--help"],
         capture_output=True,
         text=True,
         check=True,
     )
     options = re.findall(r"^  (?:-\w, )?(--[\w-]+)", helped.stdout, flags=re.MULTILINE)
-    _, _, section = text_of("docs/commands.md").partition(f"\n## {command}\n")
+    _, _, section = text_of("docs/commands.md").partition(f"\n## {command.split(maxsplit=1)[0]}\n")
 
     missing = {one for one in options if f"`{one}" not in section.partition("\n## ")[0]}
 

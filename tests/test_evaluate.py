@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobpool.learning.pipelines import PIPELINES
 from jobpool.task import Json
-from tests.brain_study import N, StudyOnDisk, scores, without_seconds
+from tests.brain_study import VERTICES, N, StudyOnDisk, scores, without_seconds
 
 # counts every time that a process opens the maps while it evaluates two targets
 COUNTING = """
@@ -66,10 +67,18 @@ def test_parts_made_by_other_versions_name_both(study: StudyOnDisk) -> None:
     assert merged["versions"]["numpy"] == f"0.1, {np.__version__}"
 
 
-def test_a_task_on_two_cores_equals_the_task_on_one(study: StudyOnDisk) -> None:
-    one = study.run(target="sex", fold=1)
+@pytest.mark.parametrize("target", ["age", "sex"])
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_a_task_on_two_cores_equals_the_task_on_one(
+    study: StudyOnDisk, pipeline: str, target: str
+) -> None:
+    np.save(study.folder / "hard.npy", np.arange(VERTICES) + 1)
+    study.config["axes"]["pipeline"] = pipeline
+    # splits above 1 MB, which are memory-mapped, in at least two chunks
+    study.config["evaluate"] |= {"inner_folds": 5, "candidates": 13}
+    one = study.run(pipeline=pipeline, target=target, fold=1)
 
-    two = study.run(target="sex", fold=1, cores=2)
+    two = study.run(pipeline=pipeline, target=target, fold=1, cores=2)
 
     assert without_seconds(two) == without_seconds(one)
 

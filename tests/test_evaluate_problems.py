@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobpool.errors import DataError
+from jobpool.errors import ConfigError, DataError
 from jobpool.experiment import load_experiment
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
@@ -14,6 +14,7 @@ from jobpool.task import Value
 from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk
 
 STUDY = Path(__file__).parents[1] / "configs" / "parcellation-study.yaml"
+FACTORIES = "tests.test_pipeline_factory"
 CONTEXT = RunContext(cores=1, cache=Path("unused"), checkpoint=Path("unused"))
 
 
@@ -63,7 +64,7 @@ def test_the_published_shape_of_a_study_is_valid(study: StudyOnDisk) -> None:
 
     grid = Evaluate(load_experiment(study.folder / "copy.yaml")).lay_out()
 
-    assert len(grid) == 2 * 3
+    assert len(grid) == 2 * 3 * 3
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,37 @@ def test_the_published_shape_of_a_study_is_valid(study: StudyOnDisk) -> None:
         ({"outer_folds": 41}, "outer_folds", "40 groups are too few for 41 outer folds"),
         ({"outer_folds": 1}, "outer_folds", "must be at least 2"),
         ({"map_divisor": 0}, "map_divisor", "must be greater than 0"),
+        ({"maps": {"area": 3}}, "maps.area", "must be a text"),
+        ({"maps": {"area": "absent.npy"}}, "maps", "absent.npy: no such file; correct the path"),
+        ({"maps": {"area": "maps.npy", "b": "hard.npy"}}, "maps", "hard.npy: has shape (900,)"),
+        ({"maps": ["maps.npy"]}, "maps", "must be a text"),
+        ({"maps": "table.csv"}, "maps", "save it as one of these"),
+        ({"on_missing_map": "skip"}, "on_missing_map", "must be one of: error, drop"),
+        ({"on_non_finite": "eror"}, "on_non_finite", "did you mean 'error'?"),
+        ({"on_other_space": True}, "on_other_space", "must be a text"),
+        ({"on_empty_parcel": "keep"}, "on_empty_parcel", "must be one of: error, drop"),
+        ({"on_missing": "drop"}, "on_missing", "did you mean 'on_missing_map'?"),
+        ({"search": "grid"}, "search", "must be one of: random, halving, tpe"),
+        ({"solver": "slow"}, "solver", "must be one of: fast, plain"),
+        ({"tolerance": 0}, "tolerance", "must be greater than 0"),
+        ({"max_iterations": 0}, "max_iterations", "must be at least 1"),
+        ({"holdout": 1.5}, "holdout", "must be below 1"),
+        ({"holdout": 0}, "holdout", "must be greater than 0"),
+        ({"holdout": "half"}, "holdout", "must be a number"),
+        ({"candidates": {"svm": 9}}, "candidates.svm", "no value of the axis pipeline"),
+        ({"candidates": {"elastik": 9}}, "candidates.elastik", "did you mean 'elastic'?"),
+        ({"candidates": {"elastic": 0}}, "candidates.elastic", "must be at least 1"),
+        ({"candidates": [9]}, "candidates", "must be a whole number"),
+        ({"metrics": ["r2"]}, "metrics", "must be a mapping"),
+        ({"metrics": {"binary": ["r2"]}}, "metrics.binary", "write one of: roc_auc, "),
+        ({"metrics": {"regresion": ["r2"]}}, "metrics.regresion", "did you mean 'regression'?"),
+        ({"search_metric": "r2"}, "search_metric", "must be a mapping"),
+        ({"search_metric": {"binary": "auc"}}, "search_metric.binary", "did you mean 'roc_auc'?"),
+        ({"targets": ["age"]}, "targets", "must be a mapping"),
+        ({"targets": {"aeg": {}}}, "targets.aeg", "did you mean 'age'?"),
+        ({"targets": {"age": {"colum": "sex"}}}, "targets.age.colum", "did you mean 'column'?"),
+        ({"targets": {"age": {"kind": "classes"}}}, "targets.age.kind", "must be one of"),
+        ({"targets": {"age": {"threshold": "old"}}}, "targets.age.threshold", "must be a number"),
     ],
 )
 def test_a_wrong_setting_is_answered_with_advice(
@@ -96,7 +128,15 @@ def test_a_wrong_setting_is_answered_with_advice(
     [
         ("target", "aeg", "did you mean 'age'?"),
         ("target", "site", "3 different texts"),
+        ("target", 3, "no column of the participants table"),
         ("pipeline", "elastc", "did you mean 'elastic'?"),
+        ("pipeline", "nolab.models:ridge", "put its folder on PYTHONPATH"),
+        ("pipeline", "json:", "write module:function"),
+        ("pipeline", "json:dump5", "did you mean 'dump'?"),
+        ("pipeline", "json:dumps", "it raised TypeError"),
+        ("pipeline", f"{FACTORIES}:returns_a_number", "is no scikit-learn estimator"),
+        ("pipeline", f"{FACTORIES}:classifier", "cannot learn age, a regression target; leave"),
+        ("parcellation", "maps.npy", "give (vertices,) labels or (vertices, parcels) weights"),
         ("parcellation", "absent.npy", "no such file"),
         ("fold", 0, "is added by jobpool"),
     ],
@@ -110,6 +150,43 @@ def test_a_wrong_axis_value_is_answered_with_advice(
 
     assert list(problems) == [f"axes.{axis}"]
     assert advice in problems[f"axes.{axis}"]
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ({"targets": {"age": {"threshold": 900}}}, "axes.target = 'age': no value is above the"),
+        ({"targets": {"sex": {"positive": ["x"]}}}, "axes.target = 'sex': positive lists what the"),
+    ],
+)
+def test_settings_that_do_not_fit_a_column_are_reported_with_the_target(
+    study: StudyOnDisk, section: dict[str, Any], line: str
+) -> None:
+    study.config["evaluate"] |= section
+
+    with pytest.raises(ConfigError) as caught:
+        study.checked()
+
+    assert f"study.yaml: {line}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "key", "advice"),
+    [
+        ({"mesh": "absent.gii", "sizes": [3]}, "random.mesh", "matches no file"),
+        ({"mesh": "hard.npy", "sizes": [0]}, "random.sizes", "must be a whole number of at least"),
+        ({"sizes": [3]}, "random.mesh", "missing"),
+        ({"mesh": "hard.npy", "size": [3]}, "random.size", "did you mean 'sizes'?"),
+    ],
+)
+def test_a_wrong_random_parcellation_is_answered_with_advice(
+    study: StudyOnDisk, form: dict[str, Any], key: str, advice: str
+) -> None:
+    study.config["axes"]["parcellation"] = [{"random": form}]
+
+    problems = study.problems()
+
+    assert advice in problems[f"axes.parcellation.{key}"]
 
 
 def test_a_table_of_another_length_than_the_maps_is_refused(study: StudyOnDisk) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
-from jobpool.learning.pipelines import PIPELINES, Kind
+from jobpool.learning.pipelines import PIPELINES
+from jobpool.learning.pipelines.base import Kind
 
 ELASTIC = PIPELINES["elastic"]
 

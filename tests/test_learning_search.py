@@ -1,5 +1,13 @@
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -9,26 +17,35 @@ from sklearn.metrics import explained_variance_score, matthews_corrcoef
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler
 
-from jobpool.brain.arrays import Array
+from jobpool.brain.arrays import Array, FloatArray
+from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.evaluation import FoldData, NoCandidateError, evaluate_fold
-from jobpool.learning.pipelines import PIPELINES, Candidate, Kind, Pipeline, Settings
-from jobpool.learning.search import Recipe, SearchResult, search
+from jobpool.learning.methods import METHODS, SearchResult, random_search
+from jobpool.learning.parallel import HelperKilledError
+from jobpool.learning.pipelines import PIPELINES
+from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Settings, Split
+from jobpool.learning.pipelines.space import Candidate, Dimension
+from jobpool.learning.search import Recipe, TrainingData, Trials
 from jobpool.learning.splits import deal_groups
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 8)) * RNG.uniform(0.1, 10, 8)
 AGE = X @ RNG.normal(size=8) + RNG.normal(size=90)
 SEX = np.greater(AGE, np.median(AGE)).astype(float)
-INNER = deal_groups([str(one // 3) for one in range(90)], 3, "inner")
+GROUPS = [str(one // 3) for one in range(90)]
+INNER = deal_groups(GROUPS, 3, "inner")
+RANK = np.repeat(np.random.default_rng(1).permutation(30) / 30, 3)
 TARGETS = {Kind.REGRESSION: AGE, Kind.BINARY: SEX}
 
 ENDLESS = """
 import time
+from pathlib import Path
 
 import numpy as np
 
-from jobpool.learning.pipelines import Kind, Pipeline, Settings
-from jobpool.learning.search import Recipe, search
+from jobpool.learning.checkpoint import Checkpoint
+from jobpool.learning.pipelines.base import Kind, Pipeline, Settings
+from jobpool.learning.search import Recipe, TrainingData, Trials
 
 
 class Endless:
@@ -46,14 +63,33 @@ recipe = Recipe(
     kind=Kind.REGRESSION,
     settings=Settings(),
     seed=0,
+    n_candidates=4,
 )
-search(recipe, np.eye(9), np.arange(9.0), np.arange(9) % 3, [{}] * 4, cores=2)
+data = TrainingData(
+    name="fold 0", X=np.eye(9), y=np.arange(9.0), inner=np.arange(9) % 3, rank=np.arange(9.0)
+)
+trials = Trials(recipe=recipe, data=data, cores=2, checkpoint=Checkpoint(Path("none"), {}))
+trials.score([{"a": one} for one in range(4)])
 """
 
 
-def a_recipe(kind: Kind, settings: Settings | None = None) -> Recipe:
-    pipeline = PIPELINES["elastic"]
-    return Recipe(pipeline=pipeline, kind=kind, settings=settings or Settings(), seed=3)
+def a_recipe(kind: Kind, n_candidates: int = 8, **changes: Any) -> Recipe:
+    return Recipe(
+        pipeline=changes.pop("pipeline", PIPELINES["elastic"]),
+        kind=kind,
+        settings=changes.pop("settings", Settings()),
+        seed=changes.pop("seed", 5),
+        n_candidates=n_candidates,
+        **changes,
+    )
+
+
+def some_trials(
+    recipe: Recipe, folder: Path = Path("none"), cores: int = 1, every_s: float = 15
+) -> Trials:
+    data = TrainingData(name="fold 0", X=X, y=TARGETS[recipe.kind], inner=INNER, rank=RANK)
+    checkpoint = Checkpoint(folder, {}, every_s=every_s)
+    return Trials(recipe=recipe, data=data, cores=cores, checkpoint=checkpoint)
 
 
 class Overflowing:
@@ -65,6 +101,41 @@ def overflowing(kind: Kind, candidate: Candidate, settings: Settings, seed: int)
     return Overflowing()
 
 
+class Counting:
+    """A solver that says what it was asked for; chunks of two."""
+
+    def __init__(self) -> None:
+        self.solved: list[Candidate] = []
+
+    def chunks(self, candidates: Sequence[Candidate]) -> Sequence[Sequence[int]]:
+        numbers = list(range(len(candidates)))
+        return [numbers[one : one + 2] for one in numbers[::2]]
+
+    def prepare(self, split: Split) -> Split:
+        return split
+
+    def solve(self, prepared: Split, candidates: Sequence[Candidate]) -> Iterator[Predictions]:
+        for candidate in candidates:
+            self.solved.append(candidate)
+            predicted = prepared.X_test[:, 0] * float(candidate["a"] or 0.0)
+            yield Predictions(predicted=predicted, decision=predicted)
+
+
+def counting_pipeline(solver: Counting) -> Pipeline:
+    space = (Dimension(name="a"),)
+    spaces = dict.fromkeys(Kind, space)
+    return Pipeline(name="counting", spaces=spaces, make=overflowing, solver=solver)
+
+
+class Sleeping:
+    def fit(self, _X: FloatArray, _y: Array) -> None:
+        time.sleep(1000)
+
+
+def sleeping(kind: Kind, candidate: Candidate, settings: Settings, seed: int) -> object:
+    return Sleeping()
+
+
 def plain_score(kind: Kind, candidate: Candidate, fold: int) -> float:
     """Score a candidate as a plain scikit-learn program does."""
     y, train, test = TARGETS[kind], fold != INNER, fold == INNER
@@ -73,37 +144,38 @@ def plain_score(kind: Kind, candidate: Candidate, fold: int) -> float:
         model = make_pipeline(scaler, ElasticNet(max_iter=1000, tol=1e-3, **candidate))
         predicted = model.fit(X[train], y[train]).predict(X[test])
         return float(explained_variance_score(y[test], predicted))
-    saga = LogisticRegression(solver="saga", max_iter=1000, tol=1e-3, random_state=3, **candidate)
+    saga = LogisticRegression(solver="saga", max_iter=1000, tol=1e-3, random_state=5, **candidate)
     model = make_pipeline(scaler, saga)
     return float(matthews_corrcoef(y[test], model.fit(X[train], y[train]).predict(X[test])))
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_every_candidate_scores_as_in_the_plain_program(kind: Kind) -> None:
-    recipe = a_recipe(kind, Settings(max_iterations=1000))
-    candidates = recipe.pipeline.candidates(kind, 12, seed=5)
+def test_the_plain_solver_scores_candidates_as_the_plain_program(kind: Kind) -> None:
+    trials = some_trials(a_recipe(kind, plain=True))
+    candidates = PIPELINES["elastic"].candidates(kind, 12, seed=5)
     expected = [[plain_score(kind, one, fold) for fold in range(3)] for one in candidates]
 
-    found = search(recipe, X, TARGETS[kind], INNER, candidates, cores=1)
+    found = trials.score(candidates)
 
-    np.testing.assert_allclose(found.scores, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_two_cores_give_the_scores_of_one() -> None:
-    recipe = a_recipe(Kind.BINARY)
-    candidates = recipe.pipeline.candidates(Kind.BINARY, 8, seed=5)
-    one = search(recipe, X, SEX, INNER, candidates, cores=1)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", Kind)
+def test_two_cores_give_the_scores_of_one(kind: Kind, method: str) -> None:
+    recipe = a_recipe(kind, 12, method=method)
+    one = METHODS[method](some_trials(recipe, cores=1))
 
-    two = search(recipe, X, SEX, INNER, candidates, cores=2)
+    two = METHODS[method](some_trials(recipe, cores=2))
 
+    assert two.candidates == one.candidates
     np.testing.assert_array_equal(two.scores, one.scores)
 
 
 def test_one_core_starts_no_process() -> None:
-    recipe = a_recipe(Kind.REGRESSION)
     before = {child.pid for child in psutil.Process().children(recursive=True)}
 
-    search(recipe, X, AGE, INNER, recipe.pipeline.candidates(recipe.kind, 2, seed=5), cores=1)
+    random_search(some_trials(a_recipe(Kind.REGRESSION, 2)))
 
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
@@ -121,19 +193,155 @@ def test_processes_end_with_the_one_that_started_them() -> None:
     assert alive == []
 
 
+def kill_a_helper_that_fits() -> None:
+    """Kill one of this process's loky workers once it sleeps in a fit."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for child in psutil.Process().children(recursive=True):
+            if "LokyProcess" in " ".join(child.cmdline()) and child.cpu_times().user > 0.5:
+                os.kill(child.pid, signal.SIGKILL)
+                return
+        time.sleep(0.2)
+
+
+def search_with_a_killed_helper() -> None:
+    pipeline = Pipeline(name="sleeping", spaces={}, make=sleeping)
+    trials = some_trials(a_recipe(Kind.REGRESSION, pipeline=pipeline), cores=2)
+    killer = threading.Thread(target=kill_a_helper_that_fits)
+    killer.start()
+    try:
+        trials.score([{"a": 1.0}, {"a": 2.0}])
+    finally:
+        killer.join()
+
+
+def test_a_killed_helper_process_ends_the_search_with_an_error() -> None:
+    with pytest.raises(HelperKilledError, match=r"was killed \(SIGKILL"):
+        search_with_a_killed_helper()
+
+
+def test_a_search_after_a_killed_helper_starts_new_ones() -> None:
+    expected = random_search(some_trials(a_recipe(Kind.REGRESSION), cores=1))
+    with pytest.raises(HelperKilledError):
+        search_with_a_killed_helper()
+
+    found = random_search(some_trials(a_recipe(Kind.REGRESSION), cores=2))
+
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_large_arrays_reach_helpers_by_memory_map() -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.normal(size=(300, 2000))
+    pipeline = Pipeline(name="looking", spaces={}, make=overflowing, solver=Looking())
+    data = TrainingData(
+        name="fold 0", X=wide, y=wide[:, 0], inner=np.arange(300) % 3, rank=np.arange(300.0)
+    )
+    recipe = a_recipe(Kind.REGRESSION, pipeline=pipeline, metric="mae")
+    checkpoint = Checkpoint(Path("none"), {})
+
+    found = Trials(recipe=recipe, data=data, cores=2, checkpoint=checkpoint).score([{}, {"a": 1.0}])
+
+    np.testing.assert_array_equal(found, np.zeros((2, 3)))
+
+
+class Looking:
+    """A solver that is right if its features are memory-mapped, read-only, in another process."""
+
+    def __init__(self) -> None:
+        self.home = os.getpid()
+
+    def chunks(self, candidates: Sequence[Candidate]) -> Sequence[Sequence[int]]:
+        return [[one] for one in range(len(candidates))]
+
+    def prepare(self, split: Split) -> Split:
+        return split
+
+    def solve(self, prepared: Split, _candidates: Sequence[Candidate]) -> Iterator[Predictions]:
+        features = prepared.X_train
+        right = isinstance(features, np.memmap) and not features.flags.writeable
+        away = os.getpid() != self.home
+        predicted = prepared.X_test[:, 0] + (0.0 if right and away else 1.0)
+        yield Predictions(predicted=predicted, decision=predicted)
+
+
+def test_an_interrupted_search_computes_only_what_is_missing(tmp_path: Path) -> None:
+    solver = Counting()
+    recipe = a_recipe(Kind.REGRESSION, 8, pipeline=counting_pipeline(solver))
+    candidates = recipe.pipeline.candidates(Kind.REGRESSION, 8, seed=5)
+    some_trials(recipe, tmp_path, every_s=0).score(candidates[:4])
+    solver.solved.clear()
+
+    random_search(some_trials(recipe, tmp_path))
+
+    assert solver.solved == [*candidates[4:]] * 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_interrupted_search_ends_as_an_uninterrupted_one(tmp_path: Path, method: str) -> None:
+    recipe = a_recipe(Kind.BINARY, 12, method=method, settings=Settings(max_iterations=20))
+    expected = METHODS[method](some_trials(recipe))
+    METHODS[method](some_trials(recipe, tmp_path, every_s=0))
+    kept = next(tmp_path.glob("*.jsonl"))
+    lines = kept.read_bytes().splitlines(keepends=True)
+    kept.write_bytes(b"".join(lines[: len(lines) // 2]) + lines[-1][:20])
+
+    found = METHODS[method](some_trials(recipe, tmp_path, cores=2))
+
+    assert found.candidates == expected.candidates
+    assert found.n_unconverged == expected.n_unconverged
+    np.testing.assert_array_equal(found.scores, expected.scores)
+
+
 def test_fits_that_do_not_converge_are_counted() -> None:
-    recipe = a_recipe(Kind.BINARY, Settings(max_iterations=2))
+    recipe = a_recipe(Kind.BINARY, settings=Settings(max_iterations=2), plain=True)
     candidates = ({"C": 100.0, "l1_ratio": 0.5}, {"C": 1e-5, "l1_ratio": 0.5})
+    trials = some_trials(recipe)
 
-    found = search(recipe, X, SEX, INNER, candidates, cores=1)
+    trials.score(candidates)
 
-    assert found.n_unconverged == 3
+    assert trials.n_unconverged == 3
+
+
+def test_halving_keeps_the_better_third_for_more_participants() -> None:
+    recipe = a_recipe(Kind.REGRESSION, 30, method="halving")
+
+    found = METHODS["halving"](some_trials(recipe))
+
+    scored = np.flatnonzero(np.isfinite(found.scores[:, 0]))
+    assert len(scored) == 10  # a ninth of the participants is too few
+    assert found.best in scored
+
+
+def test_a_share_of_the_training_part_holds_whole_groups() -> None:
+    data = some_trials(a_recipe(Kind.REGRESSION)).data
+
+    train = data.train(data.tests[0], 1 / 3)
+
+    assert train.sum() == 21
+    assert (train.reshape(30, 3).all(axis=1) == train.reshape(30, 3).any(axis=1)).all()
+    assert not (train & data.tests[0]).any()
+
+
+def test_the_parzen_estimator_looks_where_good_candidates_were() -> None:
+    solver = Counting()
+    pipeline = replace(
+        counting_pipeline(solver),
+        spaces={Kind.REGRESSION: (Dimension(name="a", low=-100, high=100),)},
+    )
+    slope = float(np.polyfit(X[:, 0], AGE, 1)[0])
+    recipe = a_recipe(Kind.REGRESSION, 60, pipeline=pipeline, method="tpe", metric="mse")
+
+    found = METHODS["tpe"](some_trials(recipe))
+
+    tried = np.array([float(one["a"] or 0.0) for one in found.candidates])
+    assert np.abs(tried[-20:] - slope).mean() < np.abs(tried[:10] - slope).mean() / 2
 
 
 def test_the_first_of_equal_candidates_is_chosen() -> None:
     scores = np.array([[0.1, 0.1], [0.3, 0.2], [0.2, 0.3]])
 
-    result = SearchResult(scores=scores, n_unconverged=0)
+    result = SearchResult(candidates=({}, {}, {}), scores=scores, n_unconverged=0)
 
     assert result.best == 1
 
@@ -141,15 +349,17 @@ def test_the_first_of_equal_candidates_is_chosen() -> None:
 def test_a_candidate_that_overflowed_is_not_chosen() -> None:
     scores = np.array([[0.9, np.nan], [-0.3, -0.2]])
 
-    result = SearchResult(scores=scores, n_unconverged=1)
+    result = SearchResult(candidates=({}, {}), scores=scores, n_unconverged=1)
 
     assert result.best == 1
 
 
 def test_a_search_without_a_usable_candidate_is_an_error() -> None:
-    broken = Pipeline(name="broken", spaces={}, make=overflowing)
-    recipe = Recipe(pipeline=broken, kind=Kind.BINARY, settings=Settings(), seed=3)
-    data = FoldData(fold=0, X=X, y=SEX, test=INNER == 0, inner=INNER)
+    spaces = {Kind.BINARY: (Dimension(name="a"),)}
+    broken = Pipeline(name="broken", spaces=spaces, make=overflowing)
+    data = FoldData(fold=0, X=X, y=SEX, test=INNER == 0, inner=INNER, rank=RANK)
 
     with pytest.raises(NoCandidateError, match="none of 2 candidates could be fitted"):
-        evaluate_fold(recipe, data, ({}, {}), cores=1)
+        evaluate_fold(
+            a_recipe(Kind.BINARY, 2, pipeline=broken), data, 1, Checkpoint(Path("none"), {})
+        )

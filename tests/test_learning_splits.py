@@ -1,34 +1,138 @@
+import json
 import os
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from jobpool.errors import DataError
-from jobpool.learning.splits import Folds, deal_groups, make_splits, read_splits, write_splits
+from jobpool.learning.splits import (
+    FORMAT,
+    Splits,
+    deal_groups,
+    hold_out_groups,
+    make_splits,
+    read_splits,
+    write_splits,
+)
 
 RNG = np.random.default_rng(0)
 GROUPS = tuple(f"family-{one}" for one in RNG.integers(0, 60, 200))  # 1 to 8 members each
 IDS = tuple(f"sub-{one}" for one in range(200))
+LETTERS, FAMILIES = tuple("abcdefgh"), tuple("AABCDEFG")
+SHA_OF_FORMAT_1 = "032ffea578373b4779553c2a44341d27d3361adfcbcf336fb4e7f783eb4245a5"
+SIZES = st.lists(st.integers(1, 12), min_size=6, max_size=20)
 
 
-def folds_per_group(folds: Folds, groups: tuple[str, ...]) -> int:
-    """Return the largest number of folds that members of one group are in."""
+def of_sizes(sizes: list[int]) -> tuple[str, ...]:
+    return tuple(f"group-{number}" for number, size in enumerate(sizes) for _ in range(size))
+
+
+def divided(rows: NDArray[np.signedinteger], groups: Sequence[str]) -> set[str]:
+    """Return the groups whose members are in more than one fold of any row."""
     array = np.asarray(groups)
-    return max(len(np.unique(folds[array == group])) for group in set(groups))
+    return {one for one in groups if (np.ptp(np.atleast_2d(rows)[:, array == one], axis=1)).any()}
 
 
-def test_outer_folds_divide_no_group() -> None:
+def splits_of(sizes: list[int], n_outer: int, seed: int) -> tuple[Splits, tuple[str, ...]]:
+    groups = of_sizes(sizes)
+    ids = [str(one) for one in range(len(groups))]
+    return make_splits(ids, groups, n_outer, 2, seed), groups
+
+
+def write_by_hand(path: Path, header: dict[str, object], **arrays: Any) -> None:
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez_compressed(path, header=text, **arrays)
+
+
+@settings(max_examples=50, deadline=None)
+@given(SIZES, st.integers(3, 6), st.integers(0, 99))
+def test_outer_folds_divide_no_group(sizes: list[int], n_outer: int, seed: int) -> None:
+    splits, groups = splits_of(sizes, n_outer, seed)
+
+    assert divided(splits.outer, groups) == set()
+
+
+@settings(max_examples=50, deadline=None)
+@given(SIZES, st.integers(3, 6), st.integers(0, 99))
+def test_inner_folds_divide_no_group(sizes: list[int], n_outer: int, seed: int) -> None:
+    splits, groups = splits_of(sizes, n_outer, seed)
+
+    assert divided(splits.inner, groups) == set()
+
+
+@settings(max_examples=50, deadline=None)
+@given(SIZES, st.integers(3, 6), st.integers(0, 99))
+def test_holdouts_divide_no_group(sizes: list[int], n_outer: int, seed: int) -> None:
+    splits, groups = splits_of(sizes, n_outer, seed)
+
+    assert divided(splits.holdout, groups) == set()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=8), st.floats(0.05, 0.95))
+def test_no_choice_of_groups_comes_nearer_to_the_share(sizes: list[int], share: float) -> None:
+    sums = {sum(chosen) for n in range(1, len(sizes)) for chosen in combinations(sizes, n)}
+
+    held_out = hold_out_groups(of_sizes(sizes), share, "seed")
+
+    wanted = share * sum(sizes)
+    assert abs(int(held_out.sum()) - wanted) == min(abs(one - wanted) for one in sums)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_of_two_groups_one_is_held_out(one: int, other: int) -> None:
+    held_out = hold_out_groups(of_sizes([one, other]), 0.25, "seed")
+
+    assert set(held_out.tolist()) == {0, 1}
+
+
+def test_a_quarter_of_each_training_part_is_held_out() -> None:
     splits = make_splits(IDS, GROUPS, 5, 3, seed=1)
 
-    assert folds_per_group(splits.outer, GROUPS) == 1
+    assert (splits.holdout == 1).sum(axis=1).tolist() == [40] * 5
 
 
-@pytest.mark.parametrize("fold", range(5))
-def test_inner_folds_divide_no_group(fold: int) -> None:
+def test_holdouts_hold_exactly_the_training_part() -> None:
     splits = make_splits(IDS, GROUPS, 5, 3, seed=1)
 
-    assert folds_per_group(splits.inner[fold], GROUPS) == 1
+    outside = splits.outer == np.arange(5)[:, np.newaxis]
+    np.testing.assert_array_equal(splits.holdout == -1, outside)
+
+
+def test_another_seed_holds_out_other_groups() -> None:
+    one = hold_out_groups(GROUPS, 0.25, "1")
+
+    other = hold_out_groups(GROUPS, 0.25, "2")
+
+    assert (one != other).any()
+
+
+def test_the_order_of_rows_holds_out_the_same_participants() -> None:
+    order = RNG.permutation(200)
+    straight = hold_out_groups(GROUPS, 0.25, "seed")
+
+    shuffled = hold_out_groups([GROUPS[one] for one in order], 0.25, "seed")
+
+    np.testing.assert_array_equal(shuffled, straight[order])
+
+
+def test_one_group_cannot_be_held_out() -> None:
+    with pytest.raises(ValueError, match="of 1 groups none can be held out"):
+        hold_out_groups(["a", "a"], 0.25, "seed")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5])
+def test_a_share_that_is_none_or_all_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="give one between 0 and 1"):
+        hold_out_groups(["a", "b"], share, "seed")
 
 
 @pytest.mark.parametrize("fold", range(5))
@@ -46,11 +150,12 @@ def test_folds_are_of_nearly_equal_size() -> None:
 
 
 def test_splits_stay_the_same_in_every_version() -> None:
-    splits = make_splits(tuple("abcdefgh"), tuple("AABCDEFG"), 2, 2, seed=7)
+    splits = make_splits(LETTERS, FAMILIES, 2, 2, seed=7)
 
     assert splits.outer.tolist() == [0, 0, 0, 1, 1, 1, 0, 1]
     assert splits.inner.tolist() == [[-1, -1, -1, 1, 1, 0, -1, 0], [0, 0, 1, -1, -1, -1, 1, -1]]
-    assert splits.digest[:12] == "032ffea57837"
+    assert splits.holdout.tolist() == [[-1, -1, -1, 0, 0, 0, -1, 1], [0, 0, 0, -1, -1, -1, 1, -1]]
+    assert splits.digest == "b018db4b656e85666fff6530e82f5d988fff83dfa4ed82b5fff0dca4f64384e3"
 
 
 def test_another_seed_gives_other_folds() -> None:
@@ -83,7 +188,53 @@ def test_splits_come_back_from_disk_unchanged(tmp_path: Path) -> None:
 
     np.testing.assert_array_equal(found.outer, made.outer)
     np.testing.assert_array_equal(found.inner, made.inner)
-    assert found.digest == made.digest
+    np.testing.assert_array_equal(found.holdout, made.holdout)
+    assert (found.digest, found.holdout_share) == (made.digest, made.holdout_share)
+
+
+def test_splits_of_format_1_get_the_holdout_they_would_have_had(tmp_path: Path) -> None:
+    made = make_splits(LETTERS, FAMILIES, 2, 2, seed=7)
+    header = {"format": 1, "seed": 7, "sha256": SHA_OF_FORMAT_1, "targets": {"age": "12ab"}}
+    write_by_hand(tmp_path / "splits.npz", header, outer=made.outer, inner=made.inner)
+
+    found = read_splits(tmp_path / "splits.npz", LETTERS, FAMILIES)
+
+    np.testing.assert_array_equal(found.holdout, made.holdout)
+    assert (found.digest, found.targets) == (made.digest, {"age": "12ab"})
+
+
+def test_splits_of_a_newer_format_are_refused(tmp_path: Path) -> None:
+    write_by_hand(tmp_path / "splits.npz", {"format": FORMAT + 1})
+
+    with pytest.raises(DataError, match=f"this jobpool knows {FORMAT}; install a newer"):
+        read_splits(tmp_path / "splits.npz", IDS, GROUPS)
+
+
+def test_a_changed_holdout_is_noticed(tmp_path: Path) -> None:
+    made = make_splits(LETTERS, FAMILIES, 2, 2, seed=7)
+    header = {"format": 2, "seed": 7, "holdout_share": 0.25, "sha256": made.digest}
+    arrays = {"outer": made.outer, "inner": made.inner, "holdout": np.abs(made.holdout)}
+    write_by_hand(tmp_path / "splits.npz", header, **arrays)
+
+    with pytest.raises(DataError, match="its hash does not fit"):
+        read_splits(tmp_path / "splits.npz", LETTERS, FAMILIES)
+
+
+def test_splits_without_their_holdout_are_damaged(tmp_path: Path) -> None:
+    made = make_splits(LETTERS, FAMILIES, 2, 2, seed=7)
+    header = {"format": 2, "seed": 7, "holdout_share": 0.25, "sha256": made.digest}
+    write_by_hand(tmp_path / "splits.npz", header, outer=made.outer, inner=made.inner)
+
+    with pytest.raises(DataError, match="damaged"):
+        read_splits(tmp_path / "splits.npz", LETTERS, FAMILIES)
+
+
+def test_another_share_gives_another_hash() -> None:
+    quarter = make_splits(LETTERS, FAMILIES, 2, 2, seed=7)
+
+    third = make_splits(LETTERS, FAMILIES, 2, 2, seed=7, holdout_share=0.33)
+
+    assert third.digest != quarter.digest
 
 
 def test_a_changed_group_is_noticed(tmp_path: Path) -> None:

@@ -4,14 +4,19 @@ First the state files, each by itself; then records against results and attempts
 of the workers. Every repair can be cut short and begun again.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jobpool.checks.consistency import contradictions, dead_holders, settle
 from jobpool.checks.evidence import Evidence, examine_lines, gather, set_aside
-from jobpool.checks.findings import Finding, Weight
+from jobpool.checks.findings import Finding, Weight, note
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild
-from jobpool.checks.surroundings import examine_surroundings, leftovers
+from jobpool.checks.surroundings import (
+    examine_surroundings,
+    finished_checkpoints,
+    leftovers,
+)
 from jobpool.errors import PoolError, listing
 from jobpool.files import replace_whole
 from jobpool.pool import Pool
@@ -52,6 +57,7 @@ def check_pool(pool: Pool, surgery: Surgery) -> list[Finding]:
     records = [record for one in inspected for record in one.records]
     findings += _check_records(pool, records, evidence, surgery)
     findings += _check_lines(pool, evidence, surgery)
+    findings += _check_checkpoints(pool, records, evidence, surgery)
     return findings
 
 
@@ -128,3 +134,15 @@ def _check_lines(pool: Pool, evidence: Evidence, surgery: Surgery) -> Iterator[F
             continue
         replace_whole(path, set_aside(path, numbers))
         yield finding.done(f"set aside in {place}.damaged")
+
+
+def _check_checkpoints(
+    pool: Pool, records: Sequence[Record | None], evidence: Evidence, surgery: Surgery
+) -> Iterator[Finding]:
+    for path in finished_checkpoints(pool, records, evidence):
+        what = "its task is done: the worker was killed before it could remove this folder"
+        finding = note(str(path.relative_to(pool.folder)), what, repairable=True)
+        if surgery.repair:
+            shutil.rmtree(path, ignore_errors=True)
+            finding = finding.done("removed")
+        yield finding

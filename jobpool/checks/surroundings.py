@@ -1,15 +1,18 @@
 """Everything in a pool's folder but states, results and attempts."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from jobpool.checks.evidence import Evidence
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.errors import JobpoolError
 from jobpool.lock import file_system, holds
 from jobpool.pool import Pool
+from jobpool.state import Record
+from jobpool.task import TaskState
 
 MOST_ENTRIES = 1000  # of one folder: listing more is slow on many network file systems
 OLD_S = 3600.0  # no write takes so long: a temporary file of this age belongs to nobody
@@ -88,3 +91,30 @@ def leftovers(pool: Path, server_time: float) -> list[Path]:
             if age_s > OLD_S and path.is_file():
                 found.append(path)
     return sorted(found)
+
+
+def finished_checkpoints(
+    pool: Pool, records: Sequence[Record | None], evidence: Evidence
+) -> list[Path]:
+    """Return the folders of finished parts whose task is done: nobody will continue it.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    records : sequence of Record, one per task
+        None where it is damaged.
+    evidence : Evidence
+        A record that says done without a result on disk does not count.
+    """
+    kept = {path.name: path for path in (pool.folder / "checkpoints").glob("*") if path.is_dir()}
+    if not kept:
+        return []
+    return [
+        kept[name]
+        for position, (name, record) in enumerate(zip(pool.grid.ids(), records, strict=True))
+        if name in kept
+        and record is not None
+        and record.state is TaskState.DONE
+        and position in evidence.results
+    ]

@@ -9,23 +9,19 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jobpool.brain.parcellations import read_parcellation
+from jobpool.brain.parcellations import ParcellationSummary, describe_parcellation
+from jobpool.brain.spaces import Space, difference
 from jobpool.errors import DataError, listing
 from jobpool.experiment import Experiment
-from jobpool.learning.participants import Target
-from jobpool.learning.pipelines import Kind
+from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.splits import Splits, make_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study
+from jobpool.learning.targets import Target
 from jobpool.reader import Reader
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
-    """What a parcellation is, without its weights."""
-
-    kind: str  # hard or soft
-    n_parcels: int  # those that have vertices
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +29,7 @@ class Checked:
     """What the checks learned and a new pool needs."""
 
     study: Study
-    parcellations: Mapping[str, Described]
+    parcellations: Mapping[str, ParcellationSummary]
     splits: Splits
 
 
@@ -49,26 +45,30 @@ def check_study(experiment: Experiment, study: Study, readers: Readers) -> Check
         if axis.name == PART_AXIS:
             advice = "is added by jobpool: remove it, and set evaluate.outer_folds"
             readers.axes.problem(PART_AXIS, list(axis.values), advice)
-    n_vertices = _check_maps(study, readers.section)
-    described = _describe(study, n_vertices, readers.axes)
+    space = _check_maps(study, readers.section)
+    described = _describe(study, space, readers.axes)
     _check_by_fold(study, readers.section)
     splits = _make_splits(study, experiment.seed, readers.section)
     if splits is not None:
         for target in study.targets.values():
-            _check_target(target, splits, readers.axes)
+            _check_target(target, splits, study, readers.axes)
+            _check_kind(target, study, readers.axes)
     readers.section.finish()
     if splits is None:
         raise ValueError("a study without problems has splits")
     return Checked(study=study, parcellations=described, splits=splits)
 
 
-def _check_maps(study: Study, reader: Reader) -> int | None:
-    """Return the number of vertices, or None if it cannot be known."""
+def _check_maps(study: Study, reader: Reader) -> Space | None:
+    """Return the space of the maps, or None if it cannot be known."""
     text = study.plan.maps
     if not text or not study.ids:
         return None
     try:
-        n_participants, n_vertices, _ = study.maps().shape()
+        maps = study.maps()
+        maps.find_missing()
+        n_participants, _, _ = maps.shape()
+        space = maps.space()
     except DataError as error:
         reader.problem("maps", text, str(error))
         return None
@@ -78,23 +78,24 @@ def _check_maps(study: Study, reader: Reader) -> int | None:
             f"{len(study.ids)} rows; give one row per map, in the same order"
         )
         reader.problem("maps", text, advice)
-    return n_vertices
+    return space
 
 
-def _describe(study: Study, n_vertices: int | None, reader: Reader) -> dict[str, Described]:
-    described: dict[str, Described] = {}
+def _describe(study: Study, space: Space | None, reader: Reader) -> dict[str, ParcellationSummary]:
+    described: dict[str, ParcellationSummary] = {}
     for name, file in study.parcellations.items():
         try:
-            found = read_parcellation(file, study.folder)
+            found = describe_parcellation(file, study.folder)
         except DataError as error:
             reader.problem("parcellation", name, str(error))
             continue
-        described[name] = Described(kind=found.kind, n_parcels=found.n_parcels)
-        if n_vertices not in {None, found.n_vertices}:
-            advice = (
-                f"has {found.n_vertices} vertices, but the maps have {n_vertices}; "
-                "give a parcellation in the space of the maps"
-            )
+        described[name] = found
+        other = difference(found.space, space) if space is not None else None
+        if other is not None:
+            advice = f"has another space than the maps: {other}; give one in the space of the maps"
+            reader.problem("parcellation", name, advice)
+        if found.n_empty and not study.plan.drop_empty:
+            advice = f"has {found.n_empty} parcels without vertices; set on_empty_parcel: drop"
             reader.problem("parcellation", name, advice)
     return described
 
@@ -111,7 +112,9 @@ def _make_splits(study: Study, seed: int, reader: Reader) -> Splits | None:
     if not study.ids or len(study.groups) != len(study.ids) or min(plan.n_outer, plan.n_inner) < 2:
         return None
     try:
-        return make_splits(study.ids, study.groups, plan.n_outer, plan.n_inner, seed)
+        return make_splits(
+            study.ids, study.groups, plan.n_outer, plan.n_inner, seed, plan.holdout_share
+        )
     except ValueError:
         advice = (
             f"{len(set(study.groups))} groups are too few for {plan.n_outer} outer folds with "
@@ -121,7 +124,7 @@ def _make_splits(study: Study, seed: int, reader: Reader) -> Splits | None:
         return None
 
 
-def _check_target(target: Target, splits: Splits, reader: Reader) -> None:
+def _check_target(target: Target, splits: Splits, study: Study, reader: Reader) -> None:
     """Check that every model can be fitted and scored with the participants that have the target.
 
     A binary target needs both classes wherever a model is fitted or reported, any other target
@@ -129,11 +132,7 @@ def _check_target(target: Target, splits: Splits, reader: Reader) -> None:
     """
     for fold in range(splits.n_outer):
         test = (splits.outer == fold) & target.present
-        inner = splits.inner[fold]
-        trains = [
-            (inner >= 0) & (inner != one) & target.present for one in range(int(inner.max()) + 1)
-        ]
-        tests = [(inner == one) & target.present for one in range(int(inner.max()) + 1)]
+        trains, tests = _inner_parts(target, splits, study, fold)
         usable = all(_varies(target, part) for part in (test, *trains))
         if not usable or not all(part.sum() >= 2 for part in tests):
             needs = "both classes" if target.kind is Kind.BINARY else "two participants"
@@ -145,7 +144,31 @@ def _check_target(target: Target, splits: Splits, reader: Reader) -> None:
             return
 
 
-def _varies(target: Target, part: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> bool:
+def _inner_parts(
+    target: Target, splits: Splits, study: Study, fold: int
+) -> tuple[list[Mask], list[Mask]]:
+    """Return the training and the test parts that candidates are compared on in one fold."""
+    inner, holdout = splits.inner[fold], splits.holdout[fold]
+    trains: list[Mask] = []
+    tests: list[Mask] = []
+    if any(pipeline.holdout for pipeline in study.pipelines.values()):
+        trains.append((holdout == 0) & target.present)
+        tests.append((holdout == 1) & target.present)
+    if any(not pipeline.holdout for pipeline in study.pipelines.values()):
+        folds = range(int(inner.max()) + 1)
+        trains += [(inner >= 0) & (inner != one) & target.present for one in folds]
+        tests += [(inner == one) & target.present for one in folds]
+    return trains, tests
+
+
+def _check_kind(target: Target, study: Study, reader: Reader) -> None:
+    for name, pipeline in study.pipelines.items():
+        if target.kind not in pipeline.spaces:
+            advice = f"cannot learn {target.name}, a {target.kind} target; leave one of them out"
+            reader.problem("pipeline", name, advice)
+
+
+def _varies(target: Target, part: Mask) -> bool:
     if target.kind is Kind.BINARY:
         return len(np.unique(target.y[part])) == 2
     return int(part.sum()) >= 2

@@ -1,16 +1,16 @@
 """The evaluation of one outer fold: search on its training part, score on its test part."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import JobpoolError
-from jobpool.learning.pipelines import Candidate
-from jobpool.learning.scores import SEARCH_METRIC, reported_scores
-from jobpool.learning.search import Recipe, fit, scaled_part, search
+from jobpool.learning.checkpoint import Checkpoint
+from jobpool.learning.methods import METHODS
+from jobpool.learning.scores import METRICS, reported_scores
+from jobpool.learning.search import Recipe, TrainingData, Trials
 from jobpool.task import Json
 
 
@@ -36,39 +36,57 @@ class FoldData:
     X: FloatArray  # (n, n_features)
     y: Array  # (n,)
     test: Array  # (n,) bool
-    inner: Array  # (n,) int: the inner fold of each training participant
+    inner: Array  # (n,) int: the inner fold that tests each training participant; -1: none does
+    rank: FloatArray  # (n,): the same for all of a group
 
 
 def evaluate_fold(
-    recipe: Recipe, data: FoldData, candidates: Sequence[Candidate], cores: int
+    recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint
 ) -> dict[str, Json]:
     """Return scores, chosen parameters, sizes and seconds of one outer fold.
+
+    What was finished before an interruption is taken from `checkpoint`.
 
     Raises
     ------
     NoCandidateError
         If the solver overflowed for every candidate.
     """
+    name = f"fold {data.fold}"
+    kept: dict[str, Json] | None = checkpoint.get(name)
+    if kept is not None:
+        return kept
     start = time.perf_counter()
     train = ~data.test
-    found = search(recipe, data.X[train], data.y[train], data.inner[train], candidates, cores)
+    training = TrainingData(
+        name=name,
+        X=data.X[train],
+        y=data.y[train],
+        inner=data.inner[train],
+        rank=data.rank[train],
+    )
+    trials = Trials(recipe=recipe, data=training, cores=cores, checkpoint=checkpoint)
+    found = METHODS[recipe.method](trials)
     mean = float(found.scores[found.best].mean())
     if np.isnan(mean):
-        raise NoCandidateError(len(candidates))
-    chosen = candidates[found.best]
-    part = scaled_part(recipe, data.X, data.y, data.test)
-    model = recipe.make(chosen)
-    converged = fit(model, part.X_train, part.y_train)
-    scores = reported_scores(recipe.kind, model, part.X_test, part.y_test)
-    return {
+        raise NoCandidateError(len(found.candidates))
+    chosen = found.candidates[found.best]
+    split = recipe.split(data.X, data.y, train, data.test)
+    predictions = next(iter(recipe.solver.solve(recipe.solver.prepare(split), [chosen])))
+    scores = reported_scores(recipe.kind, recipe.reported_metrics, data.y[data.test], predictions)
+    metric = recipe.search_metric
+    sign = -1.0 if METRICS[recipe.kind][metric].lower_is_better else 1.0
+    result: dict[str, Json] = {
         "fold": data.fold,
-        "scores": dict(scores),
-        "search_score": {SEARCH_METRIC[recipe.kind]: mean},
+        "scores": {key: None if np.isnan(one) else one for key, one in scores.items()},
+        "search_score": {metric: sign * mean},
         "chosen": dict(chosen),
         "candidate": found.best,
         "n_train": int(train.sum()),
         "n_test": int(data.test.sum()),
         "n_unconverged": found.n_unconverged,
-        "converged": converged,
+        "converged": predictions.converged,
         "seconds": round(time.perf_counter() - start, 3),
     }
+    checkpoint.put(name, result)
+    return result

@@ -5,8 +5,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Literal
 
-from jobpool.learning.pipelines import SCALERS, Settings
+from jobpool.brain.maps import MapProblems
+from jobpool.errors import listing, nearest
+from jobpool.learning.methods import METHODS
+from jobpool.learning.pipelines.base import Kind, Settings
+from jobpool.learning.pipelines.scaling import SCALERS
+from jobpool.learning.scores import METRICS
+from jobpool.learning.targets import TargetSettings, read_target_settings
 from jobpool.reader import Reader
 
 _CONDITION = re.compile(r"(>=|>|<=|<|=)\s*(\d+)")
@@ -43,17 +50,33 @@ class ByFold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Searching:
+    """How candidates are found and compared."""
+
+    method: str
+    n_candidates: int | None  # the pipeline's own number if None
+    n_candidates_of: Mapping[str, int]  # by pipeline
+    search_metric: Mapping[Kind, str]  # empty: the usual one
+    metrics: Mapping[Kind, tuple[str, ...]]  # reported; empty: the usual ones
+    plain: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The numbers and names in the ``evaluate`` section."""
 
-    maps: str
+    maps: str | Mapping[str, str]
     divisor: float  # the stored value of a map that stands for 1
+    problems: MapProblems
+    drop_empty: bool  # whether parcels without vertices are left out, or are an error
     participants: str
     id_column: str
     group_column: str | None
     n_outer: int
     n_inner: int
-    n_candidates: int
+    holdout_share: float
+    targets: Mapping[str, TargetSettings]  # those that are not just the column of their name
+    searching: Searching
     settings: Settings
     by_fold: ByFold
 
@@ -62,14 +85,22 @@ def read_plan(reader: Reader) -> Plan:
     """Return the plan in a section; `reader` collects the problems."""
     usual = Settings()
     return Plan(
-        maps=reader.text("maps"),
+        maps=_read_maps(reader),
         divisor=reader.number("map_divisor", default=1.0, above=0),
+        problems=MapProblems(
+            missing=_read_choice(reader, "on_missing_map"),
+            non_finite=_read_choice(reader, "on_non_finite"),
+            space=_read_choice(reader, "on_other_space"),
+        ),
+        drop_empty=_read_choice(reader, "on_empty_parcel", "drop") == "drop",
         participants=reader.text("participants"),
         id_column=reader.text("id", default="participant_id"),
         group_column=reader.optional_text("group"),
         n_outer=reader.whole("outer_folds", default=5, least=2),
         n_inner=reader.whole("inner_folds", default=3, least=2),
-        n_candidates=reader.whole("candidates", default=60, least=1),
+        holdout_share=_read_share(reader),
+        targets=_read_targets(reader.child("targets")),
+        searching=_read_searching(reader),
         settings=Settings(
             scaling=reader.text("scaling", usual.scaling, tuple(SCALERS)),
             max_iterations=reader.whole("max_iterations", usual.max_iterations, least=1),
@@ -77,6 +108,58 @@ def read_plan(reader: Reader) -> Plan:
         ),
         by_fold=_read_by_fold(reader.child("by_fold")),
     )
+
+
+def _read_maps(reader: Reader) -> str | Mapping[str, str]:
+    if not isinstance(reader.raw("maps"), dict):
+        return reader.text("maps")
+    maps = reader.mapping("maps")
+    for name, text in maps.items():
+        if not isinstance(text, str):
+            reader.problem(f"maps.{name}", text, "must be a text; put quotes around it")
+    return {name: text for name, text in maps.items() if isinstance(text, str)}
+
+
+def _read_targets(reader: Reader) -> dict[str, TargetSettings]:
+    return {name: read_target_settings(reader, name) for name in reader.names()}
+
+
+def _read_choice(reader: Reader, name: str, usual: str = "error") -> Literal["error", "drop"]:
+    return "drop" if reader.text(name, usual, ("error", "drop")) == "drop" else "error"
+
+
+def _read_share(reader: Reader) -> float:
+    share = reader.number("holdout", default=0.25, above=0)
+    if share >= 1:
+        reader.problem("holdout", share, "must be below 1: it is a share of the participants")
+    return share
+
+
+def _read_searching(reader: Reader) -> Searching:
+    both = reader.has("candidates") and isinstance(reader.raw("candidates"), dict)
+    by_pipeline = reader.child("candidates") if both else None
+    names = by_pipeline.names() if by_pipeline else []
+    return Searching(
+        method=reader.text("search", "random", tuple(METHODS)),
+        n_candidates=None if both else reader.optional_whole("candidates", least=1),
+        n_candidates_of={name: by_pipeline.whole(name, least=1) for name in names if by_pipeline},
+        search_metric={
+            kind: one[0] for kind, one in _read_metrics(reader, "search_metric").items() if one
+        },
+        metrics=_read_metrics(reader, "metrics"),
+        plain=reader.text("solver", "fast", ("fast", "plain")) == "plain",
+    )
+
+
+def _read_metrics(reader: Reader, name: str) -> dict[Kind, tuple[str, ...]]:
+    child = reader.child(name)
+    found = {kind: child.texts(str(kind)) for kind in Kind}
+    for kind, metrics in found.items():
+        for metric in metrics:
+            if metric not in METRICS[kind]:
+                advice = f"unknown metric; write one of: {listing(METRICS[kind])}"
+                child.problem(str(kind), metric, advice + nearest(metric, METRICS[kind]))
+    return found
 
 
 def _read_by_fold(reader: Reader) -> ByFold:

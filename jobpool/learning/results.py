@@ -44,6 +44,7 @@ def result_row(result: Mapping[str, Json]) -> dict[str, Value | None]:
         "n_dropped": whole["participants"]["in_table"] - whole["participants"]["used"],
         "n_features": whole["n_features"],
         "n_empty_parcels": whole["n_empty_parcels"],
+        "n_non_finite": whole.get("n_non_finite", 0),
         "n_candidates": whole["n_candidates"],
         "n_unconverged": sum(fold["n_unconverged"] for fold in folds),
         "seed": whole["seed"],

@@ -1,174 +1,227 @@
-"""The search: score every candidate on the inner folds, and take the best.
+"""The search: score candidates on the inner splits of one outer fold.
 
-Each inner training part is scaled once, not once per candidate: the same numbers, as the scaler
-does not depend on the candidate. Candidates and folds form one batch of `joblib` over the cores of
-the job; with one core no process is started. Keeps nothing on disk. The processes end with the one
-that started them, also when that is killed; idle, they would otherwise stay for five minutes.
+Each split is prepared once for all of its candidates. Chunks of candidates and inner splits form
+one batch over the cores of the job. A chunk's scores depend on the chunk and the split alone, so
+cores and interruptions change nothing; finished chunks are kept in the checkpoint of the task.
 """
 
-import ctypes
-import os
-import signal
-import sys
-import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
-from sklearn.exceptions import ConvergenceWarning
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.learning.pipelines import Candidate, Kind, Pipeline, Settings, make_scaler
-from jobpool.learning.scores import search_score
-
-_PR_SET_PDEATHSIG = 1
+from jobpool.learning.checkpoint import Checkpoint
+from jobpool.learning.parallel import in_processes, in_threads
+from jobpool.learning.pipelines.base import Kind, Pipeline, Settings, Solver, Split
+from jobpool.learning.pipelines.plain import PlainSolver
+from jobpool.learning.pipelines.space import Candidate
+from jobpool.learning.scores import REPORTED, SEARCH_METRIC, search_score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How one task learns: all that its candidates and folds share."""
+    """How one task learns: all that its folds share."""
 
     pipeline: Pipeline
     kind: Kind
     settings: Settings
     seed: int
-
-    def make(self, candidate: Candidate) -> Any:
-        """Return an unfitted estimator."""
-        return self.pipeline.make(self.kind, candidate, self.settings, self.seed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Part:
-    """One inner fold, scaled: C-ordered float64 features and the target."""
-
-    X_train: FloatArray
-    y_train: Array
-    X_test: FloatArray
-    y_test: Array
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SearchResult:
-    """The scores of all candidates."""
-
-    scores: FloatArray  # (n_candidates, n_inner); NaN where the solver overflowed
-    n_unconverged: int  # fits that stopped at the limit of iterations
+    n_candidates: int
+    method: str = "random"
+    metric: str = ""  # by which candidates are compared; the default of the kind if empty
+    reported: tuple[str, ...] = ()
+    plain: bool = False  # one fit of the plain estimator for each candidate, instead of the solver
 
     @property
-    def best(self) -> int:
-        """Return the candidate with the highest mean score, the first of equals."""
-        means = self.scores.mean(axis=1)
-        return int(np.argmax(np.where(np.isnan(means), -np.inf, means)))
+    def search_metric(self) -> str:
+        """Return the name of the metric by which candidates are compared."""
+        return self.metric or SEARCH_METRIC[self.kind]
+
+    @property
+    def reported_metrics(self) -> tuple[str, ...]:
+        """Return the names of the metrics that are reported."""
+        return self.reported or REPORTED[self.kind]
+
+    @property
+    def solver(self) -> Solver:
+        """Return what fits the candidates."""
+        if self.plain or self.pipeline.solver is None:
+            return PlainSolver(pipeline=self.pipeline)
+        return self.pipeline.solver
+
+    def split(self, X: FloatArray, y: Array, train: Array, test: Array) -> Split:
+        """Return one training and one test part; `train` and `test` are masks of shape (n,)."""
+        return Split(
+            X_train=X[train],
+            y_train=y[train],
+            X_test=X[test],
+            kind=self.kind,
+            settings=self.settings,
+            seed=self.seed,
+        )
 
 
-def fit(model: Any, X: FloatArray, y: Array) -> bool:
-    """Fit `model`, and return whether it converged.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrainingData:
+    """The training part of one outer fold, and how it is split to compare candidates."""
 
-    A solver that stops early still gives a model; the count of them is part of the result, where
-    hundreds of printed warnings would be read by nobody.
-    """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(X, y)
-    others = [one for one in caught if not issubclass(one.category, ConvergenceWarning)]
-    for one in others:
-        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return len(others) == len(caught)
+    name: str  # of the outer fold, in checkpoints
+    X: FloatArray  # (n, n_features)
+    y: Array  # (n,)
+    inner: Array  # (n,) int: the inner fold that tests each participant; never, if negative
+    rank: FloatArray  # (n,): the same for all of a group; smaller shares take the lowest ranks
 
+    @property
+    def tests(self) -> tuple[Array, ...]:
+        """Return the test part of each inner split, masks of shape (n,)."""
+        return tuple(self.inner == fold for fold in np.unique(self.inner[self.inner >= 0]))
 
-def score_candidate(recipe: Recipe, candidate: Candidate, part: Part) -> tuple[float, bool]:
-    """Return the score of a candidate on one inner fold, and whether its fit converged."""
-    model = recipe.make(candidate)
-    try:
-        converged = fit(model, part.X_train, part.y_train)
-    except ValueError as error:
-        if "overflow" not in str(error):  # saga on features of very unequal range
-            raise
-        return float("nan"), False
-    return search_score(recipe.kind, part.y_test, model.predict(part.X_test)), converged
+    def train(self, test: Array, share: float) -> Array:
+        """Return the training part that belongs to a test part, a mask of shape (n,).
 
-
-def scaled_part(recipe: Recipe, X: Array, y: Array, test: Array) -> Part:
-    """Return the features of one split, scaled by its training part.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Names the scaling.
-    X : ndarray of shape (n, n_features)
-        Features of all participants.
-    y : ndarray of shape (n,)
-        The target.
-    test : ndarray of shape (n,), bool
-        True for the participants that are tested.
-    """
-    scaler = make_scaler(recipe.settings)
-    return Part(
-        X_train=scaler.fit_transform(X[~test]),
-        y_train=y[~test],
-        X_test=scaler.transform(X[test]),
-        y_test=y[test],
-    )
+        Parameters
+        ----------
+        test : ndarray of shape (n,), bool
+            One of `tests`.
+        share : float
+            Of the groups outside of the test part, from 0 to 1.
+        """
+        if share >= 1:
+            return ~test
+        ranks = np.unique(self.rank[~test])
+        last = ranks[max(0, round(share * len(ranks)) - 1)]
+        train: Array = ~test & (self.rank <= last)
+        return train
 
 
-def _in_processes(jobs: Iterable[Any], cores: int) -> list[tuple[float, bool]]:
-    with parallel_config(
-        backend="loky",
-        n_jobs=cores,
-        inner_max_num_threads=1,
-        initializer=_end_with_parent,
-        initargs=(os.getpid(),),
-    ):
-        found: list[tuple[float, bool]] = Parallel()(jobs)
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Unit:
+    """One chunk of candidates on one inner split."""
+
+    solver: Solver
+    prepared: Any
+    candidates: tuple[Candidate, ...]
+    y_test: Array
+    kind: Kind
+    metric: str
 
 
-def _end_with_parent(parent: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died meanwhile
-        os._exit(1)
+def _score_chunk(unit: _Unit) -> dict[str, Any]:
+    """Return the scores of a chunk, and how many fits did not converge."""
+    scores: list[float] = []
+    n_unconverged = 0
+    for predictions in unit.solver.solve(unit.prepared, unit.candidates):
+        scores.append(search_score(unit.kind, unit.metric, unit.y_test, predictions))
+        n_unconverged += not predictions.converged
+    # JSON has no NaN
+    known = [None if np.isnan(one) else one for one in scores]
+    return {"scores": known, "n_unconverged": n_unconverged}
 
 
-def search(
-    recipe: Recipe,
-    X: FloatArray,
-    y: Array,
-    inner: Array,
-    candidates: Sequence[Candidate],
-    cores: int,
-) -> SearchResult:
-    """Score every candidate on every inner fold.
+@dataclass(kw_only=True, eq=False)
+class Trials:
+    """Scores candidates on one outer fold, and remembers what is scored."""
 
-    Parameters
-    ----------
-    recipe : Recipe
-        How to learn.
-    X : ndarray of shape (n, n_features), float64
-        Features of the training part of an outer fold.
-    y : ndarray of shape (n,)
-        The target.
-    inner : ndarray of shape (n,), int
-        The inner fold that tests each participant.
-    candidates : sequence of Candidate
-        What to try.
-    cores : int
-        With more than one, as many processes, each with single-threaded linear algebra.
-    """
-    folds = np.unique(inner).tolist()
-    parts = [scaled_part(recipe, X, y, inner == fold) for fold in folds]
-    jobs = (
-        delayed(score_candidate)(recipe, candidate, part)
-        for part in parts
-        for candidate in candidates
-    )
-    if cores == 1:
-        found = [function(*arguments, **named) for function, arguments, named in jobs]
-    else:
-        found = _in_processes(jobs, cores)
-    scores = np.array([score for score, _ in found]).reshape(len(folds), len(candidates)).T
-    n_unconverged = sum(not converged for _, converged in found)
-    return SearchResult(scores=scores, n_unconverged=n_unconverged)
+    recipe: Recipe
+    data: TrainingData
+    cores: int
+    checkpoint: Checkpoint
+    n_unconverged: int = 0
+    _prepared: dict[tuple[int, float], Any] = field(default_factory=dict)
+
+    def score(self, candidates: Sequence[Candidate], share: float = 1.0) -> FloatArray:
+        """Return the scores of candidates, shape (n_candidates, n_splits).
+
+        Parameters
+        ----------
+        candidates : sequence of Candidate
+            What to try.
+        share : float
+            Of the training part of each split, by whole groups.
+        """
+        chunks = [list(chunk) for chunk in self.recipe.solver.chunks(candidates)]
+        tests = range(len(self.data.tests))
+        places = [(test, chunk) for test in tests for chunk in chunks]
+        names = [
+            self._name(test, share, [candidates[one] for one in chunk]) for test, chunk in places
+        ]
+        missing = [one for one, name in enumerate(names) if self.checkpoint.get(name) is None]
+        self._compute(candidates, share, [(places[one], names[one]) for one in missing])
+        scores = np.full((len(candidates), len(tests)), np.nan)
+        for (test, chunk), name in zip(places, names, strict=True):
+            found = self.checkpoint.get(name)
+            scores[chunk, test] = [np.nan if one is None else one for one in found["scores"]]
+            self.n_unconverged += found["n_unconverged"]
+        return scores
+
+    def _name(self, test: int, share: float, candidates: Sequence[Candidate]) -> str:
+        text = json.dumps([dict(one) for one in candidates], sort_keys=True)
+        chunk = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"{self.data.name}, split {test}, share {share:.6f}, candidates {chunk}"
+
+    def _compute(
+        self,
+        candidates: Sequence[Candidate],
+        share: float,
+        places: Sequence[tuple[tuple[int, list[int]], str]],
+    ) -> None:
+        """Score the chunks at `places`; with one core only one split is prepared at a time."""
+        tests = sorted({test for (test, _), _ in places})
+        for group in [[test] for test in tests] if self.cores == 1 else [tests]:
+            self._prepare(group, share)
+            mine = [place for place in places if place[0][0] in group]
+            units = [
+                self._unit(test, share, tuple(candidates[one] for one in chunk))
+                for (test, chunk), _ in mine
+            ]
+            for position, found in in_processes(_score_chunk, units, self.cores):
+                self.checkpoint.put(mine[position][1], found)
+
+    def _unit(self, test: int, share: float, candidates: tuple[Candidate, ...]) -> _Unit:
+        return _Unit(
+            solver=self.recipe.solver,
+            prepared=self._prepared[test, share],
+            candidates=candidates,
+            y_test=self.data.y[self.data.tests[test]],
+            kind=self.recipe.kind,
+            metric=self.recipe.search_metric,
+        )
+
+    def _prepare(self, tests: Sequence[int], share: float) -> None:
+        """Hold what the splits of `tests` share, and nothing else."""
+        wanted = [(test, share) for test in tests]
+        self._prepared = {key: self._prepared[key] for key in wanted if key in self._prepared}
+        lacking = [key for key in wanted if key not in self._prepared]
+        found = in_threads(partial(_prepared_split, self.recipe, self.data), lacking, self.cores)
+        self._prepared |= dict(zip(lacking, found, strict=True))
+
+
+def _prepared_split(recipe: Recipe, data: TrainingData, key: tuple[int, float]) -> Any:
+    test = data.tests[key[0]]
+    split = recipe.split(data.X, data.y, data.train(test, key[1]), test)
+    return recipe.solver.prepare(split)
+
+
+def describe(recipe: Recipe) -> Mapping[str, Any]:
+    """Return what a recipe adds to the digest that checkpoints are kept under."""
+    space = recipe.pipeline.spaces[recipe.kind]
+    first = recipe.pipeline.candidates(recipe.kind, 1, recipe.seed)[0]
+    model = recipe.pipeline.make(recipe.kind, first, recipe.settings, recipe.seed)
+    return {
+        "pipeline": recipe.pipeline.name,
+        "space": repr(space),
+        # what a factory of the user's own makes may change; the usual text is cut short
+        "estimator": model.__repr__(N_CHAR_MAX=10**9),
+        "kind": str(recipe.kind),
+        "settings": repr(recipe.settings),
+        "seed": recipe.seed,
+        "n_candidates": recipe.n_candidates,
+        "method": recipe.method,
+        "metrics": [recipe.search_metric, *recipe.reported_metrics],
+        "plain": recipe.plain,
+    }

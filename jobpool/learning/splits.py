@@ -1,10 +1,12 @@
 """Splits: which participants are tested in which fold, the same for every task of a pool.
 
-    splits.npz    ``outer`` and ``inner`` folds, and a JSON header with a hash of all that made them
+    splits.npz    ``outer`` and ``inner`` folds, the ``holdout`` of each training part, and a JSON
+                  header with a hash of all that made them
 
 They follow from participants, groups and seed alone, never from a target. A group (a family, a
-site, a paper) is never divided, in the outer folds or in the inner ones. The order in which groups
-are dealt out comes from SHA-256, so that no other version of any library can change it.
+site, a paper) is never divided, in the outer folds, the inner ones or the holdouts. The order in
+which groups are dealt out comes from SHA-256, so that no other version of any library can change
+it. Format 1 had no holdout; it follows from the rest.
 """
 
 import hashlib
@@ -23,9 +25,11 @@ from numpy.typing import NDArray
 from jobpool.errors import DataError
 from jobpool.files import replace_whole
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "splits.npz"
+HOLDOUT_SHARE = 0.25
 Folds = NDArray[np.int16]
+Holdout = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,8 +38,10 @@ class Splits:
 
     outer: Folds  # (n_participants,): the outer fold that tests the participant
     inner: Folds  # (n_outer, n_participants): the inner fold within the training part, else -1
+    holdout: Holdout  # (n_outer, n_participants): 1 tested, 0 trained, -1 not in the training part
+    holdout_share: float  # of the training part, as near as whole groups come to it
     seed: int
-    digest: str  # SHA-256 of participants, groups, seed and folds
+    digest: str  # SHA-256 of all above, participants and groups
     targets: Mapping[str, str] = field(default_factory=dict)  # digest of each target's values
 
     @property
@@ -88,10 +94,70 @@ def deal_groups(groups: Sequence[str], n_folds: int, seed: str) -> Folds:
     return fold_of_group[members]
 
 
+def hold_out_groups(groups: Sequence[str], share: float, seed: str) -> Holdout:
+    """Hold out whole groups: as near to `share` of the participants as groups come.
+
+    That number is found first. Then, in the order of the SHA-256 of `seed` and their name, each
+    group is held out with which later ones can still reach it. Neither side is empty.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        The group of each participant.
+    share : float
+        Between 0 and 1.
+    seed : str
+        Another seed holds out other groups.
+
+    Returns
+    -------
+    ndarray of shape (n_participants,), int8
+        1 for each participant held out, else 0.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two groups, or `share` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> hold_out_groups(["a", "a", "b", "c", "c", "d", "d", "d"], 0.25, "1").tolist()
+    [0, 0, 0, 1, 1, 0, 0, 0]
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"a share of {share} cannot be held out; give one between 0 and 1")
+    names, members = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(f"of {len(names)} groups none can be held out")
+    sizes = np.bincount(members).tolist()
+    keys = [hashlib.sha256(f"{seed}\n{name}".encode()).digest() for name in names.tolist()]
+    order = sorted(range(len(names)), key=keys.__getitem__)
+    wanted = share * len(members)
+    mask = (1 << int(wanted) + max(sizes) + 1) - 1  # no nearest sum lies beyond
+    sums = [1]  # of the last groups of the order: bit n says that some of them have n members
+    for group in reversed(order):
+        sums.append((sums[-1] | sums[-1] << sizes[group]) & mask)
+    left = min(
+        (n for n in range(1, len(members)) if sums[-1] >> n & 1),
+        key=lambda n: abs(n - wanted),
+    )
+    is_out = np.zeros(len(names), np.int8)
+    for position, group in enumerate(order):
+        if sizes[group] <= left and sums[-2 - position] >> left - sizes[group] & 1:
+            is_out[group] = 1
+            left -= sizes[group]
+    return is_out[members]
+
+
 def make_splits(
-    participants: Sequence[str], groups: Sequence[str], n_outer: int, n_inner: int, seed: int
+    participants: Sequence[str],
+    groups: Sequence[str],
+    n_outer: int,
+    n_inner: int,
+    seed: int,
+    holdout_share: float = HOLDOUT_SHARE,
 ) -> Splits:
-    """Return outer folds, and inner folds within the training part of each.
+    """Return outer folds, and inner folds and a holdout within the training part of each.
 
     Parameters
     ----------
@@ -101,6 +167,8 @@ def make_splits(
         Number of folds.
     seed : int
         Another seed gives other folds.
+    holdout_share : float
+        Share of a training part to be held out, between 0 and 1.
 
     Raises
     ------
@@ -110,29 +178,59 @@ def make_splits(
     outer = deal_groups(groups, n_outer, f"outer {seed}")
     inner = np.full((n_outer, len(outer)), -1, np.int16)
     for fold in range(n_outer):
-        train = np.flatnonzero(outer != fold)
-        chosen = [groups[position] for position in train.tolist()]
+        train, chosen = _training_part(outer, fold, groups)
         inner[fold, train] = deal_groups(chosen, n_inner, f"inner {seed} {fold}")
-    digest = _digest(participants, groups, seed, (outer, inner))
-    return Splits(outer=outer, inner=inner, seed=seed, digest=digest)
+    holdout = _hold_out(outer, groups, holdout_share, seed)
+    numbers = (seed, holdout_share)
+    return Splits(
+        outer=outer,
+        inner=inner,
+        holdout=holdout,
+        holdout_share=holdout_share,
+        seed=seed,
+        digest=_digest(participants, groups, numbers, (outer, inner, holdout)),
+    )
+
+
+def _training_part(
+    outer: Folds, fold: int, groups: Sequence[str]
+) -> tuple[NDArray[np.intp], list[str]]:
+    """Return who is not tested in an outer fold, and the group of each."""
+    train = np.flatnonzero(outer != fold)
+    return train, [groups[position] for position in train.tolist()]
+
+
+def _hold_out(outer: Folds, groups: Sequence[str], share: float, seed: int) -> Holdout:
+    n_outer = int(outer.max()) + 1
+    holdout = np.full((n_outer, len(outer)), -1, np.int8)
+    for fold in range(n_outer):
+        train, chosen = _training_part(outer, fold, groups)
+        holdout[fold, train] = hold_out_groups(chosen, share, f"holdout {seed} {fold}")
+    return holdout
 
 
 def _digest(
-    participants: Sequence[str], groups: Sequence[str], seed: int, folds: tuple[Folds, Folds]
+    participants: Sequence[str],
+    groups: Sequence[str],
+    numbers: Sequence[float],
+    parts: Sequence[Folds | Holdout],
 ) -> str:
-    digest = hashlib.sha256(json.dumps([list(participants), list(groups), seed]).encode())
-    for part in folds:
+    about = json.dumps([list(participants), list(groups), *numbers])
+    digest = hashlib.sha256(about.encode())
+    for part in parts:
         digest.update(repr(part.shape).encode() + part.astype("<i2").tobytes())
     return digest.hexdigest()
 
 
 def write_splits(path: Path, splits: Splits) -> None:
     """Replace `path` by the splits."""
-    about = {"format": FORMAT, "seed": splits.seed, "sha256": splits.digest}
-    header = json.dumps({**about, "targets": dict(splits.targets)})
-    buffer = io.BytesIO()
+    about = {"format": FORMAT, "seed": splits.seed, "holdout_share": splits.holdout_share}
+    header = json.dumps({**about, "sha256": splits.digest, "targets": dict(splits.targets)})
     text = np.frombuffer(header.encode(), np.uint8)
-    np.savez_compressed(buffer, header=text, outer=splits.outer, inner=splits.inner)
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, header=text, outer=splits.outer, inner=splits.inner, holdout=splits.holdout
+    )
     replace_whole(path, buffer.getvalue())
 
 
@@ -152,29 +250,43 @@ def read_splits(path: Path, participants: Sequence[str], groups: Sequence[str]) 
         If the file is missing or damaged, of a newer format, or made for other participants or
         groups.
     """
-    try:
-        # opened here: NumPy leaves its own file open when the archive is damaged
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            header: dict[str, Any] = json.loads(archive["header"].tobytes())
-            outer, inner = archive["outer"], archive["inner"]
-    except FileNotFoundError as error:
-        raise DataError(path, "missing: the making of this pool was cut short") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(path, f"damaged ({error}); restore it from a backup") from error
-    if header["format"] > FORMAT:
-        what = f"written in format {header['format']}, this jobpool knows {FORMAT}; install a newer"
-        raise DataError(path, what)
-    digest = _digest(participants, groups, header["seed"], (outer, inner))
+    header, parts = _read_parts(path)
+    seed, share = header["seed"], header.get("holdout_share", HOLDOUT_SHARE)
+    numbers = (seed,) if header["format"] == 1 else (seed, share)
+    digest = _digest(participants, groups, numbers, parts)
     if digest != header["sha256"]:
         what = (
             "its hash does not fit: the file is damaged, or the participants, their order or their "
             "groups changed since the pool was made; restore the table, or make a new pool"
         )
         raise DataError(path, what)
+    if header["format"] == 1:
+        parts = (*parts, _hold_out(parts[0], groups, share, seed))
+        digest = _digest(participants, groups, (seed, share), parts)
+    outer, inner, holdout = parts
     return Splits(
         outer=outer,
         inner=inner,
-        seed=header["seed"],
+        holdout=holdout,
+        holdout_share=share,
+        seed=seed,
         digest=digest,
         targets=header.get("targets", {}),
     )
+
+
+def _read_parts(path: Path) -> tuple[dict[str, Any], tuple[NDArray[Any], ...]]:
+    """Return the header and the arrays, in the order of their hash."""
+    try:
+        # opened here: NumPy leaves its own file open when the archive is damaged
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            header: dict[str, Any] = json.loads(archive["header"].tobytes())
+            if header["format"] > FORMAT:
+                what = f"written in format {header['format']}, this jobpool knows {FORMAT}; install"
+                raise DataError(path, f"{what} a newer")
+            names = ("outer", "inner", "holdout")[: 2 if header["format"] == 1 else 3]
+            return header, tuple(archive[name] for name in names)
+    except FileNotFoundError as error:
+        raise DataError(path, "missing: the making of this pool was cut short") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(path, f"damaged ({error}); restore it from a backup") from error

@@ -13,15 +13,12 @@ import pandas as pd
 from jobpool.brain.maps import Maps, find_maps
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment import Experiment
-from jobpool.learning.participants import (
-    Target,
-    read_table,
-    read_target,
-    text_column,
-    unique_column,
-)
-from jobpool.learning.pipelines import PIPELINES
+from jobpool.learning.participants import read_table, text_column, unique_column
+from jobpool.learning.pipelines import find_pipeline
+from jobpool.learning.pipelines.base import Pipeline
+from jobpool.learning.pipelines.factory import PipelineError
 from jobpool.learning.plan import Plan, read_plan
+from jobpool.learning.targets import Target, TargetSettings, read_target
 from jobpool.reader import Reader
 from jobpool.task import Axis, Value
 
@@ -39,6 +36,7 @@ class Study:
     groups: tuple[str, ...]  # one per participant; without a group column, its id
     targets: Mapping[str, Target]
     parcellations: Mapping[str, str]  # name to file
+    pipelines: Mapping[str, Pipeline]
 
     def maps(self) -> Maps:
         """Return where the maps lie, opening none.
@@ -48,7 +46,13 @@ class Study:
         DataError
             If the plan's text cannot be a file of maps.
         """
-        return find_maps(self.plan.maps, self.folder, self.ids)
+        return find_maps(self.plan.maps, self.folder, self.ids, self.plan.problems)
+
+    def n_candidates(self, pipeline: Pipeline) -> int:
+        """Return how many candidates a search of a pipeline tries."""
+        searching = self.plan.searching
+        usual = searching.n_candidates or pipeline.n_candidates
+        return searching.n_candidates_of.get(pipeline.name, usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +79,21 @@ def read_study(experiment: Experiment, readers: Readers) -> Study:
     groups = ids
     if plan.group_column:
         groups = _column(frame, "group", plan.group_column, readers.section)
-    targets = _values(axes, "target")
+    pipelines = _load_pipelines(_values(axes, "pipeline"), readers.axes)
+    for name in plan.searching.n_candidates_of:
+        if name not in pipelines:
+            advice = f"is no value of the axis pipeline; there are: {listing(pipelines)}"
+            readers.section.problem(f"candidates.{name}", None, advice + nearest(name, pipelines))
+    targets = tuple(map(str, _values(axes, "target")))
+    settings = _target_settings(targets, plan, readers.section)
     return Study(
         plan=plan,
         folder=experiment.folder,
         ids=ids,
         groups=groups,
-        targets=_read_targets(frame, tuple(map(str, targets)), readers.axes),
+        targets=_read_targets(frame, settings, readers.axes),
         parcellations=_parcellations(axes),
+        pipelines=pipelines,
     )
 
 
@@ -106,10 +117,26 @@ def _check_axes(axes: Mapping[str, Axis], reader: Reader) -> None:
         if name not in (*AXES, PART_AXIS):
             advice = f"unknown axis; the runner evaluate has: {listing(AXES)}"
             reader.problem(name, list(axes[name].values), advice + nearest(name, AXES))
-    for value in _values(axes, "pipeline"):
-        if value not in PIPELINES:
-            advice = f"unknown pipeline; write one of: {listing(PIPELINES)}"
-            reader.problem("pipeline", value, advice + nearest(str(value), PIPELINES))
+
+
+def _load_pipelines(names: tuple[Value, ...], reader: Reader) -> dict[str, Pipeline]:
+    pipelines: dict[str, Pipeline] = {}
+    for name in names:
+        try:
+            pipelines[str(name)] = find_pipeline(str(name))
+        except PipelineError as error:
+            reader.problem("pipeline", name, error.what)
+    return pipelines
+
+
+def _target_settings(
+    names: tuple[str, ...], plan: Plan, reader: Reader
+) -> dict[str, TargetSettings]:
+    for name in plan.targets:
+        if name not in names:
+            advice = f"is no value of the axis target; there are: {listing(names)}"
+            reader.problem(f"targets.{name}", None, advice + nearest(name, names))
+    return {name: plan.targets.get(name, TargetSettings(column=name)) for name in names}
 
 
 def _read_frame(plan: Plan, folder: Path, reader: Reader) -> pd.DataFrame | None:
@@ -142,17 +169,17 @@ def _column(frame: pd.DataFrame | None, key: str, name: str, reader: Reader) -> 
 
 
 def _read_targets(
-    frame: pd.DataFrame | None, names: tuple[str, ...], reader: Reader
+    frame: pd.DataFrame | None, settings: Mapping[str, TargetSettings], reader: Reader
 ) -> dict[str, Target]:
     targets: dict[str, Target] = {}
     if frame is None:
         return targets
-    for name in names:
-        if name not in frame.columns:
-            reader.problem("target", name, _unknown_column(frame, name))
+    for name, one in settings.items():
+        if one.column not in frame.columns:
+            reader.problem("target", name, _unknown_column(frame, one.column))
             continue
         try:
-            targets[name] = read_target(frame, name)
+            targets[name] = read_target(frame, name, one)
         except DataError as error:
             reader.problem("target", name, error.what)
     return targets

@@ -12,33 +12,33 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import joblib
 import numpy as np
-import scipy
-import sklearn
 from threadpoolctl import threadpool_limits
 
 from jobpool import __version__
-from jobpool.brain.arrays import Array
-from jobpool.brain.parcellations import Parcellation, read_parcellation
-from jobpool.brain.reduction import roi_means
-from jobpool.cache.roi import RoiCache, roi_key
+from jobpool.brain.arrays import Array, FloatArray
+from jobpool.cache.roi import RoiCache
+from jobpool.cache.store import RoiMatrix
 from jobpool.errors import DataError
 from jobpool.experiment import Experiment
 from jobpool.grid import Attribute, Grid, full_product, split_parts
+from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.evaluation import FoldData, evaluate_fold
-from jobpool.learning.participants import Target
-from jobpool.learning.pipelines import PIPELINES
 from jobpool.learning.results import merge_results, result_row
-from jobpool.learning.search import Recipe
+from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study, read_study
+from jobpool.learning.targets import Target
+from jobpool.learning.usable import check_fold, group_ranks, usable_participants
 from jobpool.runners.base import RunContext
 from jobpool.task import ALL, Axis, Json, Value
+
+# what the numbers of a result come from
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "joblib", "lightgbm", "optuna")
 
 
 class Evaluate:
@@ -61,6 +61,7 @@ class Evaluate:
     def __init__(self, experiment: Experiment, pool: Path | None = None) -> None:
         self._experiment = experiment
         self._pool = pool
+        self._cache: tuple[Path, RoiCache] | None = None
         if pool is None:
             _ = self._checked
 
@@ -139,54 +140,117 @@ class Evaluate:
             write_splits(path, replace(made, targets={**known.targets, **digests}))
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
-        """Evaluate one task on all outer folds, or on the one that `point` names."""
+        """Evaluate one task on all outer folds, or on the one that `point` names.
+
+        What an earlier attempt finished is taken from the task's checkpoint.
+        """
         start = time.perf_counter()
-        study, splits = self._study, self._splits
-        target = study.targets[str(point["target"])]
-        _check_digest(study, splits, target.name, target.digest)
-        pipeline = PIPELINES[str(point["pipeline"])]
-        seed = self._experiment.seed
+        target = self._target(str(point["target"]))
+        recipe = self._recipe(str(point["pipeline"]), target)
         with threadpool_limits(limits=1):
-            values, about = self._values(str(point["parcellation"]), context.cache)
-            seconds = {"values": round(time.perf_counter() - start, 3)}
-            recipe = Recipe(
-                pipeline=pipeline, kind=target.kind, settings=study.plan.settings, seed=seed
+            matrix = self.roi_cache(context.cache).matrix(
+                str(point["parcellation"]), deadline=context.deadline
             )
-            candidates = pipeline.candidates(target.kind, study.plan.n_candidates, seed)
-            X = values[target.present].astype(np.float64)
+            seconds = {"values": round(time.perf_counter() - start, 3)}
+            usable, dropped = usable_participants(target, matrix.values, matrix.dropped)
+            made_of = {**describe(recipe), **self._made_of(target, matrix)}
+            every_s = self._experiment.workers.heartbeat_s
+            checkpoint = Checkpoint(context.checkpoint, made_of, every_s=every_s)
+            X = matrix.values[usable].astype(np.float64)
             part = point.get(PART_AXIS, ALL)
-            folds: list[Json] = [
-                evaluate_fold(
-                    recipe, _fold_data(fold, X, target, splits), candidates, context.cores
-                )
-                for fold in (range(splits.n_outer) if part == ALL else [int(part)])
-            ]
+            numbers = range(self._splits.n_outer) if part == ALL else [int(part)]
+            folds: list[Json] = []
+            for number in numbers:
+                data = self._fold(number, X, target, usable, recipe)
+                folds.append(evaluate_fold(recipe, data, context.cores, checkpoint))
         seconds["total"] = round(time.perf_counter() - start, 3)
         return {
             "kind": str(target.kind),
             "classes": list(target.classes),
             "folds": folds,
-            "n_candidates": len(candidates),
-            "seed": seed,
-            "splits": splits.digest[:12],
-            "participants": _count(target),
-            **about,
+            "n_candidates": recipe.n_candidates,
+            "search": recipe.method,
+            "seed": recipe.seed,
+            "splits": self._splits.digest[:12],
+            "participants": {
+                "in_table": len(target.y),
+                "used": int(usable.sum()),
+                "dropped": dict(dropped),
+            },
+            "n_parcels": matrix.n_parcels,
+            "n_empty_parcels": matrix.n_empty,
+            "n_non_finite": matrix.n_non_finite,
+            "n_features": int(matrix.values.shape[1]),
             "versions": _versions(),
             "seconds": dict(seconds),
         }
 
-    def _values(self, name: str, cache: Path) -> tuple[Array, dict[str, Json]]:
-        """Return the ROI values of all participants, and what the result says about them."""
-        study = self._study
-        parcellation = read_parcellation(study.parcellations[name], study.folder)
-        maps = study.maps()
-        divisor = study.plan.divisor
-        key = roi_key(maps=maps.identity(), parcellation=parcellation.digest(), divisor=divisor)
-        about: dict[str, Json] = {"parcellation": name, "maps": study.plan.maps}
-        values, _ = RoiCache(cache).values(
-            key, about, lambda: roi_means(maps, parcellation, divisor)
+    def roi_cache(self, folder: Path) -> RoiCache:
+        """Return the ROI values of the experiment's parcellations, kept under `folder`."""
+        if self._cache is None or self._cache[0] != folder:
+            study = self._study
+            cache = RoiCache(
+                folder,
+                study.maps(),
+                study.parcellations,
+                study.folder,
+                study.plan.divisor,
+                "drop" if study.plan.drop_empty else "error",
+            )
+            self._cache = (folder, cache)
+        return self._cache[1]
+
+    def _target(self, name: str) -> Target:
+        target = self._study.targets[name]
+        _check_digest(self._study, self._splits, name, target.digest)
+        return target
+
+    def _recipe(self, pipeline: str, target: Target) -> Recipe:
+        plan = self._study.plan
+        searching = plan.searching
+        found = self._study.pipelines[pipeline]
+        return Recipe(
+            pipeline=found,
+            kind=target.kind,
+            settings=plan.settings,
+            seed=self._experiment.seed,
+            n_candidates=self._study.n_candidates(found),
+            method=searching.method,
+            metric=searching.search_metric.get(target.kind, ""),
+            reported=searching.metrics.get(target.kind, ()),
+            plain=searching.plain,
         )
-        return values, _describe(parcellation, values)
+
+    def _made_of(self, target: Target, matrix: RoiMatrix) -> dict[str, Json]:
+        versions = _versions()
+        return {
+            "values": matrix.key,
+            "target": target.digest,
+            "splits": self._splits.digest,
+            "versions": {name: versions[name] for name in versions if name != "python"},
+        }
+
+    def _fold(
+        self, number: int, X: FloatArray, target: Target, usable: Array, recipe: Recipe
+    ) -> FoldData:
+        splits = self._splits
+        inner = splits.inner[number]
+        if recipe.pipeline.holdout:  # one split: its tested part is the only inner fold
+            inner = np.where(splits.holdout[number] == 1, 0, -1)
+        data = FoldData(
+            fold=number,
+            X=X,
+            y=target.y[usable],
+            test=splits.outer[usable] == number,
+            inner=inner[usable],
+            rank=self._rank[usable],
+        )
+        check_fold(data, recipe.kind)
+        return data
+
+    @cached_property
+    def _rank(self) -> FloatArray:
+        return group_ranks(self._study.groups, self._experiment.seed)
 
     def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
         """Return, from the results of single folds, what the whole task returns; seconds add up."""
@@ -207,37 +271,6 @@ def _check_digest(study: Study, splits: Splits, name: str, digest: str) -> None:
         raise DataError(study.plan.participants, what + "a new pool")
 
 
-def _fold_data(fold: int, X: Any, target: Target, splits: Splits) -> FoldData:
-    present = target.present
-    return FoldData(
-        fold=fold,
-        X=X,
-        y=target.y[present],
-        test=splits.outer[present] == fold,
-        inner=splits.inner[fold][present],
-    )
-
-
-def _count(target: Target) -> dict[str, Json]:
-    n_missing = int((~target.present).sum())
-    dropped: dict[str, Json] = {f"{target.name} is missing": n_missing} if n_missing else {}
-    return {"in_table": len(target.y), "used": int(target.present.sum()), "dropped": dropped}
-
-
-def _describe(parcellation: Parcellation, values: Array) -> dict[str, Json]:
-    return {
-        "n_parcels": parcellation.n_parcels,
-        "n_empty_parcels": parcellation.n_empty,
-        "n_features": int(values.shape[1]),
-    }
-
-
 def _versions() -> dict[str, Json]:
-    return {
-        "jobpool": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
-        "joblib": joblib.__version__,
-    }
+    libraries = {name: version(name) for name in LIBRARIES}
+    return {"jobpool": __version__, "python": platform.python_version(), **libraries}

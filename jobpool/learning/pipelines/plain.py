@@ -34,9 +34,7 @@ class PlainSolver:
     def solve(self, prepared: Split, candidates: Sequence[Candidate]) -> Iterator[Predictions]:
         """Yield the predictions of each candidate."""
         for candidate in candidates:
-            model = self.pipeline.make(
-                prepared.kind, candidate, prepared.settings, prepared.seed
-            )
+            model = self.pipeline.make(prepared.kind, candidate, prepared.settings, prepared.seed)
             yield _predictions(model, prepared)
 
 

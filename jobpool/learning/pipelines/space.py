@@ -67,9 +67,7 @@ class Dimension:
         return self.low + (self.high - self.low) * share
 
 
-def random_candidates(
-    space: tuple[Dimension, ...], count: int, seed: str
-) -> tuple[Candidate, ...]:
+def random_candidates(space: tuple[Dimension, ...], count: int, seed: str) -> tuple[Candidate, ...]:
     """Return `count` random candidates, the same ones for the same seed."""
     rng = random.Random(seed)
     return tuple({one.name: one.at(rng.random()) for one in space} for _ in range(count))

@@ -1,0 +1,95 @@
+"""Work spread over the cores of a job by joblib; with one core, no process is started.
+
+Large arrays are memory-mapped by the processes, from a node-local folder (joblib takes /dev/shm
+where it has room). Each process has single-threaded linear algebra. The processes end with the one
+that started them, also when that is killed; idle, they would otherwise stay for five minutes.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from jobpool.errors import JobpoolError
+
+_PR_SET_PDEATHSIG = 1
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+
+
+class HelperKilledError(JobpoolError):
+    """A helper process of a task was killed: by the kernel for memory, or by somebody."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return (
+            f"a helper process of the task was killed ({self.what}); if it needed more memory than "
+            "the job has, run it with fewer cores or more memory"
+        )
+
+
+def in_processes(
+    work: Callable[[Unit], Result], units: Sequence[Unit], cores: int
+) -> Iterator[tuple[int, Result]]:
+    """Yield the position and the result of each unit as it is done, in any order.
+
+    Parameters
+    ----------
+    work : callable
+        A function of a module: it is called in other processes if there are several cores.
+    units : sequence
+        What it is called with.
+    cores : int
+        With one, everything happens here, in order.
+
+    Raises
+    ------
+    HelperKilledError
+        If a process was killed while it worked.
+    """
+    if cores == 1 or len(units) == 1:
+        for position, unit in enumerate(units):
+            yield position, work(unit)
+        return
+    try:
+        with parallel_config(
+            backend="loky",
+            n_jobs=cores,
+            inner_max_num_threads=1,
+            initializer=_end_with_parent,
+            initargs=(os.getpid(),),
+        ):
+            parallel = Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="all")
+            numbered = partial(_numbered, work)
+            yield from parallel(delayed(numbered)(*pair) for pair in enumerate(units))
+    except TerminatedWorkerError as error:
+        raise HelperKilledError(str(error).partition("{")[2].partition("}")[0]) from error
+
+
+def in_threads(work: Callable[[Unit], Result], units: Sequence[Unit], cores: int) -> list[Result]:
+    """Return the result of each unit, computed by threads: for NumPy, which lets go of the lock."""
+    if cores == 1 or len(units) < 2:
+        return [work(unit) for unit in units]
+    threads = Parallel(n_jobs=min(cores, len(units)), backend="threading")
+    found: list[Result] = threads(delayed(work)(unit) for unit in units)
+    return found
+
+
+def _numbered(work: Callable[[Any], Any], position: int, unit: Any) -> tuple[int, Any]:
+    return position, work(unit)
+
+
+def _end_with_parent(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died meanwhile
+        os._exit(1)

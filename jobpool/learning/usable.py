@@ -1,0 +1,93 @@
+"""Which participants a task can use, and whether they are enough.
+
+Splits are made once for everybody in the table; a participant without the target or without a map
+is left out of that task alone, and counted.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.brain.arrays import Array, FloatArray
+from jobpool.errors import JobpoolError
+from jobpool.learning.evaluation import FoldData
+from jobpool.learning.pipelines.base import Kind
+from jobpool.learning.targets import Target
+
+NOT_FINITE = "a parcel without finite values"
+
+
+class TooFewError(JobpoolError):
+    """What is left of the participants cannot be learned from."""
+
+    def __init__(self, fold: int, what: str) -> None:
+        super().__init__(fold, what)
+        self.fold, self.what = fold, what
+
+    def __str__(self) -> str:
+        return (
+            f"outer fold {self.fold}: {self.what} after participants without a usable map were "
+            "dropped; repair the maps, set fewer folds, or leave this task out"
+        )
+
+
+def usable_participants(
+    target: Target, values: Array, dropped: Mapping[int, str]
+) -> tuple[NDArray[np.bool_], Mapping[str, int]]:
+    """Return who has the target and a map, shape (n,), and how many each reason leaves out.
+
+    Parameters
+    ----------
+    target : Target
+        Of n participants.
+    values : ndarray of shape (n, n_features)
+        ROI values; a row with a NaN cannot be used.
+    dropped : mapping of int to str
+        Positions of participants without a usable map, and why. Who lacks the target as well
+        counts under the target.
+    """
+    present = target.present
+    counts = Counter(target.dropped)
+    without_map = np.zeros(len(present), bool)
+    for position, reason in dropped.items():
+        without_map[position] = True
+        counts[reason] += bool(present[position])
+    incomplete = np.isnan(values).any(axis=1) & ~without_map
+    counts[NOT_FINITE] += int((incomplete & present).sum())
+    usable = present & ~without_map & ~incomplete
+    return usable, {reason: count for reason, count in counts.items() if count}
+
+
+def group_ranks(groups: Sequence[str], seed: int) -> FloatArray:
+    """Return a number from 0 to 1 for each participant, the same for all of a group.
+
+    From SHA-256, so that no other version of any library can change who belongs to the share of
+    participants with the lowest ranks.
+    """
+    ranks = {}
+    for group in set(groups):
+        digest = hashlib.sha256(f"rank {seed}\n{group}".encode()).digest()
+        ranks[group] = int.from_bytes(digest[:6], "big") / 2**48
+    return np.array([ranks[group] for group in groups])
+
+
+def check_fold(data: FoldData, kind: Kind) -> None:
+    """Check that every part of a fold has what models and scores need.
+
+    Raises
+    ------
+    TooFewError
+        If a part lacks a class or has fewer than two participants.
+    """
+    train = ~data.test
+    parts = [data.test, train]
+    for one in np.unique(data.inner[data.inner >= 0]):
+        parts += [train & (data.inner != one)]
+    for part in parts:
+        y = data.y[part]
+        if len(y) < 2 or (kind is Kind.BINARY and len(np.unique(y)) < 2):
+            needs = "a class has nobody" if kind is Kind.BINARY else "fewer than two are left"
+            raise TooFewError(data.fold, needs)

@@ -1,0 +1,317 @@
+"""A task killed in the middle goes on where it was, and gives what it would have given."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from sklearn.linear_model import Ridge
+
+from jobpool.attempts import all_attempts
+from jobpool.brain.arrays import Array
+from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.experiment import load_experiment
+from jobpool.files import read_lines
+from jobpool.learning.pipelines import PIPELINES
+from jobpool.making import create_pool
+from jobpool.pool import Pool
+from jobpool.results import all_results
+from jobpool.runners.evaluate import Evaluate
+from jobpool.task import Cause, TaskState
+from tests.brain_study import StudyOnDisk, without_seconds
+from tests.builders import a_pool
+from tests.conftest import Jobpool
+from tests.simulated import SimulatedWorker
+
+PIPELINE = "tests.test_resume:noted"
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+class InterruptedRunError(Exception):
+    """Stands for whatever ends a task in the middle."""
+
+
+class Noted(Ridge):  # type: ignore[misc] # scikit-learn has no types
+    """Writes a byte for each fit, and dawdles or breaks off if told to."""
+
+    def fit(self, X: Array, y: Array) -> "Noted":
+        log = Path(os.environ["FITS"])
+        if count(log) == int(os.environ.get("MOST_FITS", "-1")):
+            raise InterruptedRunError
+        time.sleep(float(os.environ.get("FIT_S", "0")))
+        super().fit(X, y)
+        with log.open("a") as stream:
+            stream.write(".")
+        return self
+
+
+def count(fits: Path) -> int:
+    return fits.stat().st_size
+
+
+def noted(kind: str, seed: int) -> Any:
+    return (Noted(), {"alpha": ("log", 1e-3, 1e3)}) if kind == "regression" else None
+
+
+@pytest.fixture
+def fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file that has a byte for each fit, here and in workers."""
+    log = tmp_path / "fits"
+    log.touch()
+    monkeypatch.setenv("FITS", str(log))
+    return log
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Return a function that starts a slow worker; whatever still runs at the end is killed."""
+    started = []
+
+    def begin(pool: Path, cores: int) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "jobpool", "work", str(pool), "--cores", str(cores)]
+        environment = {**os.environ, "FIT_S": "0.02"}
+        started.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
+        return started[-1]
+
+    yield begin
+    for worker in started:
+        worker.kill()
+        worker.wait()
+
+
+def a_study(folder: Path, *, search: str = "random", candidates: int = 10) -> StudyOnDisk:
+    """Return a study of one task that writes what it has finished at once."""
+    folder.mkdir()
+    study = StudyOnDisk(folder)
+    study.config["axes"] = {"parcellation": {"glob": "hard.npy"}, "pipeline": PIPELINE}
+    study.config["axes"]["target"] = "age"
+    study.config["evaluate"] |= {"search": search, "candidates": candidates, "inner_folds": 2}
+    study.config["workers"] = {"heartbeat": 0.001, "lost_after": 60}
+    return study
+
+
+def a_pool_of(study: StudyOnDisk, heartbeat_s: float = 0.1) -> Path:
+    """Return a pool of the study, as `jobpool init` makes it."""
+    study.config["workers"]["heartbeat"] = heartbeat_s
+    experiment = load_experiment(study.written())
+    runner = Evaluate(experiment)
+    pool = study.folder / "tasks"
+    create_pool(pool, experiment, runner.lay_out(), runner.prepare, now=time.time())
+    return pool
+
+
+def run(study: StudyOnDisk) -> dict[str, Any]:
+    return without_seconds(study.run(pipeline=PIPELINE))
+
+
+def run_whole(folder: Path, fits: Path, **settings: Any) -> tuple[dict[str, Any], int]:
+    """Return the result of a run that nothing interrupts, and how many fits it made."""
+    result = run(a_study(folder / "whole", **settings))
+    n_fits = count(fits)
+    fits.write_text("")
+    return result, n_fits
+
+
+def kept(folder: Path) -> list[str]:
+    """Return the names of all that was kept: each stands for one fit of the plain solver."""
+    lines = (record for file in folder.rglob("*.jsonl") for _, record in read_lines(file))
+    done: list[Any] = [record["done"] for record in lines if record is not None]
+    return [name for names in done for name in names]
+
+
+def wait_until(happened: Callable[[], object], timeout_s: float = 60) -> None:
+    end = time.monotonic() + timeout_s
+    while not happened():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.005)
+
+
+def is_gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def helpers(worker: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """Return the processes that joblib has started for a task."""
+    found = psutil.Process(worker.pid).children(recursive=True)
+    return [one for one in found if "popen_loky" in " ".join(one.cmdline())]
+
+
+def result_in(pool: Path) -> dict[str, Any]:
+    (result,) = all_results(pool)
+    return without_seconds(dict(result.result))
+
+
+def test_a_task_killed_with_its_worker_goes_on_where_it_was(
+    tmp_path: Path, fits: Path, start: Start, jobpool: Jobpool
+) -> None:
+    expected, n_fits = run_whole(tmp_path, fits)
+    pool = a_pool_of(a_study(tmp_path / "killed"))
+    worker = start(pool, cores=1)
+    wait_until(lambda: kept(pool / "checkpoints"))
+    children = psutil.Process(worker.pid).children(recursive=True)
+    worker.kill()
+    worker.wait()
+    wait_until(lambda: all(map(is_gone, children)))
+    n_kept, n_before = len(kept(pool / "checkpoints")), count(fits)
+
+    jobpool("work", pool, "--cores", 2)
+
+    assert result_in(pool) == expected
+    assert count(fits) - n_before == n_fits - n_kept
+    assert 0 < n_kept <= n_before < n_fits
+    assert list((pool / "checkpoints").iterdir()) == []
+
+
+def test_a_killed_helper_ends_the_attempt_while_its_work_is_kept(
+    tmp_path: Path, fits: Path, start: Start, jobpool: Jobpool
+) -> None:
+    expected, n_fits = run_whole(tmp_path, fits)
+    pool = a_pool_of(a_study(tmp_path / "killed"))
+    worker = start(pool, cores=2)
+    wait_until(lambda: kept(pool / "checkpoints"))
+    helpers(worker)[0].kill()
+    code = worker.wait(60)
+    n_kept, n_before = len(kept(pool / "checkpoints")), count(fits)
+    (attempt,) = all_attempts(pool)
+    state = Pool(pool).record(0).state
+
+    jobpool("work", pool, "--cores", 1)
+
+    assert (code, state, attempt.cause) == (0, TaskState.WAITING, Cause.ERROR)
+    assert "a helper process of the task was killed (SIGKILL" in str(attempt.error)
+    assert result_in(pool) == expected
+    assert count(fits) - n_before == n_fits - n_kept
+    assert list((pool / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("share", [0.1, 0.8])
+@pytest.mark.parametrize(("search", "candidates"), [("random", 10), ("halving", 28), ("tpe", 14)])
+def test_every_search_method_goes_on_where_it_was(
+    tmp_path: Path,
+    fits: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    search: str,
+    candidates: int,
+    share: float,
+) -> None:
+    expected, n_fits = run_whole(tmp_path, fits, search=search, candidates=candidates)
+    study = a_study(tmp_path / "broken off", search=search, candidates=candidates)
+    monkeypatch.setenv("MOST_FITS", str(int(share * n_fits)))
+    with pytest.raises(InterruptedRunError):
+        run(study)
+    n_kept, n_before = len(kept(study.pool)), count(fits)
+    monkeypatch.delenv("MOST_FITS")
+
+    found = run(study)
+
+    assert found == expected
+    assert count(fits) - n_before == n_fits - n_kept
+    assert 0 < n_kept <= n_before
+
+
+@pytest.mark.parametrize("target", ["age", "sex"])
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_what_a_solver_shares_between_candidates_changes_nothing_after_an_interruption(
+    tmp_path: Path, pipeline: str, target: str
+) -> None:
+    study = a_study(tmp_path / "study", candidates=13)
+    study.config["axes"] |= {"pipeline": pipeline, "target": target}
+    whole = study.run(pipeline=pipeline, target=target)
+    (file,) = study.pool.rglob("*.jsonl")
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[1:-3:2]))  # loses the last fold, and chunks of all others
+
+    again = study.run(pipeline=pipeline, target=target)
+
+    assert without_seconds(again) == without_seconds(whole)
+
+
+def edit_a_target(study: StudyOnDisk) -> None:
+    study.table["age"] *= 1.5
+
+
+def edit_a_group(study: StudyOnDisk) -> None:
+    study.table.loc[7, "family"] = "family-39"
+
+
+def edit_a_map(study: StudyOnDisk) -> None:
+    study.maps[7] += 1
+    np.save(study.folder / "maps.npy", study.maps)
+
+
+@pytest.mark.parametrize("edit", [edit_a_target, edit_a_group, edit_a_map])
+def test_what_was_kept_for_other_data_is_not_used(
+    tmp_path: Path, fits: Path, edit: Callable[[StudyOnDisk], None]
+) -> None:
+    fresh, study = a_study(tmp_path / "fresh"), a_study(tmp_path / "edited")
+    edit(fresh)
+    expected = run(fresh)
+    run(study)
+    shutil.copytree(study.pool / "checkpoint", tmp_path / "old")
+    shutil.rmtree(study.pool)
+    shutil.copytree(tmp_path / "old", study.pool / "checkpoint")
+    n_before = count(fits)
+    edit(study)
+
+    found = run(study)
+
+    assert found == expected
+    assert count(fits) - n_before == n_before / 2
+
+
+def test_what_was_kept_for_another_seed_is_not_used(tmp_path: Path, fits: Path) -> None:
+    study = a_study(tmp_path / "study")
+    before = run(study)
+    (study.pool / "splits.npz").unlink()
+    study.config["seed"] += 1
+
+    after = run(study)
+
+    assert after["folds"] != before["folds"]
+    assert count(fits) == 2 * 5 * (2 * 10 + 1)
+
+
+@pytest.fixture
+def left_behind(fast_path: Path) -> tuple[Path, Path]:
+    """Return a pool, and the checkpoint of a task that was done when its worker was killed."""
+    pool = a_pool(fast_path, 3)
+    SimulatedWorker(pool, 1).do(0)
+    done, waiting = (pool / "checkpoints" / Pool(pool).grid.id(one) for one in (0, 1))
+    done.mkdir()
+    waiting.mkdir()
+    (done / "aa.jsonl").touch()
+    return pool, done
+
+
+def check(pool: Path, *, repair: bool) -> list[str]:
+    surgery = Surgery(is_alive=lambda _: False, server_time=time.time(), repair=repair)
+    return list(map(str, check_pool(Pool(pool), surgery)))
+
+
+def test_doctor_names_the_checkpoint_of_a_task_that_is_done(left_behind: tuple[Path, Path]) -> None:
+    pool, folder = left_behind
+
+    (finding,) = check(pool, repair=False)
+
+    assert finding.startswith(f"note: checkpoints/{folder.name}: its task is done")
+    assert folder.exists()
+
+
+def test_a_repair_removes_only_checkpoints_of_tasks_that_are_done(
+    left_behind: tuple[Path, Path],
+) -> None:
+    pool, _ = left_behind
+
+    (finding,) = check(pool, repair=True)
+
+    assert finding.endswith("repaired: removed")
+    assert [one.name for one in (pool / "checkpoints").iterdir()] == [Pool(pool).grid.id(1)]
+    assert check(pool, repair=False) == []
