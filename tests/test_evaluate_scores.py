@@ -41,7 +41,7 @@ from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk, scores, without_
 
 CONFIG = Path(__file__).parents[1] / "configs" / "nback-flanker.yaml"
 EXAMPLE = Path(__file__).parents[1] / "examples" / "nback-flanker"
-SEED, CANDIDATES = 5, 8
+SEED, CANDIDATES, FOLDS = 5, 8, 3
 TREES_NEED = 480  # participants: a leaf holds at least 10 to 500
 # of the scores of the chosen candidates. The elastic net for two classes is compared with saga
 # close to the optimum, and scores there count ranks, as those of the SVM do; libsvm rounds kernels
@@ -148,14 +148,14 @@ def plain_program(study: StudyOnDisk, make: Make, pipeline: str, target: str) ->
         study.table["id"].tolist(), study.table["family"].tolist(), 5, 3, seed=SEED
     )
     data = (study.roi(), y, splits)
-    return [plain_fold(make, pipeline, kind, data, fold) for fold in range(5)]
+    return [plain_fold(make, pipeline, kind, data, fold) for fold in range(FOLDS)]
 
 
 def a_study(folder: Path, pipeline: str) -> StudyOnDisk:
     study = StudyOnDisk(folder, TREES_NEED if pipeline == "lgbm" else N)
     study.config["seed"] = SEED
     study.config["axes"]["pipeline"] = pipeline
-    study.config["evaluate"]["candidates"] = CANDIDATES
+    study.config["evaluate"] |= {"candidates": CANDIDATES, "outer_folds": FOLDS}
     return study
 
 
@@ -171,7 +171,7 @@ def test_a_pipeline_scores_as_in_the_plain_program(
 
     found = [fold["scores"] for fold in result["folds"]]
     assert found == [pytest.approx(one, rel=TOLERANCE[pipeline], abs=1e-12) for one in expected]
-    assert len({str(one) for one in found}) == 5
+    assert len({str(one) for one in found}) == FOLDS
 
 
 def test_the_plain_solver_scores_as_in_the_plain_program_with_the_same_settings(
@@ -299,11 +299,11 @@ def test_tasks_that_are_permuted_over_papers_are_found_by_chance(
     row = papers.index.get_indexer(pd.Index(table["group"]))
     permuted = {
         f"permuted_{seed}": np.random.default_rng(seed).permutation(papers)[row]
-        for seed in range(6)
+        for seed in range(5)
     }
     table.assign(**permuted).to_csv(tmp_path / "contrasts.tsv", sep="\t", index=False)
     axes = {"parcellation": ["yeo17"], "target": list(permuted)}
 
-    found = aucs(tmp_path, pipeline, axes, candidates=12, outer_folds=3, inner_folds=2)
+    found = aucs(tmp_path, pipeline, axes, candidates=8, outer_folds=3, inner_folds=2)
 
     assert 0.4 < np.mean(found) < 0.6

@@ -35,6 +35,7 @@ SEX = np.greater(AGE, np.median(AGE)).astype(float)
 GROUPS = [str(one // 3) for one in range(90)]
 INNER = deal_groups(GROUPS, 3, "inner")
 RANK = np.repeat(np.random.default_rng(1).permutation(30) / 30, 3)
+SLOPE = float(np.polyfit(X[:, 0], AGE, 1)[0])
 TARGETS = {Kind.REGRESSION: AGE, Kind.BINARY: SEX}
 
 ENDLESS = """
@@ -268,13 +269,16 @@ class Looking:
 def test_an_interrupted_search_computes_only_what_is_missing(tmp_path: Path) -> None:
     solver = Counting()
     recipe = a_recipe(Kind.REGRESSION, 8, pipeline=counting_pipeline(solver))
-    candidates = recipe.pipeline.candidates(Kind.REGRESSION, 8, seed=5)
-    some_trials(recipe, tmp_path, every_s=0).score(candidates[:4])
+    random_search(some_trials(recipe, tmp_path, every_s=0))
+    n_fits = len(solver.solved)
     solver.solved.clear()
+    file = next(tmp_path.glob("*.jsonl"))
+    kept = file.read_bytes().splitlines(keepends=True)[:3]  # chunks of two candidates
+    file.write_bytes(b"".join(kept))
 
     random_search(some_trials(recipe, tmp_path))
 
-    assert solver.solved == [*candidates[4:]] * 3
+    assert len(solver.solved) == n_fits - 6
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -291,6 +295,40 @@ def test_an_interrupted_search_ends_as_an_uninterrupted_one(tmp_path: Path, meth
     assert found.candidates == expected.candidates
     assert found.n_unconverged == expected.n_unconverged
     np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("metric", ["explained_variance", "r2", "mae", "pearson"])
+def test_a_candidate_that_cannot_win_is_passed_over_without_changing_the_choice(
+    metric: str, cores: int
+) -> None:
+    recipe = a_recipe(Kind.REGRESSION, 40, metric=metric)
+    candidates = recipe.pipeline.candidates(Kind.REGRESSION, 40, seed=5)
+    complete = some_trials(recipe).score(candidates)
+
+    found = random_search(some_trials(recipe, cores=cores))
+
+    means = np.where(np.isnan(complete).any(axis=1), -np.inf, complete.mean(axis=1))
+    scored = ~np.isnan(found.scores)
+    assert found.best == np.argmax(means)
+    np.testing.assert_array_equal(found.scores[scored], complete[scored])
+    assert scored[found.best].all()
+
+
+def test_hopeless_candidates_are_fitted_once_instead_of_thrice() -> None:
+    solver = Counting()
+    pipeline = replace(
+        counting_pipeline(solver),
+        spaces={Kind.REGRESSION: (Dimension(name="a", choices=(1e6, float(SLOPE))),)},
+    )
+    recipe = a_recipe(Kind.REGRESSION, 20, pipeline=pipeline)
+
+    random_search(some_trials(recipe))
+
+    fits = [one["a"] for one in solver.solved]
+    n_wild = sum(one["a"] == 1e6 for one in pipeline.candidates(Kind.REGRESSION, 20, seed=5))
+    assert fits.count(1e6) == n_wild
+    assert fits.count(float(SLOPE)) == 3 * (20 - n_wild)
 
 
 def test_fits_that_do_not_converge_are_counted() -> None:
@@ -329,13 +367,12 @@ def test_the_parzen_estimator_looks_where_good_candidates_were() -> None:
         counting_pipeline(solver),
         spaces={Kind.REGRESSION: (Dimension(name="a", low=-100, high=100),)},
     )
-    slope = float(np.polyfit(X[:, 0], AGE, 1)[0])
     recipe = a_recipe(Kind.REGRESSION, 60, pipeline=pipeline, method="tpe", metric="mse")
 
     found = METHODS["tpe"](some_trials(recipe))
 
     tried = np.array([float(one["a"] or 0.0) for one in found.candidates])
-    assert np.abs(tried[-20:] - slope).mean() < np.abs(tried[:10] - slope).mean() / 2
+    assert np.abs(tried[-20:] - SLOPE).mean() < np.abs(tried[:10] - SLOPE).mean() / 2
 
 
 def test_the_first_of_equal_candidates_is_chosen() -> None:

@@ -12,9 +12,11 @@ import numpy as np
 
 from jobpool.brain.arrays import FloatArray
 from jobpool.learning.pipelines.space import Candidate, Dimension
+from jobpool.learning.scores import METRICS
 from jobpool.learning.search import Trials
 
 HALVING_FACTOR = 3
+_ROUNDING = 1e-9  # of scores: those of equal candidates may differ in their last digits
 TPE_BATCH = 10  # candidates asked for at a time: fixed, or the number of cores would show
 
 
@@ -23,7 +25,7 @@ class SearchResult:
     """The candidates that were tried, and their scores."""
 
     candidates: tuple[Candidate, ...]
-    scores: FloatArray  # (n_candidates, n_splits); NaN: could not be fitted, or was left behind
+    scores: FloatArray  # (n_candidates, n_splits); NaN: not fitted, or left behind
     n_unconverged: int  # fits that stopped at the limit of iterations
 
     @property
@@ -34,10 +36,59 @@ class SearchResult:
 
 
 def random_search(trials: Trials) -> SearchResult:
-    """Score all random candidates on all splits."""
+    """Score all random candidates on the first split, on others those that can still win.
+
+    No metric is better than its best value. A candidate that would stay behind the mean score of
+    another one even with the best value on all splits that are left is not scored on them: the
+    candidate chosen is the same as if all had been.
+    """
     candidates = _random(trials)
-    scores = trials.score(candidates)
+    n_splits = len(trials.data.tests)
+    scores = np.full((len(candidates), n_splits), np.nan)
+    scores[:, 0] = trials.score(candidates, tests=[0])[:, 0]
+    if n_splits == 1 or np.isnan(scores[:, 0]).all():
+        return _result(trials, candidates, scores)
+    leader = int(np.nanargmax(scores[:, 0]))
+    others = list(range(1, n_splits))
+    scores[leader, 1:] = trials.score([candidates[leader]], tests=others)
+    best = METRICS[trials.recipe.kind][trials.recipe.search_metric].best
+    everybody = [one for one in range(len(candidates)) if one != leader]
+    left = _hopeful(scores, everybody, [0], best)
+    if left == everybody:  # nothing to be saved: one batch
+        chosen = [candidates[one] for one in left]
+        scores[np.ix_(left, others)] = trials.score(chosen, tests=others)
+        return _result(trials, candidates, scores)
+    done = [0]
+    for split in reversed(others):  # the last one is still prepared from the leader
+        chosen = [candidates[one] for one in left]
+        scores[left, split] = trials.score(chosen, tests=[split])[:, 0]
+        done.append(split)
+        left = _hopeful(scores, left, done, best)
     return _result(trials, candidates, scores)
+
+
+def _hopeful(scores: FloatArray, left: list[int], done: list[int], best: float) -> list[int]:
+    """Return which candidates of `left` could still have the highest mean.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_candidates, n_splits)
+        NaN where there is no score, and where a candidate could not be fitted.
+    left : list of int
+        Candidates with scores on the splits `done`, as far as they could be fitted.
+    done : list of int
+        Splits.
+    best : float
+        That a score can be.
+    """
+    n_open = scores.shape[1] - len(done)
+    highest = (scores[np.ix_(left, done)].sum(axis=1) + best * n_open) / scores.shape[1]
+    complete = scores[~np.isnan(scores).any(axis=1)].mean(axis=1)
+    leading = float(complete.max(initial=-np.inf))
+    # a NaN is not greater than anything
+    return [
+        one for one, mean in zip(left, highest.tolist(), strict=True) if mean >= leading - _ROUNDING
+    ]
 
 
 def halving_search(trials: Trials) -> SearchResult:

@@ -34,6 +34,11 @@ class Metric:
     ranks: bool = False  # takes the decision instead of the predicted class
     lower_is_better: bool = False
 
+    @property
+    def best(self) -> float:
+        """Return the best value that `search_score` can have: no error, or a perfect fit."""
+        return 0.0 if self.lower_is_better else 1.0
+
 
 def _pearson(y: Array, predicted: Array) -> float:
     return _correlation(pearsonr, y, predicted)

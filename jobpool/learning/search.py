@@ -134,7 +134,12 @@ class Trials:
     n_unconverged: int = 0
     _prepared: dict[tuple[int, float], Any] = field(default_factory=dict)
 
-    def score(self, candidates: Sequence[Candidate], share: float = 1.0) -> FloatArray:
+    def score(
+        self,
+        candidates: Sequence[Candidate],
+        share: float = 1.0,
+        tests: Sequence[int] | None = None,
+    ) -> FloatArray:
         """Return the scores of candidates, shape (n_candidates, n_splits).
 
         Parameters
@@ -143,9 +148,11 @@ class Trials:
             What to try.
         share : float
             Of the training part of each split, by whole groups.
+        tests : sequence of int, optional
+            On these splits only, in this order; by default on all.
         """
         chunks = [list(chunk) for chunk in self.recipe.solver.chunks(candidates)]
-        tests = range(len(self.data.tests))
+        tests = range(len(self.data.tests)) if tests is None else tests
         places = [(test, chunk) for test in tests for chunk in chunks]
         names = [
             self._name(test, share, [candidates[one] for one in chunk]) for test, chunk in places
@@ -155,7 +162,9 @@ class Trials:
         scores = np.full((len(candidates), len(tests)), np.nan)
         for (test, chunk), name in zip(places, names, strict=True):
             found = self.checkpoint.get(name)
-            scores[chunk, test] = [np.nan if one is None else one for one in found["scores"]]
+            scores[chunk, tests.index(test)] = [
+                np.nan if one is None else one for one in found["scores"]
+            ]
             self.n_unconverged += found["n_unconverged"]
         return scores
 
@@ -193,9 +202,10 @@ class Trials:
         )
 
     def _prepare(self, tests: Sequence[int], share: float) -> None:
-        """Hold what the splits of `tests` share, and nothing else."""
+        """Hold what the splits of `tests` share; with one core, and little memory, nothing else."""
         wanted = [(test, share) for test in tests]
-        self._prepared = {key: self._prepared[key] for key in wanted if key in self._prepared}
+        if self.cores == 1:
+            self._prepared = {key: one for key, one in self._prepared.items() if key in wanted}
         lacking = [key for key in wanted if key not in self._prepared]
         found = in_threads(partial(_prepared_split, self.recipe, self.data), lacking, self.cores)
         self._prepared |= dict(zip(lacking, found, strict=True))
