@@ -7,7 +7,8 @@ then the best fitted to the outer training part and used on the outer test part.
 what a user of scikit-learn writes: a `Pipeline` of scaler and estimator in `RandomizedSearchCV`,
 with the same candidates, splits, score and cores. Each side runs in processes of its own, with
 single-threaded linear algebra; memory is the most that they hold at once, pages that they share
-counted once. The differences are those between the candidates' scores of the two sides.
+counted once. The differences are those between the candidates' scores of the two sides, as far as
+jobpool scored them: what cannot win is passed over.
 """
 
 import argparse
@@ -24,22 +25,22 @@ from typing import Any
 import numpy as np
 import psutil
 from joblib import Parallel, delayed
-from sklearn.metrics import explained_variance_score, matthews_corrcoef
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import RobustScaler
 from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import machine, say, table
 from benchmarks.problems import PROBLEMS, Problem
+from jobpool.learning.checkpoint import Checkpoint
+from jobpool.learning.methods import random_search
 from jobpool.learning.pipelines import PIPELINES
-from jobpool.learning.pipelines.base import Kind, Pipeline, Settings, Split
-from jobpool.learning.pipelines.plain import PlainSolver
-from jobpool.learning.pipelines.scaling import SCALERS
+from jobpool.learning.pipelines.base import Kind, Pipeline, Settings
+from jobpool.learning.search import Recipe, TrainingData, Trials
 from jobpool.learning.splits import deal_groups
 
 SEED = 1
 N_OUTER, N_INNER = 5, 3
-SCORERS = {"regression": explained_variance_score, "binary": matthews_corrcoef}
 SCORINGS = {"regression": "explained_variance", "binary": "matthews_corrcoef"}
 SIDES = ("plain", "jobpool")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -55,51 +56,32 @@ def inner_splits(pipeline: Pipeline, train: Any) -> list[tuple[Any, Any]]:
     return [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in tested]
 
 
-def split_of(data: tuple[Any, Any], kind: str, train: Any, test: Any) -> Split:
-    """Return one split of a problem."""
-    X, y = data
-    return Split(
-        X_train=X[train],
-        y_train=y[train],
-        X_test=X[test],
-        kind=Kind(kind),
-        settings=Settings(),
-        seed=SEED,
-    )
-
-
-def scores_of(solver: Any, prepared: Any, candidates: Sequence[Any], test: Any, kind: str) -> Any:
-    """Return the scores of a chunk of candidates."""
-    found = solver.solve(prepared, candidates)
-    return [float(SCORERS[kind](test, one.predicted)) for one in found]
-
-
 def search_by_jobpool(
     pipeline: Pipeline, data: tuple[Any, Any], kind: str, candidates: Sequence[Any], cores: int
 ) -> Any:
     """Return what searches and predicts, given an outer training and test part."""
-    solver = pipeline.solver or PlainSolver(pipeline=pipeline)
-    chunks = solver.chunks(candidates)
+    recipe = Recipe(
+        pipeline=pipeline,
+        kind=Kind(kind),
+        settings=Settings(),
+        seed=SEED,
+        n_candidates=len(candidates),
+    )
 
     def run(train: Any, test: Any) -> Any:
         X, y = data[0][train], data[1][train]
-        jobs = []
-        for inner, held in inner_splits(pipeline, train):
-            prepared = solver.prepare(split_of((X, y), kind, inner, held))
-            for chunk in chunks:
-                chosen = [candidates[one] for one in chunk]
-                jobs.append(delayed(scores_of)(solver, prepared, chosen, y[held], kind))
-        if cores == 1:
-            found = [function(*arguments) for function, arguments, _ in jobs]
-        else:
-            found = Parallel(n_jobs=cores)(jobs)
-        scores = np.zeros((len(candidates), len(jobs) // len(chunks)))
-        for position, values in enumerate(found):
-            scores[chunks[position % len(chunks)], position // len(chunks)] = values
-        best = int(np.argmax(np.nan_to_num(scores.mean(axis=1), nan=-np.inf)))
-        prepared = solver.prepare(split_of(data, kind, train, test))
-        next(iter(solver.solve(prepared, [candidates[best]])))
-        return scores
+        inner = np.full(len(train), -1)
+        for number, (_, held) in enumerate(inner_splits(pipeline, train)):
+            inner[held] = number
+        training = TrainingData(name="", X=X, y=y, inner=inner, rank=np.arange(len(y)) / len(y))
+        checkpoint = Checkpoint(Path("none"), {}, every_s=float("inf"))
+        trials = Trials(recipe=recipe, data=training, cores=cores, checkpoint=checkpoint)
+        found = random_search(trials)
+        every = np.arange(len(data[1]))
+        split = recipe.split(*data, np.isin(every, train), np.isin(every, test))
+        prepared = recipe.solver.prepare(split)
+        next(iter(recipe.solver.solve(prepared, [candidates[found.best]])))
+        return found.scores
 
     return run
 
@@ -110,7 +92,7 @@ def search_by_scikit_learn(
     """Return what searches and predicts, given an outer training and test part."""
     settings = Settings()
     models = [pipeline.make(Kind(kind), one, settings, SEED) for one in candidates]
-    scaler = SCALERS[settings.scaling]() if pipeline.scaled else "passthrough"
+    scaler = RobustScaler(quantile_range=(5, 95)) if pipeline.scaled else "passthrough"
     whole = make_pipeline(scaler, models[0])
     step = whole.steps[-1][0]
 
@@ -207,7 +189,8 @@ def row(options: argparse.Namespace, problem: Problem, cores: int) -> list[objec
     say(f"{problem.kind}, {problem.name}, {cores} cores")
     plain, fast = (measure(options, problem, cores, side) for side in SIDES)
     differences = np.abs(plain["scores"] - fast["scores"])
-    best = [int(np.argmax(one["scores"].mean(axis=1))) for one in (plain, fast)]
+    means = [one["scores"].mean(axis=1) for one in (plain, fast)]
+    best = [int(np.nanargmax(one)) for one in means]  # a candidate passed over has no mean
     return [
         f"{problem.kind}, {problem.name}",
         cores,
