@@ -106,6 +106,13 @@ def test_the_published_shape_of_a_study_is_valid(study: StudyOnDisk) -> None:
         ({"metrics": {"regresion": ["r2"]}}, "metrics.regresion", "did you mean 'regression'?"),
         ({"search_metric": "r2"}, "search_metric", "must be a mapping"),
         ({"search_metric": {"binary": "auc"}}, "search_metric.binary", "did you mean 'roc_auc'?"),
+        ({"maps": {}}, "maps", "names no modality; give a path for at least one"),
+        (
+            {"search_metric": {"regression": ["r2", "mae"]}},
+            "search_metric.regression",
+            "compared by one metric; keep one",
+        ),
+        ({"targets": {"age": {"column": "agee"}}}, "targets.age.column", "did you mean 'age'?"),
         ({"targets": ["age"]}, "targets", "must be a mapping"),
         ({"targets": {"aeg": {}}}, "targets.aeg", "did you mean 'age'?"),
         ({"targets": {"age": {"colum": "sex"}}}, "targets.age.colum", "did you mean 'column'?"),
@@ -121,6 +128,15 @@ def test_a_wrong_setting_is_answered_with_advice(
     problems = study.problems()
 
     assert advice in problems[f"evaluate.{key}"]
+
+
+@pytest.mark.parametrize("share", [0, 1, 1.5])
+def test_a_wrong_share_is_no_problem_of_the_folds(study: StudyOnDisk, share: float) -> None:
+    study.config["evaluate"]["holdout"] = share
+
+    problems = study.problems()
+
+    assert list(problems) == ["evaluate.holdout"]
 
 
 @pytest.mark.parametrize(

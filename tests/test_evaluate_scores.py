@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.feature_selection import SelectPercentile, VarianceThreshold, f_classif, f_regression
 from sklearn.linear_model import ElasticNet, LogisticRegression
 from sklearn.metrics import (
@@ -27,7 +28,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import RobustScaler
+from sklearn.preprocessing import RobustScaler, StandardScaler
 from sklearn.svm import SVC, SVR
 
 from jobpool.brain.arrays import Array
@@ -81,7 +82,12 @@ def plain_lgbm(kind: Kind, candidate: dict[str, Any]) -> Any:
         parameters |= {"subsample": 1.0, "subsample_freq": 0}
     parameters |= {"random_state": SEED, "n_jobs": 1, "verbosity": -1}
     parameters |= {"deterministic": True, "force_col_wise": True}
-    return LGBMRegressor(**parameters) if kind is Kind.REGRESSION else LGBMClassifier(**parameters)
+    if kind is Kind.BINARY:
+        return LGBMClassifier(**parameters)
+    model = LGBMRegressor(**parameters)
+    if candidate["boosting_type"] == "dart":  # it would shrink the mean
+        return TransformedTargetRegressor(model, transformer=StandardScaler(with_std=False))
+    return model
 
 
 def scaled(*steps: Any) -> Any:
@@ -144,9 +150,8 @@ def plain_program(study: StudyOnDisk, make: Make, pipeline: str, target: str) ->
     kind = Kind.REGRESSION if target == "age" else Kind.BINARY
     column = study.table[target]
     y = column.to_numpy(float) if target == "age" else (column == "m").to_numpy(float)
-    splits = make_splits(
-        study.table["id"].tolist(), study.table["family"].tolist(), 5, 3, seed=SEED
-    )
+    groups = study.table["family"].tolist()
+    splits = make_splits(study.table["id"].tolist(), groups, FOLDS, 3, seed=SEED)
     data = (study.roi(), y, splits)
     return [plain_fold(make, pipeline, kind, data, fold) for fold in range(FOLDS)]
 

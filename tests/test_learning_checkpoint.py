@@ -76,3 +76,13 @@ def test_a_line_cut_short_is_passed_over(tmp_path: Path, cut: int) -> None:
 
     assert found.get("fold 0") == 1
     assert found.get("fold 1") is None
+
+
+def test_what_was_finished_before_an_error_is_kept(tmp_path: Path) -> None:
+    checkpoint = kept(tmp_path, every_s=1000)
+    checkpoint.put("fold 0", 1)
+
+    with pytest.raises(RuntimeError, match="a later fold"), checkpoint.kept_if_it_fails():
+        raise RuntimeError("a later fold")
+
+    assert kept(tmp_path).get("fold 0") == 1

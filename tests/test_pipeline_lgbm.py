@@ -243,3 +243,12 @@ def test_lightgbm_is_not_loaded_before_it_is_used() -> None:
     )
 
     assert done.stdout.strip() == "False"
+
+
+def test_dart_predicts_around_the_mean_of_the_target() -> None:
+    split = a_split(Kind.REGRESSION)
+    far = replace(split, y_train=split.y_train + 1000.0)
+
+    (found,) = solved(FAST, far, [a_candidate(boosting_type="dart")])
+
+    assert abs(found.predicted.mean() - far.y_train.mean()) < split.y_train.std()

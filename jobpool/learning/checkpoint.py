@@ -11,10 +11,12 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from jobpool.errors import StorageError
 from jobpool.files import append_line, read_lines
 from jobpool.task import Json
 
@@ -66,6 +68,16 @@ class Checkpoint:
         self._fresh[name] = value
         if self._clock() - self._written >= self._every_s:
             self.flush()
+
+    @contextmanager
+    def kept_if_it_fails(self) -> Iterator[None]:
+        """Write what is not on disk yet if the ``with`` block raises."""
+        try:
+            yield
+        except Exception:
+            with suppress(StorageError):  # what went wrong first is what counts
+                self.flush()
+            raise
 
     def flush(self) -> None:
         """Write what is not on disk yet."""

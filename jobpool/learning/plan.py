@@ -13,6 +13,7 @@ from jobpool.learning.methods import METHODS
 from jobpool.learning.pipelines.base import Kind, Settings
 from jobpool.learning.pipelines.scaling import SCALERS
 from jobpool.learning.scores import METRICS
+from jobpool.learning.splits import HOLDOUT_SHARE
 from jobpool.learning.targets import TargetSettings, read_target_settings
 from jobpool.reader import Reader
 
@@ -114,6 +115,8 @@ def _read_maps(reader: Reader) -> str | Mapping[str, str]:
     if not isinstance(reader.raw("maps"), dict):
         return reader.text("maps")
     maps = reader.mapping("maps")
+    if not maps:
+        reader.problem("maps", maps, "names no modality; give a path for at least one")
     for name, text in maps.items():
         if not isinstance(text, str):
             reader.problem(f"maps.{name}", text, "must be a text; put quotes around it")
@@ -129,10 +132,11 @@ def _read_choice(reader: Reader, name: str, usual: str = "error") -> Literal["er
 
 
 def _read_share(reader: Reader) -> float:
-    share = reader.number("holdout", default=0.25, above=0)
+    share = reader.number("holdout", default=HOLDOUT_SHARE, above=0)
     if share >= 1:
         reader.problem("holdout", share, "must be below 1: it is a share of the participants")
-    return share
+    # a wrong one is reported, and must not make the splits fail as well
+    return share if 0 < share < 1 else HOLDOUT_SHARE
 
 
 def _read_searching(reader: Reader) -> Searching:
@@ -143,12 +147,19 @@ def _read_searching(reader: Reader) -> Searching:
         method=reader.text("search", "random", tuple(METHODS)),
         n_candidates=None if both else reader.optional_whole("candidates", least=1),
         n_candidates_of={name: by_pipeline.whole(name, least=1) for name in names if by_pipeline},
-        search_metric={
-            kind: one[0] for kind, one in _read_metrics(reader, "search_metric").items() if one
-        },
+        search_metric=_read_search_metric(reader),
         metrics=_read_metrics(reader, "metrics"),
         plain=reader.text("solver", "fast", ("fast", "plain")) == "plain",
     )
+
+
+def _read_search_metric(reader: Reader) -> dict[Kind, str]:
+    found = {kind: one for kind, one in _read_metrics(reader, "search_metric").items() if one}
+    for kind, metrics in found.items():
+        if len(metrics) > 1:
+            advice = "candidates are compared by one metric; keep one of them"
+            reader.problem(f"search_metric.{kind}", list(metrics), advice)
+    return {kind: metrics[0] for kind, metrics in found.items()}
 
 
 def _read_metrics(reader: Reader, name: str) -> dict[Kind, tuple[str, ...]]:

@@ -91,7 +91,7 @@ def read_study(experiment: Experiment, readers: Readers) -> Study:
         folder=experiment.folder,
         ids=ids,
         groups=groups,
-        targets=_read_targets(frame, settings, readers.axes),
+        targets=_read_targets(frame, settings, readers),
         parcellations=_parcellations(axes),
         pipelines=pipelines,
     )
@@ -169,17 +169,21 @@ def _column(frame: pd.DataFrame | None, key: str, name: str, reader: Reader) -> 
 
 
 def _read_targets(
-    frame: pd.DataFrame | None, settings: Mapping[str, TargetSettings], reader: Reader
+    frame: pd.DataFrame | None, settings: Mapping[str, TargetSettings], readers: Readers
 ) -> dict[str, Target]:
     targets: dict[str, Target] = {}
     if frame is None:
         return targets
     for name, one in settings.items():
         if one.column not in frame.columns:
-            reader.problem("target", name, _unknown_column(frame, one.column))
+            what = _unknown_column(frame, one.column)
+            if one.column == name:
+                readers.axes.problem("target", name, what)
+            else:
+                readers.section.problem(f"targets.{name}.column", one.column, what)
             continue
         try:
             targets[name] = read_target(frame, name, one)
         except DataError as error:
-            reader.problem("target", name, error.what)
+            readers.axes.problem("target", name, error.what)
     return targets

@@ -160,9 +160,10 @@ class Evaluate:
             part = point.get(PART_AXIS, ALL)
             numbers = range(self._splits.n_outer) if part == ALL else [int(part)]
             folds: list[Json] = []
-            for number in numbers:
-                data = self._fold(number, X, target, usable, recipe)
-                folds.append(evaluate_fold(recipe, data, context.cores, checkpoint))
+            with checkpoint.kept_if_it_fails():
+                for number in numbers:
+                    data = self._fold(number, X, target, usable, recipe)
+                    folds.append(evaluate_fold(recipe, data, context.cores, checkpoint))
         seconds["total"] = round(time.perf_counter() - start, 3)
         return {
             "kind": str(target.kind),
