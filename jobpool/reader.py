@@ -140,7 +140,9 @@ class Reader:
         if not isinstance(value, str):
             self.problem(name, value, "must be a text; put quotes around it")
             return default or ""
-        if choices and value not in choices:
+        if not value.strip():
+            self.problem(name, value, "must not be empty; give a text, or leave the key out")
+        elif choices and value not in choices:
             advice = f"must be one of: {listing(choices)}{nearest(value, choices)}"
             self.problem(name, value, advice)
         return value

@@ -103,7 +103,8 @@ class StudyOnDisk:
 
 def without_seconds(result: dict[str, Any]) -> dict[str, Any]:
     folds = [{**fold, "seconds": None} for fold in result["folds"]]
-    return {**result, "folds": folds, "seconds": None}
+    # the same values in other files have another key
+    return {**result, "folds": folds, "seconds": None, "roi_values": None}
 
 
 def scores(result: dict[str, Any], name: str) -> list[float]:

@@ -194,3 +194,22 @@ def test_a_fold_without_a_score_leaves_the_mean_empty(study: StudyOnDisk) -> Non
 
     assert row["mse"] is None
     assert row["mae"] is not None
+
+
+def test_folds_of_edited_data_name_both_values_in_their_row(study: StudyOnDisk) -> None:
+    before = study.run(fold=0)
+    study.maps[0] += 1
+    np.save(study.folder / "maps.npy", study.maps)
+    after = study.run(fold=1)
+
+    row = study.runner().row(study.runner().merge([before, after]))
+
+    assert len(str(row["roi_values"]).split(", ")) == 2
+
+
+def test_folds_of_the_same_data_name_one_value_in_their_row(study: StudyOnDisk) -> None:
+    parts = [study.run(fold=0), study.run(fold=1)]
+
+    row = study.runner().row(study.runner().merge(parts))
+
+    assert row["roi_values"] == parts[0]["roi_values"]

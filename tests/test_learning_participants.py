@@ -42,3 +42,18 @@ def test_an_id_that_stands_twice_is_named() -> None:
 
     with pytest.raises(DataError, match=r"1 stand more than once \(a\)"):
         unique_column(frame, "id")
+
+
+def test_blanks_around_a_name_make_no_other_group() -> None:
+    frame = pd.DataFrame({"family": ["a", "a ", " a", "b"]})
+
+    found = text_column(frame, "family")
+
+    assert found == ("a", "a", "a", "b")
+
+
+def test_a_name_of_blanks_alone_is_missing() -> None:
+    frame = pd.DataFrame({"family": ["a", "  "]})
+
+    with pytest.raises(DataError, match=r"1 of 2 values are missing \(rows 2\)"):
+        text_column(frame, "family")

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import ElasticNet, LogisticRegression
 from sklearn.metrics import explained_variance_score, matthews_corrcoef
 from sklearn.pipeline import make_pipeline
@@ -21,11 +23,11 @@ from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.evaluation import FoldData, NoCandidateError, evaluate_fold
 from jobpool.learning.methods import METHODS, SearchResult, random_search
-from jobpool.learning.parallel import HelperKilledError
+from jobpool.learning.parallel import HelperError, HelperKilledError
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Settings, Split
 from jobpool.learning.pipelines.space import Candidate, Dimension
-from jobpool.learning.search import Recipe, TrainingData, Trials
+from jobpool.learning.search import Recipe, TrainingData, Trials, describe
 from jobpool.learning.splits import deal_groups
 
 RNG = np.random.default_rng(0)
@@ -396,7 +398,57 @@ def test_a_search_without_a_usable_candidate_is_an_error() -> None:
     broken = Pipeline(name="broken", spaces=spaces, make=overflowing)
     data = FoldData(fold=0, X=X, y=SEX, test=INNER == 0, inner=INNER, rank=RANK)
 
-    with pytest.raises(NoCandidateError, match="none of 2 candidates could be fitted"):
+    with pytest.raises(NoCandidateError, match="none of 2 candidates has a score"):
         evaluate_fold(
             a_recipe(Kind.BINARY, 2, pipeline=broken), data, 1, Checkpoint(Path("none"), {})
         )
+
+
+class OddError(Exception):
+    """Cannot be unpickled: another process cannot call it with one argument."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+class Odd:
+    def fit(self, _X: FloatArray, _y: Array) -> None:
+        raise OddError("a very", "odd thing")
+
+
+def odd(kind: Kind, candidate: Candidate, settings: Settings, seed: int) -> object:
+    return Odd()
+
+
+def test_an_error_that_cannot_be_pickled_keeps_its_traceback() -> None:
+    pipeline = Pipeline(name="odd", spaces={}, make=odd)
+    trials = some_trials(a_recipe(Kind.REGRESSION, pipeline=pipeline), cores=2)
+
+    with pytest.raises(HelperError, match=r"OddError: a very odd thing(.|\n)*in fit"):
+        trials.score([{"a": 1.0}, {"a": 2.0}])
+
+
+def scoring(_X: Array, y: Array) -> Array:
+    return np.ones(len(y))
+
+
+def selecting(kind: Kind, candidate: Candidate, settings: Settings, seed: int) -> Any:
+    return make_pipeline(SelectKBest(scoring), ElasticNet(**candidate))
+
+
+def test_a_function_among_the_parameters_is_known_by_its_name() -> None:
+    pipeline = replace(PIPELINES["elastic"], make=selecting)
+
+    found = json.dumps(describe(a_recipe(Kind.REGRESSION, pipeline=pipeline)))
+
+    assert "test_learning_search.scoring" in found
+    assert " at 0x" not in found
+
+
+@pytest.mark.parametrize("change", [{"seed": 6}, {"n_candidates": 9}, {"method": "tpe"}])
+def test_another_recipe_has_another_description(change: dict[str, Any]) -> None:
+    one = describe(a_recipe(Kind.REGRESSION))
+
+    other = describe(a_recipe(Kind.REGRESSION, **({"n_candidates": 8} | change)))
+
+    assert one != other

@@ -278,3 +278,10 @@ def test_a_setting_that_cannot_be_is_reported_once(
 
 def test_settings_that_are_no_mapping_are_reported() -> None:
     assert problems_of(3) == ["evaluate.targets.y: must be a mapping of keys to values"]
+
+
+def test_a_column_of_lists_is_no_target() -> None:
+    frame = pd.DataFrame({"age": [[1], [2], [3]]})
+
+    with pytest.raises(DataError, match="holds lists or the like"):
+        read_target(frame, "age")

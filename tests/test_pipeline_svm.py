@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics.pairwise import rbf_kernel
 
 from jobpool.brain.arrays import FloatArray
+from jobpool.errors import DataError
 from jobpool.learning.pipelines.base import Kind, Predictions, Settings, Solver, Split
 from jobpool.learning.pipelines.plain import PlainSolver
 from jobpool.learning.pipelines.space import Candidate
@@ -190,3 +191,17 @@ def test_a_kernel_cannot_lose_features() -> None:
 
     with pytest.raises(ValueError, match="from 2 features to 1"):
         kernel.grow(1)
+
+
+def test_features_that_never_vary_are_an_error_that_says_so() -> None:
+    split = Split(
+        X_train=np.ones((20, 4)),
+        y_train=np.arange(20.0),
+        X_test=np.ones((5, 4)),
+        kind=Kind.REGRESSION,
+        settings=Settings(),
+        seed=0,
+    )
+
+    with pytest.raises(DataError, match="are the same for all participants"):
+        SvmSolver().prepare(split)

@@ -16,6 +16,7 @@ from jobpool.brain.spaces import Space, difference
 from jobpool.errors import DataError, listing
 from jobpool.experiment import Experiment
 from jobpool.learning.pipelines.base import Kind
+from jobpool.learning.scores import METRICS, SEARCH_METRIC
 from jobpool.learning.splits import Splits, make_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study
 from jobpool.learning.targets import Target
@@ -127,14 +128,18 @@ def _make_splits(study: Study, seed: int, reader: Reader) -> Splits | None:
 def _check_target(target: Target, splits: Splits, study: Study, reader: Reader) -> None:
     """Check that every model can be fitted and scored with the participants that have the target.
 
-    A binary target needs both classes wherever a model is fitted or reported, any other target
-    two participants.
+    A binary target needs both classes wherever a model is fitted or reported, and wherever
+    candidates are compared by ranks; any other part needs two participants.
     """
+    metric = study.plan.searching.search_metric.get(target.kind, SEARCH_METRIC[target.kind])
+    known = METRICS[target.kind].get(metric)  # an unknown one is a problem of its own
+    ranked = known is not None and known.ranks
     for fold in range(splits.n_outer):
         test = (splits.outer == fold) & target.present
         trains, tests = _inner_parts(target, splits, study, fold)
         usable = all(_varies(target, part) for part in (test, *trains))
-        if not usable or not all(part.sum() >= 2 for part in tests):
+        enough = all(_varies(target, one) if ranked else one.sum() >= 2 for one in tests)
+        if not usable or not enough:
             needs = "both classes" if target.kind is Kind.BINARY else "two participants"
             advice = (
                 f"has values for {int(target.present.sum())} participants, too few for outer fold "

@@ -15,7 +15,7 @@ from jobpool.task import Json
 
 
 class NoCandidateError(JobpoolError):
-    """No candidate of a search could be fitted."""
+    """No candidate of a search could be fitted and scored."""
 
     def __init__(self, n_candidates: int) -> None:
         super().__init__(n_candidates)
@@ -23,8 +23,9 @@ class NoCandidateError(JobpoolError):
 
     def __str__(self) -> str:
         return (
-            f"none of {self.n_candidates} candidates could be fitted: the solver overflowed; "
-            "use scaling: standard, or more candidates"
+            f"none of {self.n_candidates} candidates has a score on every inner fold: fits "
+            "overflowed, or the score is not defined for what they predict; use scaling: standard, "
+            "more candidates, or another search_metric"
         )
 
 
@@ -50,7 +51,7 @@ def evaluate_fold(
     Raises
     ------
     NoCandidateError
-        If the solver overflowed for every candidate.
+        If no candidate could be fitted and scored.
     """
     name = f"fold {data.fold}"
     kept: dict[str, Json] | None = checkpoint.get(name)

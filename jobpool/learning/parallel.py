@@ -7,8 +7,10 @@ that started them, also when that is killed; idle, they would otherwise stay for
 
 import ctypes
 import os
+import pickle
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -35,6 +37,17 @@ class HelperKilledError(JobpoolError):
             f"a helper process of the task was killed ({self.what}); if it needed more memory than "
             "the job has, run it with fewer cores or more memory"
         )
+
+
+class HelperError(JobpoolError):
+    """An error in a helper process that cannot be sent as it is: its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text.strip().splitlines()[-1] + "\n\nIn a helper process:\n" + self.text
 
 
 def in_processes(
@@ -85,7 +98,21 @@ def in_threads(work: Callable[[Unit], Result], units: Sequence[Unit], cores: int
 
 
 def _numbered(work: Callable[[Any], Any], position: int, unit: Any) -> tuple[int, Any]:
-    return position, work(unit)
+    try:
+        return position, work(unit)
+    except Exception as error:
+        if _survives(error):
+            raise
+        raise HelperError("".join(traceback.format_exception(error))) from None
+
+
+def _survives(error: Exception) -> bool:
+    """Say whether an error can be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return False
+    return True
 
 
 def _end_with_parent(parent: int) -> None:

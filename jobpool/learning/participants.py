@@ -43,7 +43,7 @@ def read_table(path: Path, texts: tuple[str, ...] = ()) -> pd.DataFrame:
 
 
 def text_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
-    """Return a column as text.
+    """Return a column as text, without blanks around it.
 
     Raises
     ------
@@ -51,12 +51,14 @@ def text_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
         If values are missing.
     """
     column = frame[name]
-    missing = np.flatnonzero(column.isna())
+    # "family 1" with a blank after it is no other family
+    values = tuple("" if pd.isna(value) else str(value).strip() for value in column.tolist())
+    missing = np.flatnonzero([not value for value in values])
     if missing.size:
         rows = listing((missing + 1).tolist(), most=5)
         what = f"{missing.size} of {len(column)} values are missing (rows {rows}); fill them in"
         raise DataError(name, what)
-    return tuple(str(value) for value in column.tolist())
+    return values
 
 
 def unique_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:

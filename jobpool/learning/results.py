@@ -10,7 +10,7 @@ from jobpool.task import Json, Value
 def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     """Return what one task over all folds returns, from tasks over some of them each.
 
-    Seconds add up; a version that differs between parts is given as all that were used.
+    Seconds add up; where versions or ROI values differ between parts, all that were used are given.
     """
     merged: dict[str, Any] = dict(parts[0])
     folds = [fold for part in parts for fold in cast("list[Any]", part["folds"])]
@@ -24,6 +24,7 @@ def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
         name: ", ".join(sorted({one.get(name, "unknown") for one in versions}))
         for name in versions[0]
     }
+    merged["roi_values"] = ", ".join(sorted({str(part.get("roi_values", "")) for part in parts}))
     return merged
 
 
@@ -48,6 +49,7 @@ def result_row(result: Mapping[str, Json]) -> dict[str, Value | None]:
         "n_candidates": whole["n_candidates"],
         "n_unconverged": sum(fold["n_unconverged"] for fold in folds),
         "seed": whole["seed"],
+        "roi_values": whole.get("roi_values", ""),
         "seconds": whole["seconds"]["total"],
     }
     for fold in folds:

@@ -7,9 +7,11 @@ cores and interruptions change nothing; finished chunks are kept in the checkpoi
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -222,11 +224,12 @@ def describe(recipe: Recipe) -> Mapping[str, Any]:
     space = recipe.pipeline.spaces[recipe.kind]
     first = recipe.pipeline.candidates(recipe.kind, 1, recipe.seed)[0]
     model = recipe.pipeline.make(recipe.kind, first, recipe.settings, recipe.seed)
+    parameters = sorted(model.get_params(deep=True).items())
     return {
         "pipeline": recipe.pipeline.name,
         "space": repr(space),
-        # what a factory of the user's own makes may change; the usual text is cut short
-        "estimator": model.__repr__(N_CHAR_MAX=10**9),
+        # what a factory of the user's own makes may change
+        "estimator": [_named(type(model)), [[name, _as_text(one)] for name, one in parameters]],
         "kind": str(recipe.kind),
         "settings": repr(recipe.settings),
         "seed": recipe.seed,
@@ -235,3 +238,14 @@ def describe(recipe: Recipe) -> Mapping[str, Any]:
         "metrics": [recipe.search_metric, *recipe.reported_metrics],
         "plain": recipe.plain,
     }
+
+
+def _named(thing: Any) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
+
+
+def _as_text(value: Any) -> str:
+    """Return a text that is the same in every process."""
+    if isinstance(value, type | FunctionType | BuiltinFunctionType):
+        return _named(value)
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

@@ -162,7 +162,7 @@ def read_target(frame: pd.DataFrame, name: str, settings: TargetSettings | None 
     column = frame[settings.column]
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
-    values: list[Any] = column[column.notna()].unique().tolist()
+    values = _different(column, name)
     if len(values) < 2:
         what = f"has {len(values)} different values; a target needs two classes or numbers"
         raise DataError(name, what)
@@ -179,6 +179,15 @@ def read_target(frame: pd.DataFrame, name: str, settings: TargetSettings | None 
     return Target(
         name=name, column=settings.column, kind=Kind.REGRESSION, y=y, n_outliers=n_outliers
     )
+
+
+def _different(column: "pd.Series[Any]", name: str) -> list[Any]:
+    try:
+        found: list[Any] = column[column.notna()].unique().tolist()
+    except TypeError as error:  # lists, as Parquet may hold them
+        what = "holds lists or the like, neither numbers nor texts; make a column for each value"
+        raise DataError(name, what) from error
+    return found
 
 
 def _two_classes(column: "pd.Series[Any]", name: str, settings: TargetSettings) -> Target:

@@ -74,8 +74,19 @@ def group_ranks(groups: Sequence[str], seed: int) -> FloatArray:
     return np.array([ranks[group] for group in groups])
 
 
-def check_fold(data: FoldData, kind: Kind) -> None:
+def check_fold(data: FoldData, kind: Kind, n_inner: int, *, ranked: bool = False) -> None:
     """Check that every part of a fold has what models and scores need.
+
+    Parameters
+    ----------
+    data : FoldData
+        What is left of the fold.
+    kind : Kind
+        Of the target.
+    n_inner : int
+        Inner folds that there are if nobody is left out.
+    ranked : bool
+        Whether candidates are compared by a score that needs both classes.
 
     Raises
     ------
@@ -83,11 +94,12 @@ def check_fold(data: FoldData, kind: Kind) -> None:
         If a part lacks a class or has fewer than two participants.
     """
     train = ~data.test
-    parts = [data.test, train]
-    for one in np.unique(data.inner[data.inner >= 0]):
-        parts += [train & (data.inner != one)]
-    for part in parts:
-        y = data.y[part]
-        if len(y) < 2 or (kind is Kind.BINARY and len(np.unique(y)) < 2):
-            needs = "a class has nobody" if kind is Kind.BINARY else "fewer than two are left"
-            raise TooFewError(data.fold, needs)
+    inner = [data.inner == one for one in range(n_inner)]
+    for part in (data.test, train, *(train & ~one for one in inner)):
+        if kind is Kind.BINARY and len(np.unique(data.y[part])) < 2:
+            raise TooFewError(data.fold, "a class has nobody in a part of it")
+        if part.sum() < 2:
+            raise TooFewError(data.fold, "fewer than two participants are in a part of it")
+    for part in inner:
+        if part.sum() < 2 or (ranked and len(np.unique(data.y[part])) < 2):
+            raise TooFewError(data.fold, "an inner fold has too few to score candidates on")

@@ -29,6 +29,7 @@ from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.evaluation import FoldData, evaluate_fold
 from jobpool.learning.results import merge_results, result_row
+from jobpool.learning.scores import METRICS
 from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study, read_study
@@ -173,6 +174,7 @@ class Evaluate:
             "search": recipe.method,
             "seed": recipe.seed,
             "splits": self._splits.digest[:12],
+            "roi_values": matrix.key[:12],
             "participants": {
                 "in_table": len(target.y),
                 "used": int(usable.sum()),
@@ -246,7 +248,8 @@ class Evaluate:
             inner=inner[usable],
             rank=self._rank[usable],
         )
-        check_fold(data, recipe.kind)
+        ranked = METRICS[recipe.kind][recipe.search_metric].ranks
+        check_fold(data, recipe.kind, int(inner.max()) + 1, ranked=ranked)
         return data
 
     @cached_property

@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, SVR
 
 from jobpool.brain.arrays import Array, FloatArray
+from jobpool.errors import DataError
 from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Settings, Split
 from jobpool.learning.pipelines.plain import fit
 from jobpool.learning.pipelines.scaling import scale
@@ -82,7 +83,12 @@ class SvmSolver:
     def prepare(self, split: Split) -> Ranked:
         """Return scaled features in the order of their F scores."""
         scaled = scale(split)
-        varies = VarianceThreshold().fit(scaled.X_train).get_support()
+        # as VarianceThreshold decides, which raises where nothing varies
+        X = scaled.X_train
+        varies = np.minimum(X.var(axis=0), np.ptp(X, axis=0)) > 0
+        if not varies.any():
+            what = "are the same for all participants of a training part; leave svm out here"
+            raise DataError("the values of all parcels", what)
         selector = _selector(split.kind).fit(scaled.X_train[:, varies], split.y_train)
         # undefined scores come last, and the first of equal scores first, as in scikit-learn
         order = np.argsort(-np.nan_to_num(selector.scores_, nan=-np.inf), kind="stable")
