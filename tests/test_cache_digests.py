@@ -1,13 +1,16 @@
 """What is remembered of parcellations is never believed against their files."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from jobpool.brain.parcellations import Choice, Parcellation, read_parcellation
 from jobpool.cache import loading
 from jobpool.errors import DataError
 from tests.cache_study import CacheStudy
+from tests.test_roi_cache import roll
 
 
 @pytest.fixture
@@ -34,6 +37,25 @@ def test_an_edited_parcellation_is_read_again(study: CacheStudy) -> None:
     labels = np.load(study.folder / "hard.npy")
 
     np.save(study.folder / "hard.npy", labels[::-1])
+
+    found = study.cache().matrix("hard").values
+    np.testing.assert_allclose(found, study.expected("hard"), rtol=1e-5, atol=1e-7)
+
+
+def test_a_digest_is_not_remembered_for_a_file_that_changed_meanwhile(
+    study: CacheStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory_of(study).unlink()
+
+    def read_then_edit(text: str, folder: Path, empty: Choice) -> Parcellation:
+        found = read_parcellation(text, folder, empty)
+        roll(study.folder / "hard.npy")
+        return found
+
+    monkeypatch.setattr(loading, "read_parcellation", read_then_edit)
+    with suppress(DataError):  # it changes every time it is read
+        study.cache().matrix("hard")
+    monkeypatch.undo()
 
     found = study.cache().matrix("hard").values
     np.testing.assert_allclose(found, study.expected("hard"), rtol=1e-5, atol=1e-7)

@@ -2,12 +2,15 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from jobpool.cache.blocks import Block, Blocks
 from jobpool.cache.leases import Leases
 from jobpool.cache.roi import RoiCache
+from jobpool.cache.upkeep import prune
 from jobpool.errors import DataError
 from tests.cache_study import N_SPANS, NAMES, CacheStudy, N, flip
 
@@ -30,6 +33,11 @@ def names_of(paths: list[Path]) -> set[str]:
 def make_old(path: Path, age_s: float) -> None:
     then = time.time() - age_s
     os.utime(path, (then, then))
+
+
+def make_all_old(paths: list[Path]) -> None:
+    for path in paths:
+        make_old(path, 4000)
 
 
 def test_an_empty_cache_has_nothing(study: CacheStudy) -> None:
@@ -137,10 +145,47 @@ def test_what_nothing_uses_is_pruned(study: CacheStudy, full: RoiCache) -> None:
 def test_blocks_of_former_maps_are_pruned(study: CacheStudy) -> None:
     study.cache().matrix("hard")
     study.edit_map(7)
+    make_all_old(study.files("*.block"))
 
     removed = study.cache().prune()
 
     assert sorted(one.path.suffix for one in removed) == [".block", ".json", ".npy"]
+
+
+def test_young_blocks_are_kept(study: CacheStudy) -> None:
+    study.cache().matrix("hard")
+    before = study.files("*.block")
+    study.edit_map(7)
+
+    removed = study.cache().prune()
+
+    assert sorted(one.path.suffix for one in removed) == [".json", ".npy"]
+    assert study.files("*.block") == before
+
+
+class BusyBlocks(Blocks):
+    """Blocks of which a worker finishes one as soon as its span was looked at."""
+
+    def of(self, span: str) -> list[Block]:
+        found = super().of(span)
+        for path in self._folder.glob(f"??/{span}-*.away"):
+            path.rename(path.with_suffix(".block"))
+        return found
+
+
+def test_a_block_finished_while_blocks_are_looked_at_is_kept(study: CacheStudy) -> None:
+    cache = study.cache()
+    cache.matrix("hard")
+    before = study.files("*.block")
+    make_all_old(before)
+    before[0].rename(before[0].with_suffix(".away"))
+    root = study.folder / "cache" / "roi"
+    places = replace(cache._places, blocks=BusyBlocks(root))
+
+    removed = prune(places, cache._planner.layout(), None, dry_run=False)
+
+    assert removed == ()
+    assert study.files("*.block") == before
 
 
 def test_a_parcellation_that_left_the_study_is_pruned(study: CacheStudy, full: RoiCache) -> None:

@@ -30,6 +30,13 @@ def assert_right(study: CacheStudy, name: str, cache: RoiCache | None = None) ->
     np.testing.assert_allclose(values, study.expected(name), rtol=1e-5, atol=1e-7)
 
 
+def roll(path: Path) -> None:
+    """Give other vertices to the parcels of a file, at a time that is later for sure."""
+    time_ns = path.stat().st_mtime_ns
+    np.save(path, np.roll(np.load(path), 37, axis=0))
+    os.utime(path, ns=(time_ns, time_ns + 1_000_000))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_values_are_those_of_plain_numpy(study: CacheStudy, name: str) -> None:
     assert_right(study, name)
@@ -223,6 +230,58 @@ def test_a_changed_label_gives_new_values(study: CacheStudy) -> None:
 
     assert_right(study, "hard")
     assert study.cache().matrix("soft").hit
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parcellation_edited_between_two_tasks_gives_new_values(
+    study: CacheStudy, name: str
+) -> None:
+    cache = study.cache()
+    cache.fill()
+
+    roll(study.folder / f"{name}.npy")
+
+    assert_right(study, name, cache)
+    others = [cache.matrix(other).hit for other in NAMES if other != name]
+    assert others == [True, True]
+
+
+def test_a_parcellation_mended_between_two_tasks_can_be_used(study: CacheStudy) -> None:
+    labels = (study.folder / "hard.npy").read_bytes()
+    (study.folder / "hard.npy").write_bytes(b"no array")
+    cache = study.cache()
+    problems = cache.fill().problems
+
+    (study.folder / "hard.npy").write_bytes(labels)
+
+    assert_right(study, "hard", cache)
+    assert list(problems) == ["hard"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapsBesideAnEdit(Maps):
+    """Maps in front of which a parcellation is edited once while the study is looked at."""
+
+    study: CacheStudy
+
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        if not self.study.log.exists():
+            self.study.log.touch()
+            roll(self.study.folder / "hard.npy")
+        return Maps.spans(self)
+
+
+def test_a_parcellation_edited_while_it_is_looked_at_is_read_again(study: CacheStudy) -> None:
+    plain = study.maps()
+    known = {field.name: getattr(plain, field.name) for field in fields(Maps)}
+    maps = MapsBesideAnEdit(**known, study=study)
+
+    found = study.cache(maps=maps).matrix("hard").values
+
+    np.testing.assert_allclose(found, study.expected("hard"), rtol=1e-5, atol=1e-7)
+    again = study.cache(maps=maps).matrix("hard")
+    np.testing.assert_array_equal(again.values, found)
+    assert again.hit
 
 
 def test_the_same_content_under_another_name_is_the_same_values(study: CacheStudy) -> None:

@@ -35,16 +35,20 @@ class Digests:
         DataError
             If it cannot be read.
         """
-        found = self._stamp(name)
+        stamp = self._made_of.stamp(name)
+        found = _named(stamp)
         if found not in self._known:
             self._known |= self._read()
-        if found not in self._known:
-            self.remember({name: self._loader.summary(name).digest})
-        return self._known[found]
+        if found in self._known:
+            return self._known[found]
+        digest = self._loader.summary(name).digest
+        if self._made_of.stamp(name) == stamp:  # else it may be of another content than the stamp
+            self.remember({stamp: digest})
+        return digest
 
     def remember(self, digests: Mapping[str, str]) -> None:
-        """Remember digests by name, also for other processes."""
-        new = {self._stamp(name): digest for name, digest in digests.items()}
+        """Remember digests by stamps that were the same after reading, also for others."""
+        new = {_named(stamp): digest for stamp, digest in digests.items()}
         known = self._read()
         self._known |= known | new
         if new.items() <= known.items():
@@ -52,11 +56,6 @@ class Digests:
         with suppress(OSError, JobpoolError):  # one who may only read, or a full disk
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._path, {"format": FORMAT, "digests": dict(self._known)})
-
-    def _stamp(self, name: str) -> str:
-        # the version, for another one may see the same file as another content
-        looks = f"{__version__} {self._made_of.stamp(name)}"
-        return hashlib.sha256(looks.encode()).hexdigest()[:32]
 
     def _read(self) -> dict[str, str]:
         with suppress(OSError, ValueError):
@@ -66,3 +65,8 @@ class Digests:
                 if isinstance(found, dict):
                     return {key: str(digest) for key, digest in found.items()}
         return {}
+
+
+def _named(stamp: str) -> str:
+    # the version, for another one may see the same file as another content
+    return hashlib.sha256(f"{__version__} {stamp}".encode()).hexdigest()[:32]

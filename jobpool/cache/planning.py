@@ -3,6 +3,7 @@
 Keys are made of what the files hold or when they changed. To ask every map file for its size and
 time takes seconds on a network disk where there are thousands, so the answer is trusted for
 `TRUSTED_S`: a map that is edited while workers run is noticed after that time at the latest.
+Parcellations are fewer, and their files are asked every time.
 """
 
 import time
@@ -36,6 +37,7 @@ class Layout:
     """What there must be for the maps as they are, and all parcellations that can be used."""
 
     identity: str  # of all map files
+    stamps: Mapping[str, str]  # of the files of each parcellation, by name
     spans: tuple[Span, ...]
     summaries: Mapping[str, ParcellationSummary]  # by name
     names: Mapping[str, str]  # digest to one of the names with this content
@@ -74,25 +76,39 @@ class Planner:
         return self._identity[1]
 
     def layout(self) -> Layout:
-        """Return what the cache must hold, at most `TRUSTED_S` old.
+        """Return what the cache must hold: for maps at most `TRUSTED_S` old, else as it is now.
 
         Raises
         ------
         DataError
             If the first map cannot be read, or files change while they are looked at.
         """
+        known = self._layout
         for _ in range(_TRIES):
-            before = self.identity()
-            if self._layout is not None and self._layout.identity == before:
-                return self._layout
-            found = self._look(before)
-            # the keys of spans and of the whole are right together if nothing changed meanwhile
+            before, stamps = self.identity(), self._stamps()
+            if known is not None and (known.identity, known.stamps) == (before, stamps):
+                return known
+            found = self._look(before, stamps)
+            # all keys are right together if nothing changed meanwhile
             self._identity = (time.monotonic(), self._made_of.maps.identity())
-            if self._identity[1] == before:
+            if (self._identity[1], self._stamps()) == (before, stamps):
+                self._digests.remember(
+                    {stamps[name]: one.digest for name, one in found.summaries.items()}
+                )
                 self._layout = found
+                return found
         raise changing(self._made_of)
 
-    def _look(self, identity: str) -> Layout:
+    def _stamps(self) -> dict[str, str]:
+        found = {}
+        for name in self._made_of.parcellations:
+            try:
+                found[name] = self._made_of.stamp(name)
+            except DataError as error:  # told as a problem of this parcellation
+                found[name] = str(error)
+        return found
+
+    def _look(self, identity: str, stamps: Mapping[str, str]) -> Layout:
         made_of = self._made_of
         space = made_of.maps.space()
         summaries: dict[str, ParcellationSummary] = {}
@@ -107,10 +123,10 @@ class Planner:
                 problems[name] = f"{source}: {wrong}"
                 continue
             summaries[name] = found
-        self._digests.remember({name: one.digest for name, one in summaries.items()})
         names = {one.digest: name for name, one in reversed(summaries.items())}
         return Layout(
             identity=identity,
+            stamps=stamps,
             spans=tuple(self._span(start, stop) for start, stop in made_of.maps.spans()),
             summaries=summaries,
             names=names,

@@ -1,7 +1,6 @@
 """What is in a cache, whether it is whole, and what of it is no longer needed."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +11,7 @@ from jobpool.cache.planning import Layout
 from jobpool.cache.store import Store
 
 COLUMNS = ("parcellation", "kind", "parcels", "size", "state")  # of a table of `ParcellationInfo`
-_OLD_S = 3600.0  # no write pauses so long: a file without its name of this age belongs to nobody
+_OLD_S = 3600.0  # nobody is at work for so long on a file that does not change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +171,8 @@ def _unused_values(places: Places, layout: Layout) -> Iterator[Choice]:
 
 def _unused_blocks(places: Places, layout: Layout) -> Iterator[Choice]:
     """Yield the blocks of spans that are no more, and those whose values are packed or unused."""
+    # listed first: a block that a worker finishes from now on is not looked at
+    there = places.blocks.files()
     needed = {digest for digest, key in layout.keys.items() if not places.store.has(key)}
     used = {
         block.path
@@ -179,17 +180,18 @@ def _unused_blocks(places: Places, layout: Layout) -> Iterator[Choice]:
         for block in places.blocks.of(span.key)
         if needed & block.pieces.keys()
     }
-    for path in places.blocks.files():
-        if path not in used:
+    now = places.leases.server_time()
+    for path in there:
+        # a young one may be of a worker that sees files newer than this layout
+        if path not in used and _is_old(path, now):
             yield path, "values that are packed or that nothing uses"
 
 
 def _leftovers(places: Places) -> Iterator[Choice]:
     now = places.leases.server_time()
     for path in sorted(places.root.rglob(".*.tmp")):
-        with suppress(FileNotFoundError):
-            if now - path.stat().st_mtime > _OLD_S:
-                yield path, "left by a process that was killed while it wrote"
+        if _is_old(path, now):
+            yield path, "left by a process that was killed while it wrote"
     for path in places.leases.stale():
         yield path, "lease of a process that died"
 
@@ -210,6 +212,13 @@ def _beyond(
         for path in reversed(places.store.paths(record.stem)):
             total -= _size(path)
             yield path, "not asked for for longest, and above the limit"
+
+
+def _is_old(path: Path, now: float) -> bool:
+    try:
+        return now - path.stat().st_mtime > _OLD_S
+    except FileNotFoundError:
+        return False
 
 
 def _size(path: Path) -> int:
