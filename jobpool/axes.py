@@ -161,6 +161,8 @@ def _sizes(reader: Reader) -> list[int]:
     given = reader.raw("sizes")
     if given is None:
         reader.problem("sizes", None, "missing; give a list of whole numbers")
+    if given == []:
+        reader.problem("sizes", given, "is empty; give at least one whole number, such as [100]")
     sizes: list[int] = []
     for size in given if isinstance(given, list) else [] if given is None else [given]:
         if isinstance(size, int) and not isinstance(size, bool) and size >= 1:

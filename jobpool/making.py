@@ -6,9 +6,11 @@ last: until then the new tasks do not exist.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,9 +172,7 @@ def extend_pool(
     with LOCKS[pool.info.lock](pool.folder / "pool.json", False):
         old = read_grid(pool.folder / "tasks.npz")
         _check_settings(pool.experiment(), experiment, moved)
-        merged = merge_grids(old, grid, experiment.file)
-        if moved:
-            merged = replace(merged, axes=_with_sources(merged.axes, grid.axes))
+        merged = merge_grids(old, grid, experiment.file, moved=moved)
         gone = np.flatnonzero(~_is_in(old, merged, merged.axes))
         if len(gone):
             tasks = listing((label(old.point(int(i))) for i in gone), most=3)
@@ -182,37 +182,40 @@ def extend_pool(
         if not dry_run:
             prepare(pool.folder)
             order = np.random.default_rng([experiment.seed, len(old)]).permutation(len(missing))
-            if len(missing) or moved:
-                _append(pool.folder, old, merged.take(missing[order]))
+            _append(pool.folder, old, merged.take(missing[order]), experiment.file)
             if moved:
                 replace(pool.info, folder=str(experiment.folder)).write(pool.folder)
-            replace_whole(pool.folder / "experiment.yaml", experiment.file.read_bytes())
     return len(missing)
 
 
-def _append(pool: Path, old: Grid, added: Grid) -> None:
+def _append(pool: Path, old: Grid, added: Grid, file: Path) -> None:
     sizes = shard_sizes(len(added)) if len(added) else ()
     _write_shards(pool, sizes, first_number=len(old.shard_sizes), first=len(old))
     codes = smallest_codes(np.hstack([old.codes, added.codes]), added.axes)
-    write_grid(pool / "tasks.npz", replace(added, codes=codes, shard_sizes=old.shard_sizes + sizes))
+    grid = replace(added, codes=codes, shard_sizes=old.shard_sizes + sizes)
+    # before the grid: nobody may run a new task without its settings
+    replace_whole(pool / "experiment.yaml", file.read_bytes())
+    if len(added) or added.axes != old.axes:
+        write_grid(pool / "tasks.npz", grid)
 
 
-def merge_grids(old: Grid, new: Grid, file: Path) -> Grid:
+def merge_grids(old: Grid, new: Grid, file: Path, *, moved: bool = False) -> Grid:
     """Return the tasks of `new` in the codes of `old`, values that `old` lacks appended.
 
     Raises
     ------
     ConfigError
-        If the two have other axes, or an attribute of a value changed.
+        If the two have other axes, or an attribute or, unless `moved`, a source of a value changed.
     """
     if old.names != new.names or old.part_axis != new.part_axis:
         what = f"the pool has the axes {listing(old.names)}; an extension cannot change them"
         _refuse(file, "axes", listing(new.names), what)
     axes, rows = [], []
     for before, after in zip(old.axes, new.axes, strict=True):
-        added = [i for i, value in enumerate(after.values) if value not in before.values]
-        values = before.values + tuple(after.values[i] for i in added)
-        sources = before.sources + tuple(after.sources[i] for i in added)
+        now = dict(zip(after.values, after.sources, strict=True))
+        added = tuple(value for value in after.values if value not in before.values)
+        values = before.values + added
+        sources = _merge_sources(before, now, file, moved) + tuple(now[value] for value in added)
         axes.append(Axis(name=before.name, values=values, sources=sources))
         code = np.array([values.index(value) for value in after.values])
         rows.append(code[new.column(after.name)])
@@ -222,6 +225,20 @@ def merge_grids(old: Grid, new: Grid, file: Path) -> Grid:
         attributes=tuple(_merge_attribute(old, new, axes, a, file) for a in new.attributes),
         part_axis=old.part_axis,
     )
+
+
+def _merge_sources(
+    before: Axis, now: Mapping[Value, str | None], file: Path, moved: bool
+) -> tuple[str | None, ...]:
+    """Return what is behind each value of the pool; it changes only if the study moved."""
+    found = tuple(now.get(*pair) for pair in zip(before.values, before.sources, strict=True))
+    for value, old, new in zip(before.values, before.sources, found, strict=True):
+        if new != old and not moved:
+            what = f"comes from {new or 'no file'}, in the pool from {old or 'no file'}: finished "
+            what += "results rest on that; put it back, give the other one a name of its own, or, "
+            what += "if the same file moved, say so with --moved"
+            _refuse(file, f"axes.{before.name}", value, what)
+    return found
 
 
 def _merge_attribute(
@@ -248,20 +265,6 @@ def _is_in(tasks: Grid, others: Grid, axes: tuple[Axis, ...]) -> NDArray[np.bool
     return np.isin(*numbers)
 
 
-def _with_sources(axes: tuple[Axis, ...], now: tuple[Axis, ...]) -> tuple[Axis, ...]:
-    """Return the axes with the files behind their values where they are now."""
-    return tuple(
-        replace(
-            axis,
-            sources=tuple(
-                dict(zip(found.values, found.sources, strict=True)).get(value, source)
-                for value, source in zip(axis.values, axis.sources, strict=True)
-            ),
-        )
-        for axis, found in zip(axes, now, strict=True)
-    )
-
-
 def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
     """Refuse a change of what finished results rest on; passes and workers may change."""
     if before.folder != after.folder and not moved:
@@ -270,14 +273,27 @@ def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
         _refuse(after.file, "", None, what)
     pairs = [("runner", before.runner, after.runner), ("seed", before.seed, after.seed)]
     for key in sorted({*before.section, *after.section}):
-        name = f"{after.runner}.{key}"
-        pairs.append((name, before.section.get(key), after.section.get(key)))
+        old, new = before.section.get(key), after.section.get(key)
+        if not any(_only_adds(old, new, *axes) for axes in product(before.axes, after.axes)):
+            pairs.append((f"{after.runner}.{key}", old, new))
     what = "was {!r} when the pool was made; finished results rest on it: make a new pool"
     problems = [
         Problem(after.file, key, new, what.format(old)) for key, old, new in pairs if old != new
     ]
     if problems:
         raise ConfigError(tuple(problems))
+
+
+def _only_adds(old: Any, new: Any, before: Axis, after: Axis) -> bool:
+    """Say whether a setting by values of an axis is as it was for those that the pool has."""
+    if before.name != after.name or not isinstance(new, dict):
+        return False
+    known, values = set(map(str, before.values)), set(map(str, after.values))
+    if not isinstance(old, dict):  # one setting for all, or none
+        old = {} if old is None else dict.fromkeys(known, old)
+    # every key: a mapping by something else may have one that is the name of a value, too
+    of_known = {key: value for key, value in new.items() if str(key) in known}
+    return set(map(str, new)) <= values and of_known == old
 
 
 def _refuse(file: Path, key: str, value: object, advice: str) -> None:

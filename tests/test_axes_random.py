@@ -73,6 +73,14 @@ def test_random_values_may_stand_beside_others(tmp_path: Path) -> None:
     assert axis(a_mesh(tmp_path), form).values == ("glasser", "random_2_1")
 
 
+def test_a_form_without_sizes_is_refused_beside_other_values(tmp_path: Path) -> None:
+    found = problems(a_mesh(tmp_path), "[glasser, {random: {mesh: m.npy, sizes: []}}]")
+
+    assert found == [
+        "axes.shape.random.sizes: is empty; give at least one whole number, such as [100]"
+    ]
+
+
 def test_the_same_size_twice_is_refused(tmp_path: Path) -> None:
     found = problems(a_mesh(tmp_path), "{random: {mesh: m.npy, sizes: [2, 2]}}")
 
@@ -87,7 +95,7 @@ def test_the_same_size_twice_is_refused(tmp_path: Path) -> None:
         ("{mesh: m.npy, sizes: [0]}", "axes.shape.random.sizes: must be a whole number of at"),
         ("{mesh: m.npy, sizes: [true]}", "axes.shape.random.sizes: must be a whole number of at"),
         ("{mesh: m.npy, sizes: [2.5]}", "axes.shape.random.sizes: must be a whole number of at"),
-        ("{mesh: m.npy, sizes: []}", "axes.shape: has no values; give at least one"),
+        ("{mesh: m.npy, sizes: []}", "axes.shape.random.sizes: is empty; give at least one whole"),
         ("{mesh: m.npy, sizes: 2, repeats: 0}", "axes.shape.random.repeats: must be at least 1"),
         ("{mesh: m.npy, sizes: 2, seed: -1}", "axes.shape.random.seed: must be at least 0"),
         ("{mesh: m.npy, sizes: 2, sed: 1}", "axes.shape.random.sed: unknown key; known here: mesh"),

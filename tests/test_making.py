@@ -2,19 +2,21 @@
 
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from jobpool import making
 from jobpool.errors import ConfigError, PoolError
-from jobpool.experiment import Experiment
+from jobpool.experiment import Experiment, load_experiment
 from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool, extend_pool
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.task import Axis, Cause, TaskState
-from tests.builders import a_pool, an_experiment
+from tests.builders import NOOP, a_pool, an_experiment
 from tests.test_pool import first_claim
 
 
@@ -174,6 +176,129 @@ def test_an_extension_with_another_size_of_a_known_value_is_refused(tmp_path: Pa
 
     with pytest.raises(ConfigError, match="size was 20 when the pool was made"):
         extend_pool(Pool(tmp_path / "pool"), experiment, after, nothing)
+
+
+def sites_from(*sources: str | None) -> Axis:
+    return Axis(name="site", values=("oslo", "bonn", "rome")[: len(sources)], sources=sources)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("seed=1", "seed=2"), (None, "/data/oslo.npy"), ("/data/oslo.npy", None)]
+)
+def test_an_extension_with_another_source_of_a_known_value_is_refused(
+    tmp_path: Path, before: str | None, after: str | None
+) -> None:
+    pool, _ = make(tmp_path, sites_from(before, None))
+    axis = sites_from(after, None, "rome.npy")
+    said = f"axes.site = 'oslo': comes from {after or 'no file'}, in the pool from "
+
+    with pytest.raises(ConfigError) as raised:
+        extend_pool(
+            Pool(pool), an_experiment(tmp_path / "study", axis), full_product([axis]), nothing
+        )
+
+    assert said + f"{before or 'no file'}: " in str(raised.value)
+    assert "say so with --moved" in str(raised.value)
+    assert Pool(pool).grid.axes[0].sources == (before, None)
+
+
+def test_sources_change_when_the_study_moved(tmp_path: Path) -> None:
+    pool, _ = make(tmp_path, sites_from("/old/a", "/old/b"))
+    axis = sites_from("/new/a", "/new/b")
+    moved = an_experiment(tmp_path / "new", axis)
+
+    n_added = extend_pool(Pool(pool), moved, full_product([axis]), nothing, moved=True)
+
+    assert (n_added, Pool(pool).grid.axes[0].sources) == (0, ("/new/a", "/new/b"))
+
+
+def an_extension(folder: Path, before: str, after: str) -> str:
+    """Make a pool of two sites, add a third; return what is wrong with the changed settings."""
+    start = "runner: function\nfunction: {call: tests.tasks:nothing"
+    file = folder / "study.yaml"
+    file.write_text(f"{start}{before}}}\naxes: {{site: [oslo, bonn], kind: [a]}}\n")
+    experiment = load_experiment(file)
+    create_pool(folder / "pool", experiment, full_product(experiment.axes), nothing, now=0)
+    file.write_text(f"{start}{after}}}\naxes: {{site: [oslo, bonn, rome], kind: [a, b]}}\n")
+    changed = load_experiment(file)
+    try:
+        extend_pool(Pool(folder / "pool"), changed, full_product(changed.axes), nothing)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", ", tries: {rome: 3}"),
+        ("", ", tries: {rome: {column: x}}"),
+        (", tries: {oslo: 4}", ", tries: {oslo: 4, rome: 3}"),
+        (", tries: {oslo: 4}", ", tries: {rome: 3, oslo: 4}"),
+        (", tries: 4", ", tries: {oslo: 4, bonn: 4, rome: 3}"),
+        (", tries: 4", ", tries: {oslo: 4, bonn: 4}"),
+        (", tries: 4", ", tries: {a: 4, b: 3}"),
+    ],
+)
+def test_an_added_value_may_bring_its_own_settings(tmp_path: Path, before: str, after: str) -> None:
+    said = an_extension(tmp_path, before, after)
+
+    assert said == ""
+    assert len(Pool(tmp_path / "pool").grid) == 6
+    assert (
+        Pool(tmp_path / "pool").experiment().section
+        == load_experiment(tmp_path / "study.yaml").section
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", ", tries: {oslo: 4}"),
+        ("", ", tries: 4"),
+        (", tries: {oslo: 4}", ", tries: {oslo: 5, rome: 3}"),
+        (", tries: {oslo: 4, bonn: 4}", ", tries: {oslo: 4, rome: 3}"),
+        (", tries: {oslo: 4}", ", tries: {oslo: 4, bonn: 4, rome: 3}"),
+        (", tries: {oslo: {x: 1}}", ", tries: {oslo: {x: 2}, rome: {x: 1}}"),
+        (", tries: {oslo: 4}", ""),
+        (", tries: 4", ", tries: {rome: 3}"),
+        (", tries: 4", ", tries: {oslo: 4, rome: 3}"),
+        (", tries: 4", ", tries: {oslo: 5, bonn: 4, rome: 3}"),
+        (", tries: {left: x}", ", tries: {left: x, rome: y}"),
+        (", tries: {a: 4}", ", tries: {a: 4, rome: 3}"),
+    ],
+)
+def test_the_settings_of_what_the_pool_has_stay(tmp_path: Path, before: str, after: str) -> None:
+    said = an_extension(tmp_path, before, after)
+
+    assert "function.tries" in said
+    assert "when the pool was made; finished results rest on it: make a new pool" in said
+    assert len(Pool(tmp_path / "pool").grid) == 2
+
+
+def test_no_new_task_is_there_before_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def be_killed(path: Path, grid: Grid) -> None:
+        raise KilledError(path, grid)
+
+    pool, _ = make(tmp_path, SITES)
+    more = Axis(name="site", values=(*SITES.values, "rome"))
+    changed = an_experiment(tmp_path / "study", more, text=NOOP + "  tries: {rome: 3}\n")
+    monkeypatch.setattr(making, "write_grid", be_killed)
+    with pytest.raises(KilledError):
+        extend_pool(Pool(pool), changed, full_product([more]), nothing)
+    monkeypatch.undo()
+    half_way = (len(Pool(pool).grid), "tries" in Pool(pool).experiment().section)
+
+    changed = replace(changed, section=Pool(pool).experiment().section)
+    extend_pool(Pool(pool), changed, full_product([more]), nothing)
+
+    assert half_way == (2, True)
+    assert len(Pool(pool).grid) == 3
 
 
 def test_cut_tasks_enter_once_per_part() -> None:
