@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from tests.brain_study import StudyOnDisk
 
@@ -38,8 +39,9 @@ def test_every_fit_has_one_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    # helper processes import the module too
+    # helper processes import the module too: those of an earlier test would not find it
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    get_reusable_executor().shutdown(wait=True)
     (tmp_path / f"watching{cores}.py").write_text(WATCHING)
     name = f"watching{cores}:watching"
     study = StudyOnDisk(tmp_path)
