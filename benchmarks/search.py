@@ -34,6 +34,7 @@ from benchmarks.figures import machine, say, table
 from benchmarks.problems import PROBLEMS, Problem
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.methods import random_search
+from jobpool.learning.parallel import in_processes
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.learning.pipelines.base import Kind, Pipeline, Settings
 from jobpool.learning.search import Recipe, TrainingData, Trials
@@ -121,8 +122,8 @@ def search_by_scikit_learn(
 def warm_up(cores: int) -> None:
     """Start the processes: a worker keeps them, and tasks do not pay for their imports."""
     if cores > 1:
-        Parallel(n_jobs=cores)(delayed(time.sleep)(0.5) for _ in range(cores))
         Parallel(n_jobs=cores)(delayed(len)(PIPELINES) for _ in range(4 * cores))
+        list(in_processes(len, [PIPELINES] * 4 * cores, cores))  # jobpool's are others
 
 
 def run_side(options: argparse.Namespace) -> None:
