@@ -14,10 +14,12 @@ import json
 import os
 import secrets
 import socket
+import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from jobpool.errors import StorageError
 from jobpool.task import Json
@@ -100,9 +102,30 @@ def create_exclusively(path: Path, data: bytes) -> None:
     StorageError
         If the disk is full, over quota or failing; nothing is left behind.
     """
+    with created_whole(path) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def created_whole(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a stream to write; the file gets its name when the ``with`` block ends well.
+
+    Its folder is made if it is missing.
+
+    Raises
+    ------
+    FileExistsError
+        If the name is taken: the file that has it stays.
+    StorageError
+        If the disk is full, over quota or failing; nothing is left behind.
+    """
     temporary = temporary_beside(path)
     try:
-        _write_new(temporary, data)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
         os.link(temporary, path)  # atomic, and fails if the name is taken, also on NFS
     except OSError as error:
         raise storage_error(error, path) from error
@@ -110,6 +133,22 @@ def create_exclusively(path: Path, data: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
     sync_folder(path.parent)
+
+
+def server_time(folder: Path) -> float:
+    """Return the time of the file server that holds a folder, by which heartbeats are judged.
+
+    Who may not write into the folder gets the time of this host.
+    """
+    probe = temporary_beside(folder / "clock")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with suppress(OSError):
+            probe.unlink()
 
 
 def checked_line(record: Mapping[str, Json]) -> bytes:

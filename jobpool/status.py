@@ -5,19 +5,15 @@ file, whose checksum is checked; a damaged file is rebuilt in memory from its re
 an error, so that a count is never wrong.
 """
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.checks.table import record_in, unchecked_table
 from jobpool.errors import SelectionError, listing, nearest
-from jobpool.files import temporary_beside
 from jobpool.grid import Grid
 from jobpool.liveness import Life
 from jobpool.pool import Pool
@@ -102,22 +98,6 @@ class Status:
     by: tuple[AxisCounts, ...]
     workers: Mapping[Life, int]  # workers that hold tasks, selected or not
     estimate: Estimate
-
-
-def server_time(pool: Path) -> float:
-    """Return the file server's time, by which heartbeats are judged.
-
-    Who may not write into the pool gets the time of this host.
-    """
-    probe = temporary_beside(pool / "workers" / "clock")
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    except OSError:
-        return time.time()
-    finally:
-        with suppress(OSError):
-            probe.unlink()
 
 
 def look(

@@ -20,8 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from jobpool.brain.arrays import Array
-from jobpool.cache.whole import created_whole
-from jobpool.files import checked_line, parse_line
+from jobpool.files import checked_line, created_whole, parse_line
 
 FORMAT = 1
 MAGIC = b"JPROIBLK"

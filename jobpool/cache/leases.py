@@ -16,7 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobpool.files import checked_line, create_exclusively, storage_error, temporary_beside
+from jobpool.files import (
+    checked_line,
+    create_exclusively,
+    server_time,
+    storage_error,
+)
 
 LEASE_S = 60.0  # a lease not refreshed for so long belonged to a process that died
 _BEATS = 4  # signs of life in that time
@@ -108,7 +113,7 @@ class Leases:
         """Return the file server's time; this host's where the folder cannot be written."""
         now = time.monotonic()
         if self._clock is None or now - self._clock[0] > _CLOCK_S:
-            self._clock = (now, _read_server_time(self._folder))
+            self._clock = (now, server_time(self._folder))
         return self._clock[1] + now - self._clock[0]
 
 
@@ -116,15 +121,3 @@ def _beat(path: Path, ended: threading.Event, every_s: float) -> None:
     while not ended.wait(every_s):
         with suppress(OSError):  # taken by another, or a disk that recovers
             os.utime(path)
-
-
-def _read_server_time(folder: Path) -> float:
-    probe = temporary_beside(folder / "clock")
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    except OSError:
-        return time.time()
-    finally:
-        with suppress(OSError):
-            probe.unlink()

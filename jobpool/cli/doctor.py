@@ -31,13 +31,13 @@ def doctor(
     jobpool doctor POOL --repair
     """
     from jobpool.checks.doctor import Surgery, check_pool
+    from jobpool.files import server_time
     from jobpool.liveness import Life, judge
     from jobpool.pool import Pool
-    from jobpool.status import server_time
     from jobpool.workerfiles import worker_name
 
     opened = Pool(pool)
-    clock = server_time(pool)
+    clock = server_time(pool / "workers")
     lives: dict[int, bool] = {}
 
     def is_alive(owner: int) -> bool:

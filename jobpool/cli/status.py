@@ -67,16 +67,17 @@ def _looker(
     """Return a function that looks once; each look sees tasks that were added meanwhile."""
     import time
 
+    from jobpool.files import server_time
     from jobpool.liveness import Life, judge
     from jobpool.pool import Pool
     from jobpool.selection import select
-    from jobpool.status import look, server_time
+    from jobpool.status import look
     from jobpool.workerfiles import worker_name
 
     def once() -> "tuple[Pool, Status]":
         pool = Pool(folder)
         chosen = select(pool.grid, only, skip) if only or skip else None
-        clock = server_time(folder)
+        clock = server_time(folder / "workers")
 
         def lives(owner: int) -> Life:
             return judge(pool, worker_name(owner), clock)

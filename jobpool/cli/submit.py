@@ -100,8 +100,8 @@ def _count_free(pool: "Pool", one: "Pass", jobs: int) -> int:
 
 def _count_lost(pool: "Pool", chosen: "NDArray[np.bool_]") -> int:
     """Return how many tasks dead workers hold: the first worker to start takes them back."""
+    from jobpool.files import server_time
     from jobpool.liveness import Life, judge
-    from jobpool.status import server_time
     from jobpool.task import TaskState
     from jobpool.workerfiles import worker_name
 
@@ -110,7 +110,7 @@ def _count_lost(pool: "Pool", chosen: "NDArray[np.bool_]") -> int:
         for position, record in pool.running()
         if chosen[position] and record.state is TaskState.RUNNING
     ]
-    clock = server_time(pool.folder)
+    clock = server_time(pool.folder / "workers")
     dead = {one for one in set(owners) if judge(pool, worker_name(one), clock) is Life.DEAD}
     return sum(owner in dead for owner in owners)
 
