@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from jobpool.files import append_line, read_lines
+from jobpool.files import append_line
 from jobpool.task import Cause
-from jobpool.workerfiles import all_lines, worker_file
+from jobpool.workerfiles import all_lines, lines_of, worker_file
 
 FORMAT = 1
 
@@ -65,9 +65,7 @@ def write_attempt(pool: Path, attempt: Attempt) -> None:
 
 def attempts_of(pool: Path, worker: str) -> Iterator[Attempt]:
     """Yield the undamaged attempts that one worker wrote."""
-    for _, line in read_lines(worker_file(pool, "attempts", worker)):
-        if line is not None:
-            yield _attempt(line)
+    yield from map(_attempt, lines_of(pool, "attempts", worker))
 
 
 def all_attempts(pool: Path) -> Iterator[Attempt]:

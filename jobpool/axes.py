@@ -19,6 +19,7 @@ RESERVED = frozenset({"task", "task_seconds", "failed_attempts", "worker"})
 _NAME = re.compile(r"[^=<>!,\s]+")
 _BRACES = re.compile(r"\{\w+\}")
 _DIGITS = re.compile(r"(\d+)")
+MOST_NUMBERS = 10_000_000  # of one axis: more would not fit into memory
 _Pairs = list[tuple[Value, str | None]]  # a value, and the file behind it
 
 
@@ -32,7 +33,10 @@ def read_axes(reader: Reader, folder: Path) -> tuple[Axis, ...]:
     folder : Path
         Where relative paths start.
     """
-    return tuple(_read_axis(reader, name, folder) for name in reader.names())
+    names = reader.names()
+    if not names and not reader.problems:
+        reader.problem("", None, "has no axis; give at least one")
+    return tuple(_read_axis(reader, name, folder) for name in names)
 
 
 def _read_axis(reader: Reader, name: str, folder: Path) -> Axis:
@@ -111,7 +115,11 @@ def _from_range(reader: Reader) -> list[int]:
     step = reader.whole("step", default=1, least=1)
     if last < first:
         reader.problem("to", last, f"must not be smaller than from, {first}")
-    return list(range(first, last + 1, max(step, 1)))
+    numbers = range(first, last + 1, max(step, 1))
+    if len(numbers) > MOST_NUMBERS:
+        reader.problem("to", last, f"makes more than {MOST_NUMBERS:,} values; take a larger step")
+        return [first]
+    return list(numbers)
 
 
 def _from_files(reader: Reader, pattern: str, folder: Path) -> _Pairs:

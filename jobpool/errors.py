@@ -132,7 +132,7 @@ class BrokenLockError(PoolError):
         return (
             f"{self.pool / self.file} changed while this worker held its lock: locks do not hold "
             f"on this {self.file_system} file system; stop the workers and run: "
-            f"jobpool doctor {self.pool}"
+            f"jobpool doctor {self.pool} --nodes 2"
         )
 
 
@@ -182,3 +182,7 @@ class SlurmError(JobpoolError):
 
     def __str__(self) -> str:
         return self.what
+
+
+class SlurmMissingError(SlurmError):
+    """SLURM's programs are not on this machine."""

@@ -13,6 +13,7 @@ import yaml
 
 from jobpool.axes import read_axes
 from jobpool.errors import ConfigError, Problem
+from jobpool.lock import LOCKS
 from jobpool.reader import Reader
 from jobpool.task import Axis
 
@@ -35,12 +36,30 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """How workers show that they live, and when they count as lost."""
+    """How workers show that they live, when they count as lost, and when a task is parked."""
 
     heartbeat_s: float = 20.0
     lost_after_s: float = 180.0
     grace_s: float = 10.0  # between asking a task to stop and killing it
     lock: str = "auto"
+    hung_after_s: float | None = None  # silence of a job that SLURM shows as running; see `hung`
+    ask_slurm_s: float = 60.0  # between two questions of the whole pool
+    park_after: int = 3  # the same error so often in a row parks a task
+    shared: str = "private"
+
+    @property
+    def hung(self) -> float:
+        """Return `hung_after_s`, by default three times `lost_after_s`."""
+        return 3 * self.lost_after_s if self.hung_after_s is None else self.hung_after_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guess:
+    """What the user thinks a task takes, before the pool knows."""
+
+    only: tuple[str, ...] = ()  # the tasks meant, as selections; empty: all
+    time_s: float | None = None  # on one core
+    memory_gb: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +75,7 @@ class Experiment:
     section: Mapping[str, Any]  # what stands under the runner's name
     passes: tuple[Pass, ...]
     workers: WorkerSettings
+    needs: tuple[Guess, ...] = ()
 
 
 class _Loader(yaml.SafeLoader):
@@ -95,7 +115,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         advice = f"{line}{error.problem or 'not YAML'}; correct that line"
         raise ConfigError((Problem(file, "", None, advice),)) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: a date such as 2020-13-45, or a number of thousands of digits
         raise ConfigError((Problem(file, "", None, f"not YAML: {error}"),)) from error
     if not isinstance(data, dict):
         advice = "holds no mapping of keys to values; see the examples in configs/"
@@ -163,6 +184,7 @@ def read_experiment(
         section=_read_section(reader, runner, runners),
         passes=_read_passes(reader.child("passes")),
         workers=_read_workers(reader.child("workers")),
+        needs=_read_needs(reader),
     )
     if axes is not None:
         reader.mapping("axes")
@@ -198,15 +220,37 @@ def _read_passes(reader: Reader) -> tuple[Pass, ...]:
     return tuple(passes)
 
 
+def _read_needs(reader: Reader) -> tuple[Guess, ...]:
+    guesses = []
+    for one in reader.children("needs"):
+        guess = Guess(
+            only=one.texts("only"),
+            time_s=one.duration("time") if one.has("time") else None,
+            memory_gb=one.number("memory_gb", above=0) if one.has("memory_gb") else None,
+        )
+        if guess.time_s is None and guess.memory_gb is None:
+            one.problem("", None, "guesses nothing; give time, memory_gb, or both")
+        guesses.append(guess)
+    return tuple(guesses)
+
+
 def _read_workers(reader: Reader) -> WorkerSettings:
     usual = WorkerSettings()
+    hung_after_s = reader.duration("hung_after") if reader.has("hung_after") else None
     settings = WorkerSettings(
         heartbeat_s=reader.duration("heartbeat", default=usual.heartbeat_s),
         lost_after_s=reader.duration("lost_after", default=usual.lost_after_s),
         grace_s=reader.duration("grace", default=usual.grace_s),
-        lock=reader.text("lock", "auto", ("auto", "flock", "lockf", "exclusive")),
+        lock=reader.text("lock", "auto", ("auto", *LOCKS)),
+        hung_after_s=hung_after_s,
+        ask_slurm_s=reader.duration("ask_slurm_every", default=usual.ask_slurm_s),
+        park_after=reader.whole("park_after", default=usual.park_after, least=1),
+        shared=reader.text("shared", usual.shared, ("private", "group")),
     )
     if settings.lost_after_s < 3 * settings.heartbeat_s:
         advice = "must be at least 3 heartbeats, or living workers would count as lost"
         reader.problem("lost_after", settings.lost_after_s, advice)
+    if settings.hung < settings.lost_after_s:
+        advice = "must not be less than lost_after: a job that SLURM shows as running may live"
+        reader.problem("hung_after", settings.hung, advice)
     return settings

@@ -182,7 +182,10 @@ def parse_line(line: bytes) -> dict[str, Json] | None:
     body += b"}"
     if tail[len(_CRC_START) : -2] != b"%08x" % zlib.crc32(body):
         return None
-    record = json.loads(body)
+    try:
+        record = json.loads(body)
+    except (ValueError, RecursionError):  # not written by `checked_line`
+        return None
     return record if isinstance(record, dict) else None
 
 

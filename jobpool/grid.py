@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.errors import PoolError
+from jobpool.errors import PoolError, listing
 from jobpool.files import newer_format, replace_whole
-from jobpool.task import Axis, Point, Value, task_id
+from jobpool.shapes import has_shape, is_whole
+from jobpool.task import Axis, Point, Value, id_of_pairs, pair_text, task_id
 
 FORMAT = 1
 Codes = NDArray[np.unsignedinteger[Any]]
@@ -79,8 +80,17 @@ class Grid:
         return task_id(self.point(position))
 
     def ids(self) -> list[str]:
-        """Return the ids of all tasks, in the order of their positions."""
-        return [self.id(position) for position in range(len(self))]
+        """Return the ids of all tasks, in the order of their positions.
+
+        A value is written as JSON once for the whole axis: four times as fast as one by one.
+        """
+        rows = sorted(range(len(self.axes)), key=self.names.__getitem__)
+        pairs = [[pair_text(self.names[i], value) for value in self.axes[i].values] for i in rows]
+        columns = [
+            map(texts.__getitem__, self.codes[i].tolist())
+            for i, texts in zip(rows, pairs, strict=True)
+        ]
+        return [id_of_pairs(texts) for texts in zip(*columns, strict=True)]
 
     def find(self, identifier: str) -> list[int]:
         """Return the positions of the tasks whose id begins with `identifier`."""
@@ -89,6 +99,51 @@ class Grid:
     def take(self, positions: NDArray[np.intp]) -> "Grid":
         """Return the grid of some of the tasks, in the order of `positions`."""
         return replace(self, codes=self.codes[:, positions])
+
+    @cached_property
+    def starts_aside(self) -> NDArray[np.bool_]:
+        """Return which tasks are spare parts of a whole task that is there, too."""
+        is_part = self.column_of_parts() != 0
+        units = self.units()
+        spare: NDArray[np.bool_] = is_part & np.isin(units, units[~is_part])
+        return spare
+
+    def column_of_parts(self) -> Codes:
+        """Return the codes of the part axis, 0 for a whole task, shape (n_tasks,)."""
+        return self.codes[0] * 0 if self.part_axis is None else self.column(self.part_axis)
+
+    def units(self) -> NDArray[np.intp]:
+        """Return a number for each task that a whole task and its parts share, and no others."""
+        rows = [i for i, name in enumerate(self.names) if name != self.part_axis]
+        shape = [len(self.axes[i].values) for i in rows]
+        numbers = np.ravel_multi_index([self.codes[i].astype(np.intp) for i in rows], shape)
+        return np.asarray(numbers, np.intp)
+
+    def parts_of(self, position: int) -> list[int]:
+        """Return the spare parts of the whole task at `position`; they follow it."""
+        if self.part_axis is None or self.column(self.part_axis)[position] != 0:
+            return []
+        most = position + len(self.axis(self.part_axis).values)
+        return [
+            part for part in range(position + 1, min(most, len(self))) if self._same(position, part)
+        ]
+
+    def whole_of(self, position: int) -> int | None:
+        """Return the whole task that the part at `position` is a spare part of, if it is one."""
+        if self.part_axis is None or self.column(self.part_axis)[position] == 0:
+            return None
+        least = max(position - len(self.axis(self.part_axis).values) + 1, 0)
+        column = self.column(self.part_axis)
+        for whole in range(position - 1, least - 1, -1):
+            if not self._same(position, whole):
+                return None
+            if column[whole] == 0:
+                return whole
+        return None
+
+    def _same(self, one: int, other: int) -> bool:
+        """Say whether two tasks differ in nothing but the part."""
+        return self.whole(one) == self.whole(other)
 
     def whole(self, position: int) -> Point:
         """Return the task's point without the part axis: the same for all parts of one task."""
@@ -117,7 +172,7 @@ def full_product(axes: Sequence[Axis], attributes: Sequence[Attribute] = ()) -> 
 
 
 def split_parts(grid: Grid, part_axis: Axis, cut: NDArray[np.bool_]) -> Grid:
-    """Return `grid` with one more axis, along which the tasks in `cut` are taken apart.
+    """Return `grid` with one more axis, along which tasks can be taken apart.
 
     Parameters
     ----------
@@ -126,14 +181,14 @@ def split_parts(grid: Grid, part_axis: Axis, cut: NDArray[np.bool_]) -> Grid:
     part_axis : Axis
         Its first value stands for a whole task, every other for one part.
     cut : ndarray of shape (n_tasks,), bool
-        True for the tasks that enter as one task per part.
+        True for the tasks that enter as one task per part. The others enter whole, each followed
+        by its parts, which are set aside until the whole turns out to be too long.
     """
     n_parts = len(part_axis.values) - 1
-    whole, apart = np.flatnonzero(~cut), np.flatnonzero(cut)
-    source = np.concatenate([whole, np.repeat(apart, n_parts)])
-    parts = np.concatenate(
-        [np.zeros(len(whole), np.intp), np.tile(np.arange(1, n_parts + 1), len(apart))]
-    )
+    source = np.repeat(np.arange(len(grid)), n_parts + 1)
+    parts = np.tile(np.arange(n_parts + 1), len(grid))
+    kept = (parts != 0) | ~cut[source]
+    source, parts = source[kept], parts[kept]
     axes = (*grid.axes, part_axis)
     codes = np.vstack([grid.codes[:, source].astype(np.intp), parts])
     return replace(grid, axes=axes, codes=smallest_codes(codes, axes), part_axis=part_axis.name)
@@ -177,13 +232,26 @@ def read_grid(path: Path) -> Grid:
         ValueError,
         KeyError,
         EOFError,
+        RuntimeError,  # "encrypted", or of an unknown compression: a flipped bit in the archive
+        TypeError,
+        SyntaxError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
         what = f"damaged ({error}); restore this file from a backup: it cannot be rebuilt"
         raise PoolError(path, what) from error
+    if not isinstance(header, dict) or not has_shape(header, {"format": is_whole}):
+        raise PoolError(path, "damaged (its header); restore this file from a backup")
     if header["format"] > FORMAT:
         raise PoolError(path, newer_format(header["format"], FORMAT))
+    try:
+        return _checked(_from_header(header, codes))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"damaged ({error}); restore this file from a backup: it cannot be rebuilt"
+        raise PoolError(path, what) from error
+
+
+def _from_header(header: dict[str, Any], codes: Codes) -> Grid:
     return Grid(
         axes=tuple(
             Axis(name=name, values=tuple(values), sources=tuple(sources))
@@ -197,3 +265,21 @@ def read_grid(path: Path) -> Grid:
         part_axis=header["part_axis"],
         shard_sizes=tuple(header["shard_sizes"]),
     )
+
+
+def _checked(grid: Grid) -> Grid:
+    """Return a grid whose parts fit one another, or raise ValueError."""
+    lengths = {axis.name: len(axis.values) for axis in grid.axes}
+    if len(lengths) < len(grid.axes) or grid.part_axis not in {None, *lengths}:
+        raise ValueError(f"axes {listing(lengths)}")
+    for axis, column in zip(grid.axes, grid.codes, strict=True):
+        if not all(isinstance(value, str | int | float) for value in (axis.name, *axis.values)):
+            raise ValueError(f"axis {axis.name!r}")
+        if not np.isin(column, np.arange(len(axis.values))).all():
+            raise ValueError(f"codes beyond the {len(axis.values)} values of {axis.name}")
+    for attribute in grid.attributes:
+        if lengths.get(attribute.axis) != len(attribute.values):
+            raise ValueError(f"attribute {attribute.name!r}")
+    if not all(map(is_whole, grid.shard_sizes)) or sum(grid.shard_sizes) != len(grid):
+        raise ValueError(f"state files of {listing(grid.shard_sizes)} tasks for {len(grid)}")
+    return grid

@@ -1,32 +1,36 @@
 """Which claims are dead, and what becomes of them.
 
 A worker shows that it lives by touching its file in ``workers/``. Ages are taken between two
-modification times, both given by the file server, never between the clocks of two hosts.
+modification times, both given by the file server, never between the clocks of two hosts. Who is
+silent for three heartbeats is in doubt, and SLURM is asked (`jobpool.slurm.answers`).
 
 A claim is taken back when its worker is dead. If the worker had already written a result or the
-end of the attempt, that word stands; if not, the finder writes ``lost`` in its place.
+end of the attempt, that word stands; if not, the finder writes the cause that the evidence shows.
 """
 
-import os
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from jobpool.attempts import Attempt, attempts_of, write_attempt
-from jobpool.files import checked_line, create_exclusively, read_json
+from jobpool.attempts import Attempt, write_attempt
+from jobpool.cards import WorkerCard, beat, read_card
 from jobpool.pool import Pool
-from jobpool.results import results_of
-from jobpool.state import Record
+from jobpool.poolinfo import PoolInfo
+from jobpool.records import Record
+from jobpool.slurm.answers import FRESH, STOPPED_S, Answer, Answers, Questions, read_answers
+from jobpool.slurm.causes import cause_of_stop
+from jobpool.slurm.lastwords import Death, last_words
+from jobpool.slurm.looks import UNSEEN, Look, look_at
+from jobpool.slurm.programs import RunProgram, run_program
+from jobpool.slurm.queue import JobRun, JobSeen
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 
-FORMAT = 1
+DOUBT_BEATS = 3  # missed in a row: a busy disk delays one
+POLL_S = 0.2
 
 
 class Life(StrEnum):
@@ -38,221 +42,258 @@ class Life(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerCard:
-    """What a worker says of itself in ``workers/xx/ID.json``; its mtime is the heartbeat."""
-
-    host: str
-    pid: int
-    started: float
-    space: str = ""  # where the process number means something
-    start_ticks: int | None = None  # tells the process from a later one with the same number
-    end: float | None = None  # when SLURM ends the job, seconds since the epoch
-    cores: int
-    memory_mb: int | None = None
-    node: str | None = None  # as SLURM calls it
-    job: str | None = None  # SLURM's job, with the array task
-    cluster: str | None = None
-    restarts: int = 0
-    only: tuple[str, ...] = ()
-    skip: tuple[str, ...] = ()
-    version: str = ""
-
-    def write(self, pool: Path, name: str) -> Path:
-        """Make the worker's file, and return its path."""
-        path = worker_file(pool, "workers", name)
-        path.parent.mkdir(exist_ok=True)
-        create_exclusively(path, checked_line({"format": FORMAT, **_plain(asdict(self))}))
-        return path
-
-
-def _plain(card: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in card.items()}
-
-
-def own_card(**known: Any) -> WorkerCard:
-    """Return the card of this very process."""
-    pid = os.getpid()
-    return WorkerCard(
-        host=socket.gethostname(),
-        pid=pid,
-        space=process_space(),
-        start_ticks=start_ticks(pid),
-        **known,
-    )
-
-
-def read_card(pool: Path, name: str) -> WorkerCard | None:
-    """Return a worker's card, or None if it is missing or damaged."""
-    with suppress(OSError):
-        line: dict[str, Any] | None = read_json(worker_file(pool, "workers", name))
-        if line is not None:
-            known = {
-                field.name: line[field.name] for field in fields(WorkerCard) if field.name in line
-            }
-            return WorkerCard(**known | {"only": tuple(line["only"]), "skip": tuple(line["skip"])})
-    return None
-
-
-def beat(card_path: Path) -> float:
-    """Touch a worker's file, and return the file server's time in seconds since the epoch."""
-    os.utime(card_path)
-    return card_path.stat().st_mtime
-
-
-def judge(pool: Pool, name: str, server_time: float, *, patient: bool = False) -> Life:
-    """Say whether a worker lives.
-
-    Parameters
-    ----------
-    pool : Pool
-        The worker's pool; its `lost_after_s` is the age at which a heartbeat is too old.
-    name : str
-        The worker.
-    server_time : float
-        What the file server's clock says now: the return value of `beat`.
-    patient : bool
-        Do not conclude from an old heartbeat: nobody could beat for a while.
-    """
-    try:
-        beaten = worker_file(pool.folder, "workers", name).stat().st_mtime
-    except FileNotFoundError:
-        return Life.DEAD  # a worker makes its file before it claims anything
-    except OSError:
-        return Life.UNKNOWN
-    life = Life.ALIVE
-    if server_time - beaten > pool.info.lost_after_s:
-        if not patient:
-            return Life.DEAD
-        life = Life.UNKNOWN
-    card = read_card(pool.folder, name)
-    return Life.DEAD if card is not None and _is_gone(card) else life
-
-
-def process_space() -> str:
-    """Name the run of the kernel and the space of process numbers that this process is in.
-
-    Empty where the system does not tell. A host name is no such proof: containers and clusters of
-    virtual machines share them.
-    """
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    return ""
-
-
-def start_ticks(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since the boot, or None if that is hidden."""
-    with suppress(OSError):
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        return int(stat.rpartition(")")[2].split()[19])
-    return None
-
-
-def _is_gone(card: WorkerCard) -> bool:
-    """Say whether the worker's process is certainly no more; False if that cannot be seen here."""
-    if not card.space or card.space != process_space():
-        return False
-    try:
-        os.kill(card.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return start_ticks(card.pid) not in {None, card.start_ticks}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TakenBack:
     """A claim that ended because its worker was dead."""
 
     position: int
     worker: str
     cause: Cause
+    why: str = ""  # the evidence, in words; empty: the worker's own word
 
 
-def take_back_dead(
-    pool: Pool,
-    finder: str,
-    server_time: float,
-    *,
-    patient: bool = False,
-    now: Callable[[], float] = time.time,
-) -> list[TakenBack]:
-    """End the claims of dead workers, and write how they ended.
+def judge(pool: Pool, name: str, server_time: float) -> Life:
+    """Say whether a worker lives, for somebody who only looks: SLURM is not asked.
 
     Parameters
     ----------
     pool : Pool
-        Opened by the finder.
-    finder : str
-        The worker that looks; it writes, into its own file, the attempts it ends.
+        The worker's pool.
+    name : str
+        The worker.
     server_time : float
         What the file server's clock says now: the return value of `beat`.
-    patient : bool
-        Take back only from workers whose process is certainly gone.
-    now : callable
-        The clock for the attempt's end.
-
-    Returns
-    -------
-    list of TakenBack
-        In the order of the tasks.
     """
-    lives: dict[int, Life] = {pool.worker: Life.ALIVE}
-    taken = []
-    for position, record in pool.running():
-        if record.owner not in lives:
-            owner = worker_name(record.owner)
-            lives[record.owner] = judge(pool, owner, server_time, patient=patient)
-        if lives[record.owner] is not Life.DEAD:
-            continue
-        name = worker_name(record.owner)
+    look = look_at(pool.folder, name)
+    silent_s = server_time - look.beaten
+    answer = None
+    if look.run is not None:
+        answer = read_answers(pool.folder, look.cluster).get(look.run)
+    # where no worker is left, nobody asks SLURM any more
+    has_hope = look.run is not None and not look.is_gone and silent_s <= pool.info.hung_after_s
+    life = _life(look, answer, pool.info, server_time, can_ask=has_hope)
+    if life is Life.UNKNOWN and 0 <= silent_s <= pool.info.lost_after_s:
+        return Life.ALIVE
+    return life
+
+
+def _life(
+    look: Look,
+    answer: Answer | None,
+    info: PoolInfo,
+    server_time: float,
+    *,
+    can_ask: bool,
+    is_steady: bool = True,
+) -> Life:
+    """Say whether a worker lives.
+
+    Parameters
+    ----------
+    look : Look
+        What is seen of it.
+    answer : Answer or None
+        What SLURM last said of its job.
+    info : PoolInfo
+        The pool's settings.
+    server_time : float
+        The file server's clock.
+    can_ask : bool
+        Whether SLURM can be asked about it, be it by another worker.
+    is_steady : bool
+        Whether its silence was watched: without that, old heartbeats may all be due to an outage.
+    """
+    silent_s, doubt_s = server_time - look.beaten, _doubt_s(info)
+    if silent_s <= doubt_s and not look.is_gone:
+        return Life.UNKNOWN if look.beaten == UNSEEN else Life.ALIVE
+    is_long = silent_s > info.lost_after_s
+    word = answer if answer and (answer.asked >= look.beaten or answer.seen.has_ended) else None
+    if word is not None and word.seen.has_ended and (is_long or not word.seen.is_ending):
+        return Life.DEAD
+    if look.is_gone:  # SLURM's word on the cause is worth waiting for
+        has_waited = is_long or (word is not None and word.asked > look.beaten + doubt_s)
+        return Life.DEAD if has_waited or not can_ask else Life.UNKNOWN
+    if word is not None and word.missing_since is not None:
+        since = max(word.missing_since, look.beaten)
+        is_dead = is_long and word.asked >= since + info.ask_slurm_s
+    elif word is not None and server_time < word.asked + FRESH * info.ask_slurm_s:
+        is_dead = silent_s > info.hung_after_s
+    else:
+        is_dead = is_long and not can_ask
+    return Life.DEAD if is_dead and is_steady else Life.UNKNOWN
+
+
+def _doubt_s(info: PoolInfo) -> float:
+    return min(DOUBT_BEATS * info.heartbeat_s, info.lost_after_s)
+
+
+def _word_on(look: Look, answer: Answer | None) -> JobSeen | None:
+    """Return SLURM's word on a death; that the job runs says nothing of a process that is gone."""
+    if answer is None or answer.seen.has_ended:
+        return None if answer is None else answer.seen
+    return None if look.is_gone or answer.asked < look.beaten else answer.seen
+
+
+class Watch:
+    """One worker's view of the others.
+
+    Parameters
+    ----------
+    pool : Pool
+        Opened by the worker; it writes, into its own file, the attempts that it ends for others.
+    card : WorkerCard
+        What the worker says of itself.
+    run : callable, optional
+        Runs one of SLURM's programs and returns what it prints.
+    """
+
+    def __init__(self, pool: Pool, card: WorkerCard, *, run: RunProgram | None = None) -> None:
+        self._pool, self._card, self._name = pool, card, worker_name(pool.worker)
+        # the worker does not beat while it waits for an answer
+        patience_s = min(20.0, max(1.0, pool.info.lost_after_s / 6))
+        self._run_soon = run or partial(run_program, timeout_s=STOPPED_S / 2)
+        self._questions = Questions(
+            pool.folder,
+            card.cluster,
+            pool.info.ask_slurm_s,
+            run or partial(run_program, timeout_s=patience_s),
+        )
+        # last heartbeat of each, and when it was seen first
+        self._seen: dict[str, tuple[float, float]] = {}
+        self.suspects = 0  # workers whose silence is not decided yet
+        self.n_workers = 0  # that held tasks at the last look
+
+    def take_back_dead(self, server_time: float, *, patient: bool = False) -> list[TakenBack]:
+        """End the claims of dead workers, and write how they ended.
+
+        Parameters
+        ----------
+        server_time : float
+            What the file server's clock says now: the return value of `beat`.
+        patient : bool
+            Conclude nothing from old heartbeats: nobody could beat for a while.
+
+        Returns
+        -------
+        list of TakenBack
+            In the order of the tasks.
+        """
+        running = [one for one in self._pool.running() if one[1].owner != self._pool.worker]
+        looks = {
+            owner: look_at(self._pool.folder, worker_name(owner))
+            for owner in {record.owner for _, record in running}
+        }
+        self.n_workers = len(looks)
+        self._note(looks.values(), server_time, patient=patient)
+        self._ask(looks.values(), server_time)
+        answers = Answers(self._pool.folder, server_time - FRESH * self._pool.info.ask_slurm_s)
+        lives = {owner: self._life(look, answers, server_time) for owner, look in looks.items()}
+        self.suspects = sum(life is Life.UNKNOWN for life in lives.values())
+        taken = [
+            self._take_back(position, record, looks[record.owner], answers)
+            for position, record in running
+            if lives[record.owner] is Life.DEAD
+        ]
+        return [one for one in taken if one is not None]
+
+    def why_stopped(self, server_time: float) -> Cause | None:
+        """Return why SLURM stops the job of this very worker, or None if it does not say.
+
+        Called after a signal. Of all workers that are stopped at once, one asks for all; the
+        others wait for its answer, for some seconds at most.
+
+        Parameters
+        ----------
+        server_time : float
+            What the file server's clock says now.
+        """
+        card, start = self._card, time.monotonic()
+        if card.job is None or card.cluster is None or not self._questions.covers(card.cluster):
+            return None
+        own = JobRun(card.job, card.restarts)
+        with suppress(OSError):  # turns are told by the very time of now
+            server_time = beat(worker_file(self._pool.folder, "workers", self._name))
+        while (waited_s := time.monotonic() - start) < STOPPED_S:
+            answer = read_answers(self._pool.folder, card.cluster).get(own)
+            if answer is not None and (cause := cause_of_stop(answer.seen)) is not None:
+                return cause
+            if self._questions.ask_stopped(
+                partial(self._runs_of_all, own), server_time + waited_s, self._run_soon
+            ):
+                answer = read_answers(self._pool.folder, card.cluster).get(own)
+                return None if answer is None else cause_of_stop(answer.seen)
+            time.sleep(POLL_S)
+        return None
+
+    def _runs_of_all(self, own: JobRun) -> set[JobRun]:
+        """Return the jobs of all workers of this cluster that run a task."""
+        owners = {worker_name(record.owner) for _, record in self._pool.running()}
+        cards = (read_card(self._pool.folder, name) for name in owners)
+        here = (card for card in cards if card is not None and card.cluster == self._card.cluster)
+        return {own} | {JobRun(card.job, card.restarts) for card in here if card.job is not None}
+
+    def _note(self, looks: Iterable[Look], server_time: float, *, patient: bool) -> None:
+        """Remember since when each heartbeat stands still."""
+        before = {} if patient else self._seen
+        self._seen = {}
+        for look in looks:
+            beaten, since = before.get(look.name, (0.0, 0.0))
+            self._seen[look.name] = look.beaten, since if beaten == look.beaten else server_time
+
+    def _ask(self, looks: Iterable[Look], server_time: float) -> None:
+        doubt_s = _doubt_s(self._pool.info)
+        doubtful = [
+            look
+            for look in looks
+            if look.run is not None and (look.is_gone or server_time - look.beaten > doubt_s)
+        ]
+        if not doubtful or not self._questions.find_cluster():
+            return
+        runs = {look.run for look in doubtful if look.run and self._questions.covers(look.cluster)}
+        if runs:
+            self._questions.ask(runs, server_time)
+
+    def _life(self, look: Look, answers: Answers, server_time: float) -> Life:
+        _, since = self._seen[look.name]
+        can_ask = look.run is not None and (
+            self._questions.covers(look.cluster) or answers.are_fresh(look.cluster)
+        )
+        return _life(
+            look,
+            answers.about(look.cluster, look.run),
+            self._pool.info,
+            server_time,
+            can_ask=can_ask,
+            is_steady=server_time - since >= _doubt_s(self._pool.info),
+        )
+
+    def _take_back(
+        self, position: int, record: Record, look: Look, answers: Answers
+    ) -> TakenBack | None:
+        pool = self._pool
         if record.state is not TaskState.RUNNING:
             # who ended it was killed before the index followed; a visit mends that
             pool.take_back(position, record.fence, Cause.LOST)
-            cause = record.cause or Cause.LOST
-            taken.append(TakenBack(position=position, worker=name, cause=cause))
-            continue
-        cause, written = _last_word(pool, position, record)
-        attempt = _attempt(pool, position, record, cause, finder, now())
-        write = partial(write_attempt, pool.folder, attempt)
-        if pool.take_back(position, record.fence, cause, (lambda: None) if written else write):
-            taken.append(TakenBack(position=position, worker=name, cause=cause))
-    return taken
+            return TakenBack(position=position, worker=look.name, cause=record.cause or Cause.LOST)
+        whole = pool.grid.whole_of(position)
+        words = last_words(
+            pool.folder,
+            Death(
+                task=pool.grid.id(position),
+                checkpoint=pool.grid.id(position if whole is None else whole),
+                fence=record.fence,
+                claimed=record.changed_ms / 1000,
+                worker=look.name,
+                card=look.card,
+                beaten=look.beaten,
+                end_slack_s=_doubt_s(pool.info),
+                seen=_word_on(look, answers.about(look.cluster, look.run)),
+            ),
+        )
+        write = partial(self._write, words.attempt)
+        if not pool.take_back(position, record.fence, words.cause, write, words.lesson):
+            return None
+        return TakenBack(position=position, worker=look.name, cause=words.cause, why=words.why)
 
-
-def _last_word(pool: Pool, position: int, record: Record) -> tuple[Cause, bool]:
-    """Return how the claim ended, and whether its own worker wrote so."""
-    task, name = pool.grid.id(position), worker_name(record.owner)
-    written = [
-        attempt.cause
-        for attempt in attempts_of(pool.folder, name)
-        if (attempt.task, attempt.worker, attempt.fence) == (task, name, record.fence)
-    ]
-    for result in results_of(pool.folder, name):
-        if (result.task, result.fence) == (task, record.fence):
-            return Cause.DONE, bool(written)
-    if written and written[-1] is not Cause.DONE:
-        return written[-1], True
-    return Cause.LOST, False
-
-
-def _attempt(
-    pool: Pool, position: int, record: Record, cause: Cause, finder: str, ended: float
-) -> Attempt:
-    name = worker_name(record.owner)
-    card = read_card(pool.folder, name)
-    return Attempt(
-        task=pool.grid.id(position),
-        fence=record.fence,
-        worker=name,
-        cause=cause,
-        started=record.changed_ms / 1000,
-        ended=ended,
-        cores=card.cores if card else None,
-        memory_mb=card.memory_mb if card else None,
-        node=(card.node or card.host) if card else None,
-        job=card.job if card else None,
-        error="the worker died without a word" if cause is Cause.LOST else None,
-        found_by=finder,
-    )
+    def _write(self, attempt: Attempt | None) -> None:
+        if attempt is not None:
+            write_attempt(self._pool.folder, replace(attempt, found_by=self._name))

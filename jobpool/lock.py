@@ -1,10 +1,12 @@
 """The lock that this file system really honours.
 
-Three kinds, the same promise: while one process holds the lock on a state file, no other does,
-and a process that dies lets go of it.
+Four kinds, the same promise: while one process holds the lock on a state file, no other does, it
+reads what the last holder wrote, and a process that dies lets go of it.
 
     flock       the kernel queues the waiters: the fairest and by far the fastest
     lockf       byte-range locks, for file systems that emulate or ignore flock
+    fresh       flock, and no cache is believed: for FUSE file systems such as GlusterFS, where a
+                host goes on reading its old copy for a second, lock or no lock
     exclusive   a file made by exclusive creation beside the state file (filelock's lease), for
                 file systems whose locks are local to a node; slow, and it polls
 
@@ -16,7 +18,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,8 +68,48 @@ class _Kernel:
             os.close(held.descriptor)
 
 
+class _Fresh(_Kernel):
+    """A kernel's lock, under which neither the kernel's cache nor the client's is believed."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Held:
+        held = super().__enter__()
+        try:
+            look_afresh(held.descriptor)
+        except BaseException:
+            os.close(held.descriptor)
+            raise
+        return held
+
+    def __exit__(self, raised: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if raised is None and self._held.written:
+                _hand_over(self._held)  # before letting go: the next holder may be elsewhere
+        finally:
+            super().__exit__(raised, *rest)
+
+
+def look_afresh(descriptor: int) -> None:
+    """Drop what this host has cached of a file opened for writing, so that the server is asked.
+
+    GlusterFS answers reads of small files from a copy of its own, which only a change drops:
+    reserving the first byte, which is there, is a change that changes nothing.
+    """
+    with suppress(OSError):  # a file system that reserves nothing has no such copy
+        os.posix_fallocate(descriptor, 0, 1)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _hand_over(held: Held) -> None:
+    """Bring what was written to the server, and keep no copy."""
+    os.fsync(held.descriptor)
+    os.posix_fadvise(held.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    held.written = False
+
+
 @contextmanager
-def _exclusive(path: Path, durable: bool) -> Iterator[Held]:
+def _exclusive(path: Path, durable: bool) -> Iterator[Held]:  # noqa: ARG001 - always durable
     from filelock import SoftFileLease  # noqa: PLC0415 - 60 ms, for this kind only
 
     # opened and closed within the lease: NFS promises that a file opened shows what was written
@@ -75,9 +117,10 @@ def _exclusive(path: Path, durable: bool) -> Iterator[Held]:
     with SoftFileLease(f"{path}.lock", lease_duration=LEASE_S, poll_interval=0.002):
         held = Held(os.open(path, os.O_RDWR))
         try:
+            look_afresh(held.descriptor)
             yield held
-            if durable and held.written:
-                os.fsync(held.descriptor)
+            if held.written:
+                _hand_over(held)
         finally:
             os.close(held.descriptor)
 
@@ -85,6 +128,7 @@ def _exclusive(path: Path, durable: bool) -> Iterator[Held]:
 LOCKS: Mapping[str, Lock] = {
     "flock": partial(_Kernel, fcntl.flock),
     "lockf": partial(_Kernel, fcntl.lockf),
+    "fresh": partial(_Fresh, fcntl.flock),
     "exclusive": _exclusive,
 }
 
@@ -107,7 +151,7 @@ def holds(kind: str, folder: Path) -> bool:
     Parameters
     ----------
     kind : str
-        ``flock`` or ``lockf``; ``exclusive`` rests on exclusive creation, which all file systems
+        One of `LOCKS`; ``exclusive`` rests on exclusive creation, which all file systems
         known to us keep atomic.
     folder : Path
         On the file system to ask; a small file is made in it and removed.
@@ -118,7 +162,8 @@ def holds(kind: str, folder: Path) -> bool:
     path.touch()
     try:
         with LOCKS[kind](path, False):
-            asked = [sys.executable, "-c", _PROBE, str(path), kind]
+            call = "lockf" if kind == "lockf" else "flock"
+            asked = [sys.executable, "-c", _PROBE, str(path), call]
             answer = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
     except OSError:  # this file system has no such lock
         return False
@@ -127,17 +172,55 @@ def holds(kind: str, folder: Path) -> bool:
     return answer.stdout.strip() == "held"
 
 
+def kinds_for(folder: Path) -> tuple[str, ...]:
+    """Return the kinds of lock that may serve in `folder`, the best first."""
+    return kinds_on(*_mount_of(folder))
+
+
+def kinds_on(file_system: str, options: str) -> tuple[str, ...]:
+    """Return the kinds of lock that may serve on a file system mounted so, the best first.
+
+    What is known to be kept by one host alone is left out: no test from that host can tell. On a
+    FUSE file system a lock that another host keeps is not enough, for what is read under it may
+    come from a cache.
+
+    Examples
+    --------
+    >>> kinds_on("ext4", "rw"), kinds_on("nfs4", "rw,local_lock=flock")
+    (('flock', 'lockf', 'exclusive'), ('lockf', 'exclusive'))
+    """
+    given = set(options.split(","))
+    if file_system.startswith("fuse"):
+        return ("fresh", "exclusive")
+    # BeeGFS keeps locks within a host unless tuneUseGlobalFileLocks is set, which it is not
+    if file_system == "beegfs" or given & {"localflock", "nolock", "local_lock=all"}:
+        return ("exclusive",)
+    if "local_lock=flock" in given:
+        return ("lockf", "exclusive")
+    if "local_lock=posix" in given:
+        return ("flock", "exclusive")
+    return ("flock", "lockf", "exclusive")
+
+
 def best_lock(folder: Path) -> str:
-    """Return the first kind of lock that holds in `folder`, the fastest first."""
-    return next(kind for kind in LOCKS if holds(kind, folder))
+    """Return the best kind of lock that holds in `folder`, as far as one host can tell."""
+    return next(kind for kind in kinds_for(folder) if holds(kind, folder))
 
 
 def file_system(path: Path) -> str:
     """Return the type of the file system that `path` lies on, such as ``ext4`` or ``nfs4``."""
-    import psutil  # noqa: PLC0415 - 15 ms, for an error message only
+    return _mount_of(path)[0]
+
+
+def _mount_of(path: Path) -> tuple[str, str]:
+    """Return the type and the mount options of the file system that `path` lies on."""
+    import psutil  # noqa: PLC0415 - 15 ms, for an error message or a new pool only
 
     path = path.resolve()
     mounts = [
         part for part in psutil.disk_partitions(all=True) if path.is_relative_to(part.mountpoint)
     ]
-    return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
+    if not mounts:
+        return "unknown", ""
+    nearest = max(mounts, key=lambda part: len(part.mountpoint))
+    return nearest.fstype, nearest.opts

@@ -4,8 +4,8 @@
     tasks.npz        the grid: fixed once written, an extension appends
     state/NN         the state table in shards (`jobpool.state`)
 
-This module and `jobpool.making` are the only writers of task states. Whichever process is killed,
-and whenever, three things stay true:
+Workers change states through this module alone; people do through `jobpool.moves` and the doctor,
+under the same lock. Whichever process is killed, and whenever, three things stay true:
 
 1. A task has at most one live claim, and its record names the worker.
 2. A task that says ``done`` has its result on disk: the result is written first.
@@ -15,71 +15,28 @@ and whenever, three things stay true:
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.errors import PoolError
-from jobpool.files import newer_format, read_json, write_json
 from jobpool.grid import Grid, read_grid
 from jobpool.lock import LOCKS
-from jobpool.state import Record, Shard, Visit
-from jobpool.task import Cause, Claim, TaskState, check_move
+from jobpool.poolinfo import read_info
+from jobpool.records import EVERYTHING, Offer, Record, fits
+from jobpool.state import Shard, Visit
+from jobpool.task import NOTHING, Cause, Claim, Lesson, TaskState, check_move
 
 if TYPE_CHECKING:
     from jobpool.experiment import Experiment
 
-FORMAT = 1
-Mask = NDArray[np.uint8]
 # naming a member of an enum is slow before Python 3.12
 _WAITING, _RUNNING, _DONE = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
+_IDLE = frozenset({TaskState.WAITING, TaskState.HELD, TaskState.PARKED})  # nobody runs it
 _ENDED_WELL = Cause.DONE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolInfo:
-    """What ``pool.json`` says: written when the pool is made, read by all."""
-
-    name: str
-    runner: str
-    folder: str  # where relative paths of the experiment start
-    lock: str
-    created: float
-    version: str  # of the jobpool that made it
-    heartbeat_s: float
-    lost_after_s: float
-    grace_s: float
-
-    def write(self, pool: Path) -> None:
-        """Replace ``pool.json`` in the folder `pool`."""
-        write_json(pool / "pool.json", {"format": FORMAT, **asdict(self)})
-
-
-def read_info(pool: Path) -> PoolInfo:
-    """Return what ``pool.json`` says.
-
-    Raises
-    ------
-    PoolError
-        If there is no pool, or it cannot be read.
-    """
-    try:
-        line = read_json(pool / "pool.json")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        what = "not a pool" if pool.exists() else "no such folder"
-        raise PoolError(pool, f"{what}; make one with: jobpool init CONFIG {pool}") from error
-    except OSError as error:
-        raise PoolError(pool, f"cannot be read: {error.strerror}; ask its owner") from error
-    if line is None:
-        raise PoolError(pool, "pool.json is damaged; restore it from a backup")
-    if int(str(line["format"])) > FORMAT:
-        raise PoolError(pool, newer_format(line["format"], FORMAT))
-    known: dict[str, Any] = {field.name: line[field.name] for field in fields(PoolInfo)}
-    return PoolInfo(**known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +45,7 @@ class Ending:
 
     claim: Claim
     cause: Cause
+    lesson: Lesson = NOTHING
 
 
 class Pool:
@@ -190,14 +148,14 @@ class Pool:
                 yield shard.first + slot, shard.record(slot)
                 slot = index.find(TaskState.RUNNING, slot + 1)
 
-    def claim_in(self, visit: Visit, slot: int) -> Claim | None:
-        """Claim the task at `slot` for this worker, unless its record says that it is not free."""
+    def claim_in(self, visit: Visit, slot: int, offer: Offer = EVERYTHING) -> Claim | None:
+        """Claim the task at `slot` for this worker, unless it is not free or needs more."""
         record = visit.record(slot)
-        if record.state is not _WAITING:
+        if record.state is not _WAITING or not fits(record.need, offer):
             return None
-        _, attempts, cause, fence, _, _, need = record
+        _, attempts, cause, fence, _, _, need, same = record
         fence, now_ms = fence + 1, int(self.now() * 1000)
-        visit.put(slot, Record(_RUNNING, attempts, cause, fence, self.worker, now_ms, need))
+        visit.put(slot, Record(_RUNNING, attempts, cause, fence, self.worker, now_ms, need, same))
         position = visit.first + slot
         point = self.grid.point(position)
         return Claim(position=position, point=point, fence=fence, attempts=attempts)
@@ -210,11 +168,11 @@ class Pool:
         """
         slot = ending.claim.position - visit.first
         record, fence = visit.record(slot), ending.claim.fence
-        if record.state is _WAITING and ending.cause is _ENDED_WELL and fence <= record.fence:
+        if record.state in _IDLE and ending.cause is _ENDED_WELL and fence <= record.fence:
             record = record._replace(fence=fence, owner=self.worker)
         elif record.state is not _RUNNING or (record.fence, record.owner) != (fence, self.worker):
             return False
-        visit.put(slot, self._ended(record, ending.cause))
+        self._put_ended(visit, slot, record, ending.cause, ending.lesson)
         return True
 
     def end(self, ending: Ending) -> bool:
@@ -229,6 +187,7 @@ class Pool:
         fence: int,
         cause: Cause,
         write_first: Callable[[], None] = lambda: None,
+        lesson: Lesson = NOTHING,
     ) -> bool:
         """End the claim `fence` in the place of a worker that died, and say whether it still stood.
 
@@ -243,6 +202,8 @@ class Pool:
         write_first : callable
             Called under the lock if the claim still stands, before it ends: so that the record
             of the attempt is neither missing nor written by two who look at the same time.
+        lesson : Lesson
+            What the attempt teaches.
         """
         shard, slot = self.locate(position)
         with shard.visit() as visit:
@@ -250,14 +211,59 @@ class Pool:
             if record.state is not TaskState.RUNNING or record.fence != fence:
                 return False
             write_first()
-            visit.put(slot, self._ended(record, cause))
+            self._put_ended(visit, slot, record, cause, lesson)
             return True
 
-    def _ended(self, record: Record, cause: Cause) -> Record:
-        before, attempts, _, fence, owner, _, need = record
-        state, failed = (_DONE, 0) if cause is _ENDED_WELL else (_WAITING, int(cause.counts))
+    def _put_ended(
+        self, visit: Visit, slot: int, record: Record, cause: Cause, lesson: Lesson
+    ) -> None:
+        before, attempts, _, fence, owner, _, need, same = record
+        state, failed = _DONE, 0
+        if cause is not _ENDED_WELL:
+            need, same = record.learned(cause, lesson)
+            state, failed = _WAITING, int(cause.counts)
+            if cause.is_poison and same >= self.info.park_after:
+                state = TaskState.PARKED
+            elif self._is_to_cut(visit, slot, cause):
+                self.wake_parts(visit, slot)
+                state = TaskState.ASIDE
         check_move(f"of claim {fence}", before, state)
-        return Record(state, attempts + failed, cause, fence, owner, int(self.now() * 1000), need)
+        now_ms = int(self.now() * 1000)
+        ended = Record(state, attempts + failed, cause, fence, owner, now_ms, need, same)
+        visit.put(slot, ended)
+
+    def _is_to_cut(self, visit: Visit, slot: int, cause: Cause) -> bool:
+        """Say whether a whole task ran too long, or some of its parts are offered already."""
+        parts = self.grid.parts_of(visit.first + slot)
+        if cause is Cause.TIME:
+            return bool(parts)
+        records = (visit.record(part - visit.first) for part in parts)
+        return any(record.state is not TaskState.ASIDE for record in records)
+
+    def wake_parts(self, visit: Visit, slot: int) -> list[int]:
+        """Let the spare parts of a whole task wait for workers, and return their slots.
+
+        Whoever calls this sets the whole task aside in the same visit: both lie in one file.
+        """
+        parts = [part - visit.first for part in self.grid.parts_of(visit.first + slot)]
+        changed_ms, whole = int(self.now() * 1000), visit.record(slot)
+        for part in parts:
+            record = visit.record(part)
+            if record.state is TaskState.ASIDE:
+                need = record.with_memory_of(whole)  # a part needs as much as the whole
+                visit.put(part, record._replace(state=_WAITING, changed_ms=changed_ms, need=need))
+        return parts
+
+    def cut_in(self, visit: Visit, slot: int) -> list[int]:
+        """Cut a waiting whole task into its parts, and return their slots; empty if it has none."""
+        record = visit.record(slot)
+        if record.state is not _WAITING:
+            return []
+        parts = self.wake_parts(visit, slot)
+        if parts:
+            changed_ms = int(self.now() * 1000)
+            visit.put(slot, record._replace(state=TaskState.ASIDE, changed_ms=changed_ms))
+        return parts
 
     def counts(self) -> Mapping[TaskState, int]:
         """Return how many tasks are in each state."""

@@ -1,29 +1,68 @@
 """One worker's way through the pool: end one task and claim the next in one visit.
 
-A claim is random among the tasks that are waiting and selected, those that failed least often
-first. A worker stays in one state file for some tasks, because ending one task and claiming the
-next in the same file is a single visit under one lock, then looks around in all of them.
+A claim is random among the tasks that are waiting, selected and fit the worker: first those that
+a smaller worker had too little memory or time for, then those that failed least often. A worker
+stays in one state file for some tasks, because ending one task and claiming the next in the same
+file is a single visit under one lock, then looks around in all of them.
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.pool import Ending, Mask, Pool
-from jobpool.state import WAITING_BYTES
+from jobpool.pool import Ending, Pool
+from jobpool.records import EVERYTHING, MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, Offer, fits
+from jobpool.state import Visit
 from jobpool.task import Claim
 
 STAY = 64  # claims in one state file before looking around: evens out crowded files
+# the index bytes of waiting tasks, in the order in which they are claimed
+LEVELS = tuple(
+    bytes([base + n]) for base in (SHORT_BASE, WAITING_BASE) for n in range(MOST_ATTEMPTS + 1)
+)
+FRESH = LEVELS.index(bytes([WAITING_BASE]))  # the level of tasks that nobody has tried
+FRESH_ONLY = (
+    LEVELS[FRESH],
+)  # while a worker stays in one file: what is short is looked for elsewhere
+SHORT = FRESH - 1  # the last level of tasks that a smaller worker could not end
+SHORT_EVERY_S = 10.0  # to look for these in all state files at each turn would cost fast tasks dear
+
+Mask = NDArray[np.uint8]
+Chosen = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """What one visit to the pool gave."""
 
-    claim: Claim | None  # None: nothing that is waiting is selected
+    claim: Claim | None  # None: nothing that is waiting is selected and fits
     accepted: bool | None  # whether the pool took the ending; None if there was none
+
+
+class Preferences(Protocol):
+    """What is known of how well the tasks fit a worker, each of shape (n_tasks,), bool.
+
+    They are tried in this order; a task in none of them is not claimed.
+    """
+
+    @property
+    def likely(self) -> Chosen:
+        """Return what probably ends well here."""
+        ...
+
+    @property
+    def cut(self) -> Chosen:
+        """Return what is too long here as a whole, but not in parts."""
+        ...
+
+    @property
+    def possible(self) -> Chosen:
+        """Return what may end well here."""
+        ...
 
 
 class Puller:
@@ -33,27 +72,56 @@ class Puller:
     ----------
     pool : Pool
         Opened with the worker's number.
-    chosen : ndarray of shape (n_tasks,), bool, optional
-        The worker's selection; None for the whole pool.
     rng : random.Random
         The same seed and the same pool give the same claims.
+    chosen : ndarray of shape (n_tasks,), bool, optional
+        The worker's selection; None for the whole pool.
+    offer : callable
+        Says what the worker can give at this moment.
     """
 
     def __init__(
-        self, pool: Pool, rng: random.Random, chosen: NDArray[np.bool_] | None = None
+        self,
+        pool: Pool,
+        rng: random.Random,
+        chosen: Chosen | None = None,
+        offer: Callable[[], Offer] = lambda: EVERYTHING,
     ) -> None:
-        self._pool, self._rng = pool, rng
-        self._mask: Mask | None = None
-        if chosen is not None and not chosen.all():
-            self._mask = np.where(chosen, np.uint8(0xFF), np.uint8(0))
-        self._level = 0  # tasks that failed less often than this were nowhere to be seen
+        self._pool, self._rng, self._offer = pool, rng, offer
+        self._chosen = np.ones(len(pool.grid), bool) if chosen is None else chosen.copy()
+        self._whole = bool(self._chosen.all())
+        self._masks: list[Mask | None] = []
+        self._cutting: int | None = None  # which of the masks holds tasks that are to be cut
+        self._at = 0  # the mask in use
+        self._looked = -SHORT_EVERY_S  # when no short task was found in any state file
+        self._level = 0  # levels before this one were nowhere to be seen
         self._stay = 0
+        self.restrict(None)
+
+    def restrict(self, preferences: Preferences | None) -> None:
+        """Prefer some tasks to others from now on, and leave the rest; None for all alike."""
+        self._at = self._stay = 0
+        if preferences is None:
+            self._masks, self._cutting = [self._mask(None)], None
+            return
+        ranked = (preferences.likely, preferences.cut, preferences.possible)
+        self._masks, self._cutting = [self._mask(one) for one in ranked], 1
+
+    def _mask(self, preferred: Chosen | None) -> Mask | None:
+        if preferred is None:
+            if self._whole:
+                return None
+            preferred = self._chosen
+        return np.where(preferred & self._chosen, np.uint8(0xFF), np.uint8(0))
 
     def leave_out(self, position: int) -> None:
         """Claim the task at `position` no more."""
-        if self._mask is None:
-            self._mask = np.full(len(self._pool.grid), 0xFF, np.uint8)
-        self._mask[position] = 0
+        self._whole = False
+        self._chosen[position] = False
+        self._masks = [self._chosen * np.uint8(0xFF) if m is None else m for m in self._masks]
+        for mask in self._masks:
+            if mask is not None:
+                mask[position] = 0
 
     def next(self, ending: Ending | None = None) -> Turn:
         """End a task, if one is given, and claim another.
@@ -66,31 +134,69 @@ class Puller:
         claim, accepted = None, None
         if ending is not None:
             number = self._pool.shard_number(ending.claim.position)
-            stays = self._stay > 0 and self._level == 0
-            claim, accepted = self._visit(number, 0 if stays else -1, ending)
+            stays = self._stay > 0 and self._at == 0 and self._level <= FRESH
+            claim, accepted = self._visit(number, FRESH_ONLY if stays else (), ending)
             self._stay -= 1
         return Turn(claim=claim or self._look_around(), accepted=accepted)
 
     def _visit(
-        self, number: int, most: int, ending: Ending | None = None
+        self, number: int, levels: tuple[bytes, ...], ending: Ending | None = None
     ) -> tuple[Claim | None, bool | None]:
-        """Visit one shard, and claim a task there that failed at most `most` times."""
+        """Visit one shard, and claim a task there of one of these levels."""
         shard = self._pool.shards[number]
-        claim, accepted = None, None
+        claim, accepted, offer = None, None, self._offer()
         with shard.visit() as visit:
             if ending is not None:
                 accepted = self._pool.end_in(visit, ending)
-            while claim is None:
+            while claim is None and levels:
                 start = int(self._rng.random() * shard.size)
-                slot = pick(visit.index, self._mask_of(number), start, most)
+                slot = pick(visit.index, self._mask_of(number), start, levels)
                 if slot is None:
                     break
-                claim = self._pool.claim_in(visit, slot)
+                if self._at == self._cutting:
+                    claim = self._cut(visit, slot, offer)
+                else:
+                    claim = self._pool.claim_in(visit, slot, offer)
+                if claim is None:  # it is not free, or it needs more: the index does not show that
+                    self._pass_over(visit, slot)
         return claim, accepted
+
+    def _pass_over(self, visit: Visit, slot: int) -> None:
+        """Look no more at a task that does not fit, or is not to be cut by this worker."""
+        mask = self._masks[self._at]
+        if self._at == self._cutting and mask is not None:
+            mask[visit.first + slot] = 0
+        elif bytes([visit.index[slot]]) in LEVELS:
+            self.leave_out(visit.first + slot)
+
+    def _cut(self, visit: Visit, slot: int, offer: Offer) -> Claim | None:
+        """Cut a task that is too long here, and claim one of its parts."""
+        whole = visit.first + slot
+        chosen = [part for part in self._pool.grid.parts_of(whole) if self._chosen[part]]
+        # who may take none of the parts leaves the whole to others; parts need as much memory
+        if not chosen or not fits(visit.record(slot).need & 0xFF, offer):
+            return None
+        if not self._pool.cut_in(visit, slot):
+            return None
+        self._rng.shuffle(chosen)
+        claims = (self._pool.claim_in(visit, part - visit.first, offer) for part in chosen)
+        return next((claim for claim in claims if claim is not None), None)
 
     def _look_around(self) -> Claim | None:
         """Claim a task in any shard; shards that hold none are passed without their lock."""
-        self._level, self._stay = 0, STAY
+        now = self._pool.now()
+        first = SHORT if abs(now - self._looked) >= SHORT_EVERY_S else FRESH
+        for number in range(len(self._masks)):
+            self._at = number
+            claim = self._search(first)
+            if claim is not None:
+                if self._level > SHORT >= first:
+                    self._looked = now
+                return claim
+        return None
+
+    def _search(self, first: int) -> Claim | None:
+        self._level, self._stay = first, 0 if first == SHORT else STAY
         while True:
             lowest: int | None = None
             order = list(range(len(self._pool.shards)))
@@ -100,30 +206,36 @@ class Puller:
                 if level is None:
                     continue
                 if level <= self._level:
-                    claim, _ = self._visit(number, self._level)
+                    claim, _ = self._visit(number, LEVELS[: self._level + 1])
                     if claim is not None:
                         return claim
+                    level = self._lowest_level(number)
+                    if level is None:
+                        continue
                 lowest = level if lowest is None else min(lowest, level)
             if lowest is None:
                 return None
-            self._level = lowest
+            self._level, self._stay = lowest, STAY
 
     def _lowest_level(self, number: int) -> int | None:
         index = _masked(self._pool.shards[number].read_index(), self._mask_of(number))
-        return next((n for n, byte in enumerate(WAITING_BYTES) if byte in index), None)
+        return next((n for n, byte in enumerate(LEVELS) if byte in index), None)
 
     def _mask_of(self, number: int) -> Mask | None:
-        if self._mask is None:
+        mask = self._masks[self._at]
+        if mask is None:
             return None
         shard = self._pool.shards[number]
-        return self._mask[shard.first : shard.first + shard.size]
+        return mask[shard.first : shard.first + shard.size]
 
 
 def _masked(index: bytes | bytearray, mask: Mask | None) -> bytes | bytearray:
     return index if mask is None else (np.frombuffer(index, np.uint8) & mask).tobytes()
 
 
-def pick(index: bytes | bytearray, mask: Mask | None, start: int, most: int) -> int | None:
+def pick(
+    index: bytes | bytearray, mask: Mask | None, start: int, levels: tuple[bytes, ...]
+) -> int | None:
     """Return the first slot at or after `start`, going round, of a task that may be claimed.
 
     Parameters
@@ -134,18 +246,20 @@ def pick(index: bytes | bytearray, mask: Mask | None, start: int, most: int) -> 
         0xFF for the tasks that are selected, else 0.
     start : int
         Where to begin: a random slot makes a random pick.
-    most : int
-        How often the task may have failed; those that failed least are preferred.
+    levels : tuple of bytes
+        Of `LEVELS`, those that the task may be of; the first are preferred.
 
     Examples
     --------
-    >>> pick(bytes([0x80, 2, 0x80]), None, start=1, most=0)
+    >>> pick(bytes([0x80, 2, 0x80]), None, start=1, levels=LEVELS)
     2
-    >>> pick(bytes([0x81, 2, 2]), None, start=1, most=0) is None
+    >>> pick(bytes([0x81, 2, 2]), None, start=1, levels=FRESH_ONLY) is None
     True
+    >>> pick(bytes([0x80, 2, 0x91]), None, start=0, levels=LEVELS)
+    2
     """
     seen = _masked(index, mask)
-    for byte in WAITING_BYTES[: most + 1]:
+    for byte in levels:
         slot = seen.find(byte, start)
         if slot < 0:
             slot = seen.find(byte, 0, start)

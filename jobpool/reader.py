@@ -118,6 +118,26 @@ class Reader:
         self._children.append(child)
         return child
 
+    def children(self, name: str) -> list["Reader"]:
+        """Return a reader of each mapping in the list under `name`; a mapping is a list of one."""
+        value = self.raw(name)
+        values = [] if value is None else value if isinstance(value, list) else [value]
+        for number, one in enumerate(values):
+            if not isinstance(one, dict):
+                self.problem(f"{name}.{number}", one, "must be a mapping of keys to values")
+        mappings = {f"{name}.{i}": one for i, one in enumerate(values) if isinstance(one, dict)}
+        made = [
+            Reader(
+                self.file,
+                {str(key): inner for key, inner in one.items()},
+                ".".join(part for part in (self.key, key) if part),
+                self.problems,
+            )
+            for key, one in mappings.items()
+        ]
+        self._children += made
+        return made
+
     def mapping(self, name: str, *, required: bool = False) -> dict[str, Any]:
         """Return the mapping under `name`, its keys as text."""
         value = self.raw(name)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobpool.files import append_line, read_lines
+from jobpool.files import append_line
 from jobpool.task import Json, Point
-from jobpool.workerfiles import all_lines, worker_file
+from jobpool.workerfiles import all_lines, lines_of, worker_file
 
 FORMAT = 1
 
@@ -51,9 +51,8 @@ def write_result(pool: Path, result: Result) -> None:
 
 def results_of(pool: Path, worker: str) -> Iterator[Result]:
     """Yield the undamaged results of one worker, in the order it wrote them."""
-    for _, line in read_lines(worker_file(pool, "results", worker)):
-        if line is not None:
-            yield parse_result(worker, line)
+    for line in lines_of(pool, "results", worker):
+        yield parse_result(worker, line)
 
 
 def all_results(pool: Path) -> Iterator[Result]:

@@ -24,64 +24,18 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.files import newer_format, storage_error
 from jobpool.lock import Lock, file_system
-from jobpool.task import CAUSE_CODES, CAUSE_OF_CODE, Cause, TaskState
+from jobpool.records import RECORD, Record, unpack_record
 
 FORMAT = 1
 MAGIC = b"JP%02d" % FORMAT
 
 # magic, tasks, position of the first, visits, last writer, checksum of the index, of the head
 HEAD = struct.Struct("<4sIQQQII")
-# state, attempts, cause, spare, fence, owner, changed (ms since the epoch), need, checksum
-RECORD = struct.Struct("<BBBBIQQII")
-_UNCHECKED = struct.Struct(RECORD.format[:-1])  # a record without its checksum
-# naming a member of an enum, or calling the enum, is slow before Python 3.12
-_STATE_OF_CODE = {int(state): state for state in TaskState}
-_WAITING = TaskState.WAITING
-
-WAITING_BASE = 0x80  # index bytes 0x80 to 0x8f: waiting after 0 to 15 failed attempts
-MOST_ATTEMPTS = 15
-WAITING_BYTES = tuple(bytes([WAITING_BASE + n]) for n in range(MOST_ATTEMPTS + 1))
-
-
-class Record(NamedTuple):  # made four times a visit: a frozen dataclass costs four times as much
-    """What the pool knows of one task."""
-
-    state: TaskState = _WAITING
-    attempts: int = 0  # attempts that failed and count
-    cause: Cause | None = None  # how the last attempt ended
-    fence: int = 0  # number of the last claim
-    owner: int = 0  # worker of the last claim
-    changed_ms: int = 0
-    need: int = 0
-
-    def index_byte(self) -> int:
-        """Return the byte that stands for this record in the index."""
-        if self.state is _WAITING:
-            return WAITING_BASE + min(self.attempts, MOST_ATTEMPTS)
-        return self.state
-
-    def pack(self, position: int) -> bytes:
-        """Return the record of the task at `position` as it stands on disk."""
-        state, attempts, cause, fence, owner, changed, need = self
-        attempts, code = min(attempts, 255), CAUSE_CODES[cause] if cause else 0
-        packed = _UNCHECKED.pack(state, attempts, code, 0, fence, owner, changed, need)
-        return packed + zlib.crc32(packed, position + 1).to_bytes(4, "little")
-
-
-def unpack_record(packed: bytes, position: int) -> Record | None:
-    """Return the record of the task at `position`, or None if it is damaged."""
-    if len(packed) != RECORD.size:
-        return None
-    state, attempts, cause, _, fence, owner, changed, need, check = RECORD.unpack(packed)
-    known = _STATE_OF_CODE.get(state)
-    if known is None or check != zlib.crc32(packed[:-4], position + 1):
-        return None
-    return Record(known, attempts, CAUSE_OF_CODE.get(cause), fence, owner, changed, need)
 
 
 def pack_head(first: int, index: bytes | bytearray, visits: int, writer: int) -> bytes:
@@ -102,13 +56,16 @@ class Visit:
         self._head, self.index, whole = shard.read_head(descriptor)
         if wrong := shard.wrong_with(self._head):
             raise shard.damaged(wrong)
-        self.mended = not whole
+        self.mended = False
         if not whole:
             # a process killed while it wrote the index, or a damaged byte: the records,
             # each with a checksum of its own, say what the index must be
             self.index = bytearray(shard.size)
-            for slot in range(shard.size):
-                self.record(slot)
+            self._mend()
+            if 0 in self.index:  # no state has that number
+                raise shard.damaged(
+                    f"the record of task {self.first + self.index.index(0)} is damaged"
+                )
 
     def record(self, slot: int) -> Record:
         """Return the record of the task at `slot`, and mend the index where it is behind."""
@@ -120,10 +77,20 @@ class Visit:
         if found is None:
             raise self._shard.damaged(f"the record of task {position} is damaged")
         byte = found.index_byte()
-        if self.index[slot] != byte:
-            self.index[slot] = byte
-            self.mended = True
+        if self.index[slot] != byte and not self.mended:
+            self._mend()
         return found
+
+    def _mend(self) -> None:
+        """Make the index anew: who was killed before it followed may have changed more records."""
+        self.mended = True
+        size = RECORD.size * self._shard.size
+        packed = os.pread(self._descriptor, size, self._shard.records_at)
+        for slot in range(self._shard.size):
+            at = RECORD.size * slot
+            found = unpack_record(packed[at : at + RECORD.size], self.first + slot)
+            if found is not None and slot not in self.changes:
+                self.index[slot] = found.index_byte()
 
     def put(self, slot: int, record: Record) -> None:
         """Change the record of the task at `slot` when the visit ends."""

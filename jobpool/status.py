@@ -17,7 +17,7 @@ from jobpool.errors import SelectionError, listing, nearest
 from jobpool.grid import Grid
 from jobpool.liveness import Life
 from jobpool.pool import Pool
-from jobpool.state import MOST_ATTEMPTS, WAITING_BASE
+from jobpool.records import MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, amount_of
 from jobpool.task import TaskState, Value
 
 MOST_VALUES = 12  # an axis with more is shown only when asked for
@@ -26,18 +26,20 @@ ENOUGH = 50  # ends in a window: the rate is then known to about 15 percent
 FEWEST = 3  # with fewer ends nothing can be said
 
 _KINDS = ("waiting", "returned", "running", "done", "parked", "held")
-_UNKNOWN = len(_KINDS)
+_ASIDE = len(_KINDS)  # another task stands for it: never counted
+_UNKNOWN = _ASIDE + 1
 _RUNNING, _DONE = _KINDS.index("running"), _KINDS.index("done")
 
 
 def _kind_of_byte() -> NDArray[np.uint8]:
     """Return for each index byte the position in `_KINDS` of what it stands for."""
     kinds = np.full(256, _UNKNOWN, np.uint8)
-    kinds[WAITING_BASE] = _KINDS.index("waiting")
-    kinds[WAITING_BASE + 1 : WAITING_BASE + MOST_ATTEMPTS + 1] = _KINDS.index("returned")
+    for base in (WAITING_BASE, SHORT_BASE):
+        kinds[base] = _KINDS.index("waiting")
+        kinds[base + 1 : base + MOST_ATTEMPTS + 1] = _KINDS.index("returned")
     for state in TaskState:
         if state is not TaskState.WAITING:
-            kinds[state] = _KINDS.index(state.name.lower())
+            kinds[state] = _ASIDE if state is TaskState.ASIDE else _KINDS.index(state.name.lower())
     return kinds
 
 
@@ -72,11 +74,21 @@ class AxisCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """Selected tasks that wait for a larger worker, and the least that was not enough."""
+
+    n_tasks: int
+    memory_mb: float | None  # None: no task is known to need more memory
+    core_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What the state table said when it was read."""
 
     kinds: NDArray[np.uint8]  # (n_tasks,), positions in `_KINDS`
     done_ms: NDArray[np.int64]  # (n_done,), when the selected tasks were done
+    needs: NDArray[np.uint32]  # (n_short,), of the selected tasks that wait and have bounds
     owners: Mapping[int, int]  # tasks in hand of each worker, selected or not
 
 
@@ -98,6 +110,7 @@ class Status:
     by: tuple[AxisCounts, ...]
     workers: Mapping[Life, int]  # workers that hold tasks, selected or not
     estimate: Estimate
+    shortage: Shortage
 
 
 def look(
@@ -117,7 +130,8 @@ def look(
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; None for all tasks.
     by : sequence of str
-        Axes or attributes to count by; empty for every axis with 2 to `MOST_VALUES` values.
+        Axes or attributes to count by; empty for every axis with 2 to `MOST_VALUES` values, the
+        part axis only if something is in parts.
     judge : callable
         Says whether the worker of a number lives.
     now : float
@@ -132,20 +146,27 @@ def look(
     """
     grid = pool.grid
     names = by or [axis.name for axis in grid.axes if 1 < len(axis.values) <= MOST_VALUES]
-    columns = [_column(grid, name) for name in names]
     snapshot = read_snapshot(pool, chosen)
     counts = _counts(np.bincount(_of(snapshot.kinds, chosen), minlength=_UNKNOWN))
     lives = Counter(judge(owner) for owner in snapshot.owners)
+    tables = [_count_by(name, *_column(grid, name), snapshot.kinds, chosen) for name in names]
     return Status(
         counts=counts,
-        by=tuple(
-            _count_by(name, codes, values, snapshot.kinds, chosen)
-            for name, (codes, values) in zip(names, columns, strict=True)
-        ),
+        by=tuple(one for one in tables if by or one.name != grid.part_axis or len(one.values) > 1),
         workers={life: lives[life] for life in Life},
         estimate=estimate(
             snapshot.done_ms, counts.remaining, working=lives.total() > lives[Life.DEAD], now=now
         ),
+        shortage=_shortage(snapshot.needs),
+    )
+
+
+def _shortage(needs: NDArray[np.uint32]) -> Shortage:
+    memory, time = needs & 0xFF, needs >> 8 & 0xFF
+    return Shortage(
+        n_tasks=len(needs),
+        memory_mb=amount_of(int(min(memory[memory > 0], default=0))),
+        core_s=amount_of(int(min(time[time > 0], default=0))),
     )
 
 
@@ -166,6 +187,7 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
     kind_of_byte = _kind_of_byte()
     kinds = np.empty(len(pool.grid), np.uint8)
     done: list[NDArray[np.int64]] = []
+    needs: list[NDArray[np.uint32]] = []
     owners: Counter[int] = Counter()
     for shard in pool.shards:
         index = np.frombuffer(shard.read_index(), np.uint8)
@@ -176,19 +198,23 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
         mask = True if chosen is None else chosen[shard.first : shard.first + shard.size]
         running = np.flatnonzero(found == _RUNNING).tolist()
         ended = (found == _DONE) & mask
-        if not running and not ended.any():
+        failed = (index > WAITING_BASE) & mask
+        if not running and not ended.any() and not failed.any():
             continue
         packed = shard.read_records()
         table = unchecked_table(packed)
         is_done = ended & (table["state"] == TaskState.DONE)
         done.append(table["changed_ms"][is_done].astype(np.int64))
+        bounded = failed & (table["state"] == TaskState.WAITING) & (table["need"] & 0xFFFF > 0)
+        needs.append(table["need"][bounded])
         for slot in running:
             record = record_in(shard, packed, slot)
             if record.state is TaskState.RUNNING:
                 owners[record.owner] += 1
     return Snapshot(
         kinds=kinds,
-        done_ms=np.concatenate(done) if done else np.empty(0, np.int64),
+        done_ms=np.concatenate([np.empty(0, np.int64), *done]),
+        needs=np.concatenate([np.empty(0, np.uint32), *needs]),
         owners=owners,
     )
 
@@ -218,7 +244,7 @@ def _count_by(
     kinds: NDArray[np.uint8],
     chosen: NDArray[np.bool_] | None,
 ) -> AxisCounts:
-    n_kinds = len(_KINDS)
+    n_kinds = _UNKNOWN
     pairs = _of(codes, chosen).astype(np.intp)
     pairs *= n_kinds
     pairs += _of(kinds, chosen)

@@ -2,8 +2,9 @@
 
 The child lives for many tasks, so that imports and data are paid once. It is asked by a JSON line
 on its standard input and answers by one on a pipe of its own; what the task prints goes to the
-worker's log. The parent does nothing heavy: it beats, samples the child's process tree, and hears
-signals. When the child is killed the parent lives, knows why, and can return the task.
+worker's log. The parent does nothing heavy: it beats, samples the child's process tree, knows when
+its time is up, and hears signals. When the child is killed the parent lives, knows why, and can
+return the task. After a bad end nothing that the task started is left running.
 """
 
 import json
@@ -17,15 +18,27 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import psutil
-
 from jobpool.errors import JobpoolError
+from jobpool.processes import (
+    adopt_orphans,
+    children,
+    descendants,
+    end_all,
+    end_descendants,
+    memory_mb,
+    signal_group,
+)
+from jobpool.stopping import Deadline, StopSignals
 from jobpool.task import Cause
 
 SAMPLE_S = 1.0
-TERM_WAIT_S = 2.0
-TIDY_S = 2.0
-MB = 1024 * 1024
+HURRY_S = 0.2  # between samples once half of the memory is in use
+EXIT_S = 2.0
+HEAR_S = 2.0  # SLURM signals the whole job: the child may be gone before the worker hears it
+LARGE = 0.3  # part of the memory in use from which a counted kill may have been of this task
+FULL = 0.9  # part of the memory in use from which a kill without a word is the kernel's
+
+_STOPPING = {-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGHUP}
 
 
 class StartError(JobpoolError):
@@ -60,25 +73,6 @@ class Outcome:
     usage: Usage = Usage()
 
 
-class StopSignals:
-    """Hears TERM, USR1, HUP and Ctrl-C; `select` wakes up on `descriptor` when one arrives."""
-
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-        self.descriptor, self._writing = os.pipe()
-        os.set_blocking(self._writing, False)
-
-    def install(self) -> None:
-        """Hear the signals from now on."""
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._hear)
-
-    def _hear(self, number: int, frame: object) -> None:  # noqa: ARG002 - given by Python
-        self.received = self.received or signal.Signals(number)
-        with suppress(BlockingIOError):
-            os.write(self._writing, b"!")
-
-
 class Supervisor:
     """Keeps one child, and runs tasks in it one after the other.
 
@@ -94,8 +88,14 @@ class Supervisor:
         Called about every `beat_s` seconds.
     beat_s, grace_s : float
         Seconds between two beats; seconds from asking a task to stop to killing it.
+    end : float, optional
+        When the worker's time is up, in seconds since the epoch; a task is stopped before.
+    memory_mb : float, optional
+        What the worker has.
     oom_kills : callable
         Returns how many processes of this job the kernel killed for memory, or None.
+    now : callable
+        The clock that `end` is told by.
     """
 
     def __init__(  # noqa: PLR0913 - the world comes in as arguments
@@ -107,16 +107,26 @@ class Supervisor:
         beat: Callable[[], object],
         beat_s: float,
         grace_s: float,
+        end: float | None = None,
+        memory_mb: float | None = None,
         oom_kills: Callable[[], int | None] = lambda: None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._command, self._environment = list(command), dict(environment)
         self._signals, self._beat, self._oom_kills = signals, beat, oom_kills
         self._beat_s, self._grace_s = beat_s, grace_s
+        self._deadline, self._memory_mb = Deadline(end, now), memory_mb
         self._child: subprocess.Popen[bytes] | None = None
-        self._answers = -1
+        self._others: list[int] | None = None  # children of this process that are not ours
+        self._task_process, self._answers = 0, -1
         self._buffer = b""
         self._peak_mb = 0.0
         self._beaten = time.monotonic()
+
+    @property
+    def peak_mb(self) -> float:
+        """Return the highest memory, resident and of all its processes, of the present task."""
+        return self._peak_mb
 
     def start(self) -> None:
         """Start the child unless it runs, and wait until it is ready.
@@ -129,6 +139,10 @@ class Supervisor:
         if self._child is not None and self._child.poll() is None:
             return
         self.stop()
+        if self._others is None:
+            adopt_orphans()
+            self._others = children(os.getpid())
+        self._buffer = b""
         self._answers, writing = os.pipe()
         try:
             self._child = subprocess.Popen(
@@ -141,7 +155,6 @@ class Supervisor:
             )
         finally:
             os.close(writing)
-        self._buffer = b""
         kills = self._oom_kills()
         answer = self._wait()
         if answer is None and self._signals.received is None:
@@ -152,6 +165,7 @@ class Supervisor:
             raise StartError(f"the task process ended at its start with exit code {code}")
         if answer is not None and "ready" not in answer:
             raise StartError(str(answer.get("error")))
+        self._task_process = (answer or {}).get("pid", self._child.pid)
 
     def run(self, request: Mapping[str, Any]) -> Outcome:
         """Run one task, and say how it ended.
@@ -167,49 +181,49 @@ class Supervisor:
             raise StartError("the task process is not running")
         kills = self._oom_kills()
         self._peak_mb = 0.0
+        self._deadline.begin()
         with suppress(BrokenPipeError):  # its death is seen below
             child.stdin.write(json.dumps(request).encode() + b"\n")
             child.stdin.flush()
-        answer = self._wait()
-        killed = _more(kills, self._oom_kills())
-        if answer is not None:
-            return self._with_peak(_outcome(answer, killed))
-        if self._signals.received is None and self._exit_code() == -signal.SIGTERM:
-            # SLURM sends TERM to the whole job: the child may be gone before we hear it
-            select.select([self._signals.descriptor], [], [], TERM_WAIT_S)
-        self.stop()
-        if self._signals.received is not None:
-            error = f"stopped by {self._signals.received.name}"
-            return self._with_peak(Outcome(cause=Cause.CANCELLED, error=error))
-        return self._with_peak(_death(child.returncode, killed))
+        answer = self._wait(self._deadline)
+        out_of_memory = _more(kills, self._oom_kills())
+        if answer is None:
+            outcome = self._without_answer(child, out_of_memory)
+        else:
+            outcome = self._answered(answer, out_of_memory)
+        peak = max(self._peak_mb, outcome.usage.peak_memory_mb)
+        return replace(outcome, usage=replace(outcome.usage, peak_memory_mb=peak))
 
     def stop(self) -> None:
         """End the child and all that it started: ask first, then kill."""
         child, self._child = self._child, None
-        if child is None:
-            return
-        _signal_group(child.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(self._grace_s)
-            _wait_for_group(child.pid)
-        _signal_group(child.pid, signal.SIGKILL)
-        child.wait()
-        if child.stdin is not None:
-            with suppress(BrokenPipeError):
-                child.stdin.close()
-        os.close(self._answers)
+        if child is not None:
+            signal_group(child.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(self._deadline.grace_s(self._grace_s))
+            end_all(child)
+            if child.stdin is not None:
+                with suppress(BrokenPipeError):
+                    child.stdin.close()
+            os.close(self._answers)
+        if self._others is not None:
+            end_descendants(self._others)
+        if child is not None:
+            signal_group(child.pid, signal.SIGKILL)  # where orphans cannot be adopted
 
-    def _wait(self) -> dict[str, Any] | None:
-        """Return the child's next answer, or None if it died or a signal came."""
+    def _wait(self, deadline: Deadline | None = None) -> dict[str, Any] | None:
+        """Return the child's next answer, or None if it died, a signal came, or time is up."""
         while True:
             line, newline, rest = self._buffer.partition(b"\n")
             if newline:
                 self._buffer = rest
                 answer: dict[str, Any] = json.loads(line)
                 return answer
-            timeout = min(SAMPLE_S, self._beat_s)
             awake = [self._answers, self._signals.descriptor]
-            ready, _, _ = select.select(awake, [], [], timeout)
+            patience_s = min(HURRY_S if self._is_full(0.5) else SAMPLE_S, self._beat_s)
+            if deadline is not None:
+                patience_s = min(patience_s, deadline.wait_s())
+            ready, _, _ = select.select(awake, [], [], patience_s)
             if time.monotonic() - self._beaten >= self._beat_s:
                 self._beaten = time.monotonic()
                 self._beat()
@@ -218,69 +232,69 @@ class Supervisor:
                 if not data:
                     return None
                 self._buffer += data
-            elif self._signals.received is not None:
+            elif self._signals.received or (deadline and deadline.is_reached()):
                 return None
-            elif not ready:
-                if self._child is not None and self._child.poll() is not None:
+            elif not ready and self._child is not None:
+                if self._child.poll() is not None:
                     return None  # a process that it started may hold the pipe open
-                self._sample()
+                family = {self._task_process, *descendants(self._child.pid)}  # not the guard
+                self._peak_mb = max(self._peak_mb, memory_mb(family))
+
+    def _is_full(self, part: float = FULL) -> bool:
+        """Say whether the task used so large a part of the worker's memory."""
+        return self._memory_mb is not None and self._peak_mb >= part * self._memory_mb
 
     def _exit_code(self) -> int | None:
         """Return how the child ended; None if it lives on without a way to answer."""
         with suppress(subprocess.TimeoutExpired):
-            return self._child.wait(TIDY_S) if self._child is not None else None
+            return self._child.wait(EXIT_S) if self._child else None
         return None
 
-    def _sample(self) -> None:
-        if self._child is None:
-            return
-        total = 0
-        with suppress(psutil.Error):
-            child = psutil.Process(self._child.pid)
-            for process in [child, *child.children(recursive=True)]:
-                with suppress(psutil.Error):
-                    total += process.memory_info().rss
-        self._peak_mb = max(self._peak_mb, total / MB)
+    def _answered(self, answer: dict[str, Any], out_of_memory: bool) -> Outcome:
+        """Return what the child says, and end it if a task that failed left processes there."""
+        usage = Usage(**answer["usage"])
+        if "result" in answer:
+            return Outcome(cause=Cause.DONE, result=answer["result"], usage=usage)
+        # a task whose helper processes were killed for memory sees only that they are gone; kills
+        # are counted for the whole job, where another worker may have had them
+        out_of_memory = out_of_memory and (self._memory_mb is None or self._is_full(LARGE))
+        helper_killed = answer.get("helper_killed", False) and self._is_full()
+        if self._child is not None and set(descendants(self._child.pid)) - {self._task_process}:
+            self.stop()
+        return Outcome(
+            cause=Cause.MEMORY if out_of_memory or helper_killed else Cause(answer["cause"]),
+            error=answer["error"],
+            traceback=answer["traceback"],
+            usage=usage,
+        )
 
-    def _with_peak(self, outcome: Outcome) -> Outcome:
-        peak = max(self._peak_mb, outcome.usage.peak_memory_mb)
-        return replace(outcome, usage=replace(outcome.usage, peak_memory_mb=peak))
+    def _without_answer(self, child: "subprocess.Popen[bytes]", out_of_memory: bool) -> Outcome:
+        """End a child that did not answer, and say why it did not."""
+        is_late = self._deadline.is_reached()
+        if self._signals.received is None and not is_late and self._exit_code() in _STOPPING:
+            select.select([self._signals.descriptor], [], [], HEAR_S)
+        received, code = self._signals.received, child.poll()
+        told = self._deadline.meaning(received) if received is not None else None
+        self.stop()
+        if code == -signal.SIGKILL and out_of_memory:
+            error = "killed by the kernel: the job's memory limit was reached"
+            return Outcome(cause=Cause.MEMORY, error=error)
+        if received is not None and told is not None:
+            return Outcome(cause=told, error=f"stopped by {received.name}")
+        if is_late and code is None:
+            return Outcome(cause=Cause.TIME, error="stopped: the time of its worker is nearly up")
+        if code == -signal.SIGKILL and self._is_full():
+            error = f"killed when it had {self._peak_mb:.0f} of {self._memory_mb:.0f} MB in use"
+            return Outcome(cause=Cause.MEMORY, error=error)
+        return Outcome(cause=Cause.ERROR, error=f"the task process {_how(code)}")
 
 
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, number)
-
-
-def _wait_for_group(group: int) -> None:
-    """Give helpers of a child that ended a moment to remove their shared memory."""
-    end = time.monotonic() + TIDY_S
-    with suppress(ProcessLookupError):
-        while time.monotonic() < end:
-            os.killpg(group, 0)
-            time.sleep(0.02)
+def _how(code: int | None) -> str:
+    if code is None:
+        return "closed the pipe for its answers"
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"ended by {how}"
 
 
 def _more(before: int | None, after: int | None) -> bool:
     return before is not None and after is not None and after > before
-
-
-def _death(code: int, out_of_memory: bool) -> Outcome:
-    if code < 0 and out_of_memory:
-        error = "killed by the kernel: the job's memory limit was reached"
-        return Outcome(cause=Cause.MEMORY, error=error)
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return Outcome(cause=Cause.ERROR, error=f"the task process ended by {how}")
-
-
-def _outcome(answer: dict[str, Any], out_of_memory: bool) -> Outcome:
-    usage = Usage(**answer["usage"])
-    if "result" in answer:
-        return Outcome(cause=Cause.DONE, result=answer["result"], usage=usage)
-    # a task whose helper processes were killed for memory sees only that they are gone
-    return Outcome(
-        cause=Cause.MEMORY if out_of_memory else Cause(answer["cause"]),
-        error=answer["error"],
-        traceback=answer["traceback"],
-        usage=usage,
-    )

@@ -6,7 +6,7 @@ Keeps nothing on disk. The numbers of `TaskState` and `Cause` are part of the po
 import hashlib
 import json
 from base64 import b32encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -26,17 +26,21 @@ class TaskState(IntEnum):
     RUNNING = 2
     DONE = 3
     PARKED = 4  # failed too often: waits for a person
-    HELD = 5  # set aside by a person
+    HELD = 5  # kept back by a person
+    ASIDE = 6  # another stands for it: the whole task for its parts, or the parts for the whole
 
 
 MOVES: Mapping[TaskState, frozenset[TaskState]] = {
     TaskState.WAITING: frozenset(
-        {TaskState.RUNNING, TaskState.DONE, TaskState.HELD, TaskState.PARKED}
+        {TaskState.RUNNING, TaskState.DONE, TaskState.HELD, TaskState.PARKED, TaskState.ASIDE}
     ),
-    TaskState.RUNNING: frozenset({TaskState.WAITING, TaskState.DONE, TaskState.PARKED}),
+    TaskState.RUNNING: frozenset(
+        {TaskState.WAITING, TaskState.DONE, TaskState.PARKED, TaskState.ASIDE}
+    ),
     TaskState.DONE: frozenset({TaskState.WAITING}),  # doctor, when the result is gone
-    TaskState.PARKED: frozenset({TaskState.WAITING}),
-    TaskState.HELD: frozenset({TaskState.WAITING}),
+    TaskState.PARKED: frozenset({TaskState.WAITING, TaskState.DONE}),  # a late result
+    TaskState.HELD: frozenset({TaskState.WAITING, TaskState.DONE}),
+    TaskState.ASIDE: frozenset({TaskState.WAITING}),
 }
 
 
@@ -57,6 +61,16 @@ class Cause(StrEnum):
     def counts(self) -> bool:
         """Say whether the attempt counts against the task: it, not its surroundings, failed."""
         return self in {Cause.ERROR, Cause.MEMORY, Cause.TIME, Cause.LOST}
+
+    @property
+    def is_short(self) -> bool:
+        """Say whether the worker had too little of something: a larger one may end the task."""
+        return self in {Cause.MEMORY, Cause.TIME}
+
+    @property
+    def is_poison(self) -> bool:
+        """Say whether the same again and again means that the task cannot succeed."""
+        return self in {Cause.ERROR, Cause.LOST}
 
 
 CAUSE_CODES: Mapping[Cause, int] = {cause: code for code, cause in enumerate(Cause, start=1)}
@@ -82,12 +96,19 @@ def task_id(point: Point) -> str:
     >>> task_id((("seed", 3), ("pipeline", "svm"))) == task_id((("pipeline", "svm"), ("seed", 3)))
     True
     """
-    text = json.dumps(sorted(point), separators=(",", ":"), ensure_ascii=False)
-    return (
-        b32encode(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:10])[:12]
-        .decode()
-        .lower()
-    )
+    return id_of_pairs(pair_text(axis, value) for axis, value in sorted(point))
+
+
+def pair_text(axis: str, value: Value) -> bytes:
+    """Return an axis and its value as an id is made from them."""
+    text = json.dumps([axis, value], separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
+
+
+def id_of_pairs(texts: Iterable[bytes]) -> str:
+    """Return the id of the task with these axes and values, in the order of the axes' names."""
+    digest = hashlib.sha256(b"[%s]" % b",".join(texts)).digest()
+    return b32encode(digest[:10])[:12].decode().lower()
 
 
 def label(point: Point) -> str:
@@ -108,6 +129,18 @@ class Claim:
     def id(self) -> str:
         """Return the id of the task."""
         return task_id(self.point)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What the end of an attempt teaches about its task."""
+
+    memory_mb: float | None = None  # what the worker had, where that was too little
+    core_s: float | None = None  # core-seconds that it could give, where those were too few
+    error: int = 0  # short fingerprint of what went wrong
+
+
+NOTHING = Lesson()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

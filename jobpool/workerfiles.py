@@ -6,13 +6,49 @@ ID is the worker's number as 12 hex digits, and xx its first two.
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from jobpool.files import read_lines
-from jobpool.task import Json
+from jobpool.shapes import (
+    Kind,
+    has_shape,
+    is_fence,
+    is_mapping,
+    is_number,
+    is_text,
+    is_whole,
+    is_worker,
+    one_of,
+    optional,
+)
+from jobpool.task import Cause, Json
 
 KINDS = {"workers": ".json", "attempts": ".jsonl", "results": ".jsonl"}
+SHAPES: Mapping[str, Mapping[str, Kind]] = {
+    "attempts": {
+        "task": is_text,
+        "fence": is_fence,
+        "worker": is_worker,
+        "cause": one_of(frozenset(Cause)),
+        "started": optional(is_number),
+        "ended": is_number,
+        "cores": optional(is_whole),
+        **dict.fromkeys(("memory_mb", "cpu_s", "peak_memory_mb"), optional(is_number)),
+        **dict.fromkeys(("read_mb", "written_mb"), optional(is_number)),
+        **dict.fromkeys(("error", "traceback", "node", "job"), optional(is_text)),
+        "found_by": optional(is_worker),
+    },
+    "results": {
+        "task": is_text,
+        "fence": is_fence,
+        "axes": is_mapping,
+        "started": is_number,
+        "ended": is_number,
+        "result": is_mapping,
+    },
+}
 
 
 def new_worker_number() -> int:
@@ -45,4 +81,38 @@ def all_lines(pool: Path, kind: str) -> Iterator[tuple[Path, int, dict[str, Json
     """Yield file, line number and record of every line; None where a line is damaged."""
     for path in worker_files(pool, kind):
         for number, record in read_lines(path):
-            yield path, number, record
+            yield path, number, believed(kind, record)
+
+
+def lines_of(pool: Path, kind: str, name: str) -> Iterator[dict[str, Json]]:
+    """Yield every undamaged line of one worker's file."""
+    for _, line in read_lines(worker_file(pool, kind, name)):
+        record = believed(kind, line)
+        if record is not None:
+            yield record
+
+
+def believed(kind: str, record: dict[str, Json] | None) -> dict[str, Json] | None:
+    """Return a line of a file of attempts or results, or None if it cannot be one."""
+    return record if record is not None and has_shape(record, SHAPES[kind]) else None
+
+
+def came_further(pool: Path, folder: str, since: float, worker: str = "") -> bool:
+    """Say whether something was added to the finished pieces of a task.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    folder : str
+        Of the task, below ``checkpoints/``.
+    since : float
+        When the attempt began, in seconds since the epoch by the file server's clock.
+    worker : str
+        Count what this worker wrote alone; by default what anybody wrote.
+    """
+    for path in (pool / "checkpoints" / folder).glob(f"{worker}*.jsonl"):
+        with suppress(OSError):
+            if path.stat().st_mtime >= since:
+                return True
+    return False

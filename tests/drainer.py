@@ -10,13 +10,15 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobpool.liveness import own_card
+from jobpool.cards import own_card
 from jobpool.pool import Pool
-from jobpool.supervisor import Outcome, StopSignals
+from jobpool.stopping import StopSignals
+from jobpool.supervisor import Outcome
 from jobpool.task import Cause, TaskState
 from jobpool.worker import Limits, Worker
 from jobpool.workerfiles import new_worker_number
@@ -24,6 +26,8 @@ from jobpool.workerfiles import new_worker_number
 
 class Inline:
     """Runs a no-op task in the worker's own process."""
+
+    peak_mb = 0.0
 
     def start(self) -> None:
         """Start nothing."""
@@ -61,6 +65,8 @@ def fork_worker(folder: Path) -> int:
         try:
             work(folder)
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(code)

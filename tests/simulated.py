@@ -12,7 +12,8 @@ BEGAN = 1_700_000_000.0
 
 
 class SimulatedWorker:
-    def __init__(self, folder: Path, number: int = 1) -> None:
+    def __init__(self, folder: Path, number: int = 1, node: str = "node1") -> None:
+        self.node = node
         self.pool = Pool(folder, worker=number, durable=False)
         self.name = worker_name(number)
         self.results_file = worker_file(folder, "results", self.name)
@@ -58,7 +59,7 @@ class SimulatedWorker:
             error=error,
             traceback=traceback,
             peak_memory_mb=100.0,
-            node="node1",
+            node=self.node,
             job=job,
         )
         write_attempt(self.pool.folder, attempt)

@@ -16,9 +16,10 @@ from jobpool.report.collecting import Collected, collect
 from jobpool.report.tables import to_frame, write_table
 from jobpool.runners.base import RunContext
 from jobpool.selection import select
-from jobpool.task import Axis, Cause, Json, Value
+from jobpool.task import Axis, Cause, Json, TaskState, Value
 from tests.builders import a_pool, an_experiment, shard_files
 from tests.conftest import Jobpool
+from tests.cut_pool import put
 from tests.simulated import SimulatedWorker
 
 WHOLE = {"doses": [1, 2, 3]}
@@ -199,6 +200,63 @@ def test_a_part_that_is_not_selected_counts_as_missing(fast_path: Path) -> None:
 
     assert found.n_rows == 0
     assert found.incomplete[0].missing == (3,)
+
+
+def cut_north(worker: SimulatedWorker) -> None:
+    worker.fail(position_of(worker.pool.folder, site="north", phase="all"), Cause.TIME)
+
+
+def do_north(worker: SimulatedWorker, phase: int) -> None:
+    position = position_of(worker.pool.folder, site="north", phase=phase)
+    worker.finish(worker.claim(position), doses=[phase])
+
+
+def test_a_task_that_was_cut_gives_the_row_of_its_parts(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool_in_parts(fast_path))
+    cut_north(worker)
+    do_north(worker, 2)
+    do_north(worker, 1)
+    do_north(worker, 3)
+
+    found = collected(worker.pool.folder, "site=north")
+
+    (row,) = rows_of(found)
+    assert (row["site"], row["phase"], row["doses"]) == ("north", "all", "[1, 2, 3]")
+    assert (found.incomplete, found.lost, found.n_strange) == ((), (), 0)
+
+
+def test_a_task_that_was_cut_is_incomplete_until_all_parts_are_done(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool_in_parts(fast_path))
+    cut_north(worker)
+    do_north(worker, 2)
+
+    found = collected(worker.pool.folder, "site=north")
+
+    assert found.n_rows == 0
+    assert [str(one) for one in found.incomplete] == ["site=north: 2 of 3 parts missing: 1, 3"]
+
+
+def test_a_task_that_was_not_cut_is_no_incomplete_set(fast_path: Path) -> None:
+    folder = a_pool_in_parts(fast_path)
+
+    assert collected(folder, "site=north").incomplete == ()
+
+
+def test_a_whole_task_that_is_done_gives_its_row_whatever_its_parts_gave(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool_in_parts(fast_path))
+    cut_north(worker)
+    do_north(worker, 1)
+    put(worker.pool.folder, position_of_north(worker), state=TaskState.WAITING)
+    do_whole(worker)
+
+    found = collected(worker.pool.folder, "site=north")
+
+    assert [row["doses"] for row in rows_of(found)] == ["[1, 2, 3]"]
+    assert (found.incomplete, found.n_refused) == ((), 0)
+
+
+def position_of_north(worker: SimulatedWorker) -> int:
+    return position_of(worker.pool.folder, site="north", phase="all")
 
 
 def test_rows_stand_in_the_order_of_the_axes(fast_path: Path) -> None:

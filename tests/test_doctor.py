@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from jobpool.attempts import all_attempts
+from jobpool.cards import own_card
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.errors import PoolError
-from jobpool.liveness import own_card
 from jobpool.pool import Pool
 from jobpool.task import Cause, Claim, TaskState
 from tests.builders import a_pool, shard_files
@@ -467,14 +467,3 @@ def test_a_damaged_line_of_a_living_worker_is_left_in_its_file(folder: Path) -> 
 
     assert len(open_problems(found)) == 1
     assert path.read_bytes() == before
-
-
-def test_a_lock_that_does_not_lock_is_a_problem(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # no file system at hand has a lock that does not lock
-    monkeypatch.setattr("jobpool.checks.surroundings.holds", lambda *_: False)
-
-    found = open_problems(check(folder))
-
-    assert "flock does not lock on this" in found[0]

@@ -8,6 +8,7 @@ from jobpool.report.failures import FailureGroup, find_logs, group_failures
 from jobpool.task import Cause
 from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.cut_pool import a_cut_pool, position_of
 from tests.simulated import BEGAN, SimulatedWorker
 
 TRACEBACK = """Traceback (most recent call last):
@@ -66,6 +67,55 @@ def test_the_group_that_failed_last_comes_first(fast_path: Path) -> None:
 
     assert [group.cause for group in groups] == [Cause.MEMORY, Cause.ERROR]
     assert groups[1].tasks == tuple(map(worker.pool.grid.id, (5, 3)))
+
+
+def test_what_parked_tasks_comes_before_what_is_newer(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.fail(3, error="this", ended=BEGAN + 10)
+    worker.fail(4, error="this", ended=BEGAN + 20)
+    worker.fail(5, error="that", ended=BEGAN + 30)
+
+    first, second = group_failures(all_attempts(worker.pool.folder), {worker.pool.grid.id(3)})
+
+    assert (first.newest.error, second.newest.error) == ("this", "that")
+    assert (first.n_parked, second.n_parked) == (1, 0)
+    assert first.tasks == tuple(map(worker.pool.grid.id, (3, 4)))
+
+
+def test_a_task_is_parked_by_its_last_failure_alone(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.fail(3, error="this", ended=BEGAN + 10)
+    worker.fail(3, error="that", ended=BEGAN + 20)
+
+    groups = group_failures(all_attempts(worker.pool.folder), {worker.pool.grid.id(3)})
+
+    assert [(one.newest.error, one.n_parked) for one in groups] == [("that", 1), ("this", 0)]
+
+
+def test_parked_tasks_lead_to_the_command_that_lets_them_wait_again(
+    fast_path: Path, jobpool: Jobpool
+) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    traceback = a_traceback("ValueError: no luck")
+    worker.fail(3, traceback=traceback)
+    worker.fail(3, traceback=traceback)
+    worker.fail(3, traceback=traceback)
+
+    shown = jobpool("errors", worker.pool.folder).stdout
+
+    assert "now: 1 parked" in shown
+    assert "    | ValueError: no luck" in shown
+    assert shown.endswith(f"when the cause is mended: jobpool retry {worker.pool.folder}\n")
+
+
+def test_a_task_that_was_cut_is_told_so(fast_path: Path, jobpool: Jobpool) -> None:
+    folder = a_cut_pool(fast_path)
+    SimulatedWorker(folder).fail(position_of(folder, "south"), Cause.TIME, error="too long")
+
+    shown = jobpool("errors", folder).stdout
+
+    assert "now: 1 cut into parts" in shown
+    assert "site=south phase=all" in shown
 
 
 def test_a_task_that_failed_twice_is_one_task_with_two_attempts(fast_path: Path) -> None:

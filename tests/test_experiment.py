@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobpool.errors import ConfigError
-from jobpool.experiment import Experiment, load_experiment
+from jobpool.experiment import Experiment, Guess, load_experiment
 from jobpool.reader import parse_duration
 
 
@@ -95,7 +95,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         "passes.first.walltime: '3 weeks' is not a length of time; "
         "write for example 90s, 30m, 2h or 1d12h",
         "seeed: unknown key; known here: runner, name, seed, axes, evaluate, function, passes, "
-        "workers; did you mean 'seed'?",
+        "workers, needs; did you mean 'seed'?",
     ]
 
 
@@ -118,6 +118,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ("- a\n- b", "holds no mapping"),
         ("runner: [", "line 1"),
         ("runner: function\nrunner: evaluate", "the key 'runner' is given twice"),
+        ("runner: function\naxes: {a: {from: 0, to: 1000000000000}}", "more than 10,000,000"),
         ("runner: function\naxes: {a: 1}\nworkers: {lock: magic}", "must be one of: auto, flock"),
         ("runner: function\naxes: {a: 1}\nworkers: {lost_after: 30s}", "at least 3 heartbeats"),
     ],
@@ -176,3 +177,46 @@ def test_a_table_saved_by_excel_is_read(tmp_path: Path) -> None:
     experiment = load(tmp_path, "runner: function\naxes: {s: {table: t.csv, column: site}}")
 
     assert experiment.axes[0].values == ("oslo",)
+
+
+def test_guesses_are_read(tmp_path: Path) -> None:
+    text = "runner: function\naxes: {a: [1]}\nneeds: [{only: a=1, time: 2h}, {memory_gb: 3}]\n"
+    (tmp_path / "e.yaml").write_text(text)
+
+    found = load_experiment(tmp_path / "e.yaml").needs
+
+    assert found == (Guess(only=("a=1",), time_s=7200), Guess(memory_gb=3))
+
+
+@pytest.mark.parametrize(
+    ("needs", "expected"),
+    [
+        ("[{only: a=1}]", "needs.0: guesses nothing; give time, memory_gb, or both"),
+        ("[3h]", "needs.0: must be a mapping of keys to values"),
+        ("[{tmie: 3h, memory_gb: 1}]", "needs.0.tmie: unknown key"),
+        ("[{time: soon}]", "needs.0.time: 'soon' is not a length of time"),
+    ],
+)
+def test_a_guess_that_says_nothing_is_an_error(tmp_path: Path, needs: str, expected: str) -> None:
+    (first, *_) = problems(tmp_path, f"runner: function\naxes: {{a: [1]}}\nneeds: {needs}\n")
+
+    assert first.startswith(expected)
+
+
+def test_a_job_must_be_lost_before_it_hangs(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path, "runner: function\naxes: {a: [1]}\nworkers: {lost_after: 3m, hung_after: 1m}\n"
+    )
+
+    assert found == [
+        "workers.hung_after: must not be less than lost_after: a job that SLURM shows as running "
+        "may live"
+    ]
+
+
+def test_a_job_hangs_after_three_times_the_silence_that_loses_it(tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text(
+        "runner: function\naxes: {a: [1]}\nworkers: {lost_after: 2m}\n"
+    )
+
+    assert load_experiment(tmp_path / "e.yaml").workers.hung == 360

@@ -6,14 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from jobpool.attempts import Attempt, all_attempts, write_attempt
+from jobpool.cards import WorkerCard, beat, note_use, own_card, read_use, start_ticks
+from jobpool.errors import SlurmError, SlurmMissingError
 from jobpool.experiment import WorkerSettings
-from jobpool.liveness import Life, WorkerCard, beat, judge, own_card, start_ticks, take_back_dead
+from jobpool.fingerprint import short_fingerprint
+from jobpool.liveness import Life, TakenBack, Watch, judge
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.results import Result, write_result
@@ -22,7 +26,10 @@ from jobpool.workerfiles import worker_file, worker_name
 from tests.builders import a_pool
 
 DEAD, FINDER = 0xDEAD, 0xF1
-SETTINGS = WorkerSettings(heartbeat_s=1, lost_after_s=60)
+BEAT_S, LOST_S, HUNG_S, ASK_S = 1.0, 60.0, 180.0, 10.0
+SETTINGS = WorkerSettings(
+    heartbeat_s=BEAT_S, lost_after_s=LOST_S, hung_after_s=HUNG_S, ask_slurm_s=ASK_S
+)
 
 
 @pytest.fixture
@@ -32,6 +39,29 @@ def folder(tmp_path: Path) -> Path:
 
 def a_card(**changes: object) -> WorkerCard:
     return replace(own_card(started=time.time(), cores=1), **changes)  # type: ignore[arg-type]
+
+
+class Slurm:
+    """Stands in for squeue, whose answer may change, on a cluster without accounting."""
+
+    def __init__(self, answer: str | None = "") -> None:
+        self.answer, self.n_asked = answer, 0
+
+    def __call__(self, command: Sequence[str]) -> str:
+        if command == ["squeue", "--version"]:
+            return "slurm 23.02"
+        if command[0] != "squeue" or self.answer is None:
+            raise SlurmError(f"{command[0]} did not answer")
+        self.n_asked += 1
+        return self.answer
+
+
+def in_queue(state: str, restarts: int = 0, status: int = 0) -> str:
+    return f"12  {state}  {restarts}  {status}  N/A  None  n1\n"
+
+
+def no_slurm(command: Sequence[str]) -> str:
+    raise SlurmMissingError(f"{command[0]} cannot be run")
 
 
 def gone_process() -> int:
@@ -47,9 +77,13 @@ def claim_by_dead_worker(folder: Path) -> Claim:
     return claim
 
 
+def a_watch(folder: Path, slurm: Slurm | None = None) -> Watch:
+    card = a_card(job="99", cluster="hpc") if slurm else a_card()
+    return Watch(Pool(folder, worker=FINDER), card, run=slurm or no_slurm)
+
+
 def look(folder: Path) -> list[Cause]:
-    pool = Pool(folder, worker=FINDER)
-    return [one.cause for one in take_back_dead(pool, worker_name(FINDER), time.time())]
+    return [one.cause for one in a_watch(folder).take_back_dead(time.time())]
 
 
 def test_a_worker_with_a_fresh_heartbeat_is_alive(folder: Path) -> None:
@@ -91,6 +125,7 @@ def test_the_task_of_a_dead_worker_waits_again(folder: Path) -> None:
     record = Pool(folder).record(claim.position)
     (attempt,) = all_attempts(folder)
     assert found == [Cause.LOST]
+    assert attempt.error == "the worker died without a word"
     assert (record.state, record.attempts, record.cause) == (TaskState.WAITING, 1, Cause.LOST)
     assert (attempt.worker, attempt.found_by) == (worker_name(DEAD), worker_name(FINDER))
 
@@ -191,13 +226,6 @@ def test_a_card_names_where_the_worker_runs(folder: Path) -> None:
     assert '"job":"12_3"' in path.read_text()
 
 
-def test_nobody_is_dead_by_heartbeat_after_a_pause_of_all(folder: Path) -> None:
-    path = a_card(space="another machine").write(folder, worker_name(1))
-    now = beat(path)
-
-    assert judge(Pool(folder), worker_name(1), now + 3600, patient=True) is Life.UNKNOWN
-
-
 def test_a_worker_in_another_space_of_process_numbers_is_not_dead(folder: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("a new space of process numbers needs root")
@@ -216,3 +244,313 @@ def test_a_worker_in_another_space_of_process_numbers_is_not_dead(folder: Path) 
     )
 
     assert done.stdout == "alive\n"
+
+
+# workers of SLURM jobs on other hosts: what their silence means
+
+
+def claim_by_distant_worker(folder: Path, **card: object) -> tuple[Claim, float]:
+    """Claim a task in job 12; return the claim, and the time of the worker's only heartbeat."""
+    known = {"space": "another machine", "job": "12", "cluster": "hpc", "memory_mb": 1000} | card
+    path = a_card(**known).write(folder, worker_name(DEAD))
+    claim = Puller(Pool(folder, worker=DEAD), random.Random(1)).next().claim
+    assert claim is not None
+    return claim, beat(path)
+
+
+def watched(watch: Watch, beaten: float, *ages_s: float) -> list[TakenBack]:
+    """Look at the pool at each age of the heartbeat, and return what was taken back last."""
+    return [watch.take_back_dead(beaten + age_s) for age_s in ages_s][-1]
+
+
+def causes(taken: list[TakenBack]) -> list[Cause]:
+    return [one.cause for one in taken]
+
+
+def test_slurm_is_not_asked_while_all_beat(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+    slurm = Slurm()
+
+    taken = watched(a_watch(folder, slurm), beaten, 1, 3 * BEAT_S)
+
+    assert (taken, slurm.n_asked) == ([], 0)
+
+
+def test_the_silent_worker_of_an_ended_job_is_dead(folder: Path) -> None:
+    claim, beaten = claim_by_distant_worker(folder)
+    slurm = Slurm(in_queue("TIMEOUT"))
+
+    (taken,) = watched(a_watch(folder, slurm), beaten, 4)
+
+    (attempt,) = all_attempts(folder)
+    assert (taken.cause, taken.position) == (Cause.TIME, claim.position)
+    assert taken.why == attempt.error == "SLURM says of job 12 on n1: TIMEOUT"
+    assert attempt.ended == pytest.approx(beaten, abs=1)
+
+
+def test_the_silent_worker_of_a_requeued_job_is_dead(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+
+    taken = watched(a_watch(folder, Slurm(in_queue("RUNNING", restarts=1))), beaten, 4)
+
+    assert causes(taken) == [Cause.PREEMPTED]
+
+
+def test_the_silent_worker_of_a_running_job_is_in_doubt(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+    watch = a_watch(folder, Slurm(in_queue("RUNNING")))
+
+    taken = watched(watch, beaten, 4, LOST_S + 1, HUNG_S - 1)
+
+    assert (taken, watch.suspects) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "cause"), [("RUNNING", Cause.LOST), ("SUSPENDED", Cause.PREEMPTED)]
+)
+def test_the_worker_of_a_running_job_is_given_up_in_the_end(
+    folder: Path, state: str, cause: Cause
+) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+    watch = a_watch(folder, Slurm(in_queue(state)))
+
+    taken = watched(watch, beaten, 4, HUNG_S - 1, HUNG_S + ASK_S)
+
+    assert (causes(taken), watch.suspects) == ([cause], 0)
+
+
+def test_a_worker_is_in_doubt_as_long_as_squeue_does_not_answer(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+    watch = a_watch(folder, Slurm(None))
+
+    taken = watched(watch, beaten, 4, LOST_S + 1, HUNG_S + 1, 100 * HUNG_S)
+
+    assert (taken, watch.suspects) == ([], 1)
+
+
+def test_an_old_word_that_a_job_runs_is_none(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+    slurm = Slurm(in_queue("RUNNING"))
+    watch = a_watch(folder, slurm)
+    watched(watch, beaten, 4)
+    slurm.answer = None  # the controller went down
+
+    taken = watched(watch, beaten, HUNG_S + 1, HUNG_S + 10)
+
+    assert (taken, watch.suspects) == ([], 1)
+
+
+def test_a_job_must_be_missing_in_two_answers(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+    watch = a_watch(folder, Slurm())
+
+    once = watched(watch, beaten, LOST_S - 3, LOST_S + 1)
+    twice = watched(watch, beaten, LOST_S + ASK_S)
+
+    assert (once, causes(twice)) == ([], [Cause.LOST])
+
+
+def test_a_job_that_is_missing_lives_until_it_is_silent_for_long(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+
+    taken = watched(a_watch(folder, Slurm()), beaten, 4, 20, LOST_S - 1)
+
+    assert taken == []
+
+
+def test_without_slurm_the_heartbeat_alone_counts(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+    watch = a_watch(folder)
+
+    before, after = watched(watch, beaten, 4, LOST_S - 1), watched(watch, beaten, LOST_S + 1)
+
+    assert (before, causes(after)) == ([], [Cause.LOST])
+
+
+def test_a_new_worker_takes_nothing_after_an_outage_of_all(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder, job=None)
+    watch = a_watch(folder)
+
+    taken = watched(watch, beaten, 3600, 3602)
+
+    assert (taken, watch.suspects) == ([], 1)
+    assert causes(watched(watch, beaten, 3604)) == [Cause.LOST]
+
+
+def test_a_patient_worker_forgets_the_silence_that_it_saw(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder, job=None)
+    watch = a_watch(folder)
+    watched(watch, beaten, 1)
+
+    taken = watch.take_back_dead(beaten + 3600, patient=True)
+
+    assert (taken, watch.suspects) == ([], 1)
+
+
+def test_a_worker_without_squeue_reads_what_others_heard(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder)
+    watched(a_watch(folder, Slurm(in_queue("RUNNING"))), beaten, LOST_S + 5)
+    watch = a_watch(folder)
+
+    taken = watched(watch, beaten, LOST_S + 5, LOST_S + 15)
+
+    assert (taken, watch.suspects) == ([], 1)
+
+
+def test_a_worker_asks_nothing_about_another_cluster(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder, cluster="elsewhere")
+    slurm = Slurm(in_queue("TIMEOUT"))
+
+    taken = watched(a_watch(folder, slurm), beaten, 4, LOST_S + 1)
+
+    assert (causes(taken), slurm.n_asked) == ([Cause.LOST], 0)
+
+
+def test_slurms_word_on_a_process_that_is_gone_is_waited_for(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(
+        folder, pid=gone_process(), space=own_card(started=0, cores=1).space
+    )
+    slurm = Slurm(in_queue("RUNNING"))
+    watch = a_watch(folder, slurm)
+    at_once = watched(watch, beaten, 0.1)
+    slurm.answer = in_queue("OUT_OF_MEMORY")
+
+    later = watched(watch, beaten, 0.1 + ASK_S)
+
+    assert (at_once, causes(later)) == ([], [Cause.MEMORY])
+
+
+def test_a_process_that_is_gone_from_a_running_job_does_not_hang(folder: Path) -> None:
+    space = own_card(started=0, cores=1).space
+    claim, beaten = claim_by_distant_worker(folder, pid=gone_process(), space=space)
+    note_use(folder, worker_name(DEAD), claim.id, 950.0)
+
+    (taken,) = watched(a_watch(folder, Slurm(in_queue("RUNNING"))), beaten, 4)
+
+    why = "the worker died without a word; its task took 950 of 1000 MB"
+    assert (taken.cause, taken.why) == (Cause.MEMORY, why)
+
+
+# what the death of a worker teaches
+
+
+def test_memory_that_was_too_little_becomes_a_bound(folder: Path) -> None:
+    claim, beaten = claim_by_distant_worker(folder, memory_mb=1000)
+    note_use(folder, worker_name(DEAD), claim.id, 950.0)
+
+    watched(a_watch(folder, Slurm(in_queue("FAILED", status=9))), beaten, 4)
+
+    (attempt,) = all_attempts(folder)
+    assert (attempt.cause, attempt.peak_memory_mb) == (Cause.MEMORY, 950.0)
+    assert Pool(folder).record(claim.position).memory_mb == pytest.approx(1000, rel=0.05)
+
+
+def test_what_was_noted_of_another_task_is_no_evidence(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder, memory_mb=1000)
+    note_use(folder, worker_name(DEAD), "another", 950.0)
+
+    taken = watched(a_watch(folder, Slurm(in_queue("FAILED", status=9))), beaten, 4)
+
+    assert causes(taken) == [Cause.LOST]
+
+
+def test_time_that_was_too_short_becomes_a_bound(folder: Path) -> None:
+    claim, beaten = claim_by_distant_worker(folder, cores=4, end=time.time() + 100)
+
+    watched(a_watch(folder, Slurm(in_queue("TIMEOUT"))), beaten, 4)
+
+    assert Pool(folder).record(claim.position).core_s == pytest.approx(400, rel=0.06)
+
+
+def test_time_is_no_bound_for_a_task_that_came_further(folder: Path) -> None:
+    claim, beaten = claim_by_distant_worker(folder, cores=4, end=time.time() + 100)
+    finished = folder / "checkpoints" / claim.id / f"{worker_name(DEAD)}.jsonl"
+    finished.parent.mkdir(parents=True)
+    finished.touch()
+    os.utime(finished, (beaten + 1, beaten + 1))
+
+    taken = watched(a_watch(folder, Slurm(in_queue("TIMEOUT"))), beaten, 4)
+
+    assert causes(taken) == [Cause.TIME]
+    assert Pool(folder).record(claim.position).core_s is None
+
+
+def test_who_beat_until_the_end_of_its_job_ran_out_of_time(folder: Path) -> None:
+    _, beaten = claim_by_distant_worker(folder, end=time.time() + 1)
+
+    taken = watched(a_watch(folder, Slurm()), beaten, LOST_S - 3, LOST_S + ASK_S)
+
+    assert causes(taken) == [Cause.TIME]
+
+
+def test_a_task_that_is_lost_again_and_again_is_parked(folder: Path) -> None:
+    found = [lose_first_task(folder, number) for number in (1, 2, 3)]
+
+    record = Pool(folder).record(0)
+    assert found == [[Cause.LOST]] * 3
+    assert (record.state, record.same) == (TaskState.PARKED, 3)
+
+
+def lose_first_task(folder: Path, number: int) -> list[Cause]:
+    a_card(pid=gone_process()).write(folder, worker_name(number))
+    pool = Pool(folder, worker=number)
+    shard, slot = pool.locate(0)
+    with shard.visit() as visit:
+        pool.claim_in(visit, slot)
+    return look(folder)
+
+
+def test_the_error_that_the_dead_worker_wrote_teaches(folder: Path) -> None:
+    claim = claim_by_dead_worker(folder)
+    write_attempt(folder, replace(an_attempt(claim, Cause.ERROR), error="KeyError: 'a'"))
+
+    look(folder)
+
+    assert Pool(folder).record(claim.position).error == short_fingerprint("KeyError: 'b'")
+
+
+def test_a_note_of_use_is_read_back(folder: Path) -> None:
+    a_card().write(folder, worker_name(1))
+
+    note_use(folder, worker_name(1), "abc", 12.3456)
+    note_use(folder, worker_name(1), "abd", 23.4567)
+
+    use = read_use(folder, worker_name(1))
+    assert use is not None
+    assert (use.task, use.peak_memory_mb) == ("abd", 23.457)
+    assert read_use(folder, worker_name(2)) is None
+
+
+# a worker that was told to stop
+
+
+def stopped(folder: Path, slurm: Slurm, job: str = "12") -> Cause | None:
+    card = a_card(job=job, cluster="hpc")
+    return Watch(Pool(folder, worker=1), card, run=slurm).why_stopped(time.time())
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (in_queue("TIMEOUT"), Cause.TIME),
+        (in_queue("PENDING", restarts=1), Cause.PREEMPTED),
+        (in_queue("COMPLETING"), None),
+        (in_queue("RUNNING"), None),
+        (None, None),
+    ],
+)
+def test_a_stopped_worker_asks_why(folder: Path, answer: str | None, cause: Cause | None) -> None:
+    assert stopped(folder, Slurm(answer)) is cause
+
+
+def test_of_many_stopped_workers_one_asks_for_all(folder: Path) -> None:
+    claim_by_distant_worker(folder, job="13")
+    slurm = Slurm(in_queue("TIMEOUT") + in_queue("TIMEOUT").replace("12", "13"))
+
+    found = [stopped(folder, slurm, job) for job in ("12", "13")]
+
+    assert (found, slurm.n_asked) == ([Cause.TIME, Cause.TIME], 1)
+
+
+def test_a_stopped_worker_outside_slurm_asks_nobody(folder: Path) -> None:
+    assert a_watch(folder).why_stopped(time.time()) is None

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jobpool.attempts import Attempt, write_attempt
-from jobpool.liveness import own_card
+from jobpool.cards import own_card
 from jobpool.pool import Pool
 from jobpool.report.history import history
 from jobpool.task import Cause
@@ -13,8 +13,7 @@ from tests.simulated import BEGAN, SimulatedWorker
 
 
 def told(folder: Path) -> list[str]:
-    pool = Pool(folder)
-    return [event.what for event in history(pool, pool.grid.id)]
+    return [event.what for event in history(Pool(folder))]
 
 
 def test_events_stand_in_the_order_of_their_times(fast_path: Path) -> None:

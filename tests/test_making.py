@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool import making
+from jobpool import extending
 from jobpool.errors import ConfigError, PoolError
 from jobpool.experiment import Experiment, load_experiment
+from jobpool.extending import extend_pool
 from jobpool.grid import Attribute, Grid, full_product, split_parts
-from jobpool.making import create_pool, extend_pool
+from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.task import Axis, Cause, TaskState
@@ -288,7 +289,7 @@ def test_no_new_task_is_there_before_its_settings(
     pool, _ = make(tmp_path, SITES)
     more = Axis(name="site", values=(*SITES.values, "rome"))
     changed = an_experiment(tmp_path / "study", more, text=NOOP + "  tries: {rome: 3}\n")
-    monkeypatch.setattr(making, "write_grid", be_killed)
+    monkeypatch.setattr(extending, "write_grid", be_killed)
     with pytest.raises(KilledError):
         extend_pool(Pool(pool), changed, full_product([more]), nothing)
     monkeypatch.undo()

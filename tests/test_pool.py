@@ -192,7 +192,7 @@ def test_a_pool_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 1)
     write_json(folder / "pool.json", {"format": 99})
 
-    with pytest.raises(PoolError, match="format 99, but this jobpool knows formats up to 1"):
+    with pytest.raises(PoolError, match="format 99, but this jobpool knows formats up to 2"):
         Pool(folder)
 
 

@@ -14,7 +14,8 @@ from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.lock import LOCKS, Held, best_lock, holds
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
-from jobpool.state import HEAD, RECORD, Record, Shard, unpack_record
+from jobpool.records import RECORD, Record, unpack_record
+from jobpool.state import HEAD, Shard
 from jobpool.task import Cause, Claim, TaskState
 from tests.builders import a_pool, shard_files
 

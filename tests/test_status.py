@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobpool.cards import own_card
 from jobpool.errors import DamagedStateError, SelectionError
 from jobpool.grid import Attribute, full_product
-from jobpool.liveness import Life, own_card
+from jobpool.liveness import Life
 from jobpool.making import create_pool
-from jobpool.pool import Pool
+from jobpool.pool import Ending, Pool
 from jobpool.selection import select
-from jobpool.status import Counts, Status, estimate, look
-from jobpool.task import Axis, Cause
+from jobpool.status import Counts, Shortage, Status, estimate, look
+from jobpool.task import Axis, Cause, Lesson, TaskState
 from tests.builders import a_pool, an_experiment, shard_files
 from tests.conftest import Jobpool
+from tests.cut_pool import a_cut_pool, position_of, put
 from tests.simulated import SimulatedWorker, a_mixed_pool
 
 MIXED = Counts(waiting=5, returned=2, running=0, done=3, parked=0, held=0)
@@ -223,6 +225,85 @@ def test_a_finished_pool_has_no_time_left() -> None:
     found = estimate(np.array([1000]), 0, working=False, now=2.0)
 
     assert found.eta_s == 0
+
+
+def end_short(folder: Path, position: int, cause: Cause, lesson: Lesson) -> None:
+    worker = SimulatedWorker(folder)
+    worker.pool.end(Ending(claim=worker.claim(position), cause=cause, lesson=lesson))
+
+
+def test_tasks_that_are_set_aside_are_not_counted(fast_path: Path) -> None:
+    folder = a_cut_pool(fast_path)
+
+    found = status_of(folder, "site", "phase")
+
+    assert (found.counts.total, found.counts.waiting) == (5, 5)
+    assert [counts.total for _, counts in found.by[0].values] == [1, 1, 3]
+    assert [(value, counts.total) for value, counts in found.by[1].values] == [
+        ("all", 2),
+        (1, 1),
+        (2, 1),
+        (3, 1),
+    ]
+
+
+def test_a_task_that_was_cut_is_counted_by_its_parts(fast_path: Path) -> None:
+    folder = a_cut_pool(fast_path)
+    SimulatedWorker(folder).fail(position_of(folder, "south"), Cause.TIME)
+
+    found = status_of(folder, only=("site=south",))
+
+    assert (found.counts.total, found.counts.waiting, found.counts.returned) == (3, 3, 0)
+
+
+def test_the_part_axis_is_shown_only_where_something_is_in_parts(fast_path: Path) -> None:
+    folder = a_cut_pool(fast_path)
+
+    assert [one.name for one in status_of(folder).by] == ["site", "phase"]
+    assert [one.name for one in status_of(folder, only=("site!=west",)).by] == ["site"]
+
+
+@pytest.mark.parametrize("cause", [Cause.MEMORY, Cause.TIME])
+def test_a_task_that_lacked_something_counts_as_returned(fast_path: Path, cause: Cause) -> None:
+    folder = a_pool(fast_path)
+
+    end_short(folder, 2, cause, Lesson(memory_mb=4096))
+
+    assert (status_of(folder).counts.returned, status_of(folder).counts.waiting) == (1, 9)
+
+
+def test_tasks_that_wait_for_a_larger_worker_are_told_with_the_least_bounds(
+    fast_path: Path,
+) -> None:
+    folder = a_pool(fast_path)
+    end_short(folder, 1, Cause.MEMORY, Lesson(memory_mb=8192))
+    end_short(folder, 2, Cause.MEMORY, Lesson(memory_mb=4096))
+    end_short(folder, 3, Cause.TIME, Lesson(core_s=8192))
+
+    found = status_of(folder).shortage
+
+    assert found == Shortage(n_tasks=3, memory_mb=4096, core_s=8192)
+
+
+def test_a_done_task_needs_no_larger_worker(fast_path: Path) -> None:
+    folder = a_pool(fast_path)
+    end_short(folder, 1, Cause.MEMORY, Lesson(memory_mb=8192))
+    SimulatedWorker(folder).do(1)
+
+    assert status_of(folder).shortage.n_tasks == 0
+
+
+def test_each_kind_of_stuck_task_leads_to_its_next_step(fast_path: Path, jobpool: Jobpool) -> None:
+    folder = a_pool(fast_path)
+    end_short(folder, 1, Cause.MEMORY, Lesson(memory_mb=4096))
+    put(folder, 2, state=TaskState.PARKED)
+    put(folder, 3, state=TaskState.HELD)
+
+    shown = jobpool("status", folder).stdout
+
+    assert f"1 waiting task needs more than 4 GB: jobpool plan {folder}" in shown
+    assert f"let the parked wait again: jobpool retry {folder}" in shown
+    assert f"let the held go: jobpool release {folder}" in shown
 
 
 def test_json_holds_the_counts_of_the_pool(fast_path: Path, jobpool: Jobpool) -> None:

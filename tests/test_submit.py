@@ -1,6 +1,9 @@
 """The sbatch lines of a pass are exact, and few."""
 
+import os
+import pwd
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +12,20 @@ import pytest
 
 from jobpool.errors import SlurmError
 from jobpool.experiment import Pass
+from jobpool.nodes import BadNode, write_bad_node
+from jobpool.pool import Pool
 from jobpool.slurm.programs import run_program
-from jobpool.slurm.submit import read_max_array_size, sbatch_lines, submit
+from jobpool.slurm.submit import (
+    count_queued,
+    job_prefix,
+    sbatch_lines,
+    submit,
+    without_nodes,
+)
+from jobpool.task import Cause, Lesson
 from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.endings import end_claim
 
 FIRST = Pass(name="first", cores=1, memory_gb=4, walltime_s=3 * 3600, max_running=50)
 PASSES = """
@@ -53,6 +66,13 @@ def a_pool_with_passes(folder: Path) -> Path:
     with (pool / "experiment.yaml").open("a", encoding="utf-8") as file:
         file.write(PASSES)
     return pool
+
+
+def give_away(file: Path) -> None:
+    """Make a file belong to another user, where that may be done."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(file, pwd.getpwnam("daemon").pw_uid, -1)
 
 
 def test_200_jobs_are_one_throttled_array() -> None:
@@ -105,22 +125,41 @@ def test_no_job_is_no_submission() -> None:
         lines_of(FIRST, 0)
 
 
-def test_the_size_of_an_array_is_asked_once() -> None:
-    scontrol = Programs("MaxArrayTasks = 5\nMaxArraySize            = 10001\nMaxDBDMsgs = 1")
-
-    size = read_max_array_size(scontrol)
-
-    assert size == 10_001
-    assert scontrol.ran == [["scontrol", "show", "config"]]
+def test_many_jobs_of_a_pass_without_a_throttle_get_a_polite_one() -> None:
+    assert arrays_of(replace(FIRST, max_running=None), 101, 1001) == ["0-100%100"]
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [("MaxArraySize = 0", "has no job arrays"), ("nonsense", "names no MaxArraySize")],
-)
-def test_a_cluster_without_arrays_is_named(answer: str, message: str) -> None:
-    with pytest.raises(SlurmError, match=message):
-        read_max_array_size(Programs(answer))
+def test_few_jobs_of_a_pass_without_a_throttle_need_none() -> None:
+    assert arrays_of(replace(FIRST, max_running=None), 100, 1001) == ["0-99"]
+
+
+def test_nodes_are_left_out_unless_the_user_says_otherwise() -> None:
+    one = without_nodes(replace(FIRST, sbatch=("--qos=low",)), ["n2", "n1"])
+
+    assert one.sbatch == ("--exclude=n1,n2", "--qos=low")
+
+
+def test_no_bad_node_is_no_option() -> None:
+    assert without_nodes(FIRST, []) == FIRST
+
+
+def test_the_jobs_of_two_pools_of_one_experiment_have_different_names(tmp_path: Path) -> None:
+    first, second = (job_prefix(tmp_path / name, "my study") for name in ("a", "b"))
+
+    assert first.startswith("my_study-")
+    assert first != second
+
+
+def test_jobs_in_the_queue_are_counted_by_size_with_one_question() -> None:
+    squeue = Programs(
+        "PENDING test-1a2b-first\nRUNNING test-1a2b-first\nCOMPLETING test-1a2b-first\n"
+        "RUNNING test-1a2b-96gb-2d\nRUNNING test-9999-first\nPENDING first_pass\n"
+    )
+
+    counts = count_queued("test-1a2b-", squeue)
+
+    assert counts == {"first": 2, "96gb-2d": 1}
+    assert squeue.ran == [["squeue", "--me", "--noheader", "--array", "--format=%T %j"]]
 
 
 def test_the_ids_of_the_jobs_come_back() -> None:
@@ -171,7 +210,7 @@ def test_a_dry_run_prints_the_line_without_slurm(
     line = shlex.split(shown.stdout)
     script = line.index("--export=ALL,JOBPOOL=/opt/bin/jobpool") + 1
     assert line[:5] == [
-        *("sbatch", "--parsable", "--job-name=test-first", "--array=0-5%4"),
+        *("sbatch", "--parsable", f"--job-name={job_prefix(pool, 'test')}first", "--array=0-5%4"),
         "--cpus-per-task=2",
     ]
     assert Path(line[script]).name == "worker.sbatch"
@@ -185,6 +224,51 @@ def test_no_more_jobs_than_waiting_tasks_are_submitted(tmp_path: Path, jobpool: 
 
     assert "--array=0-7%4" in shown.stdout
     assert "only 8 tasks wait: 8 jobs instead of 200" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--keep-full", "--pass", "first"], ["--keep-full", "--only", "number=1"]]
+)
+def test_either_a_pass_is_given_or_the_queue_is_kept_full(
+    tmp_path: Path, jobpool: Jobpool, options: list[str]
+) -> None:
+    pool = a_pool_with_passes(tmp_path)
+
+    refused = jobpool("submit", pool, *options)
+
+    assert refused.returncode == 2
+    assert "--keep-full" in refused.stderr
+
+
+def test_nothing_is_submitted_for_a_pool_of_somebody_else(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool_with_passes(tmp_path)
+    give_away(pool / "experiment.yaml")
+
+    refused = jobpool("submit", pool, "--pass", "first", "--dry-run")
+
+    assert refused.returncode == 1
+    assert "belongs to daemon, whose pool says which code its tasks run" in refused.stderr
+
+
+def test_the_workers_trust_whom_the_submitter_trusts(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool_with_passes(tmp_path)
+    give_away(pool / "experiment.yaml")
+
+    shown = jobpool("submit", pool, "--pass", "first", "--dry-run", "--trust", "daemon")
+
+    assert f" {pool} --trust daemon --only " in shown.stdout
+
+
+def test_nothing_is_submitted_to_a_node_on_which_tasks_fail(
+    tmp_path: Path, jobpool: Jobpool
+) -> None:
+    pool = a_pool_with_passes(tmp_path)
+    write_bad_node(pool, BadNode(node="n7", since=time.time(), why="5 of 5 attempts failed"))
+    write_bad_node(pool, BadNode(node="n3", since=time.time() - 2 * 86400, why="long ago"))
+
+    shown = jobpool("submit", pool, "--pass", "first", "--dry-run")
+
+    assert " --exclude=n7 " in shown.stdout
 
 
 @pytest.mark.parametrize(
@@ -205,6 +289,19 @@ def test_what_cannot_be_submitted_is_one_clear_line(
     assert refused.returncode == 1
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_no_worker_is_submitted_that_would_see_no_task(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool_with_passes(tmp_path)
+    end_claim(pool, 0, Cause.MEMORY, Lesson(memory_mb=205))
+    task = f"number={Pool(pool).grid.point(0)[0][1]}"
+
+    refused = jobpool("submit", pool, "--pass", "first", "--only", task, "--dry-run")
+
+    assert refused.returncode == 1
+    assert "1 task had too little with as much as it has; larger jobs: jobpool plan" in (
+        refused.stderr
+    )
 
 
 def test_submitting_without_slurm_says_what_to_do(

@@ -137,8 +137,18 @@ def test_a_task_whose_process_is_killed_returns_to_the_pool(
     assert Pool(pool).counts()[TaskState.WAITING] == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_returns_the_task(tmp_path: Path, start: Start, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "cause", "n_failed"),
+    [
+        (signal.SIGTERM, Cause.CANCELLED, 0),
+        (signal.SIGINT, Cause.CANCELLED, 0),
+        (signal.SIGHUP, Cause.CANCELLED, 0),
+        (signal.SIGUSR1, Cause.TIME, 1),  # what SLURM is asked to send when the time is nearly up
+    ],
+)
+def test_a_signal_returns_the_task(
+    tmp_path: Path, start: Start, number: signal.Signals, cause: Cause, n_failed: int
+) -> None:
     pool = a_pool(tmp_path, 1, call="tests.tasks:sleeps", settings=QUICK)
     worker = start(pool)
     wait_until(lambda: is_running(pool))
@@ -146,7 +156,7 @@ def test_a_signal_returns_the_task(tmp_path: Path, start: Start, number: signal.
     worker.send_signal(number)
 
     assert worker.wait(20) == 0
-    assert (only_attempt(pool).cause, Pool(pool).record(0).attempts) == (Cause.CANCELLED, 0)
+    assert (only_attempt(pool).cause, Pool(pool).record(0).attempts) == (cause, n_failed)
     assert Pool(pool).record(0).state is TaskState.WAITING
 
 
@@ -193,7 +203,7 @@ def test_the_task_of_a_killed_worker_is_done_by_the_next(
 def test_a_worker_thought_dead_cannot_overwrite_its_successor(
     tmp_path: Path, start: Start, jobpool: Jobpool
 ) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:naps", settings=QUICK)
+    pool = a_pool(tmp_path, 1, call="tests.tasks:rests", settings=QUICK)
     slow = start(pool)
     wait_until(lambda: is_running(pool))
     slow.send_signal(signal.SIGSTOP)
@@ -233,7 +243,7 @@ def work_on_small_disk(tmp_path: Path, call: str, size_kb: int) -> tuple[Pool, s
     """Run a worker whose pool and log lie on a tmpfs; return the pool and what was said."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
-    study = a_pool(tmp_path, 200, call=call)
+    study = a_pool(tmp_path, 200, call=call, settings=QUICK)
     disk, after = tmp_path / "disk", tmp_path / "after"
     script = (
         f"mount -t tmpfs -o size={size_kb}k none {disk} && cp -a {study}/. {disk}/ && "

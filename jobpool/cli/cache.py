@@ -181,9 +181,11 @@ def _open(folder: Path) -> "tuple[Pool, RoiCache]":
     """Return a pool and its ROI cache."""
     from jobpool.errors import PoolError
     from jobpool.pool import Pool
+    from jobpool.poolinfo import set_umask
     from jobpool.runners import make_runner
 
     pool = Pool(folder)
+    set_umask(pool.info.shared)
     runner = make_runner(pool.experiment(), folder)
     make = getattr(runner, "roi_cache", None)
     if make is None:

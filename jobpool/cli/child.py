@@ -3,58 +3,59 @@
     python -m jobpool.cli.child POOL CORES ANSWERS
 
 Reads one JSON request a line from standard input, writes one JSON answer a line to the open file
-numbered ANSWERS, and ends when its standard input does. It dies with its parent, however that
-ends.
+numbered ANSWERS, and ends when its standard input does. Its guard, which stays small, sees to it
+that neither outlives the worker, nor anything that a task started.
 """
 
-import ctypes
 import json
 import math
 import os
+import re
 import resource
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobpool.errors import JobpoolError, OutOfTimeError, StorageError
 from jobpool.files import STORAGE_ERRNOS
-from jobpool.pool import Pool
-from jobpool.runners import make_runner
-from jobpool.runners.base import RunContext, Runner
+from jobpool.processes import guard
 from jobpool.task import Cause, Json
 
-_PR_SET_PDEATHSIG = 1
+if TYPE_CHECKING:
+    from jobpool.runners.base import Runner
+
 _MB = 1024.0 * 1024.0
 
 
 def main(arguments: list[str]) -> int:
     """Answer requests until there are no more, and return the exit code."""
     folder, cores, answers = Path(arguments[0]), int(arguments[1]), int(arguments[2])
-    _die_with_parent()
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # SLURM may tell the whole job: the worker decides
+    guard()
+    from jobpool.pool import Pool  # heavy: not for the guard
+    from jobpool.poolinfo import check_owner
+    from jobpool.runners import make_runner
+
     with os.fdopen(answers, "w", encoding="utf-8") as stream:
         try:
+            # the files may have changed since the worker looked
+            check_owner(folder, os.environ.get("JOBPOOL_TRUST", "").split(","))
             pool = Pool(folder)
             runner = make_runner(pool.experiment(), folder)
             runner.check()
         except JobpoolError as error:
             _send(stream, {"error": str(error)})
             return 1
-        _send(stream, {"ready": True})
+        _send(stream, {"ready": True, "pid": os.getpid()})
         for line in sys.stdin:
             _send(stream, _answer(runner, folder, cores, json.loads(line)))
     return 0
-
-
-def _die_with_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died meanwhile
-        os._exit(1)
 
 
 def _send(stream: Any, answer: dict[str, Any]) -> None:
@@ -62,13 +63,16 @@ def _send(stream: Any, answer: dict[str, Any]) -> None:
     stream.flush()
 
 
-def _answer(runner: Runner, pool: Path, cores: int, request: dict[str, Any]) -> dict[str, Any]:
+def _answer(runner: "Runner", pool: Path, cores: int, request: dict[str, Any]) -> dict[str, Any]:
+    from jobpool.runners.base import RunContext
+
     context = RunContext(
         cores=cores,
         memory_mb=request["memory_mb"],
         deadline=request["deadline"],
         cache=pool / "cache",
-        checkpoint=pool / "checkpoints" / request["task"],
+        checkpoint=pool / "checkpoints" / request.get("checkpoint", request["task"]),
+        writer=request.get("writer", ""),
     )
     _reset_peak()
     before = _used()
@@ -81,6 +85,7 @@ def _answer(runner: Runner, pool: Path, cores: int, request: dict[str, Any]) -> 
             "error": line,
             "traceback": "".join(traceback.format_exception(_without_own_frame(error))),
             "cause": _cause(error),
+            "helper_killed": _helper_killed(error),
         }
     after = _used()
     answer["usage"] = {key: round(after[key] - before[key], 3) for key in after}
@@ -94,16 +99,34 @@ def _without_own_frame(error: Exception) -> Exception:
     return error.with_traceback(own.tb_next if own is not None else None)
 
 
+def _reasons(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, the one that it was raised from, and so on."""
+    for _ in range(20):  # it may have been raised from itself
+        if error is not None:
+            yield error
+            error = error.__cause__
+
+
 def _cause(error: Exception) -> Cause:
     """Return how the attempt ended: a failing disk is no fault of the task."""
-    if isinstance(error, MemoryError):
-        return Cause.MEMORY
-    if isinstance(error, OutOfTimeError):
-        return Cause.TIME
-    is_storage = isinstance(error, StorageError) or (
-        isinstance(error, OSError) and error.errno in STORAGE_ERRNOS
-    )
-    return Cause.STORAGE if is_storage else Cause.ERROR
+    for reason in _reasons(error):
+        if isinstance(reason, MemoryError):
+            return Cause.MEMORY
+        if isinstance(reason, OutOfTimeError):
+            return Cause.TIME
+        is_full = isinstance(reason, OSError) and reason.errno in STORAGE_ERRNOS
+        if is_full or isinstance(reason, StorageError):
+            return Cause.STORAGE
+    return Cause.ERROR
+
+
+def _helper_killed(error: Exception) -> bool:
+    """Say whether a helper process of the task was killed at once, as the kernel does."""
+    for reason in _reasons(error):
+        if isinstance(reason, BrokenExecutor):  # joblib names the signals, Python's own does not
+            signals = set(re.findall(r"SIG[A-Z]+", str(reason)))
+            return not signals or "SIGKILL" in signals
+    return False
 
 
 def _finite(value: Any) -> Json:
@@ -165,6 +188,9 @@ def _proc_numbers(path: str) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    code = main(sys.argv[1:])
+    try:
+        code = main(sys.argv[1:])
+    except BrokenPipeError:  # the worker died
+        code = 1
     sys.stderr.flush()
     os._exit(code)  # nothing to tidy up: do not wait for helper processes

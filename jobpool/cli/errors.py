@@ -1,4 +1,4 @@
-"""``jobpool errors``: what went wrong, the newest first."""
+"""``jobpool errors``: what went wrong: what parked tasks first, then the newest."""
 
 import sys
 from collections import Counter
@@ -9,7 +9,7 @@ import typer
 from jobpool.cli.options import Only, PoolArgument, Skip
 
 if TYPE_CHECKING:
-    from jobpool.attempts import Attempt
+    from jobpool.nodes import BadNode
     from jobpool.pool import Pool
     from jobpool.report.failures import FailureGroup
 
@@ -34,10 +34,12 @@ def errors(
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="Show so many groups.")] = 20,
 ) -> None:
-    """Group failed attempts by cause and traceback.
+    """Group failed attempts by cause and traceback, those that parked tasks first.
 
-    A task that failed returned to the pool: the line "now" says what became of it. The causes
-    cancelled, preempted, node and storage do not count against a task.
+    A task that failed returned to the pool: the line "now" says what became of it. One that
+    failed in the same way several times in a row is parked until: jobpool retry POOL. The causes
+    cancelled, preempted, node and storage do not count against a task. Nodes on which many
+    different tasks failed are named at the end.
 
     \b
     jobpool errors POOL
@@ -45,22 +47,31 @@ def errors(
     jobpool errors POOL --full --limit 1
     """
     from jobpool.attempts import all_attempts, damaged_attempts
-    from jobpool.pool import Pool
+    from jobpool.nodes import suspect_nodes
+    from jobpool.pool import Pool, state_of
     from jobpool.report.failures import group_failures
+    from jobpool.report.names import positions_by_id
     from jobpool.report.text import count
     from jobpool.selection import select
+    from jobpool.task import TaskState
 
     causes = _parse_causes(cause or ())
     opened = Pool(pool)
     chosen = select(opened.grid, tuple(only or ()), tuple(skip or ())) if only or skip else None
-    failed = [one for one in all_attempts(pool) if str(one.cause) in causes]
-    positions = _positions(opened, failed)
+    attempts = list(all_attempts(pool))
+    failed = [one for one in attempts if str(one.cause) in causes]
+    positions = positions_by_id(opened) if failed else {}
     if chosen is not None:
         failed = [one for one in failed if one.task in positions and chosen[positions[one.task]]]
     if damaged := damaged_attempts(pool):
         what = f"{count(len(damaged), 'damaged line')} left out; see: jobpool doctor {pool}"
         print(what, file=sys.stderr)
-    _print_groups(opened, group_failures(failed), positions, full, limit)
+    is_parked = state_of(opened.index()) == TaskState.PARKED
+    if chosen is not None:
+        is_parked &= chosen
+    parked = {opened.grid.id(place) for place in is_parked.nonzero()[0].tolist()}
+    _print_groups(opened, group_failures(failed, parked), positions, full, limit)
+    _print_advice(opened, len(parked), suspect_nodes(attempts))
 
 
 def _print_groups(
@@ -77,7 +88,7 @@ def _print_groups(
         print(f"no attempt failed in {pool.folder}")
         return
     counts = ", ".join(f"{n:,} {name}" for name, n in count_causes(groups).most_common())
-    _print(f"{count(len(groups), 'kind')} of failure in {pool.folder}: {counts}")
+    print(f"{count(len(groups), 'kind')} of failure in {pool.folder}: {counts}")
     for group in groups[:limit]:
         _print_group(pool, group, positions, full)
     if len(groups) > limit:
@@ -96,12 +107,22 @@ def _parse_causes(given: "list[str] | tuple[str, ...]") -> set[str]:
     return set(given or known)
 
 
-def _positions(pool: "Pool", failed: "list[Attempt]") -> dict[str, int]:
-    """Return the place in the pool of each task that failed."""
-    wanted = {attempt.task for attempt in failed}
-    if not wanted:
-        return {}
-    return {name: place for place, name in enumerate(pool.grid.ids()) if name in wanted}
+def _print_advice(pool: "Pool", n_parked: int, suspects: "tuple[BadNode, ...]") -> None:
+    """Say what to do about parked tasks, and which nodes look bad."""
+    import time
+
+    from jobpool.nodes import read_bad_nodes
+    from jobpool.report.text import count, local_time
+
+    if n_parked:
+        what = f"{count(n_parked, 'task')} parked; when the cause is mended"
+        print(f"\n{what}: jobpool retry {pool.folder}")
+    left = read_bad_nodes(pool.folder, time.time())
+    for name, node in sorted({**{one.node: one for one in suspects}, **left}.items()):
+        print(f"\nnode {name} looks bad, the last time {local_time(node.since)}: {node.why}")
+        if name in left:
+            until = f"jobpool release {pool.folder} --node {name}"
+            print(f"  workers leave it for a day, or until: {until}")
 
 
 def _print_group(
@@ -112,30 +133,30 @@ def _print_group(
     from jobpool.task import label
 
     newest = group.newest
-    _print(f"\n{group.cause}: {newest.error or 'without a message'}")
+    print(f"\n{group.cause}: {newest.error or 'without a message'}")
     where = [
         f"worker {newest.worker}",
         newest.node or "",
         f"job {newest.job}" if newest.job else "",
     ]
-    _print(
+    print(
         f"  {count(group.n_attempts, 'attempt')} of {count(len(group.tasks), 'task')}; "
         f"the last {local_time(newest.ended)} by {', '.join(word for word in where if word)}"
     )
     known = [task for task in group.tasks if task in positions]
-    _print(f"  now: {_states(pool, [positions[task] for task in known])}")
+    print(f"  now: {_states(pool, [positions[task] for task in known])}")
     most = len(known) if full else _TASKS
     for task in known[:most]:
-        _print(f"  {task}  {label(pool.grid.point(positions[task]))}")
+        print(f"  {task}  {label(pool.grid.point(positions[task]))}")
     if len(known) > most:
-        _print(f"  ... and {len(known) - most:,} more tasks: --full")
+        print(f"  ... and {len(known) - most:,} more tasks: --full")
     for path in find_logs(pool.folder, newest.job):
-        _print(f"  log: {path}")
+        print(f"  log: {path}")
     lines = (newest.traceback or "").rstrip().splitlines()
     if len(lines) > _LINES and not full:
         lines = [f"... {len(lines) - _LINES} lines: --full", *lines[-_LINES:]]
     for line in lines:
-        _print(f"    | {line}")
+        print(f"    | {line}")
 
 
 def _states(pool: "Pool", positions: list[int]) -> str:
@@ -146,9 +167,5 @@ def _states(pool: "Pool", positions: list[int]) -> str:
     if not positions:
         return "not in this pool"
     counts = Counter(state_of(pool.index())[positions].tolist())
-    return ", ".join(f"{counts[s]:,} {s.name.lower()}" for s in TaskState if counts[s])
-
-
-def _print(line: str) -> None:
-
-    print(line)
+    words = {s: s.name.lower() for s in TaskState} | {TaskState.ASIDE: "cut into parts"}
+    return ", ".join(f"{counts[s]:,} {words[s]}" for s in TaskState if counts[s])

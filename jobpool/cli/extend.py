@@ -31,11 +31,16 @@ def extend(
     jobpool extend newplace/study.yaml newplace/pool --moved
     """
     from jobpool.cli.init import load
-    from jobpool.making import extend_pool
+    from jobpool.extending import extend_pool
     from jobpool.pool import Pool
+    from jobpool.poolinfo import set_umask
+    from jobpool.task import TaskState
 
     opened = Pool(pool)
+
+    set_umask(opened.info.shared)
+    n_before = len(opened.grid) - opened.counts()[TaskState.ASIDE]
     experiment, runner, grid = load(config)
     added = extend_pool(opened, experiment, grid, runner.prepare, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"
-    print(f"{word} {added:,} tasks to {pool}, which had {len(opened.grid):,}")
+    print(f"{word} {added:,} tasks to {pool}, which had {n_before:,}")

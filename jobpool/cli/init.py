@@ -59,7 +59,7 @@ def load(config: Path) -> "tuple[Experiment, Runner, Grid]":
             runner = make_runner(experiment)
             if all(axis.values for axis in experiment.axes):
                 grid = runner.lay_out()
-                problems += _problems_of_passes(experiment, grid)
+                problems += _problems_of_selections(experiment, grid)
         except ConfigError as error:
             known = {problem.key for problem in problems}
             problems += [problem for problem in error.problems if problem.key not in known]
@@ -68,21 +68,25 @@ def load(config: Path) -> "tuple[Experiment, Runner, Grid]":
     return experiment, runner, grid
 
 
-def _problems_of_passes(experiment: "Experiment", grid: "Grid") -> "Iterator[Problem]":
+def _problems_of_selections(experiment: "Experiment", grid: "Grid") -> "Iterator[Problem]":
     from jobpool.errors import Problem, SelectionError
     from jobpool.selection import select
 
-    for one in experiment.passes:
+    selections = [(f"passes.{one.name}", one.only, one.skip) for one in experiment.passes]
+    selections += [(f"needs.{i}", one.only, ()) for i, one in enumerate(experiment.needs)]
+    for key, only, skip in selections:
         try:
-            select(grid, one.only, one.skip)
+            select(grid, only, skip)
         except SelectionError as error:
-            yield Problem(experiment.file, f"passes.{one.name}", error.text, error.what)
+            yield Problem(experiment.file, key, error.text, error.what)
 
 
 def print_counts(grid: "Grid", most: int = 12) -> None:
-    """Print how many tasks there are, by each value of each axis."""
+    """Print how many tasks are offered, by each value of each axis."""
     import numpy as np
 
+    can_be_cut = bool(grid.starts_aside.any())
+    grid = grid.take(np.flatnonzero(~grid.starts_aside))
     print(f"{len(grid):,} tasks")
     width = max(len(name) for name in grid.names)
     for axis in grid.axes:
@@ -96,6 +100,8 @@ def print_counts(grid: "Grid", most: int = 12) -> None:
             print(f"  {'':{width}}    ... and {len(axis.values) - most:,} more")
     if grid.part_axis is not None:
         _print_parts(grid, most)
+    if can_be_cut:
+        print(f"  a whole task that turns out to be too long is cut by {grid.part_axis} later")
 
 
 def _print_parts(grid: "Grid", most: int) -> None:

@@ -8,6 +8,7 @@ import typer
 from jobpool.cli.options import Only, PoolArgument, Skip
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from jobpool.report.history import Event
@@ -37,18 +38,18 @@ def log(
     """
     from jobpool.pool import Pool
     from jobpool.report.history import history
+    from jobpool.report.names import positions_by_id
     from jobpool.report.text import local_time
     from jobpool.selection import select
     from jobpool.task import label
 
     opened = Pool(pool)
-    ids = opened.grid.ids()
-    events = history(opened, ids.__getitem__)
-    positions = {name: position for position, name in enumerate(ids)}
+    events = history(opened)
+    positions = positions_by_id(opened)
     if only or skip:
         chosen = select(opened.grid, tuple(only or ()), tuple(skip or ()))
         events = [e for e in events if e.task in positions and chosen[positions[e.task]]]
-    events = _of_task(events, task, ids, pool)
+    events = _of_task(events, task, positions, pool)
     events = _of_worker(events, worker, pool)
     if not events:
         print("nothing happened yet", file=sys.stderr)
@@ -61,7 +62,7 @@ def log(
 
 
 def _of_task(
-    events: "list[Event]", task: str | None, ids: list[str], pool: "Path"
+    events: "list[Event]", task: str | None, ids: "Iterable[str]", pool: "Path"
 ) -> "list[Event]":
     from jobpool.errors import PoolError
 

@@ -35,3 +35,11 @@ Skip = Annotated[
     list[str] | None,
     typer.Option(metavar="SELECTION", help="Not these tasks; same form as --only."),
 ]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="USER",
+        help="Run the tasks of a pool that this user made: it says which code they run. "
+        "May be given several times.",
+    ),
+]

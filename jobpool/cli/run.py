@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip
+from jobpool.cli.options import Only, PoolArgument, Skip, Trust
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +37,7 @@ def run(
     cores: Annotated[int, typer.Option(min=1, help="Cores for each worker.")] = 1,
     only: Only = None,
     skip: Skip = None,
+    trust: Trust = None,
 ) -> None:
     """Work the pool off with local workers, and show the progress.
 
@@ -48,13 +49,20 @@ def run(
     """
     from jobpool.errors import SelectionError
     from jobpool.pool import Pool
+    from jobpool.poolinfo import check_owner, set_umask
     from jobpool.selection import select
+    from jobpool.slurm.environment import read_capacity
 
     opened = Pool(pool)
+    set_umask(opened.info.shared)
+    check_owner(pool, trust or ())
     chosen = select(opened.grid, tuple(only or ()), tuple(skip or ()))  # before any worker starts
     command = [sys.executable, "-P", "-m", "jobpool", "work", str(pool), "--cores", str(cores)]
     command += [word for text in only or () for word in ("--only", text)]
     command += [word for text in skip or () for word in ("--skip", text)]
+    command += [word for user in trust or () for word in ("--trust", user)]
+    if memory_mb := read_capacity().memory_mb:  # no worker may count on what another uses
+        command += ["--memory-mb", str(max(memory_mb // workers, 1))]
     if not chosen.any():
         raise SelectionError(" ".join([*(only or ()), *(skip or ())]), "no task is selected")
     started: list[_Local] = []
@@ -131,7 +139,7 @@ def _update(
     progress.update(
         shown,
         completed=counts[TaskState.DONE],
-        total=sum(counts.values()),
+        total=sum(counts.values()) - counts[TaskState.ASIDE],
         description=f"{counts[TaskState.RUNNING]} running, done",
     )
 
@@ -155,7 +163,7 @@ def _print_end(
     from jobpool.task import TaskState
 
     counts = count_states(pool.index()[chosen])
-    done, total = counts[TaskState.DONE], sum(counts.values())
+    done, total = counts[TaskState.DONE], sum(counts.values()) - counts[TaskState.ASIDE]
     print(f"{done:,} of {total:,} tasks done")
     failed = {_last_line(one.log): one for one in started if one.process.returncode}
     for said, worker in failed.items():  # workers that fail for one reason say one thing
@@ -163,7 +171,10 @@ def _print_end(
     if failed:
         raise typer.Exit(1)
     if done < total:
-        print(f"why not the others: jobpool errors {folder}", file=sys.stderr)
+        for said in {_last_line(one.log).partition(" left: ")[2] for one in started}:
+            print(f"its workers left: {said}", file=sys.stderr)
+        advice = f"why not the others: jobpool errors {folder}; what they need: jobpool plan"
+        print(f"{advice} {folder}", file=sys.stderr)
 
 
 def _last_line(log: Path) -> str:

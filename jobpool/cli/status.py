@@ -122,14 +122,37 @@ def _text(pool: "Pool", found: "Status") -> str:
         f"{counts.returned:,} of them failed and were returned",
     ]
     if counts.parked:
-        lines.append(f"  parked    {counts.parked:>11,}  failed too often")
+        lines.append(f"  parked    {counts.parked:>11,}  failed in the same way again and again")
     if counts.held:
-        lines.append(f"  held      {counts.held:>11,}  set aside")
-    if counts.returned or counts.parked:
-        lines.append(f"\n  why they failed: jobpool errors {pool.folder}")
+        lines.append(f"  held      {counts.held:>11,}  kept back")
+    lines += _next_steps(pool, found)
     for axis in found.by:
         lines += ["", *_axis_lines(axis, plain)]
     return "\n".join(lines)
+
+
+def _next_steps(pool: "Pool", found: "Status") -> list[str]:
+    counts, folder = found.counts, pool.folder
+    lines = [""]
+    if counts.returned or counts.parked:
+        lines.append(f"  why they failed: jobpool errors {folder}")
+    if counts.parked:
+        lines.append(f"  when that is mended, let the parked wait again: jobpool retry {folder}")
+    if counts.held:
+        lines.append(f"  let the held go: jobpool release {folder}")
+    if found.shortage.n_tasks:
+        lines.append(f"  {_shortage(found)}: jobpool plan {folder}")
+    return lines if len(lines) > 1 else []
+
+
+def _shortage(found: "Status") -> str:
+    from jobpool.report.text import count, duration, memory
+
+    short = found.shortage
+    bounds = [memory(short.memory_mb)] if short.memory_mb else []
+    bounds += [f"{duration(short.core_s)} on one core"] if short.core_s else []
+    needs = "needs" if short.n_tasks == 1 else "need"
+    return f"{count(short.n_tasks, 'waiting task')} {needs} more than {' or '.join(bounds)}"
 
 
 def _eta(found: "Status") -> str:
@@ -139,7 +162,8 @@ def _eta(found: "Status") -> str:
     if estimate.eta_s is None:
         return f"time left unknown: {estimate.why_not}"
     if estimate.rate_per_s is None or estimate.window_s is None:
-        return "nothing is left to do"
+        kept = found.counts.parked + found.counts.held
+        return "all others are parked or held" if kept else "nothing is left to do"
     rate, unit = estimate.rate_per_s * 3600, "hour"
     if rate > 36_000:
         rate, unit = estimate.rate_per_s, "second"
@@ -190,6 +214,7 @@ def _json(pool: "Pool", found: "Status") -> str:
             "pool": str(pool.folder),
             "name": pool.info.name,
             **_numbers(found.counts),
+            "short": found.shortage.n_tasks,
             "workers": {str(life): n for life, n in found.workers.items()},
             "rate_per_s": estimate.rate_per_s,
             "rate_window_s": estimate.window_s,

@@ -1,21 +1,18 @@
-"""``jobpool submit``: SLURM jobs with the resources of one of the experiment's passes."""
+"""``jobpool submit``: SLURM jobs with the resources of a pass, or as `jobpool plan` says."""
 
 import os
-import re
 import shlex
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip
+from jobpool.cli.options import Only, PoolArgument, Skip, Trust
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from jobpool.experiment import Pass
     from jobpool.pool import Pool
 
@@ -23,44 +20,120 @@ if TYPE_CHECKING:
 def submit(
     pool: PoolArgument,
     pass_name: Annotated[
-        str, typer.Option("--pass", metavar="NAME", help="A pass of the experiment file.")
-    ],
-    jobs: Annotated[int, typer.Option(min=1, help="Workers to submit.")] = 1,
+        str | None, typer.Option("--pass", metavar="NAME", help="A pass of the experiment file.")
+    ] = None,
+    keep_full: Annotated[
+        bool,
+        typer.Option(
+            "--keep-full", help="Top the queue up with what is left, by needed size; see plan."
+        ),
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Workers to submit, 1 if not given; with --keep-full: jobs of this pool in the "
+            "queue at one time, 200 if not given.",
+        ),
+    ] = None,
     only: Only = None,
     skip: Skip = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the sbatch lines, submit nothing.")
     ] = False,
+    trust: Trust = None,
 ) -> None:
     """Submit workers to SLURM as throttled job arrays.
 
     The exact sbatch lines are printed.
-    Cores, memory, time and selection come from the pass; --only and --skip narrow it further. The
-    workers run the jobpool that submits, or the one that the variable JOBPOOL names.
+    With --pass, cores, memory, time and selection come from the pass; --only and --skip narrow it
+    further. With --keep-full, they come from jobpool plan; that command may be run from cron: it
+    counts this pool's jobs, and submits what is missing. The workers run the jobpool that
+    submits, or the one that the variable JOBPOOL names.
 
     \b
     jobpool submit POOL --pass first --jobs 200 --dry-run
     jobpool submit POOL --pass first --jobs 200
     jobpool submit POOL --pass second --jobs 10 --only pipeline=svm
+    jobpool submit POOL --keep-full --jobs 300
     """
     from jobpool.pool import Pool
-    from jobpool.slurm.submit import sbatch_lines
-    from jobpool.slurm.submit import submit as submit_lines
 
     opened = Pool(pool)
+    if keep_full:
+        if pass_name or only or skip:
+            what = "--keep-full takes passes and selections from the experiment"
+            raise typer.BadParameter(f"{what}: leave out --pass, --only and --skip")
+        _top_up(opened, jobs, trust, dry_run=dry_run)
+        return
+    if pass_name is None:
+        raise typer.BadParameter("give --pass NAME, or --keep-full")
     one = _narrowed(find_pass(opened, pass_name), only, skip)
+    n_jobs = jobs or 1
+    n_jobs = min(n_jobs, _count_free(opened, one, n_jobs))
+    send_lines(opened, one, n_jobs, max_array_size_here(dry_run), trust, dry_run=dry_run)
+
+
+def _top_up(pool: "Pool", jobs: int | None, trust: list[str] | None, *, dry_run: bool) -> None:
+    """Submit so many jobs that this pool has `jobs` in the queue, as far as there is work."""
+    from jobpool.cli.plan import alone, look_around, make, queued_of, send
+    from jobpool.plan.arrays import USUAL_JOBS
+    from jobpool.task import TaskState
+
+    most, counts = jobs or USUAL_JOBS, pool.counts()
+    if not counts[TaskState.WAITING] + counts[TaskState.RUNNING]:
+        kept = [f"{counts[s]:,} {s.name.lower()}" for s in (TaskState.PARKED, TaskState.HELD)]
+        n_kept = counts[TaskState.PARKED] + counts[TaskState.HELD]
+        what = f"nothing waits; {' and '.join(kept)}: see jobpool status {pool.folder}"
+        left = what if n_kept else "nothing is left to do"
+        print(f"{pool.folder}: {left}", file=sys.stderr)
+        return
+    with alone(pool):
+        queued = None if dry_run else queued_of(pool)
+        if queued and queued.total() >= most:
+            print(f"{pool.folder}: {queued.total()} jobs in the queue are enough", file=sys.stderr)
+            return
+        around = look_around(pool, must=not dry_run, queued=queued)
+        if around.unknown:
+            print(f"jobs in the queue are not counted: {around.unknown}", file=sys.stderr)
+        made = make(pool, around, most, keep_full=True)
+        if not made.n_jobs:
+            what = f"nothing to submit: {made.n_queued} jobs in the queue"
+            print(f"{pool.folder}: {what}, {made.left.n_waiting} tasks wait", file=sys.stderr)
+        send(pool, made, around, trust, dry_run=dry_run)
+
+
+def send_lines(
+    pool: "Pool",
+    one: "Pass",
+    jobs: int,
+    max_array_size: int,
+    trust: list[str] | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Print the sbatch lines of a size, and run them."""
+    from jobpool.nodes import read_bad_nodes
+    from jobpool.poolinfo import check_owner, set_umask
+    from jobpool.slurm.submit import job_name, job_prefix, sbatch_lines, without_nodes
+    from jobpool.slurm.submit import submit as submit_lines
+
+    folder = pool.folder.resolve()
+    check_owner(folder, trust or ())  # a pass may hold any option of sbatch
+    trusted = [word for user in trust or () for word in ("--trust", user)]
     lines = sbatch_lines(
-        one,
-        min(jobs, _count_free(opened, one, jobs)),
-        worker_program(pool.resolve()),
-        name=re.sub(r"[^\w.+-]", "_", f"{opened.info.name}-{one.name}"),
-        log_folder=pool.resolve() / "logs",
-        max_array_size=max_array_size_here(dry_run),
+        without_nodes(one, read_bad_nodes(folder, time.time())),
+        jobs,
+        (*worker_program(folder), *trusted),
+        name=job_name(job_prefix(folder, pool.info.name), one),
+        log_folder=folder / "logs",
+        max_array_size=max_array_size,
     )
     for line in lines:
         print(shlex.join(line))
     if not dry_run:
-        (pool / "logs").mkdir(exist_ok=True)  # SLURM fails a job whose log it cannot open
+        set_umask(pool.info.shared)  # sbatch hands it on to the job
+        (folder / "logs").mkdir(exist_ok=True)  # SLURM fails a job whose log it cannot open
         for job_id in submit_lines(lines):
             print(f"submitted job {job_id}", file=sys.stderr)
 
@@ -84,35 +157,24 @@ def _narrowed(one: "Pass", only: list[str] | None, skip: list[str] | None) -> "P
 def _count_free(pool: "Pool", one: "Pass", jobs: int) -> int:
     """Return how many tasks wait for such workers; more workers would leave at once."""
     from jobpool.errors import PoolError
-    from jobpool.pool import count_states
+    from jobpool.files import server_time
+    from jobpool.plan.left import read_left
+    from jobpool.plan.sizes import within_bounds
+    from jobpool.report.text import count
     from jobpool.selection import select
-    from jobpool.task import TaskState
 
-    chosen = select(pool.grid, one.only, one.skip)
-    free = count_states(pool.index()[chosen])[TaskState.WAITING] + _count_lost(pool, chosen)
+    left = read_left(pool, server_time(pool.folder / "workers"))
+    waiting = left.waiting & select(pool.grid, one.only, one.skip)
+    free = int((waiting & within_bounds(left, one)).sum())
     if free == 0:
         what = f"no task waits for workers of pass {one.name!r}; nothing was submitted"
+        if n_larger := int(waiting.sum()):
+            what += f": {count(n_larger, 'task')} had too little with as much as it has"
+            raise PoolError(pool.folder, f"{what}; larger jobs: jobpool plan {pool.folder}")
         raise PoolError(pool.folder, f"{what}; see: jobpool status {pool.folder}")
     if free < jobs:
         print(f"only {free} tasks wait: {free} jobs instead of {jobs}", file=sys.stderr)
     return free
-
-
-def _count_lost(pool: "Pool", chosen: "NDArray[np.bool_]") -> int:
-    """Return how many tasks dead workers hold: the first worker to start takes them back."""
-    from jobpool.files import server_time
-    from jobpool.liveness import Life, judge
-    from jobpool.task import TaskState
-    from jobpool.workerfiles import worker_name
-
-    owners = [
-        record.owner
-        for position, record in pool.running()
-        if chosen[position] and record.state is TaskState.RUNNING
-    ]
-    clock = server_time(pool.folder / "workers")
-    dead = {one for one in set(owners) if judge(pool, worker_name(one), clock) is Life.DEAD}
-    return sum(owner in dead for owner in owners)
 
 
 def worker_program(pool: Path) -> tuple[str, ...]:
@@ -126,7 +188,7 @@ def worker_program(pool: Path) -> tuple[str, ...]:
 def max_array_size_here(dry_run: bool) -> int:
     """Ask the controller once; what is only shown can be shown without SLURM."""
     from jobpool.errors import SlurmError
-    from jobpool.slurm.submit import USUAL_MAX_ARRAY_SIZE, read_max_array_size
+    from jobpool.slurm.site import USUAL_MAX_ARRAY_SIZE, read_max_array_size
 
     try:
         return read_max_array_size()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip, duration
+from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration
 
 if TYPE_CHECKING:
-    from jobpool.liveness import WorkerCard
+    from jobpool.cards import WorkerCard
     from jobpool.worker import Summary, Worker
 
 
@@ -31,9 +31,14 @@ def work(
     cores: Annotated[
         int | None, typer.Option(min=1, help="Cores per task; by default all this job has.")
     ] = None,
+    memory_mb: Annotated[
+        int | None,
+        typer.Option(min=1, help="Memory for each task in MB; by default all this job has."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Draw tasks in a repeatable order; by default random.")
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Pull tasks from a pool and run them until none fits.
 
@@ -44,20 +49,24 @@ def work(
     jobpool work POOL --only pipeline=elastic --max-tasks 10
     jobpool work POOL --only 'parcels>=400' --skip target=age --stop-after 2h
     """
-    from jobpool.liveness import own_card
+    from jobpool.cards import own_card
+    from jobpool.poolinfo import check_owner, read_info, set_umask
     from jobpool.worker import Limits
 
-    card = own_card(only=tuple(only or ()), skip=tuple(skip or ()), **_job(cores))
-    worker = _make_worker(pool, card, seed)
+    set_umask(read_info(pool).shared)
+    check_owner(pool, trust or ())
+    card = own_card(only=tuple(only or ()), skip=tuple(skip or ()), **_job(cores, memory_mb))
+    worker = _make_worker(pool, card, seed, trust or [])
     summary = worker.work(Limits(max_tasks=max_tasks, stop_after_s=stop_after))
     _print_end(summary)
 
 
-def _make_worker(folder: Path, card: "WorkerCard", seed: int | None) -> "Worker":
+def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list[str]) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
     from jobpool.pool import Pool
     from jobpool.slurm.environment import oom_kills
-    from jobpool.supervisor import StopSignals, Supervisor
+    from jobpool.stopping import StopSignals
+    from jobpool.supervisor import Supervisor
     from jobpool.worker import Worker
     from jobpool.workerfiles import new_worker_number, worker_name
 
@@ -70,12 +79,14 @@ def _make_worker(folder: Path, card: "WorkerCard", seed: int | None) -> "Worker"
         card,
         lambda beat: Supervisor(
             [sys.executable, "-P", "-m", "jobpool.cli.child", str(folder), str(card.cores)],
-            environment=_child_environment(card.cores),
+            environment=_child_environment(card.cores, trust),
             signals=signals,
             beat=beat,
             beat_s=pool.info.heartbeat_s,
             grace_s=pool.info.grace_s,
             oom_kills=oom_kills,
+            end=card.end,
+            memory_mb=card.memory_mb,
         ),
         signals=signals,
         rng=random.Random(seed),
@@ -83,7 +94,7 @@ def _make_worker(folder: Path, card: "WorkerCard", seed: int | None) -> "Worker"
     )
 
 
-def _job(cores: int | None) -> dict[str, object]:
+def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
     """Return what the worker's card says of its job."""
     from jobpool import __version__
     from jobpool.slurm.environment import read_capacity, read_job
@@ -91,7 +102,7 @@ def _job(cores: int | None) -> dict[str, object]:
     capacity, job = read_capacity(), read_job()
     return {
         "cores": cores or capacity.cores,
-        "memory_mb": capacity.memory_mb,
+        "memory_mb": memory_mb or capacity.memory_mb,
         "job": job.label if job else None,
         "node": job.node if job else None,
         "end": capacity.end,
@@ -102,13 +113,14 @@ def _job(cores: int | None) -> dict[str, object]:
     }
 
 
-def _child_environment(cores: int) -> dict[str, str]:
+def _child_environment(cores: int, trust: list[str]) -> dict[str, str]:
     """Return the environment of the tasks: libraries start no more threads than there are cores."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     # joblib's tracker removes what a stopped task left in shared memory, and warns that it did
     quiet = "ignore:resource_tracker:UserWarning"
     warnings = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), quiet)))
-    return {**dict.fromkeys(names, str(cores)), **os.environ, "PYTHONWARNINGS": warnings}
+    fixed = {"PYTHONWARNINGS": warnings, "JOBPOOL_TRUST": ",".join(trust)}
+    return {**dict.fromkeys(names, str(cores)), **os.environ, **fixed}
 
 
 def _say(line: str) -> None:

@@ -32,6 +32,8 @@ class Checkpoint:
         All that the values depend on beside their names.
     every_s : float
         Seconds of work that may be lost.
+    writer : str
+        Begins the name of the file.
     clock : callable
         Returns seconds that only grow.
     """
@@ -42,11 +44,12 @@ class Checkpoint:
         made_of: Mapping[str, Json],
         *,
         every_s: float = 20.0,
+        writer: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         text = json.dumps(made_of, sort_keys=True)
         self._key = hashlib.sha256(text.encode()).hexdigest()[:32]
-        self._file = folder / f"{uuid.uuid4().hex[:12]}.jsonl"
+        self._file = folder / f"{writer}{uuid.uuid4().hex[:12]}.jsonl"
         self._every_s, self._clock = every_s, clock
         self._written = clock()
         self._fresh: dict[str, Json] = {}

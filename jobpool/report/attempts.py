@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from jobpool.attempts import all_attempts
 from jobpool.pool import Pool
 from jobpool.report.collecting import Cell, Columns
+from jobpool.report.names import positions_by_id
 
 
 def attempt_columns(
@@ -24,7 +25,7 @@ def attempt_columns(
         The selection; None for all tasks.
     """
     grid = pool.grid
-    positions = {name: position for position, name in enumerate(grid.ids())}
+    positions = positions_by_id(pool)
     rows, keys = Columns(), list[tuple[int, ...]]()
     for attempt in all_attempts(pool.folder):
         position = positions.get(attempt.task)

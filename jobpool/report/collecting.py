@@ -3,7 +3,7 @@
 A result counts if the record of its task says done and names the result's claim and worker; any
 other is left out, so that two workers that finished the same task give one row. The parts of a
 task that was cut up become one row, the row that the whole task gives; sets with parts missing
-are named.
+are named. Parts of a whole task that was not cut, or that is done itself, do not count.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from jobpool.checks.table import Table, read_table
 from jobpool.pool import Pool
+from jobpool.report.names import positions_by_id
 from jobpool.results import Result, parse_result
 from jobpool.runners.base import Runner
 from jobpool.task import ALL, Point, TaskState, Value, label, task_id
@@ -100,16 +101,16 @@ class _Collector:
     def __init__(self, pool: Pool, runner: Runner, chosen: NDArray[np.bool_] | None) -> None:
         self._pool, self._runner, self._grid = pool, runner, pool.grid
         table = read_table(pool)  # before the results: what is done then has its result on disk
-        wanted = table["state"] == TaskState.DONE
+        self._table: Table = table
+        wanted = (table["state"] == TaskState.DONE) & ~self._is_spare
         self._wanted: NDArray[np.bool_] = wanted if chosen is None else wanted & chosen
         self._chosen = np.ones(len(table), bool) if chosen is None else chosen
-        self._table: Table = table
         self._rows, self._keys = Columns(), list[tuple[int, ...]]()
         self._parts: dict[tuple[int, ...], dict[int, Result]] = {}
         self._taken = np.zeros(len(table), bool)
 
     def collect(self) -> Collected:
-        positions = {name: position for position, name in enumerate(self._grid.ids())}
+        positions = positions_by_id(self._pool)
         n_refused = n_strange = 0
         damaged = []
         for path, number, line in all_lines(self._pool.folder, "results"):
@@ -176,6 +177,14 @@ class _Collector:
         parts: NDArray[np.bool_] = self._grid.codes[self._part_row] != self._whole_code
         return parts
 
+    @cached_property
+    def _is_spare(self) -> NDArray[np.bool_]:
+        """Return which tasks are parts of a whole task that stands for them."""
+        units = self._grid.units()
+        stands = ~self._is_part & (self._table["state"] != TaskState.ASIDE)
+        spare: NDArray[np.bool_] = self._is_part & np.isin(units, units[stands])
+        return spare
+
     def _set_of(self, codes: tuple[int, ...]) -> tuple[int, ...]:
         """Return the codes of the whole task that a part belongs to."""
         row = self._part_row
@@ -185,7 +194,7 @@ class _Collector:
     def _sets(self) -> dict[tuple[int, ...], list[int]]:
         """Return the positions of all parts of each task that was cut up, in their order."""
         sets: dict[tuple[int, ...], list[int]] = {}
-        for position in np.flatnonzero(self._is_part).tolist():
+        for position in np.flatnonzero(self._is_part & ~self._is_spare).tolist():
             sets.setdefault(self._set_of(self._codes(position)), []).append(position)
         part_codes = self._grid.codes[self._part_row]
         return {key: sorted(places, key=lambda i: part_codes[i]) for key, places in sets.items()}

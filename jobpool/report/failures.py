@@ -1,21 +1,14 @@
 """Failed attempts, grouped by what went wrong: one group per cause and place in the code."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from jobpool.attempts import Attempt
+from jobpool.fingerprint import fingerprint
 from jobpool.task import Cause
-
-_FRAMES = 3  # innermost frames of a traceback that tell one failure from another
-_FRAME = re.compile(r'^  File "(.*)", line \d+, in (.*)$')
-_VARYING = (
-    (re.compile(r"'[^']*'|\"[^\"]*\""), "'...'"),
-    (re.compile(r"0x[0-9a-fA-F]+"), "#"),
-    (re.compile(r"\d+(\.\d+)?"), "#"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,68 +17,70 @@ class FailureGroup:
 
     cause: Cause
     n_attempts: int
-    tasks: tuple[str, ...]  # ids, the one that failed last first
+    tasks: tuple[str, ...]  # ids, those that it parked first, then the one that failed last
+    newest: Attempt
+    n_parked: int = 0  # tasks that are parked, and failed so at last
+
+
+@dataclass(slots=True)
+class _Task:
+    n_attempts: int
     newest: Attempt
 
 
 @dataclass(slots=True)
 class _Growing:
-    n_attempts: int
-    newest: Attempt
-    tasks: dict[str, float] = field(default_factory=dict)  # id: when it last failed
+    tasks: dict[str, _Task] = field(default_factory=dict)
+
+    def add(self, attempt: Attempt) -> None:
+        task = self.tasks.setdefault(attempt.task, _Task(0, attempt))
+        task.n_attempts += 1
+        if attempt.ended >= task.newest.ended:
+            task.newest = attempt
 
 
-def group_failures(attempts: Iterable[Attempt]) -> tuple[FailureGroup, ...]:
-    """Return the groups of the attempts that did not end well, the newest failure first.
+def group_failures(
+    attempts: Iterable[Attempt], parked: Container[str] = frozenset()
+) -> tuple[FailureGroup, ...]:
+    """Return the groups of the attempts that did not end well.
+
+    Those that parked tasks come first, then the newest failure.
 
     Parameters
     ----------
     attempts : iterable of Attempt
         In any order.
+    parked : container of str
+        Ids of the tasks that are parked; a group counts those that failed so at last.
     """
-    groups: dict[tuple[Cause, str], _Growing] = {}
+    groups: defaultdict[tuple[Cause, str], _Growing] = defaultdict(_Growing)
+    last: dict[str, float] = {}
     for attempt in attempts:
-        if attempt.cause is Cause.DONE:
-            continue
-        key = attempt.cause, fingerprint(attempt)
-        group = groups.setdefault(key, _Growing(0, attempt))
-        group.n_attempts += 1
-        if attempt.ended >= group.newest.ended:
-            group.newest = attempt
-        group.tasks[attempt.task] = max(attempt.ended, group.tasks.get(attempt.task, 0.0))
-    found = [
-        FailureGroup(
-            cause=cause,
-            n_attempts=group.n_attempts,
-            tasks=tuple(sorted(group.tasks, key=lambda task: (-group.tasks[task], task))),
-            newest=group.newest,
-        )
-        for (cause, _), group in groups.items()
-    ]
-    return tuple(sorted(found, key=lambda group: -group.newest.ended))
+        if attempt.cause is not Cause.DONE:
+            key = attempt.cause, fingerprint(attempt.error, attempt.traceback)
+            groups[key].add(attempt)
+            last[attempt.task] = max(attempt.ended, last.get(attempt.task, attempt.ended))
+    found = []
+    for (cause, _), group in groups.items():
+        stuck = {
+            task
+            for task, one in group.tasks.items()
+            if task in parked and one.newest.ended == last[task]
+        }
+        found.append(_finished(cause, group, stuck))
+    return tuple(sorted(found, key=lambda group: (not group.n_parked, -group.newest.ended)))
 
 
-def fingerprint(attempt: Attempt) -> str:
-    """Return what attempts that failed in the same way have in common.
-
-    The innermost lines of the traceback without line numbers, and the message without its
-    numbers, addresses and quoted words.
-    """
-    message = attempt.error or ""
-    for pattern, mark in _VARYING:
-        message = pattern.sub(mark, message)
-    return "\n".join([*_frames(attempt.traceback or "")[-_FRAMES:], message])
-
-
-def _frames(traceback: str) -> list[str]:
-    """Return file, function and code of each frame."""
-    lines = traceback.splitlines()
-    frames = []
-    for number, line in enumerate(lines):
-        if frame := _FRAME.match(line):
-            code = lines[number + 1].strip() if number + 1 < len(lines) else ""
-            frames.append(f"{PurePosixPath(frame[1]).name} {frame[2]}: {code}")
-    return frames
+def _finished(cause: Cause, group: _Growing, stuck: set[str]) -> FailureGroup:
+    tasks = group.tasks
+    order = sorted(tasks, key=lambda task: (task not in stuck, -tasks[task].newest.ended, task))
+    return FailureGroup(
+        cause=cause,
+        n_attempts=sum(one.n_attempts for one in tasks.values()),
+        tasks=tuple(order),
+        newest=max((one.newest for one in tasks.values()), key=lambda attempt: attempt.ended),
+        n_parked=len(stuck),
+    )
 
 
 def find_logs(pool: Path, job: str | None) -> list[Path]:

@@ -1,15 +1,15 @@
 """What happened in a pool, in order: workers, attempts, results, and what runs now."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.attempts import Attempt, all_attempts
-from jobpool.liveness import read_card
+from jobpool.cards import read_card
 from jobpool.pool import Pool
+from jobpool.records import Record
 from jobpool.report.text import duration
 from jobpool.results import all_results
-from jobpool.state import Record
 from jobpool.task import TaskState
 from jobpool.workerfiles import worker_files, worker_name
 
@@ -24,20 +24,12 @@ class Event:
     task: str | None = None  # None: it concerns the worker alone
 
 
-def history(pool: Pool, task: Callable[[int], str]) -> list[Event]:
-    """Return all that happened, the oldest first.
-
-    Parameters
-    ----------
-    pool : Pool
-        The pool.
-    task : callable
-        Returns the id of the task at a position.
-    """
+def history(pool: Pool) -> list[Event]:
+    """Return all that happened, the oldest first."""
     written: set[tuple[str, int, str]] = set()
     events = [*_starts(pool.folder), *_attempts(all_attempts(pool.folder), written)]
     events += _open_ends(pool, written)
-    events += [_running(task(position), record) for position, record in _in_hand(pool)]
+    events += [_running(pool.grid.id(position), record) for position, record in _in_hand(pool)]
     return sorted(events, key=lambda event: event.time)
 
 

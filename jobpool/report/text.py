@@ -70,6 +70,19 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest_s:02d} s" if minutes else f"{rest_s} s"
 
 
+def memory(megabytes: float) -> str:
+    """Return an amount of memory in the unit that suits it.
+
+    Examples
+    --------
+    >>> memory(300), memory(4096), memory(1536)
+    ('300 MB', '4 GB', '1.5 GB')
+    """
+    if megabytes < 1024:
+        return f"{megabytes:.0f} MB"
+    return f"{float(f'{megabytes / 1024:.3g}'):g} GB"
+
+
 def local_time(time_s: float) -> str:
     """Return seconds since the epoch as date and time of day, where the reader is."""
     return datetime.fromtimestamp(time_s, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

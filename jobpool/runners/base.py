@@ -18,6 +18,7 @@ class RunContext:
     deadline: float | None = None  # seconds since the epoch, after which the job may be killed
     cache: Path  # shared by all workers of the pool
     checkpoint: Path  # finished parts of this task; kept until it is done
+    writer: str = ""  # the worker: begins the names of what it writes there
 
 
 class Runner(Protocol):

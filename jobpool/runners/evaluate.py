@@ -156,7 +156,9 @@ class Evaluate:
             usable, dropped = usable_participants(target, matrix.values, matrix.dropped)
             made_of = {**describe(recipe), **self._made_of(target, matrix)}
             every_s = self._experiment.workers.heartbeat_s
-            checkpoint = Checkpoint(context.checkpoint, made_of, every_s=every_s)
+            checkpoint = Checkpoint(
+                context.checkpoint, made_of, every_s=every_s, writer=context.writer
+            )
             X = matrix.values[usable].astype(np.float64)
             part = point.get(PART_AXIS, ALL)
             numbers = range(self._splits.n_outer) if part == ALL else [int(part)]

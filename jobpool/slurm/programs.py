@@ -4,7 +4,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 
-from jobpool.errors import SlurmError
+from jobpool.errors import SlurmError, SlurmMissingError
 
 TIMEOUT_S = 60.0
 
@@ -23,8 +23,10 @@ def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
 
     Raises
     ------
+    SlurmMissingError
+        If it is not there.
     SlurmError
-        If it is not there, does not answer in time, or ends with another code than 0.
+        If it does not answer in time, or ends with another code than 0.
 
     Examples
     --------
@@ -44,7 +46,7 @@ def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
     except OSError as error:
         what = f"{command[0]} cannot be run: {error.strerror}"
         advice = "work on a node that has SLURM's commands, or without SLURM: jobpool run POOL"
-        raise SlurmError(f"{what}; {advice}") from error
+        raise SlurmMissingError(f"{what}; {advice}") from error
     except subprocess.TimeoutExpired as error:
         what = f"{command[0]} did not answer within {timeout_s:g} s"
         raise SlurmError(f"{what}; try again when the controller is less busy") from error

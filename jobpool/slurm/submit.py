@@ -1,37 +1,70 @@
 """Submit workers: the exact ``sbatch`` lines of a pass, and running them.
 
 SLURM is treated politely: one array for all jobs (several where the cluster's `MaxArraySize` is
-smaller), with a throttle where the pass has one, never a loop of single submissions.
+smaller), with a throttle, never a loop of single submissions.
 """
 
+import hashlib
 import math
-from collections.abc import Sequence
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from jobpool.errors import SlurmError
 from jobpool.experiment import Pass
 from jobpool.slurm.programs import RunProgram, run_program
 
-USUAL_MAX_ARRAY_SIZE = 1001  # SLURM's default
+POLITE = 100  # jobs that run at one time where the pass does not say
+_NAME = re.compile(r"[^\w.+-]")  # what squeue and file names should not hold
 
 
-def read_max_array_size(run: RunProgram = run_program) -> int:
-    """Return how many tasks an array may have here, asked from the controller.
+def throttle_of(one: Pass) -> int:
+    """Return how many jobs of a pass may run at one time."""
+    return one.max_running or POLITE
+
+
+def job_prefix(pool: Path, name: str) -> str:
+    """Return how the names of a pool's jobs begin, so that they can be counted.
+
+    Pools of one experiment have the same name, so that a digest of the folder follows it.
+
+    Examples
+    --------
+    >>> job_prefix(Path("/data/pool"), "my study")
+    'my_study-c7e1-'
+    """
+    digest = hashlib.sha256(os.fsencode(pool.resolve())).hexdigest()[:4]
+    return f"{_NAME.sub('_', name)}-{digest}-"
+
+
+def job_name(prefix: str, one: Pass) -> str:
+    """Return the name of the jobs of a pass."""
+    return prefix + _NAME.sub("_", one.name)
+
+
+def count_queued(prefix: str, run: RunProgram = run_program) -> Counter[str]:
+    """Return how many of this user's jobs wait or run, by what follows `prefix` in their name.
 
     Raises
     ------
     SlurmError
-        If the controller does not say, or the cluster has no job arrays.
+        If squeue does not answer.
     """
-    for line in run(["scontrol", "show", "config"]).splitlines():
-        name, _, value = line.partition("=")
-        if name.strip() == "MaxArraySize" and value.strip().isdecimal():
-            size = int(value)
-            if size > 1:
-                return size
-            advice = "submit in a loop instead: sbatch sbatch/first_pass.sbatch POOL"
-            raise SlurmError(f"this cluster has no job arrays (MaxArraySize is {size}); {advice}")
-    raise SlurmError("scontrol show config names no MaxArraySize; is it SLURM's scontrol?")
+    counts: Counter[str] = Counter()
+    for line in run(["squeue", "--me", "--noheader", "--array", "--format=%T %j"]).splitlines():
+        state, _, name = line.strip().partition(" ")
+        if name.startswith(prefix) and state != "COMPLETING":
+            counts[name.removeprefix(prefix)] += 1
+    return counts
+
+
+def without_nodes(one: Pass, nodes: Iterable[str]) -> Pass:
+    """Return a pass whose jobs leave some nodes alone."""
+    names = ",".join(sorted(nodes))
+    return replace(one, sbatch=(f"--exclude={names}", *one.sbatch)) if names else one
 
 
 def sbatch_lines(
@@ -69,12 +102,13 @@ def sbatch_lines(
     selection = [word for text in one.only for word in ("--only", text)]
     selection += [word for text in one.skip for word in ("--skip", text)]
     n_arrays = math.ceil(jobs / max_array_size)
+    throttle = one.max_running or (POLITE if jobs > POLITE else None)
     return tuple(
         (
             "sbatch",
             "--parsable",
             f"--job-name={name}",
-            f"--array={_array(_share(jobs, n_arrays, i), one.max_running, n_arrays, i)}",
+            f"--array={_array(_share(jobs, n_arrays, i), throttle, n_arrays, i)}",
             *_resources(one),
             f"--output={log_folder / '%x-%j.log'}",
             *one.sbatch,  # last, so that the user's word counts
@@ -131,9 +165,9 @@ def _resources(one: Pass) -> list[str]:
     return options
 
 
-def _array(jobs: int, max_running: int | None, n_arrays: int, i: int) -> str:
-    throttle = "" if max_running is None else f"%{max(1, _share(max_running, n_arrays, i))}"
-    return f"0-{jobs - 1}{throttle}"
+def _array(jobs: int, throttle: int | None, n_arrays: int, i: int) -> str:
+    at_once = "" if throttle is None else f"%{max(1, _share(throttle, n_arrays, i))}"
+    return f"0-{jobs - 1}{at_once}"
 
 
 def _share(total: int, n_parts: int, i: int) -> int:

@@ -1,0 +1,147 @@
+"""What workers say of themselves while they live.
+
+    workers/xx/ID.json    the card: who the worker is; its modification time is the heartbeat
+    workers/xx/ID.use     what the task in hand has used, replaced whole now and then
+
+Both are written by their worker alone, so that a death can be told by what it left behind.
+"""
+
+import os
+import socket
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from jobpool.files import checked_line, create_exclusively, read_json, write_json
+from jobpool.shapes import has_shape, is_number, is_text, is_whole, list_of, optional
+from jobpool.workerfiles import worker_file
+
+FORMAT = 1
+
+
+_SHAPE = {
+    **dict.fromkeys(("host", "space", "version"), is_text),
+    **dict.fromkeys(("pid", "cores", "restarts"), is_whole),
+    "started": is_number,
+    **dict.fromkeys(("start_ticks", "end", "memory_mb"), optional(is_number)),
+    **dict.fromkeys(("node", "job", "cluster"), optional(is_text)),
+    **dict.fromkeys(("only", "skip"), list_of(is_text)),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerCard:
+    """What a worker says of itself in ``workers/xx/ID.json``; its mtime is the heartbeat."""
+
+    host: str
+    pid: int
+    started: float
+    space: str = ""  # where the process number means something
+    start_ticks: int | None = None  # tells the process from a later one with the same number
+    end: float | None = None  # when SLURM ends the job, seconds since the epoch
+    cores: int
+    memory_mb: int | None = None
+    node: str | None = None  # as SLURM calls it
+    job: str | None = None  # SLURM's job, with the array task
+    cluster: str | None = None
+    restarts: int = 0
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    version: str = ""
+
+    def write(self, pool: Path, name: str) -> Path:
+        """Make the worker's file, and return its path."""
+        path = worker_file(pool, "workers", name)
+        path.parent.mkdir(exist_ok=True)
+        create_exclusively(path, checked_line({"format": FORMAT, **_plain(asdict(self))}))
+        return path
+
+
+def _plain(card: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in card.items()}
+
+
+def own_card(**known: Any) -> WorkerCard:
+    """Return the card of this very process."""
+    pid = os.getpid()
+    return WorkerCard(
+        host=socket.gethostname(),
+        pid=pid,
+        space=process_space(),
+        start_ticks=start_ticks(pid),
+        **known,
+    )
+
+
+def read_card(pool: Path, name: str) -> WorkerCard | None:
+    """Return a worker's card, or None if it is missing or damaged."""
+    with suppress(OSError):
+        line: dict[str, Any] | None = read_json(worker_file(pool, "workers", name))
+        if line is not None and has_shape(line, _SHAPE):
+            known = {
+                field.name: line[field.name] for field in fields(WorkerCard) if field.name in line
+            }
+            return WorkerCard(**known | {"only": tuple(line["only"]), "skip": tuple(line["skip"])})
+    return None
+
+
+def beat(card_path: Path) -> float:
+    """Touch a worker's file, and return the file server's time in seconds since the epoch."""
+    os.utime(card_path)
+    return card_path.stat().st_mtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What a worker noted of the task in its hand."""
+
+    task: str
+    peak_memory_mb: float
+
+
+def note_use(pool: Path, name: str, task: str, peak_memory_mb: float) -> None:
+    """Leave word of what a task uses, for whoever finds its worker dead.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses it; what was noted before stands.
+    """
+    peak_memory_mb = round(peak_memory_mb, 3)
+    write_json(
+        _use_file(pool, name), {"format": FORMAT, "task": task, "peak_memory_mb": peak_memory_mb}
+    )
+
+
+def read_use(pool: Path, name: str) -> Use | None:
+    """Return what a worker noted last, or None if that is missing or damaged."""
+    with suppress(OSError):
+        line: dict[str, Any] | None = read_json(_use_file(pool, name))
+        if line is not None and has_shape(line, {"task": is_text, "peak_memory_mb": is_number}):
+            return Use(task=line["task"], peak_memory_mb=line["peak_memory_mb"])
+    return None
+
+
+def _use_file(pool: Path, name: str) -> Path:
+    return worker_file(pool, "workers", name).with_suffix(".use")
+
+
+def process_space() -> str:
+    """Name the run of the kernel and the space of process numbers that this process is in.
+
+    Empty where the system does not tell. A host name is no such proof: containers and clusters of
+    virtual machines share them.
+    """
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return ""
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since the boot, or None if that is hidden."""
+    with suppress(OSError):
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(stat.rpartition(")")[2].split()[19])
+    return None

@@ -1,0 +1,52 @@
+"""``jobpool hold``: keep tasks back from workers."""
+
+from typing import Annotated
+
+import typer
+
+from jobpool.cli.options import Only, PoolArgument, Skip
+
+
+def hold(
+    pool: PoolArgument,
+    task: Annotated[
+        list[str] | None, typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin.")
+    ] = None,
+    only: Only = None,
+    skip: Skip = None,
+    everything: Annotated[bool, typer.Option("--all", help="All tasks that wait.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many, change nothing.")
+    ] = False,
+) -> None:
+    """Keep waiting tasks back from workers until they are released.
+
+    Tasks that run are left alone.
+
+    \b
+    jobpool hold POOL --only pipeline=lgbm
+    jobpool hold POOL l5ciun
+    jobpool hold POOL --all
+    """
+    from jobpool.moves import choose
+    from jobpool.moves import hold as move
+    from jobpool.pool import Pool, state_of
+    from jobpool.poolinfo import set_umask
+    from jobpool.report.text import count
+    from jobpool.task import TaskState
+
+    if not (task or only or skip or everything):
+        what = "say which tasks: ids, --only or --skip; or --all"
+        raise typer.BadParameter(what, param_hint="TASK")
+    opened = Pool(pool)
+    set_umask(opened.info.shared)
+    chosen = choose(opened, task or (), only or (), skip or ())
+    n_moved = move(opened, chosen, dry_run=dry_run)
+    if n_moved:
+        word = "would be held" if dry_run else "held"
+        print(f"{count(n_moved, 'task')} {word}; let them go with: jobpool release {pool}")
+    else:
+        print("nothing to hold: no task that is meant waits")
+    if n_running := int(((state_of(opened.index()) == TaskState.RUNNING) & chosen).sum()):
+        words = "that runs was" if n_running == 1 else "that run were"
+        print(f"{count(n_running, 'task')} {words} left alone")

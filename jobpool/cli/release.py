@@ -1,0 +1,68 @@
+"""``jobpool release``: let tasks that were held, and nodes that were left, be used again."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobpool.cli.options import Only, PoolArgument, Skip
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def release(
+    pool: PoolArgument,
+    task: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin; all if not given."),
+    ] = None,
+    only: Only = None,
+    skip: Skip = None,
+    node: Annotated[
+        str | None,
+        typer.Option(metavar="NODE", help="Let workers run on this node again, and do no more."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many, change nothing.")
+    ] = False,
+) -> None:
+    """Let tasks that were held back wait for workers again.
+
+    \b
+    jobpool release POOL
+    jobpool release POOL --only pipeline=lgbm
+    jobpool release POOL --node node017
+    """
+    from jobpool.moves import choose
+    from jobpool.moves import release as move
+    from jobpool.pool import Pool
+    from jobpool.poolinfo import set_umask
+    from jobpool.report.text import count
+
+    opened = Pool(pool)
+
+    set_umask(opened.info.shared)
+    if node is not None:
+        _release_node(pool, node, dry_run)
+        return
+    chosen = choose(opened, task or (), only or (), skip or ())
+    n_moved = move(opened, chosen, dry_run=dry_run)
+    if n_moved:
+        verb = "would wait" if dry_run else "waits" if n_moved == 1 else "wait"
+        print(f"{count(n_moved, 'task')} {verb} again; what remains: jobpool status {pool}")
+    else:
+        print("nothing to release: no task that is meant is held")
+
+
+def _release_node(pool: "Path", node: str, dry_run: bool) -> None:
+    import time
+
+    from jobpool.nodes import forget_node, read_bad_nodes
+
+    known = read_bad_nodes(pool, time.time())
+    if node not in known:
+        print(f"workers do not leave {node}; they leave: {', '.join(known) or 'no node'}")
+        return
+    if not dry_run:
+        forget_node(pool, node)
+    print(f"workers {'would run' if dry_run else 'run'} on {node} again")

@@ -1,0 +1,63 @@
+"""``jobpool retry``: let parked tasks wait for workers again."""
+
+from typing import Annotated
+
+import typer
+
+from jobpool.cli.options import Only, PoolArgument, Skip
+
+
+def retry(
+    pool: PoolArgument,
+    task: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin; all if not given."),
+    ] = None,
+    only: Only = None,
+    skip: Skip = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Also forget the failures of tasks that wait already.")
+    ] = False,
+    forget_needs: Annotated[
+        bool,
+        typer.Option(
+            "--forget-needs", help="Also forget how much memory and time was not enough for them."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many, change nothing.")
+    ] = False,
+) -> None:
+    """Let parked tasks wait for workers again, as if they had never failed.
+
+    A task is parked when it ends with the same error several times in a row. Correct what is
+    wrong first: jobpool errors POOL says why.
+
+    \b
+    jobpool retry POOL
+    jobpool retry POOL l5ciun --forget-needs
+    jobpool retry POOL --only pipeline=lgbm --failed --dry-run
+    """
+    from jobpool.moves import choose, has_failed
+    from jobpool.moves import retry as move
+    from jobpool.needs.learning import forget
+    from jobpool.pool import Pool
+    from jobpool.poolinfo import set_umask
+    from jobpool.report.text import count
+
+    opened = Pool(pool)
+
+    set_umask(opened.info.shared)
+    chosen = choose(opened, task or (), only or (), skip or ())
+    n_moved = move(opened, chosen, failed=failed, forget_needs=forget_needs, dry_run=dry_run)
+    if forget_needs and not dry_run:
+        forget(opened, chosen)
+    if n_moved:
+        verb = "would wait" if dry_run else "waits" if n_moved == 1 else "wait"
+        print(f"{count(n_moved, 'task')} {verb} again; what remains: jobpool status {pool}")
+        return
+    print("nothing to retry: no task that is meant is parked")
+    if n_failed := int((has_failed(opened.index()) & chosen).sum()):
+        words = ("waits", "its") if n_failed == 1 else ("wait", "their")
+        what = "failed and {} already: --failed forgets {} failures".format(*words)
+        print(f"{count(n_failed, 'task')} {what}")

@@ -1,0 +1,203 @@
+"""Extend a pool: the only time after its making that its grid is written.
+
+The states of the new tasks are written first and the grid last: until then they do not exist.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.errors import ConfigError, Problem, listing
+from jobpool.experiment import Experiment
+from jobpool.files import replace_whole
+from jobpool.grid import Attribute, Grid, read_grid, smallest_codes, write_grid
+from jobpool.layout import in_random_order, write_shards
+from jobpool.lock import LOCKS
+from jobpool.pool import Pool
+from jobpool.poolinfo import keep_to_owner
+from jobpool.task import Axis, Value, label
+
+
+def extend_pool(
+    pool: Pool,
+    experiment: Experiment,
+    grid: Grid,
+    prepare: Callable[[Path], None],
+    *,
+    dry_run: bool = False,
+    moved: bool = False,
+) -> int:
+    """Add to the pool the tasks of `grid` that it does not have, and change nothing else.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    experiment : Experiment
+        The changed experiment; its file replaces the pool's copy.
+    grid : Grid
+        All tasks of the changed experiment.
+    prepare : callable
+        Given the pool's folder: writes what all tasks share, or refuses if that would change.
+    dry_run : bool
+        Check and count only.
+    moved : bool
+        The study's folder lies elsewhere now: take over where its files are.
+
+    Returns
+    -------
+    int
+        How many tasks are new.
+
+    Raises
+    ------
+    ConfigError
+        If the changed experiment contradicts what is in the pool; nothing is changed.
+    """
+    with LOCKS[pool.info.lock](pool.folder / "pool.json", False):
+        old = read_grid(pool.folder / "tasks.npz")
+        _check_settings(pool.experiment(), experiment, moved)
+        merged = merge_grids(old, grid, experiment.file, moved=moved)
+        gone = np.flatnonzero(~_is_in(old, merged, merged.axes))
+        if len(gone):
+            tasks = listing((label(old.point(int(i))) for i in gone), most=3)
+            what = "the pool has these tasks, and the changed experiment has not; put them back"
+            _refuse(experiment.file, "axes", tasks, what)
+        added = merged.take(np.flatnonzero(~_is_in(merged, old, merged.axes)))
+        # a pool of before tasks could be cut later: its whole tasks stay without spare parts
+        has_place = (added.column_of_parts() == 0) | ~np.isin(added.units(), _wholes_in(old, added))
+        added = added.take(np.flatnonzero(has_place))
+        if not dry_run:
+            prepare(pool.folder)
+            rng = np.random.default_rng([experiment.seed, len(old)])
+            _append(pool.folder, old, in_random_order(added, rng), experiment.file)
+            if moved:
+                replace(pool.info, folder=str(experiment.folder)).write(pool.folder)
+    return int(np.count_nonzero(~added.starts_aside))
+
+
+def _wholes_in(old: Grid, added: Grid) -> NDArray[np.intp]:
+    """Return the numbers, among the units of `added`, of whole tasks that the pool has."""
+    known = replace(old, axes=added.axes)
+    wholes: NDArray[np.intp] = known.units()[known.column_of_parts() == 0]
+    return wholes
+
+
+def _append(pool: Path, old: Grid, added: Grid, file: Path) -> None:
+    if len(added):
+        write_shards(pool, added, first_number=len(old.shard_sizes), first=len(old))
+    codes = smallest_codes(np.hstack([old.codes, added.codes]), added.axes)
+    sizes = old.shard_sizes + added.shard_sizes
+    grid = replace(added, codes=codes, shard_sizes=sizes)
+    # before the grid: nobody may run a new task without its settings
+    replace_whole(pool / "experiment.yaml", file.read_bytes())
+    keep_to_owner(pool / "experiment.yaml")
+    if len(added) or added.axes != old.axes:
+        write_grid(pool / "tasks.npz", grid)
+        keep_to_owner(pool / "tasks.npz")
+
+
+def merge_grids(old: Grid, new: Grid, file: Path, *, moved: bool = False) -> Grid:
+    """Return the tasks of `new` in the codes of `old`, values that `old` lacks appended.
+
+    Raises
+    ------
+    ConfigError
+        If the two have other axes, or an attribute or, unless `moved`, a source of a value changed.
+    """
+    if old.names != new.names or old.part_axis != new.part_axis:
+        what = f"the pool has the axes {listing(old.names)}; an extension cannot change them"
+        _refuse(file, "axes", listing(new.names), what)
+    axes, rows = [], []
+    for before, after in zip(old.axes, new.axes, strict=True):
+        now = dict(zip(after.values, after.sources, strict=True))
+        added = tuple(value for value in after.values if value not in before.values)
+        values = before.values + added
+        sources = _merge_sources(before, now, file, moved) + tuple(now[value] for value in added)
+        axes.append(Axis(name=before.name, values=values, sources=sources))
+        code = np.array([values.index(value) for value in after.values])
+        rows.append(code[new.column(after.name)])
+    return Grid(
+        axes=tuple(axes),
+        codes=smallest_codes(np.vstack(rows), axes),
+        attributes=tuple(_merge_attribute(old, new, axes, a, file) for a in new.attributes),
+        part_axis=old.part_axis,
+    )
+
+
+def _merge_sources(
+    before: Axis, now: Mapping[Value, str | None], file: Path, moved: bool
+) -> tuple[str | None, ...]:
+    """Return what is behind each value of the pool; it changes only if the study moved."""
+    found = tuple(now.get(*pair) for pair in zip(before.values, before.sources, strict=True))
+    for value, old, new in zip(before.values, before.sources, found, strict=True):
+        if new != old and not moved:
+            what = f"comes from {new or 'no file'}, in the pool from {old or 'no file'}: finished "
+            what += "results rest on that; put it back, give the other one a name of its own, or, "
+            what += "if the same file moved, say so with --moved"
+            _refuse(file, f"axes.{before.name}", value, what)
+    return found
+
+
+def _merge_attribute(
+    old: Grid, new: Grid, axes: list[Axis], attribute: Attribute, file: Path
+) -> Attribute:
+    now = dict(zip(new.axis(attribute.axis).values, attribute.values, strict=True))
+    before: dict[Value, Value | None] = {}
+    for known in old.attributes:
+        if known.name == attribute.name:
+            before = dict(zip(old.axis(known.axis).values, known.values, strict=True))
+    for value in before.keys() & now.keys():
+        if before[value] != now[value]:
+            what = f"{attribute.name} was {before[value]} when the pool was made; make a new pool"
+            _refuse(file, f"axes.{attribute.axis}.{value}", now[value], what)
+    axis = next(axis for axis in axes if axis.name == attribute.axis)
+    values = tuple(now.get(value, before.get(value)) for value in axis.values)
+    return replace(attribute, values=values)
+
+
+def _is_in(tasks: Grid, others: Grid, axes: tuple[Axis, ...]) -> NDArray[np.bool_]:
+    """Return which of `tasks` are among `others`; both in the codes of `axes`."""
+    shape = [len(axis.values) for axis in axes]
+    numbers = [np.ravel_multi_index(list(g.codes.astype(np.intp)), shape) for g in (tasks, others)]
+    return np.isin(*numbers)
+
+
+def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
+    """Refuse a change of what finished results rest on; passes and workers may change."""
+    if before.folder != after.folder and not moved:
+        what = f"is not where the pool was made from, {before.folder}: relative paths would lead "
+        what += "to other files; if the whole study moved, say so with --moved"
+        _refuse(after.file, "", None, what)
+    pairs = [("runner", before.runner, after.runner), ("seed", before.seed, after.seed)]
+    for key in sorted({*before.section, *after.section}):
+        old, new = before.section.get(key), after.section.get(key)
+        if not any(_only_adds(old, new, *axes) for axes in product(before.axes, after.axes)):
+            pairs.append((f"{after.runner}.{key}", old, new))
+    what = "was {!r} when the pool was made; finished results rest on it: make a new pool"
+    problems = [
+        Problem(after.file, key, new, what.format(old)) for key, old, new in pairs if old != new
+    ]
+    if problems:
+        raise ConfigError(tuple(problems))
+
+
+def _only_adds(old: Any, new: Any, before: Axis, after: Axis) -> bool:
+    """Say whether a setting by values of an axis is as it was for those that the pool has."""
+    if before.name != after.name or not isinstance(new, dict):
+        return False
+    known, values = set(map(str, before.values)), set(map(str, after.values))
+    if not isinstance(old, dict):  # one setting for all, or none
+        old = {} if old is None else dict.fromkeys(known, old)
+    # every key: a mapping by something else may have one that is the name of a value, too
+    of_known = {key: value for key, value in new.items() if str(key) in known}
+    return set(map(str, new)) <= values and of_known == old
+
+
+def _refuse(file: Path, key: str, value: object, advice: str) -> None:
+    raise ConfigError((Problem(file, key, value, advice),))

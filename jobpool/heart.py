@@ -1,0 +1,74 @@
+"""A worker's heartbeat, and the word it leaves of the memory that its task takes.
+
+``workers/xx/ID.json`` is touched: its modification time is the heartbeat. ``workers/xx/ID.use``
+gets the peak memory of the task in hand, for whoever finds the worker dead.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from jobpool.cards import WorkerCard, beat, note_use
+from jobpool.errors import StorageError
+from jobpool.pool import Pool
+from jobpool.workerfiles import worker_name
+
+GROWTH = 1.05  # of the peak memory, before it is noted again
+
+
+class Heart:
+    """Beats for one worker.
+
+    Parameters
+    ----------
+    pool : Pool
+        Opened with the worker's number.
+    use : callable
+        Returns the task in hand, None without one, and its peak memory in MB so far.
+    report : callable
+        Takes a line for the log.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        use: Callable[[], tuple[str | None, float]],
+        report: Callable[[str], None],
+    ) -> None:
+        self._pool, self._use, self._report = pool, use, report
+        self._name = worker_name(pool.worker)
+        self._path = Path()
+        self._patient_until = 0.0
+        self._noted: tuple[str | None, float] = (None, 0.0)
+        self.server_time = 0.0  # what the file server's clock said at the last beat
+
+    def start(self, card: WorkerCard) -> Path:
+        """Write the worker's card, beat once, and return the card's path."""
+        self._path = card.write(self._pool.folder, self._name)
+        self.server_time = beat(self._path)
+        return self._path
+
+    @property
+    def is_patient(self) -> bool:
+        """Say whether old heartbeats of others prove nothing: they could not beat for a while."""
+        return time.monotonic() < self._patient_until
+
+    def beat(self) -> None:
+        """Beat; a beat missed is no reason to lose hours of work."""
+        try:
+            now = beat(self._path)
+            self._note_use()
+        except (OSError, StorageError) as error:
+            self._report(f"heartbeat: {error}")
+            return
+        if now - self.server_time > self._pool.info.lost_after_s / 2:
+            # this host slept, or the file server was away
+            self._patient_until = time.monotonic() + self._pool.info.lost_after_s
+        self.server_time = now
+
+    def _note_use(self) -> None:
+        task, peak_mb = self._use()
+        noted, noted_mb = self._noted
+        if task is not None and peak_mb and (task != noted or peak_mb > GROWTH * noted_mb):
+            note_use(self._pool.folder, self._name, task, peak_mb)
+            self._noted = task, peak_mb

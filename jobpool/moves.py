@@ -1,0 +1,163 @@
+"""What a person does with tasks: let parked ones wait again, hold some back, release them.
+
+Each move is one visit to each state file that holds such a task, under its lock: workers may run
+meanwhile. Cut short, some tasks have moved and the others have not; the same command again moves
+the rest.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.errors import PoolError
+from jobpool.pool import Pool, state_of
+from jobpool.records import MOST_ATTEMPTS, WAITING_BASE, Record
+from jobpool.selection import select
+from jobpool.task import TaskState, check_move
+
+# naming a member of an enum is slow before Python 3.12
+_PARKED, _WAITING, _HELD = TaskState.PARKED, TaskState.WAITING, TaskState.HELD
+
+
+def retry(
+    pool: Pool,
+    chosen: NDArray[np.bool_],
+    *,
+    failed: bool = False,
+    forget_needs: bool = False,
+    dry_run: bool = False,
+) -> int:
+    """Let parked tasks wait again, as if they had never failed.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    chosen : ndarray of shape (n_tasks,), bool
+        The tasks that are meant.
+    failed : bool
+        Also those that failed and wait already.
+    forget_needs : bool
+        Also forget how much memory and time was too little, of waiting tasks, too: smaller
+        workers see them again.
+    dry_run : bool
+        Count only.
+
+    Returns
+    -------
+    int
+        How many tasks moved, or would.
+    """
+
+    def moves(index: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = index == _PARKED
+        if forget_needs:  # a bound does not show in the index
+            return found | (index >= WAITING_BASE)
+        return found | has_failed(index) if failed else found
+
+    def moved(record: Record) -> Record | None:
+        bounds = record.need & 0xFFFF  # without the last error
+        meant = record.state is _WAITING and (
+            (failed and record.attempts > 0) or (forget_needs and bounds > 0)
+        )
+        if record.state is not _PARKED and not meant:
+            return None
+        need, cause = (0, None) if forget_needs else (bounds, record.cause)
+        return record._replace(state=_WAITING, attempts=0, cause=cause, need=need, same=0)
+
+    return _move(pool, chosen, moves, moved, dry_run)
+
+
+def hold(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> int:
+    """Keep waiting tasks back from workers, and return how many; those that run are left alone."""
+    return _move(pool, chosen, _in_state(_WAITING), _into(_WAITING, _HELD), dry_run)
+
+
+def release(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> int:
+    """Let tasks that were held back wait for workers again, and return how many."""
+    return _move(pool, chosen, _in_state(_HELD), _into(_HELD, _WAITING), dry_run)
+
+
+def has_failed(index: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which index bytes stand for a task that failed, and waits again."""
+    found: NDArray[np.bool_] = (index >= WAITING_BASE) & (index & MOST_ATTEMPTS > 0)
+    return found
+
+
+def choose(
+    pool: Pool, words: Sequence[str], only: Sequence[str], skip: Sequence[str]
+) -> NDArray[np.bool_]:
+    """Return the tasks that are selected and, if ids are given, have one of these.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    words : sequence of str
+        Ids, or how they begin; empty for any. A whole task stands for its parts, too.
+    only, skip : sequence of str
+        Conditions of a selection.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks,), bool
+
+    Raises
+    ------
+    PoolError
+        If no task has such an id.
+    SelectionError
+        If a condition does not fit the pool.
+    """
+    chosen = select(pool.grid, only, skip)
+    if not words:
+        return chosen
+    has_id = np.zeros(len(chosen), bool)
+    ids = pool.grid.ids()
+    for word in words:
+        found = [position for position, name in enumerate(ids) if name.startswith(word)]
+        if not found:
+            what = f"has no task whose id begins with {word!r}; ids are in: jobpool errors, collect"
+            raise PoolError(pool.folder, what)
+        for position in found:
+            has_id[[position, *pool.grid.parts_of(position)]] = True
+    return chosen & has_id
+
+
+def _in_state(state: TaskState) -> Callable[[NDArray[np.uint8]], NDArray[np.bool_]]:
+    return lambda index: state_of(index) == state
+
+
+def _into(before: TaskState, after: TaskState) -> Callable[[Record], Record | None]:
+    return lambda record: record._replace(state=after) if record.state is before else None
+
+
+def _move(
+    pool: Pool,
+    chosen: NDArray[np.bool_],
+    moves: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
+    moved: Callable[[Record], Record | None],
+    dry_run: bool,
+) -> int:
+    """Change the records of the chosen tasks whose index byte says so, one visit per file."""
+    n_moved = 0
+    for shard in pool.shards:
+        mask = chosen[shard.first : shard.first + shard.size]
+        index = np.frombuffer(shard.read_index(), np.uint8)
+        n_seen = np.count_nonzero(moves(index) & mask)
+        if dry_run or not n_seen:
+            n_moved += int(n_seen)
+            continue
+        with shard.visit() as visit:
+            index = np.frombuffer(bytes(visit.index), np.uint8)
+            for slot in np.flatnonzero(moves(index) & mask).tolist():
+                before = visit.record(slot)
+                after = moved(before)
+                if after is None:
+                    continue
+                if after.state is not before.state:
+                    check_move(f"at place {shard.first + slot}", before.state, after.state)
+                visit.put(slot, after._replace(changed_ms=int(pool.now() * 1000)))
+                n_moved += 1
+    return n_moved

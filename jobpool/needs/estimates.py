@@ -1,0 +1,239 @@
+"""Estimates: how long each task runs and how much memory it takes, with their doubt."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.grid import Grid
+from jobpool.needs.features import CORES, FloatArray, Layout, Positions, Rows, layout_of
+from jobpool.needs.keeping import Fits, read_fits, written_at
+from jobpool.needs.regression import Fit, upper_tail
+from jobpool.pool import Pool
+
+Kinds = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+FEWEST = 5  # finished attempts to rest on, where the user guessed nothing
+CHUNK = 8192  # rows whose doubt is computed at a time
+EVERY_KIND = slice(None)
+LEAST_SD = 0.1  # however much was seen: machines differ
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amount:
+    """The logarithm of an amount for each kind of task: mean and variance, on any cores."""
+
+    mean: Floats  # (n_kinds,): on one core
+    variance: Floats  # (n_kinds,): on one core
+    slope: float  # of the mean along the logarithm of the cores
+    slope_variance: float
+    shared: Floats  # (n_kinds,): covariance of the mean with the slope
+
+    def on(
+        self, cores: int | FloatArray, kinds: Kinds | slice = EVERY_KIND
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation of some kinds on `cores`, each of shape (n_kinds,)."""
+        size = np.log(cores)
+        variance = self.variance[kinds] + 2 * size * self.shared[kinds]
+        variance += size**2 * self.slope_variance
+        return self.mean[kinds] + size * self.slope, np.sqrt(np.maximum(variance, LEAST_SD**2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimates:
+    """What the tasks of one pool are expected to need."""
+
+    time: Amount  # of wall seconds, for each kind of task
+    memory: Amount  # of MB, likewise
+    which: Kinds  # (n_tasks,): the kind of each task
+    failed: Positions  # (n_failed,): tasks that are known to need more than some amount
+    time_tail: FloatArray  # (n_failed,): chance of that, had it not been seen
+    memory_tail: FloatArray
+    grid: Grid
+    n_attempts: int  # finished attempts that it rests on
+    learned: float  # when, in seconds since the epoch
+
+    def seconds(self, cores: int, quantile: float = 0.5) -> Floats:
+        """Return the wall time of each task on `cores`, shape (n_tasks,), in seconds.
+
+        Parameters
+        ----------
+        cores : int
+            Cores of the worker.
+        quantile : float
+            The chance that a task takes no longer, between 0 and 1.
+        """
+        return self._quantile(self.time, self.time_tail, cores, quantile)
+
+    def memory_mb(self, cores: int, quantile: float = 0.5) -> Floats:
+        """Return the highest memory of each task on `cores`, shape (n_tasks,), in MB."""
+        return self._quantile(self.memory, self.memory_tail, cores, quantile)
+
+    def _quantile(self, amount: Amount, tail: FloatArray, cores: int, quantile: float) -> Floats:
+        normal = NormalDist()
+        mean, sd = amount.on(cores)
+        found = np.exp(mean + sd * normal.inv_cdf(quantile)).astype(np.float32)[self.which]
+        # in the tail, which is exact where a chance near 1 is not
+        left = np.maximum(tail * (1 - quantile), 1e-300).tolist()
+        beyond = np.array([-normal.inv_cdf(chance) for chance in left])
+        kinds = self.which[self.failed]
+        found[self.failed] = np.exp(mean[kinds] + sd[kinds] * beyond)
+        return found
+
+    def chance(self, cores: int, seconds: float | None, memory_mb: float | None) -> Floats:
+        """Return the chance that each task needs no more, shape (n_tasks,); None: no limit."""
+        kinds = self.which[self.failed]
+        chance, known = np.ones(len(self.time.mean)), np.ones(len(kinds))
+        for amount, tail, limit in (
+            (self.time, self.time_tail, seconds),
+            (self.memory, self.memory_tail, memory_mb),
+        ):
+            if limit is not None:
+                mean, sd = amount.on(cores)
+                more = upper_tail((np.log(max(limit, 1e-3)) - mean) / sd)
+                chance *= 1 - more
+                known *= 1 - np.minimum(more[kinds] / tail, 1)
+        found = chance.astype(np.float32)[self.which]
+        found[self.failed] = known
+        return found
+
+    @cached_property
+    def has_parts(self) -> NDArray[np.bool_]:
+        """Return which tasks are whole, with their parts behind them, shape (n_tasks,)."""
+        found = np.zeros(len(self.grid), bool)
+        if self.grid.part_axis is not None:
+            parts = self.grid.column_of_parts()
+            found[:-1] = (parts[:-1] == 0) & (parts[1:] != 0)
+            for name in self.grid.names:
+                if name != self.grid.part_axis:
+                    codes = self.grid.column(name)
+                    found[:-1] &= codes[:-1] == codes[1:]
+        return found
+
+
+def load_estimates(pool: Pool, fewest: int = FEWEST) -> Estimates | None:
+    """Return what was learned last, or None if there is nothing for the tasks as they are now."""
+    layout = layout_of(pool.grid)
+    fits = read_fits(pool.folder, layout.digest)
+    n_seen = 0 if fits is None else fits.n_attempts + len(fits.failed)
+    if fits is None or (n_seen < fewest and not pool.experiment().needs):
+        return None  # a few attempts of like tasks say nothing about the others
+    return estimates_of(pool.grid, layout, fits)
+
+
+class Latest:
+    """The estimates of a pool, read again only when somebody has learned more.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    """
+
+    def __init__(self, pool: Pool, fewest: int = FEWEST) -> None:
+        self._pool = pool
+        self._grid: Grid | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._fewest = fewest
+        self._estimates: Estimates | None = None
+
+    def estimates(self) -> Estimates | None:
+        """Return what `load_estimates` does."""
+        stamp = written_at(self._pool.folder)
+        if stamp != self._stamp or self._grid is not self._pool.grid:
+            self._estimates = load_estimates(self._pool, self._fewest)
+            self._grid, self._stamp = self._pool.grid, stamp
+        return self._estimates
+
+
+def estimates_of(grid: Grid, layout: Layout, fits: Fits) -> Estimates:
+    """Return the estimates for the tasks of `grid`."""
+    codes, which = _kinds(grid, layout)
+    time, memory = _amounts(layout, codes, (fits.time, fits.memory))
+    failed = {i: one for i, one in fits.failed.items() if i < len(grid)}
+    positions = np.fromiter(failed, np.intp, len(failed))
+    cores = np.array([one.cores for one in failed.values()], np.float64)
+    seconds = np.array([one.seconds for one in failed.values()], np.float64)
+    memory_mb = np.array([one.memory_mb for one in failed.values()], np.float64)
+    return Estimates(
+        time=time,
+        memory=memory,
+        which=which,
+        failed=positions,
+        time_tail=_tail(time, which[positions], cores, seconds),
+        memory_tail=_tail(memory, which[positions], cores, memory_mb),
+        grid=grid,
+        n_attempts=fits.n_attempts,
+        learned=fits.learned,
+    )
+
+
+def _tail(amount: Amount, kinds: Kinds, cores: FloatArray, least: FloatArray) -> FloatArray:
+    mean, sd = amount.on(cores, kinds)
+    return np.maximum(upper_tail((np.log(np.maximum(least, 1.0)) - mean) / sd), 1e-200)
+
+
+def _kinds(grid: Grid, layout: Layout) -> tuple[NDArray[Any], Kinds]:
+    """Return the codes of one task of each kind that the columns tell apart, and every task's kind.
+
+    Shapes (n_axes, n_kinds) and (n_tasks,). There may be kinds without a task.
+    """
+    used = sorted(layout.axes())
+    shape = [len(grid.axes[number].values) for number in used]
+    if layout.part_axis is not None:
+        used, shape = [*used, layout.part_axis], [*shape, 2]
+    n_kinds = math.prod(shape)
+    if n_kinds > len(grid):  # most combinations are no task
+        return grid.codes, np.arange(len(grid), dtype=np.int32)
+    kind = np.zeros(len(grid), np.int32)
+    for number, size in zip(used, shape, strict=True):
+        kind *= size
+        kind += np.minimum(grid.codes[number], size - 1).astype(np.int32)  # parts are alike
+    codes = np.zeros((len(grid.axes), n_kinds), np.intp)
+    if used:
+        codes[used] = np.unravel_index(np.arange(n_kinds), shape)
+    return codes, kind
+
+
+def _amounts(layout: Layout, codes: NDArray[Any], fits: tuple[Fit, ...]) -> tuple[Amount, ...]:
+    """Return what fits expect of some tasks, in portions: rows take many times the memory."""
+    n_kinds = codes.shape[1]
+    found = [np.empty((3, n_kinds), np.float32) for _ in fits]
+    for start in range(0, n_kinds, CHUNK):
+        part = slice(start, start + CHUNK)
+        rows = layout.rows(codes[:, part])
+        for columns, fit in zip(found, fits, strict=True):
+            columns[0, part] = rows.times(fit.mean)
+            columns[1, part] = _variance(rows, fit.covariance) + fit.noise**2
+            columns[2, part] = rows.times(fit.covariance[CORES])
+    return tuple(
+        Amount(
+            mean=mean,
+            variance=variance,
+            shared=shared,
+            slope=float(fit.mean[CORES]),
+            slope_variance=float(fit.covariance[CORES, CORES]),
+        )
+        for (mean, variance, shared), fit in zip(found, fits, strict=True)
+    )
+
+
+def _variance(rows: Rows, covariance: FloatArray) -> Floats:
+    """Return x'Cx for each row x, from the entries that are not 0."""
+    flat = covariance.astype(np.float32).ravel()
+    size = len(covariance)
+    columns, values = rows.columns.T, rows.values.T.astype(np.float32)
+    total = np.zeros(len(rows), np.float32)
+    for i, column in enumerate(columns):
+        if i == CORES:  # on one core, its logarithm is 0
+            continue
+        sums = values[i] * flat[column * (size + 1)]
+        for j in range(i):
+            sums += 2 * values[j] * flat[column * size + columns[j]]
+        total += values[i] * sums
+    return total

@@ -1,0 +1,158 @@
+"""What attempts say of tasks: read once each, from the place where the last reader stopped."""
+
+import hashlib
+import json
+from base64 import b32decode
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobpool.files import parse_line
+from jobpool.grid import Grid
+from jobpool.task import Cause
+from jobpool.workerfiles import believed, worker_files
+
+# how time falls with cores, before it is learned: to add up attempts on unequal workers
+SPEEDUP = 0.85
+CHUNK = 65_536  # tasks whose codes are numbers of Python's at a time
+# ends that say nothing of how long the task would have taken
+_NO_BOUND = frozenset({Cause.ERROR, Cause.STORAGE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """The part of an attempt that says what its task needs."""
+
+    task: str
+    fence: int
+    cause: Cause
+    ended: float
+    seconds: float  # 0 where the start is not known
+    cores: int
+    memory_mb: float  # what the worker had; 0 where that is not known
+    peak_memory_mb: float  # what was used; 0 where that is not known
+    found: bool  # written by another, who found its worker dead
+
+    @property
+    def work(self) -> float:
+        """Return its time, as if on one core."""
+        return float(self.seconds * self.cores**SPEEDUP)
+
+
+def bytes_new(pool: Path, offsets: Mapping[int, int]) -> int:
+    """Return how many bytes of attempts were written since; parameters as of `read_new`."""
+    return sum(
+        path.stat().st_size - offsets.get(int(path.stem, 16), 0)
+        for path in worker_files(pool, "attempts")
+    )
+
+
+def read_new(pool: Path, offsets: Mapping[int, int]) -> tuple[list[Seen], dict[int, int]]:
+    """Return the attempts that were written since, and where the next reader goes on.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    offsets : mapping of int to int
+        Bytes read already, by the number of the worker whose file it is.
+    """
+    seen, reached = [], dict(offsets)
+    for path in worker_files(pool, "attempts"):
+        number = int(path.stem, 16)
+        start = reached.get(number, 0)
+        with path.open("rb") as stream:
+            stream.seek(start)
+            new = stream.read()
+        whole = new[: new.rfind(b"\n") + 1]  # the rest is still being written
+        lines = (believed("attempts", parse_line(line)) for line in whole.splitlines())
+        seen += [_seen(line) for line in lines if line is not None]
+        reached[number] = start + len(whole)
+    return sorted(seen, key=lambda one: one.ended), reached
+
+
+def _seen(line: dict[str, Any]) -> Seen:
+    started, ended = line.get("started"), line["ended"]
+    return Seen(
+        task=line["task"],
+        fence=line["fence"],
+        cause=Cause(line["cause"]),
+        ended=ended,
+        seconds=0.0 if started is None else max(ended - started, 0.0),
+        cores=line.get("cores") or 1,
+        memory_mb=line.get("memory_mb") or 0.0,
+        peak_memory_mb=line.get("peak_memory_mb") or 0.0,
+        found="found_by" in line,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """What the failed attempts of a task that is not done say of it."""
+
+    cores: int = 1  # of the attempt that did the most
+    seconds: float = 0.0  # how long that attempt ran: the task needs more
+    work: float = 0.0  # of all attempts, as if on one core
+    memory_mb: float = 0.0  # the task needs more
+
+    def after(self, seen: Seen) -> "Failed":
+        """Return this with one more failed attempt."""
+        memory = max(self.memory_mb, seen.peak_memory_mb)
+        if seen.cause is Cause.MEMORY:
+            memory = max(memory, seen.memory_mb)
+        if seen.cause in _NO_BOUND:
+            return replace(self, memory_mb=memory)
+        grown = replace(self, memory_mb=memory, work=self.work + seen.work)
+        if seen.work > self.seconds * self.cores**SPEEDUP:
+            return replace(grown, cores=seen.cores, seconds=seen.seconds)
+        return grown
+
+
+def whole_seconds(seen: Seen, before: Failed | None) -> float:
+    """Return how long a task that is done took in all, 0 where that cannot be told.
+
+    What earlier attempts left in the checkpoint was not computed again. How much that was is not
+    known: no attempt did more than the whole, and all together did no less.
+    """
+    if seen.fence == 1:
+        return seen.seconds
+    if before is None or seen.seconds == 0:
+        return 0.0
+    speed = float(seen.cores**SPEEDUP)
+    longest = max(before.seconds * before.cores**SPEEDUP, seen.work)
+    return float(np.sqrt(longest * (before.work + seen.work))) / speed
+
+
+def positions_of(grid: Grid, tasks: Iterable[str]) -> dict[str, int]:
+    """Return the positions of tasks by their ids; those that the grid lacks are left out."""
+    # the first 56 bits of an id: as good as all 60, and whole bytes
+    wanted = {b32decode(task.upper() + "AAAA")[:7]: task for task in tasks}
+    found: dict[str, int] = {}
+    if not wanted:
+        return found
+    for position, digest in enumerate(_digests(grid)):
+        if digest in wanted:
+            found[wanted[digest]] = position
+    return found
+
+
+def _digests(grid: Grid) -> Iterator[bytes]:
+    """Yield the beginning of each task's id, in the way of `jobpool.task.task_id` but faster."""
+    order = sorted(range(len(grid.axes)), key=lambda number: grid.axes[number].name)
+    texts = [
+        [
+            json.dumps([axis.name, value], separators=(",", ":"), ensure_ascii=False).encode(
+                "utf-8", "surrogatepass"
+            )
+            for value in axis.values
+        ]
+        for axis in (grid.axes[number] for number in order)
+    ]
+    for start in range(0, len(grid), CHUNK):
+        part = grid.codes[order, start : start + CHUNK]
+        for codes in part.T.tolist():
+            point = b",".join([text[code] for text, code in zip(texts, codes, strict=True)])
+            yield hashlib.sha256(b"[" + point + b"]").digest()[:7]

@@ -1,0 +1,198 @@
+"""The file ``needs.npz``: written whole, read in parts, without pickles."""
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.files import replace_whole
+from jobpool.needs.evidence import Failed
+from jobpool.needs.features import FloatArray
+from jobpool.needs.regression import Fit, Moments
+
+FORMAT = 1
+FILE_NAME = "needs.npz"
+_FAILED = np.dtype(
+    [("position", "<u4"), ("cores", "<u4"), ("seconds", "<f8"), ("work", "<f8"), ("mb", "<f8")]
+)
+_UNREADABLE = (  # what zipfile and numpy raise, by the place of a damaged byte
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    TypeError,
+    SyntaxError,
+    TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What has been learned of one pool, and from which attempts."""
+
+    digest: int  # of the columns
+    times: Moments  # of the logarithm of wall seconds
+    memories: Moments  # of the logarithm of MB
+    failed: Mapping[int, Failed] = field(default_factory=dict)  # by position
+    offsets: Mapping[int, int] = field(default_factory=dict)  # bytes read, by worker
+    n_attempts: int = 0  # attempts that ended well
+    learned: float = 0.0
+    time_fit: Fit | None = None
+    memory_fit: Fit | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fits:
+    """What follows: all that an estimate needs."""
+
+    time: Fit
+    memory: Fit
+    failed: Mapping[int, Failed]
+    n_attempts: int
+    learned: float
+
+
+def write_known(pool: Path, known: Known) -> None:
+    """Replace the file."""
+    header = {
+        "format": FORMAT,
+        "digest": known.digest,
+        "n_attempts": known.n_attempts,
+        "learned": known.learned,
+    }
+    failed = [
+        (position, one.cores, one.seconds, one.work, one.memory_mb)
+        for position, one in known.failed.items()
+    ]
+    arrays: dict[str, NDArray[Any]] = {
+        "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
+        "failed": np.array(failed, _FAILED),
+        "offsets": np.array(list(known.offsets.items()), np.int64).reshape(-1, 2),
+    }
+    for name, moments in (("times", known.times), ("memories", known.memories)):
+        arrays[f"{name}_xx"] = _triangle(moments.xx)
+        arrays[f"{name}_rest"] = np.concatenate([moments.xy, [moments.yy, moments.n]])
+    for name, found in (("time", known.time_fit), ("memory", known.memory_fit)):
+        if found is not None:
+            arrays[f"{name}_covariance"] = _triangle(found.covariance).astype(np.float32)
+            arrays[f"{name}_rest"] = np.concatenate([found.mean, found.sd, [found.noise]])
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stub wants allow_pickle first
+    replace_whole(pool / FILE_NAME, buffer.getvalue())
+
+
+def read_known(pool: Path, digest: int) -> Known | None:
+    """Return what the file says, or None if it cannot be gone on from."""
+    try:
+        with (pool / FILE_NAME).open("rb") as stream, np.load(stream) as archive:
+            header = _header(archive, digest)
+            if header is None:
+                return None
+            return Known(
+                digest=digest,
+                times=_moments(archive["times_xx"], archive["times_rest"]),
+                memories=_moments(archive["memories_xx"], archive["memories_rest"]),
+                failed=_failed(archive),
+                offsets=_offsets(archive),
+                n_attempts=header["n_attempts"],
+                learned=header["learned"],
+                time_fit=_fit(archive["time_covariance"], archive["time_rest"]),
+                memory_fit=_fit(archive["memory_covariance"], archive["memory_rest"]),
+            )
+    except _UNREADABLE:
+        return None
+
+
+def read_offsets(pool: Path, digest: int) -> dict[int, int] | None:
+    """Return how far each file of attempts was read, or None if the rest cannot be gone on from."""
+    try:
+        with (pool / FILE_NAME).open("rb") as stream, np.load(stream) as archive:
+            return None if _header(archive, digest) is None else _offsets(archive)
+    except _UNREADABLE:
+        return None
+
+
+def written_at(pool: Path) -> tuple[int, int] | None:
+    """Return what differs between two versions of the file, or None if there is none."""
+    try:
+        seen = (pool / FILE_NAME).stat()
+    except FileNotFoundError:
+        return None
+    return seen.st_mtime_ns, seen.st_ino
+
+
+def read_fits(pool: Path, digest: int) -> Fits | None:
+    """Return the part of the file that estimates need, or None if there is none to go by."""
+    try:
+        with (pool / FILE_NAME).open("rb") as stream, np.load(stream) as archive:
+            header = _header(archive, digest)
+            if header is None:
+                return None
+            return Fits(
+                time=_fit(archive["time_covariance"], archive["time_rest"]),
+                memory=_fit(archive["memory_covariance"], archive["memory_rest"]),
+                failed=_failed(archive),
+                n_attempts=header["n_attempts"],
+                learned=header["learned"],
+            )
+    except _UNREADABLE:
+        return None
+
+
+def _header(archive: Mapping[str, NDArray[Any]], digest: int) -> dict[str, Any] | None:
+    header: dict[str, Any] = json.loads(archive["header"].tobytes())
+    right = header["format"] == FORMAT and header["digest"] == digest
+    return header if right else None
+
+
+def _offsets(archive: Mapping[str, NDArray[Any]]) -> dict[int, int]:
+    return dict(archive["offsets"].tolist())
+
+
+def _failed(archive: Mapping[str, NDArray[Any]]) -> dict[int, Failed]:
+    return {
+        position: Failed(cores=cores, seconds=seconds, work=work, memory_mb=mb)
+        for position, cores, seconds, work, mb in archive["failed"].tolist()
+    }
+
+
+def _triangle(matrix: FloatArray) -> FloatArray:
+    """Return the half of a symmetric matrix that says all."""
+    half: FloatArray = matrix[np.triu_indices(len(matrix))]
+    return half
+
+
+def _square(half: NDArray[Any], size: int) -> FloatArray:
+    matrix = np.zeros((size, size))
+    matrix[np.triu_indices(size)] = half
+    square: FloatArray = matrix + np.triu(matrix, 1).T
+    return square
+
+
+def _moments(half: FloatArray, rest: FloatArray) -> Moments:
+    size = len(rest) - 2
+    yy, n = rest[size:].tolist()
+    return Moments(xx=_square(half, size), xy=rest[:size], yy=yy, n=n)
+
+
+def _fit(half: NDArray[Any], rest: FloatArray) -> Fit:
+    size = (len(rest) - 1) // 2
+    if not (np.isfinite(half).all() and np.isfinite(rest).all()):
+        raise ValueError("not all numbers are finite")
+    return Fit(
+        mean=rest[:size],
+        sd=rest[size : 2 * size],
+        noise=float(rest[-1]),
+        covariance=_square(half, size),
+    )

@@ -1,0 +1,191 @@
+"""Learn what tasks need from the attempts that were written since somebody last did.
+
+    POOL/needs.npz    sums over finished attempts, what failed ones say, how far each file of
+                      attempts was read, and what follows from all that
+
+The file is replaced whole. Two that learn at the same time do the same work twice, no more: the
+later one wins, and has read at least what it says. A file that is damaged, of another format or
+made for other axis values is made anew from all attempts.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.grid import Grid, read_grid
+from jobpool.needs.evidence import Failed, Seen, bytes_new, positions_of, read_new, whole_seconds
+from jobpool.needs.features import FloatArray, Layout, Positions, layout_of
+from jobpool.needs.keeping import Known, read_known, read_offsets, write_known
+from jobpool.needs.priors import guessed, prior_of_memory, prior_of_time
+from jobpool.needs.regression import Bounds, Moments, fit, moments_of, no_moments
+from jobpool.pool import Pool, state_of
+from jobpool.task import Cause, TaskState
+
+WORTH = 0.05  # new attempts, in shares of the known, for which it is learned again
+
+Find = Callable[[Grid, Iterable[str]], Mapping[str, int]]
+
+
+def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
+    """Learn from new attempts, and say whether there was enough to learn from.
+
+    A few among thousands teach nothing that would be worth reading for hundreds of workers.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    server_time : float
+        Seconds since the epoch; noted in the file.
+    find : callable
+        Returns the positions of tasks by their ids.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses the file; the old one is still there.
+    """
+    grid, layout = pool.grid, layout_of(pool.grid)
+    offsets = read_offsets(pool.folder, layout.digest)
+    if offsets is None:  # the pool may have grown since this process opened it
+        grid = read_grid(pool.folder / "tasks.npz")
+        layout = layout_of(grid)
+        offsets = read_offsets(pool.folder, layout.digest) or {}
+    if offsets and bytes_new(pool.folder, offsets) <= WORTH * sum(offsets.values()):
+        return False
+    known = read_known(pool.folder, layout.digest) or _nothing(layout)
+    seen, offsets = read_new(pool.folder, known.offsets)
+    guesses = pool.experiment().needs
+    if not seen and (known.time_fit is not None or not guesses):
+        return False
+    positions = find(grid, {one.task for one in seen})
+    known = _add(replace(known, offsets=offsets), grid, layout, seen, positions)
+    known = replace(known, failed=_still_open(pool, known.failed), learned=server_time)
+    time_guess, memory_guess = guessed(grid, layout, guesses)
+    time_bounds, memory_bounds = _bounds(grid, layout, known.failed)
+    time_prior, memory_prior = prior_of_time(layout), prior_of_memory(layout)
+    known = replace(
+        known,
+        time_fit=fit(known.times + time_guess, time_bounds, time_prior, known.time_fit),
+        memory_fit=fit(
+            known.memories + memory_guess, memory_bounds, memory_prior, known.memory_fit
+        ),
+    )
+    write_known(pool.folder, known)
+    return True
+
+
+def forget(pool: Pool, chosen: NDArray[np.bool_]) -> None:
+    """Forget what failed attempts of some tasks said: they may have more luck now.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    chosen : ndarray of shape (n_tasks,), bool
+        The tasks.
+
+    Raises
+    ------
+    StorageError
+        If the disk refuses the file.
+    """
+    known = read_known(pool.folder, layout_of(pool.grid).digest)
+    if known is not None:
+        failed = {place: one for place, one in known.failed.items() if not chosen[place]}
+        write_known(pool.folder, replace(known, failed=failed))
+
+
+def _nothing(layout: Layout) -> Known:
+    none = no_moments(layout.n_columns)
+    return Known(digest=layout.digest, times=none, memories=none)
+
+
+@dataclass(slots=True)
+class _Finished:
+    """Attempts that ended well, as columns."""
+
+    positions: list[int]
+    cores: list[int]
+    amounts: list[float]
+
+    def moments(self, grid: Grid, layout: Layout) -> Moments:
+        if not self.positions:
+            return no_moments(layout.n_columns)
+        rows = layout.rows(grid.codes[:, self.positions], np.array(self.cores))
+        return moments_of(rows, np.log(np.maximum(self.amounts, 1.0)), layout.n_columns)
+
+    def add(self, position: int, cores: int, amount: float) -> None:
+        if amount > 0:
+            self.positions.append(position)
+            self.cores.append(cores)
+            self.amounts.append(amount)
+
+
+def _add(
+    known: Known, grid: Grid, layout: Layout, seen: list[Seen], positions: Mapping[str, int]
+) -> Known:
+    failed = dict(known.failed)
+    times, memories, n_done = _Finished([], [], []), _Finished([], [], []), 0
+    involved = np.array([*failed, *positions.values()], np.intp)
+    units, is_part = _units(grid, involved)
+    tried = {units[position] for position in failed if not is_part[position]}
+    for one in seen:
+        position = positions.get(one.task)
+        if position is None:
+            continue
+        if one.cause is not Cause.DONE:
+            failed[position] = failed.get(position, Failed()).after(one)
+            if not is_part[position]:
+                tried.add(units[position])
+            continue
+        before = failed.pop(position, None)
+        if one.found:
+            continue  # when it ended is not known
+        n_done += 1
+        # of a whole task that was tried, the checkpoint may hold what its parts were to do
+        if not (is_part[position] and units[position] in tried):
+            times.add(position, one.cores, whole_seconds(one, before))
+            memories.add(position, one.cores, one.peak_memory_mb)
+    return replace(
+        known,
+        failed=failed,
+        times=known.times + times.moments(grid, layout),
+        memories=known.memories + memories.moments(grid, layout),
+        n_attempts=known.n_attempts + n_done,
+    )
+
+
+def _units(grid: Grid, positions: Positions) -> tuple[dict[int, int], dict[int, bool]]:
+    """Return, by position, what a whole task shares with its parts, and whether it is a part."""
+    some, keys = grid.take(positions), positions.tolist()
+    parts = (some.column_of_parts() != 0).tolist()
+    return dict(zip(keys, some.units().tolist(), strict=True)), dict(zip(keys, parts, strict=True))
+
+
+def _still_open(pool: Pool, failed: Mapping[int, Failed]) -> dict[int, Failed]:
+    """Drop tasks that are done: of them, more is known than a bound."""
+    done = state_of(pool.index()) == TaskState.DONE
+    return {
+        position: one
+        for position, one in failed.items()
+        if position >= len(done) or not done[position]
+    }
+
+
+def _bounds(grid: Grid, layout: Layout, failed: Mapping[int, Failed]) -> tuple[Bounds, Bounds]:
+    positions = np.fromiter(failed, np.intp, len(failed))
+    cores = np.array([one.cores for one in failed.values()], np.float64)
+    rows = layout.rows(grid.codes[:, positions], cores)
+
+    def bounds(amounts: list[float]) -> Bounds:
+        least: FloatArray = np.array(amounts, np.float64)
+        told = least > 1.0
+        return Bounds(rows=rows.take(told), least=np.log(least[told]))
+
+    return (
+        bounds([one.seconds for one in failed.values()]),
+        bounds([one.memory_mb for one in failed.values()]),
+    )

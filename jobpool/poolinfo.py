@@ -1,0 +1,139 @@
+"""``pool.json``: what kind of pool a folder is, and the settings that all its workers share.
+
+Written when the pool is made, and by ``jobpool doctor --repair`` where another lock holds.
+"""
+
+import os
+import pwd
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from jobpool.errors import PoolError
+from jobpool.files import newer_format, read_json, write_json
+from jobpool.lock import LOCKS
+from jobpool.shapes import has_shape, is_number, is_text, is_whole, one_of, optional
+
+FORMAT = 2  # 1: no tasks set aside, no bounds in the records
+PRIVATE, GROUP = "private", "group"
+OF_OWNER = ("pool.json", "experiment.yaml", "tasks.npz")  # they say which code runs, on what
+_UMASKS = {PRIVATE: 0o077, GROUP: 0o007}
+
+
+_SHAPE = {
+    "format": is_whole,
+    **dict.fromkeys(("name", "runner", "folder", "version"), is_text),
+    "lock": one_of(LOCKS),
+    **dict.fromkeys(("created", "heartbeat_s", "lost_after_s", "grace_s"), is_number),
+    **dict.fromkeys(("hung_after_s", "ask_slurm_s"), optional(is_number)),
+    "park_after": optional(is_whole),
+    "shared": optional(one_of(frozenset(_UMASKS))),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolInfo:
+    """What ``pool.json`` says: written when the pool is made, read by all."""
+
+    name: str
+    runner: str
+    folder: str  # where relative paths of the experiment start
+    lock: str
+    created: float
+    version: str  # of the jobpool that made it
+    heartbeat_s: float
+    lost_after_s: float
+    grace_s: float
+    hung_after_s: float = 540.0  # silence after which a job that SLURM shows as running is given up
+    ask_slurm_s: float = 60.0  # between two questions of the whole pool
+    park_after: int = 3  # the same error so often in a row parks a task
+    shared: str = PRIVATE
+
+    def write(self, pool: Path) -> None:
+        """Replace ``pool.json`` in the folder `pool`."""
+        write_json(pool / "pool.json", {"format": FORMAT, **asdict(self)})
+        keep_to_owner(pool / "pool.json")
+
+
+def keep_to_owner(file: Path) -> None:
+    """Let nobody but its owner change a file that says which code runs."""
+    file.chmod(file.stat().st_mode & 0o755)
+
+
+def set_umask(shared: str) -> int:
+    """Let the files that this process makes be its owner's alone, or its group's, too.
+
+    Returns
+    -------
+    int
+        The mask before.
+    """
+    return os.umask(_UMASKS[shared])
+
+
+def read_info(pool: Path) -> PoolInfo:
+    """Return what ``pool.json`` says.
+
+    Raises
+    ------
+    PoolError
+        If there is no pool, or it cannot be read.
+    """
+    try:
+        line = read_json(pool / "pool.json")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = "not a pool" if pool.exists() else "no such folder"
+        raise PoolError(pool, f"{what}; make one with: jobpool init CONFIG {pool}") from error
+    except OSError as error:
+        raise PoolError(pool, f"cannot be read: {error.strerror}; ask its owner") from error
+    if line is not None and is_whole(line.get("format")) and int(str(line["format"])) > FORMAT:
+        raise PoolError(pool, newer_format(line["format"], FORMAT))
+    if line is None or not has_shape(line, _SHAPE):
+        raise PoolError(pool, "pool.json is damaged; restore it from a backup")
+    known: dict[str, Any] = {
+        field.name: line[field.name]
+        for field in fields(PoolInfo)
+        if line.get(field.name) is not None or field.default is MISSING
+    }
+    return PoolInfo(**known)
+
+
+def check_owner(pool: Path, trusted: Collection[str] = ()) -> None:
+    """Refuse to run the tasks of a pool that another user made, unless that user is trusted.
+
+    A pool says which functions its tasks call: whoever wrote it decides what runs here.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    trusted : collection of str
+        The names of users whose pools may be run.
+
+    Raises
+    ------
+    PoolError
+        If one of the files that say so belongs to somebody else, or can be changed by others.
+    """
+    for name in OF_OWNER:
+        file = pool / name
+        try:
+            found = file.stat()
+        except FileNotFoundError as error:
+            raise PoolError(file, "missing; restore it from a backup") from error
+        if found.st_mode & 0o022:
+            what = f"can be changed by others, and says which code tasks run: chmod go-w {file}"
+            raise PoolError(file, what)
+        owner = found.st_uid
+        if owner != os.geteuid() and _user_name(owner) not in trusted:
+            what = f"belongs to {_user_name(owner)}, whose pool says which code its tasks run; if "
+            what += f"you trust that, say so: --trust {_user_name(owner)}"
+            raise PoolError(file, what)
+
+
+def _user_name(number: int) -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(number).pw_name
+    return str(number)

@@ -1,0 +1,174 @@
+"""Trees of processes: guard one, measure it, and end all of it, whatever it started.
+
+Keeps nothing on disk. Linux gives a process that lost its parent to the nearest ancestor that asked
+for such orphans: a worker asks, and so does the guard of its task process. So all that a task
+started can be found and ended, also what made a session of its own, and also when the worker
+itself is killed at once. Elsewhere than on Linux the process group is all that is found.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_IS_LINUX = sys.platform == "linux"
+TIDY_S = 1.0  # for helpers of a task that ended: joblib's removes shared memory, and hears no TERM
+KILL_S = 5.0  # what the kernel cannot end meanwhile waits for a disk, and ends when that answers
+LOOK_S = 10.0  # the guard looks so often whether it missed an end
+# tells a guard to end all, and that its parent died; one that nobody sends to a whole job
+END_ALL = int(getattr(signal, "SIGRTMIN", signal.SIGUSR2)) + 5
+MB = 1024 * 1024
+
+
+def adopt_orphans() -> None:
+    """Become the parent of each descendant of this process that loses its own."""
+    if _IS_LINUX:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def children(pid: int) -> list[int]:
+    """Return the numbers of the processes that a process started or adopted, zombies too."""
+    if not Path("/proc/thread-self/children").exists():  # no Linux, or a kernel built without it
+        with suppress(psutil.Error):
+            return [child.pid for child in psutil.Process(pid).children()]
+        return []
+    found: list[int] = []
+    with suppress(OSError):  # it ended meanwhile
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):
+                found += map(int, (thread / "children").read_text(encoding="ascii").split())
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the children of a process, their children, and so on."""
+    found = children(pid)
+    for one in found:  # grows while it is gone through
+        found += children(one)
+    return found
+
+
+def memory_mb(pids: Collection[int]) -> float:
+    """Return the resident memory of processes together; shared pages count for each."""
+    total = 0
+    for pid in pids:
+        with suppress(psutil.Error):
+            total += psutil.Process(pid).memory_info().rss
+    return total / MB
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to a process group, if there is one."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def end_descendants(spared: Collection[int] = ()) -> None:
+    """End all children that are not spared, and all that they leave to this process.
+
+    Each is asked by TERM and gets a moment to tidy up, then all are killed. Only children are
+    signalled, never their children: until its parent took leave of it, the number of a process
+    belongs to no other. Needs `adopt_orphans` to reach all.
+    """
+    begin = time.monotonic()
+    asked: set[int] = set()
+    while (alive := _reap(spared)) and time.monotonic() < begin + TIDY_S + KILL_S:
+        patient = time.monotonic() < begin + TIDY_S
+        for pid in alive:
+            with suppress(PermissionError):  # it took the rights of another user
+                if not patient:
+                    os.kill(pid, signal.SIGKILL)
+                elif pid not in asked:
+                    os.kill(pid, signal.SIGTERM)
+        asked.update(alive)
+        time.sleep(0.01)
+
+
+def _reap(spared: Collection[int]) -> list[int]:
+    """Take leave of the children that ended, and return those that live."""
+    alive = []
+    for pid in children(os.getpid()):
+        if pid not in spared:
+            with suppress(ChildProcessError):
+                ended, _ = os.waitpid(pid, os.WNOHANG)
+                if not ended:
+                    alive.append(pid)
+    return alive
+
+
+def guard() -> None:
+    """Return in a new process, and stay behind as its guard.
+
+    The guard keeps what the worker knows of its task process: the number, the group, the end. When
+    the worker or the task process ends, in whatever way, or at `END_ALL`, the guard ends all that
+    is left, and then itself as the task process ended. It hears no other signal.
+    """
+    worker, own = os.getppid(), os.getpid()
+    if not _IS_LINUX:
+        return
+    adopt_orphans()
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    _hear_end_of(worker, END_ALL)
+    guarded = os.fork()
+    if guarded == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+        _hear_end_of(own, signal.SIGKILL)
+        return
+    status = _watch(guarded, worker)
+    end_descendants()
+    _end_like(status)
+
+
+def end_all(guarded: "subprocess.Popen[bytes]") -> None:
+    """End a process, unless it has ended, by the guard that it has.
+
+    Were the guard killed, and the worker before it ended the orphans, nobody would.
+    """
+    guarded.send_signal(END_ALL)
+    with suppress(subprocess.TimeoutExpired):
+        guarded.wait(2 * (TIDY_S + KILL_S))
+    guarded.kill()
+    guarded.wait()
+
+
+def _hear_end_of(parent: int, number: int) -> None:
+    """Get a signal when the parent ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:  # it died meanwhile
+        os._exit(1)
+
+
+def _watch(guarded: int, worker: int) -> int:
+    """Return how the guarded process ended, or is killed now: the worker ended, or told to."""
+    while os.getppid() == worker:
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == guarded:
+                return ended[1]
+        heard = signal.sigtimedwait({signal.SIGCHLD, END_ALL}, LOOK_S)
+        if heard is not None and heard.si_signo == END_ALL:
+            break
+    os.kill(guarded, signal.SIGKILL)  # first of all: its task may go to another worker
+    return int(signal.SIGKILL)
+
+
+def _end_like(status: int) -> None:
+    """End this process as another one ended."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        os._exit(code)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one picture of the memory is enough
+    if -code != signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
+    os._exit(1)

@@ -1,0 +1,171 @@
+"""Records: what the pool knows of one task, in 32 bytes with a checksum of their own.
+
+A record is the truth about its task. Its index byte stands for it where many are searched or
+counted at once. The layout is part of the pool's format.
+"""
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jobpool.task import CAUSE_CODES, CAUSE_OF_CODE, NOTHING, Cause, Lesson, TaskState
+
+# state, attempts, cause, same, fence, owner, changed (ms since the epoch), need, checksum
+RECORD = struct.Struct("<BBBBIQQII")
+_UNCHECKED = struct.Struct(RECORD.format[:-1])  # a record without its checksum
+# naming a member of an enum, or calling the enum, is slow before Python 3.12
+_STATE_OF_CODE = {int(state): state for state in TaskState}
+_WAITING = TaskState.WAITING
+_SHORT = frozenset(cause for cause in Cause if cause.is_short)
+
+# index bytes of waiting tasks: 0x80 to 0x8f after 0 to 15 failed attempts; 0x90 to 0x9f likewise,
+# if the last of them had too little memory or time
+WAITING_BASE, SHORT_BASE = 0x80, 0x90
+MOST_ATTEMPTS = 15
+
+STEPS = 8  # codes of an amount per doubling: 9 % from one to the next
+MOST_CODE = 255
+MOST_SAME = 255
+
+
+class Record(NamedTuple):  # made four times a visit: a frozen dataclass costs four times as much
+    """What the pool knows of one task."""
+
+    state: TaskState = _WAITING
+    attempts: int = 0  # attempts that failed and count
+    cause: Cause | None = None  # how the last attempt ended
+    fence: int = 0  # number of the last claim
+    owner: int = 0  # worker of the last claim
+    changed_ms: int = 0
+    need: int = 0  # codes of the bounds and of the last error; see `learned`
+    same: int = 0  # how often in a row that error came
+
+    def index_byte(self) -> int:
+        """Return the byte that stands for this record in the index."""
+        if self.state is _WAITING:
+            base = SHORT_BASE if self.cause in _SHORT else WAITING_BASE
+            return base + min(self.attempts, MOST_ATTEMPTS)
+        return self.state
+
+    def pack(self, position: int) -> bytes:
+        """Return the record of the task at `position` as it stands on disk."""
+        state, attempts, cause, fence, owner, changed, need, same = self
+        attempts, code = min(attempts, 255), CAUSE_CODES[cause] if cause else 0
+        packed = _UNCHECKED.pack(state, attempts, code, same, fence, owner, changed, need)
+        return packed + zlib.crc32(packed, position + 1).to_bytes(4, "little")
+
+    @property
+    def memory_mb(self) -> float | None:
+        """Return the memory in MB that the task is known to need more than."""
+        return amount_of(self.need & 0xFF)
+
+    @property
+    def core_s(self) -> float | None:
+        """Return the core-seconds that the task is known to need more than."""
+        return amount_of(self.need >> 8 & 0xFF)
+
+    @property
+    def error(self) -> int:
+        """Return the short fingerprint of the last error, 0 if there was none."""
+        return self.need >> 16
+
+    def with_memory_of(self, whole: "Record") -> int:
+        """Return `need` with the bound in memory of another task, if that is higher."""
+        return self.need & ~0xFF | max(self.need & 0xFF, whole.need & 0xFF)
+
+    def learned(self, cause: Cause, lesson: Lesson) -> tuple[int, int]:
+        """Return `need` and `same` after an attempt that ended in `cause`.
+
+        Bounds only rise. `need` is the code of the memory in its lowest byte, the code of the
+        core-seconds in the next, and the fingerprint of the last error above them.
+        """
+        if lesson is NOTHING and not cause.is_poison:
+            return self.need, self.same
+        memory = max(self.need & 0xFF, code_of(lesson.memory_mb))
+        time = max(self.need >> 8 & 0xFF, code_of(lesson.core_s))
+        error, same = self.error, self.same
+        if cause.is_poison:
+            again = same and error == lesson.error
+            error, same = lesson.error, min(same + 1, MOST_SAME) if again else 1
+        return error << 16 | time << 8 | memory, same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a worker can give a task, as the codes that bounds are compared with."""
+
+    memory_code: int = MOST_CODE
+    time_code: int = MOST_CODE  # of core-seconds until its end
+
+
+EVERYTHING = Offer()
+
+
+def offer_of(memory_mb: float | None, core_s: float | None) -> Offer:
+    """Return what a worker can give; what cannot be told is no limit."""
+    return Offer(
+        memory_code=code_of(memory_mb) or MOST_CODE, time_code=code_of(core_s) or MOST_CODE
+    )
+
+
+def fits(need: int, offer: Offer) -> bool:
+    """Say whether a worker can give more than a task is known to need.
+
+    Parameters
+    ----------
+    need : int
+        Of the task's record.
+    offer : Offer
+        What the worker has. Equal codes do not fit: that much was too little before.
+
+    Examples
+    --------
+    >>> need, _ = Record().learned(Cause.MEMORY, Lesson(memory_mb=4096))
+    >>> fits(need, offer_of(4096, None)), fits(need, offer_of(8192, None))
+    (False, True)
+    """
+    # a job of the same size that begins its first task a little sooner has no more time
+    return not need or (
+        _above(need & 0xFF, offer.memory_code) and _above(need >> 8 & 0xFF, offer.time_code - 1)
+    )
+
+
+def _above(bound: int, code: int) -> bool:
+    return bound == 0 or code > bound
+
+
+def code_of(amount: float | None) -> int:
+    """Return the code of an amount: its logarithm in steps of 9 %, from 1; 0 for None.
+
+    Examples
+    --------
+    >>> code_of(4096), code_of(4200), code_of(8192), code_of(None)
+    (97, 97, 105, 0)
+    """
+    if amount is None:
+        return 0
+    return min(max(round(STEPS * math.log2(max(amount, 1.0))) + 1, 1), MOST_CODE)
+
+
+def amount_of(code: int) -> float | None:
+    """Return the amount that a code stands for, within 4.5 %; None for 0.
+
+    Examples
+    --------
+    >>> amount_of(code_of(4096))
+    4096.0
+    """
+    return None if code == 0 else float(2 ** ((code - 1) / STEPS))
+
+
+def unpack_record(packed: bytes, position: int) -> Record | None:
+    """Return the record of the task at `position`, or None if it is damaged."""
+    if len(packed) != RECORD.size:
+        return None
+    state, attempts, cause, same, fence, owner, changed, need, check = RECORD.unpack(packed)
+    known = _STATE_OF_CODE.get(state)
+    if known is None or check != zlib.crc32(packed[:-4], position + 1):
+        return None
+    return Record(known, attempts, CAUSE_OF_CODE.get(cause), fence, owner, changed, need, same)

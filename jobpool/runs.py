@@ -1,0 +1,215 @@
+"""One run of a task: from a claim to the lines that say how it ended.
+
+The result is on disk before the attempt, and the attempt before the task's state: whoever is
+killed in between leaves enough for the next worker that looks.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Protocol
+
+from jobpool.attempts import Attempt, write_attempt
+from jobpool.cards import WorkerCard
+from jobpool.errors import JobpoolError, StorageError
+from jobpool.fingerprint import short_fingerprint
+from jobpool.pool import Ending, Pool
+from jobpool.results import Result, write_result
+from jobpool.supervisor import Outcome
+from jobpool.task import Cause, Claim, Lesson, TaskState, label, task_id
+from jobpool.workerfiles import came_further, worker_name
+
+
+class RunsTasks(Protocol):
+    """What runs a task: a supervisor with its child."""
+
+    def run(self, request: Mapping[str, Any]) -> Outcome:
+        """Run one task, and say how it ended."""
+        ...
+
+
+class Runs:
+    """Runs tasks for one worker, and writes what came of them.
+
+    Parameters
+    ----------
+    pool : Pool
+        Opened with the worker's number.
+    card : WorkerCard
+        What the worker has.
+    supervisor : RunsTasks
+        Runs them.
+    refine : callable
+        Given the cause of an end, returns the one that other evidence shows.
+    report : callable
+        Takes a line for the log.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        card: WorkerCard,
+        supervisor: RunsTasks,
+        *,
+        refine: Callable[[Cause], Cause],
+        report: Callable[[str], None],
+    ) -> None:
+        self._pool, self._card, self._supervisor = pool, card, supervisor
+        self._refine, self._report = refine, report
+        self._name = worker_name(pool.worker)
+        self.running: str | None = None  # the task in hand
+        self._unended: Ending | None = None  # an end that the disk refused
+
+    def run(self, claim: Claim, server_time: float) -> Ending:
+        """Run a task, and return how it ended; an error of jobpool's own returns it, too.
+
+        Parameters
+        ----------
+        claim : Claim
+            The worker's hold on the task.
+        server_time : float
+            The file server's clock.
+
+        Raises
+        ------
+        StorageError
+            If the disk refuses its result or its end; the task was returned if the disk let it.
+        """
+        self.running = claim.id
+        try:
+            return self._run(claim, server_time)
+        except StorageError:
+            raise  # the task has ended
+        except BaseException as error:
+            self._return_unrun(claim, error)
+            raise
+        finally:
+            self.running = None
+
+    def _run(self, claim: Claim, server_time: float) -> Ending:
+        self._report(f"task {claim.id}: {label(claim.point)}")
+        started = self._pool.now()
+        folder = self.checkpoint_of(claim.position)
+        request = {
+            "task": claim.id,
+            "point": claim.point,
+            "memory_mb": self._card.memory_mb,
+            "deadline": self._card.end,
+            "checkpoint": folder,
+            "writer": self._name,
+        }
+        outcome = self._supervisor.run(request)
+        ended = self._pool.now()
+        if outcome.cause is Cause.CANCELLED:
+            outcome = replace(outcome, cause=self._refine(outcome.cause))
+        written = False
+        try:
+            if outcome.result is not None:
+                write_result(self._pool.folder, self._result(claim, outcome, started, ended))
+                written = True
+            write_attempt(self._pool.folder, self._attempt(claim, outcome, started, ended))
+        except StorageError as error:
+            self._give_up(claim, outcome, error, written)
+            raise
+        why = f": {outcome.error}" if outcome.error else ""
+        self._report(f"task {claim.id}: {outcome.cause} after {ended - started:.1f} s{why}")
+        further = outcome.cause is Cause.TIME and came_further(
+            self._pool.folder, folder, server_time, self._name
+        )
+        lesson = self._lesson(outcome, started, further)
+        return Ending(claim=claim, cause=outcome.cause, lesson=lesson)
+
+    def _return_unrun(self, claim: Claim, error: BaseException) -> None:
+        """Return a task that could not be run: no fault of its own."""
+        now = self._pool.now()
+        outcome = Outcome(cause=Cause.CANCELLED, error=f"could not be run: {error}")
+        with suppress(JobpoolError, OSError):
+            write_attempt(self._pool.folder, self._attempt(claim, outcome, now, now))
+        with suppress(JobpoolError, OSError):
+            self._pool.end(Ending(claim=claim, cause=Cause.CANCELLED))
+
+    def checkpoint_of(self, position: int) -> str:
+        """Return the folder of a task's finished pieces: a whole task and its parts share one."""
+        whole = self._pool.grid.whole_of(position)
+        return task_id(self._pool.grid.point(position if whole is None else whole))
+
+    def is_all_done(self, position: int) -> bool:
+        """Say whether nobody will need the finished pieces of a task any more.
+
+        That of a task that was cut into parts is so when all of these are done.
+        """
+        whole = self._pool.grid.whole_of(position)
+        if whole is None:
+            return True
+        parts = self._pool.grid.parts_of(whole)
+        return all(self._pool.record(part).state is TaskState.DONE for part in parts)
+
+    def _lesson(self, outcome: Outcome, started: float, further: bool) -> Lesson:
+        if outcome.cause is Cause.MEMORY:
+            return Lesson(memory_mb=self._card.memory_mb)
+        if outcome.cause is Cause.TIME:
+            # who left more than was there before may well end it with the same time again
+            return Lesson(core_s=None if further else self._core_s_from(started))
+        if outcome.cause.is_poison:
+            return Lesson(error=short_fingerprint(outcome.error, outcome.traceback))
+        return Lesson()
+
+    def _core_s_from(self, started: float) -> float:
+        """Return the core-seconds that this worker could give from the claim to its end."""
+        return self._card.cores * ((self._card.end or self._pool.now()) - started)
+
+    def _give_up(self, claim: Claim, outcome: Outcome, error: StorageError, written: bool) -> None:
+        """Return a task whose result the disk refused; a full disk takes a change of state."""
+        cause = Cause.DONE if written else Cause.STORAGE
+        failed = Outcome(cause=cause, error=str(error), usage=outcome.usage)
+        now = self._pool.now()
+        self._unended = Ending(claim=claim, cause=cause)
+        try:
+            self.end_again()
+            self._report(f"task {claim.id}: ended as {cause}: {error}")
+            write_attempt(self._pool.folder, self._attempt(claim, failed, now, now))
+        except StorageError as again:
+            self._report(f"task {claim.id}: not everything could be written back: {again}")
+
+    def end_again(self) -> None:
+        """End the task whose end the disk refused, if there is one.
+
+        Raises
+        ------
+        StorageError
+            If the disk refuses it again.
+        """
+        if self._unended is not None:
+            self._pool.end(self._unended)
+            self._unended = None
+
+    def _result(self, claim: Claim, outcome: Outcome, started: float, ended: float) -> Result:
+        return Result(
+            task=claim.id,
+            fence=claim.fence,
+            worker=self._name,
+            point=claim.point,
+            started=started,
+            ended=ended,
+            result=outcome.result or {},
+        )
+
+    def _attempt(self, claim: Claim, outcome: Outcome, started: float, ended: float) -> Attempt:
+        return Attempt(
+            task=claim.id,
+            fence=claim.fence,
+            worker=self._name,
+            cause=outcome.cause,
+            started=started,
+            ended=ended,
+            cores=self._card.cores,
+            memory_mb=self._card.memory_mb,
+            cpu_s=outcome.usage.cpu_s,
+            peak_memory_mb=outcome.usage.peak_memory_mb,
+            read_mb=outcome.usage.read_mb,
+            written_mb=outcome.usage.written_mb,
+            error=outcome.error,
+            traceback=outcome.traceback,
+            node=self._card.node or self._card.host,
+            job=self._card.job,
+        )

@@ -1,0 +1,125 @@
+"""How the attempt of a dead worker ended: its own word, or what the evidence shows.
+
+A worker that died may have written a result or the end of the attempt before: that stands. If
+not, SLURM's word counts, then what the worker noted of its task's memory.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobpool.attempts import Attempt, attempts_of
+from jobpool.cards import WorkerCard, read_use
+from jobpool.fingerprint import short_fingerprint
+from jobpool.results import results_of
+from jobpool.slurm.causes import Evidence, cause_of_death
+from jobpool.slurm.queue import JobSeen
+from jobpool.task import Cause, Lesson
+from jobpool.workerfiles import came_further
+
+LOST = "lost"  # one fingerprint for all, however the evidence is worded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """A claim whose worker is dead, and what is known of the worker."""
+
+    task: str
+    checkpoint: str  # the folder of the task's finished pieces
+    fence: int
+    claimed: float  # seconds since the epoch
+    worker: str
+    card: WorkerCard | None
+    beaten: float  # its last heartbeat; 0 if there is none
+    end_slack_s: float  # a last heartbeat so near the end of the job came at the end
+    seen: JobSeen | None
+
+    @property
+    def ended(self) -> float:
+        """Return when the worker was last known to live."""
+        return max(self.claimed, self.beaten)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastWords:
+    """How the attempt ended, and what that teaches."""
+
+    cause: Cause
+    lesson: Lesson
+    why: str = ""  # the evidence, in words; empty: the worker said so
+    attempt: Attempt | None = None  # to be written; None: the worker wrote it
+
+
+def last_words(pool: Path, death: Death) -> LastWords:
+    """Return how the attempt of a dead worker ended, and the line that says so."""
+    own = [
+        attempt
+        for attempt in attempts_of(pool, death.worker)
+        if (attempt.task, attempt.worker, attempt.fence) == (death.task, death.worker, death.fence)
+    ]
+    for result in results_of(pool, death.worker):
+        if (result.task, result.fence) == (death.task, death.fence):
+            attempt = None if own else _attempt(death, Cause.DONE, None, None)
+            return LastWords(cause=Cause.DONE, lesson=Lesson(), attempt=attempt)
+    if own and own[-1].cause is not Cause.DONE:
+        said = own[-1]
+        error = short_fingerprint(said.error, said.traceback)
+        return LastWords(cause=said.cause, lesson=_lesson(pool, death, said.cause, error))
+    noted_mb = _noted_mb(pool, death)
+    cause, why = cause_of_death(_evidence(death, noted_mb))
+    peak_mb = noted_mb
+    if cause is Cause.MEMORY and death.seen is not None:  # SLURM's is of all tasks of the job
+        peak_mb = max(noted_mb or 0.0, death.seen.max_rss_mb or 0.0) or None
+    return LastWords(
+        cause=cause,
+        lesson=_lesson(pool, death, cause, short_fingerprint(LOST)),
+        why=why,
+        attempt=_attempt(death, cause, peak_mb, why),
+    )
+
+
+def _noted_mb(pool: Path, death: Death) -> float | None:
+    use = read_use(pool, death.worker)
+    return use.peak_memory_mb if use is not None and use.task == death.task else None
+
+
+def _evidence(death: Death, noted_mb: float | None) -> Evidence:
+    card = death.card
+    return Evidence(
+        seen=death.seen,
+        memory_mb=card.memory_mb if card else None,
+        peak_mb=noted_mb,
+        was_at_its_end=bool(card and card.end and death.beaten >= card.end - death.end_slack_s),
+    )
+
+
+def _lesson(pool: Path, death: Death, cause: Cause, error: int) -> Lesson:
+    card = death.card
+    if cause.is_poison:
+        return Lesson(error=error)
+    if cause is Cause.MEMORY and card is not None:
+        return Lesson(memory_mb=card.memory_mb)
+    if (
+        cause is Cause.TIME
+        and card is not None
+        and not came_further(pool, death.checkpoint, death.claimed, death.worker)
+    ):
+        return Lesson(core_s=card.cores * ((card.end or death.ended) - death.claimed))
+    return Lesson()
+
+
+def _attempt(death: Death, cause: Cause, peak_mb: float | None, why: str | None) -> Attempt:
+    card = death.card
+    return Attempt(
+        task=death.task,
+        fence=death.fence,
+        worker=death.worker,
+        cause=cause,
+        started=death.claimed,
+        ended=death.ended,
+        cores=card.cores if card else None,
+        memory_mb=card.memory_mb if card else None,
+        peak_memory_mb=peak_mb,
+        node=(card.node or card.host) if card else None,
+        job=card.job if card else None,
+        error=why,
+    )

@@ -1,0 +1,201 @@
+"""What SLURM says of many jobs at once: one squeue, and one sacct for those that ended.
+
+Nothing is kept. What is asked for is a run of a job: a job that SLURM started again has the same
+number as before, and a restart count that is higher by one.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from jobpool.errors import SlurmError
+from jobpool.slurm.programs import RunProgram
+
+MOST_NAMED = 1000  # jobs on a command line; to ask for more, all jobs are listed
+
+REQUEUED = "REQUEUED"
+_ENDED = frozenset(
+    {
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "COMPLETING", "DEADLINE", "FAILED", "NODE_FAIL"),
+        *("OUT_OF_MEMORY", "PREEMPTED", REQUEUED, "REVOKED", "SPECIAL_EXIT", "TIMEOUT"),
+    }
+)
+# widths instead of separators: these SLURM has always known
+_QUEUE_FIELDS = (
+    "JobArrayID:64,State:32,RestartCnt:12,Exit_Code:12,PreemptTime:32,Reason:64,NodeList:1024"
+)
+_QUEUE_LINE = re.compile(
+    r"(?P<job>\S+) +(?P<state>\S+) +(?P<restarts>\d+) +(?P<status>[\d:]+) +(?P<preempted>\S+) +"
+    r"(?P<reason>\S+|\S.*\S)(?: {2,}(?P<node>\S*) *)?"
+)
+_RECORD_FIELDS = "JobID,State,ExitCode,MaxRSS,NodeList"
+_RECORD_LINE = re.compile(
+    r"(?P<job>[^.|]+)(?:\.(?P<step>[^|]+))?\|(?P<state>\w+)[^|]*\|(?P<status>[\d:]*)\|"
+    r"(?P<rss>[^|]*)\|(?P<node>[^|]*)"
+)
+_MB = {"": 1 / (1 << 20), "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
+
+
+class JobRun(NamedTuple):
+    """One run of a job."""
+
+    job: str  # as squeue names it: ``12``, or ``12_3`` for a task of an array
+    restarts: int  # how often it had been started before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSeen:
+    """What SLURM says of one run of a job."""
+
+    job: str
+    state: str = ""  # in full, such as OUT_OF_MEMORY; empty: listed nowhere
+    restarts: int = 0  # of the run
+    exit_code: int = 0
+    signal: int = 0
+    node: str = ""
+    max_rss_mb: float | None = None  # as SLURM's accounting saw it, of all tasks of the run
+    is_preempted: bool = False  # SLURM is taking its place for another
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of this run goes on, or it is being killed."""
+        return self.state in _ENDED
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its end goes on: how it ends is not told yet."""
+        return self.state == "COMPLETING"
+
+
+def ask(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
+    """Return what SLURM says of runs of jobs.
+
+    Accounting is asked for those alone that squeue does not show as running. Where there is none,
+    or it does not answer, squeue's word stands.
+
+    Parameters
+    ----------
+    runs : collection of JobRun
+        Those to ask for; none: nobody is asked.
+    run : callable
+        Runs a program and returns what it prints.
+
+    Returns
+    -------
+    mapping
+        Holds each of `runs`.
+
+    Raises
+    ------
+    SlurmError
+        If squeue does not answer.
+    """
+    seen = _ask_queue(runs, run)
+    open_ends = [one for one in runs if seen[one].has_ended or not seen[one].state]
+    if not open_ends:
+        return seen
+    try:
+        told = _records(open_ends, run)
+    except SlurmError:
+        return seen
+    return dict(seen) | {one: _join(seen[one], told[one]) for one in open_ends if one in told}
+
+
+def _ask_queue(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
+    jobs = sorted({one.job for one in runs})
+    if not jobs:
+        return {}
+    command = ["squeue", "--noheader", "--all", "--array", "--states=all", "-O", _QUEUE_FIELDS]
+    if len(jobs) <= MOST_NAMED:
+        command += ["--jobs", ",".join(jobs)]
+    try:
+        text = run(command)
+    except SlurmError as error:
+        if "Invalid job id" not in str(error):
+            raise
+        text = ""  # how squeue says that it has forgotten the only job it is asked for
+    listed = {line["job"]: line for line in map(_queue_line, text.splitlines())}
+    return {one: _in_queue(one, listed.get(one.job)) for one in runs}
+
+
+def _queue_line(text: str) -> re.Match[str]:
+    line = _QUEUE_LINE.fullmatch(text)
+    if line is None:  # not to be taken for a job that is not listed
+        raise SlurmError(f"squeue printed what jobpool cannot read: {text!r}; is it SLURM's?")
+    return line
+
+
+def _in_queue(one: JobRun, line: re.Match[str] | None) -> JobSeen:
+    if line is None:
+        return JobSeen(job=one.job, restarts=one.restarts)
+    state, is_preempted = line["state"], line["preempted"] != "N/A"
+    if int(line["restarts"]) > one.restarts or state == "PENDING":
+        return JobSeen(job=one.job, restarts=one.restarts, state=REQUEUED)
+    if state == "COMPLETING" and line["reason"] == "TimeLimit":
+        state = "TIMEOUT"
+    elif state == "COMPLETING" and is_preempted:
+        state = "PREEMPTED"
+    exit_code, signal = _exit_of(line["status"])
+    return JobSeen(
+        job=one.job,
+        state=state,
+        restarts=one.restarts,
+        exit_code=exit_code,
+        signal=signal,
+        node=line["node"],
+        is_preempted=is_preempted,
+    )
+
+
+def _exit_of(status: str) -> tuple[int, int]:
+    """Return code and signal from ``2:0``, or from what wait(2) gives, as squeue prints it."""
+    code, colon, signal = status.partition(":")
+    if colon:
+        return int(code), int(signal)
+    status_word = int(code or 0)  # a step on a node that failed has none
+    return status_word >> 8 & 0xFF, status_word & 0x7F
+
+
+def _records(runs: Sequence[JobRun], run: RunProgram) -> dict[JobRun, JobSeen]:
+    """Return what accounting says of runs of jobs; those that it does not know are missing."""
+    jobs = sorted({one.job for one in runs})[:MOST_NAMED]
+    shape = ["--noheader", "--parsable2", f"--format={_RECORD_FIELDS}"]
+    text = run(["sacct", "--duplicates", *shape, "--jobs", ",".join(jobs)])
+    found: dict[str, list[JobSeen]] = {}
+    for line in filter(None, text.splitlines()):
+        row, step, rss_mb = _record_line(line)
+        rows = found.setdefault(row.job, [])
+        if not step:
+            rows.append(row)
+        elif rows and rss_mb is not None:  # a step stands behind its run
+            rows[-1] = replace(rows[-1], max_rss_mb=max(rss_mb, rows[-1].max_rss_mb or 0.0))
+    return {
+        one: found[one.job][one.restarts]
+        for one in runs
+        if len(found.get(one.job, [])) > one.restarts
+    }
+
+
+def _record_line(text: str) -> tuple[JobSeen, str, float | None]:
+    """Return a run, the name of its step if the line is about one, and that step's memory."""
+    line = _RECORD_LINE.fullmatch(text)
+    if line is None:
+        raise SlurmError(f"sacct printed what jobpool cannot read: {text!r}; is it SLURM's?")
+    code, signal = _exit_of(line["status"])
+    row = JobSeen(
+        job=line["job"], state=line["state"], exit_code=code, signal=signal, node=line["node"]
+    )
+    return row, line["step"] or "", _megabytes(line["rss"])
+
+
+def _join(seen: JobSeen, told: JobSeen) -> JobSeen:
+    """Return what the queue and accounting say together: what has ended, ended for good."""
+    if not told.has_ended or seen.state in {"TIMEOUT", "PREEMPTED"}:
+        return replace(seen, max_rss_mb=told.max_rss_mb)
+    return replace(told, restarts=seen.restarts, is_preempted=seen.is_preempted)
+
+
+def _megabytes(text: str) -> float | None:
+    match = re.fullmatch(r"([\d.]+)([KMGT]?)", text)
+    return float(match[1]) * _MB[match[2]] if match else None

@@ -1,0 +1,333 @@
+"""``jobpool doctor`` and tasks that can be cut: either the whole or its parts are offered."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobpool.attempts import Attempt, write_attempt
+from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.checks.findings import Finding
+from jobpool.fingerprint import short_fingerprint
+from jobpool.nodes import BadNode, write_bad_node
+from jobpool.pool import Ending, Pool
+from jobpool.records import code_of
+from jobpool.task import Cause, Lesson, TaskState
+from jobpool.turns import take_turn
+from tests.builders import a_pool
+from tests.cut_pool import (
+    a_cut_pool,
+    all_positions,
+    damage_records,
+    position_of,
+    put,
+    states_of,
+)
+from tests.simulated import SimulatedWorker
+
+NOW = 1_700_001_000.0
+WAITING, RUNNING, DONE = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
+PARKED, ASIDE = TaskState.PARKED, TaskState.ASIDE
+WHOLE = (WAITING, ASIDE, ASIDE, ASIDE)
+CUT = (ASIDE, WAITING, WAITING, WAITING)
+
+
+@pytest.fixture
+def folder(fast_path: Path) -> Path:
+    return a_cut_pool(fast_path)
+
+
+def check(folder: Path, *, repair: bool = False, alive: bool = False) -> list[Finding]:
+    surgery = Surgery(is_alive=lambda _: alive, server_time=NOW, repair=repair)
+    return check_pool(Pool(folder), surgery)
+
+
+def run_out_of_time(folder: Path, site: str) -> SimulatedWorker:
+    worker = SimulatedWorker(folder)
+    worker.fail(position_of(folder, site), Cause.TIME)
+    return worker
+
+
+def assert_repaired_to(folder: Path, *states: TaskState) -> None:
+    """Assert that the south is found wrong, and then as it must be."""
+    found = [str(finding) for finding in check(folder) if finding.is_open]
+    check(folder, repair=True)
+
+    assert found != []
+    assert states_of(folder, "south") == states
+    assert [str(finding) for finding in check(folder) if finding.is_open] == []
+
+
+def test_a_pool_with_parts_in_order_has_no_findings(folder: Path) -> None:
+    run_out_of_time(folder, "north")
+
+    assert check(folder) == []
+
+
+def test_parts_of_a_cut_task_that_nobody_is_offered_are_woken(folder: Path) -> None:
+    put(folder, position_of(folder, "south"), state=ASIDE)
+
+    assert_repaired_to(folder, *CUT)
+
+
+def test_parts_that_wait_beside_their_whole_are_set_aside(folder: Path) -> None:
+    put(folder, position_of(folder, "south", 2), state=WAITING)
+
+    assert_repaired_to(folder, *WHOLE)
+
+
+def test_a_whole_task_that_waits_beside_a_part_that_was_run_is_set_aside(folder: Path) -> None:
+    run_out_of_time(folder, "south")
+    SimulatedWorker(folder).do(position_of(folder, "south", 2))
+    put(folder, position_of(folder, "south"), state=WAITING)
+
+    assert_repaired_to(folder, ASIDE, WAITING, DONE, WAITING)
+
+
+def test_a_worker_killed_while_it_cut_a_task_leaves_it_cut(folder: Path) -> None:
+    SimulatedWorker(folder, 9).claim(position_of(folder, "south"))
+    put(folder, position_of(folder, "south", 1), state=WAITING)
+
+    assert_repaired_to(folder, *CUT)
+
+
+def test_a_task_that_a_living_worker_cuts_is_left_alone(folder: Path) -> None:
+    SimulatedWorker(folder, 9).claim(position_of(folder, "south"))
+    put(folder, position_of(folder, "south", 1), state=WAITING)
+
+    assert check(folder, alive=True) == []
+
+
+def test_parts_of_a_task_that_is_done_are_set_aside(folder: Path) -> None:
+    SimulatedWorker(folder).do(position_of(folder, "south"))
+    put(folder, position_of(folder, "south", 3), state=WAITING)
+
+    assert_repaired_to(folder, DONE, ASIDE, ASIDE, ASIDE)
+
+
+def test_a_task_set_aside_for_no_other_waits_again(fast_path: Path) -> None:
+    folder = a_pool(fast_path, 3)
+    put(folder, 1, state=ASIDE)
+
+    check(folder, repair=True)
+
+    assert Pool(folder).record(1).state is WAITING
+
+
+def test_the_late_result_of_a_cut_task_saves_its_parts(folder: Path) -> None:
+    worker = SimulatedWorker(folder)
+    claim = worker.claim(position_of(folder, "south"))
+    worker.pool.take_back(claim.position, claim.fence, Cause.TIME)
+    worker.finish(claim)
+
+    found = check(folder)
+    check(folder, repair=True)
+
+    assert [finding.is_open for finding in found] == [False] * 4
+    assert states_of(folder, "south") == (DONE, ASIDE, ASIDE, ASIDE)
+
+
+@pytest.mark.parametrize("phase", ["all", 1, 3])
+def test_a_damaged_record_of_a_whole_task_stays_whole(folder: Path, phase: str | int) -> None:
+    damage_records(folder, position_of(folder, "south", phase))
+
+    assert_repaired_to(folder, *WHOLE)
+
+
+@pytest.mark.parametrize("phase", ["all", 1, 3])
+def test_a_damaged_record_of_a_cut_task_stays_cut(folder: Path, phase: str | int) -> None:
+    pool = Pool(folder)
+    shard, slot = pool.locate(position_of(folder, "south"))
+    with shard.visit() as visit:
+        pool.cut_in(visit, slot)
+    damage_records(folder, position_of(folder, "south", phase))
+
+    assert_repaired_to(folder, *CUT)
+
+
+def test_a_cut_is_told_from_the_attempts_where_all_records_are_gone(folder: Path) -> None:
+    run_out_of_time(folder, "south")
+    run_out_of_time(folder, "north").do(position_of(folder, "north", 2))
+    SimulatedWorker(folder).do(position_of(folder, "west", 1))
+    damage_records(folder, *all_positions(folder))
+
+    assert_repaired_to(folder, *CUT)
+    assert states_of(folder, "north") == (ASIDE, WAITING, DONE, WAITING)
+    assert Pool(folder).record(position_of(folder, "west", 1)).state is DONE
+
+
+def test_an_uncut_task_is_whole_where_all_records_are_gone(folder: Path) -> None:
+    SimulatedWorker(folder).fail(position_of(folder, "south"), Cause.MEMORY)
+    damage_records(folder, *all_positions(folder))
+
+    assert_repaired_to(folder, *WHOLE)
+
+
+def an_end(folder: Path, position: int, fence: int, cause: Cause, error: str | None) -> None:
+    """Claim a task and end it, as a worker of 2 cores and 4 GB does after 100 s."""
+    worker = SimulatedWorker(folder)
+    claim = worker.claim(position)
+    lessons = {
+        Cause.MEMORY: Lesson(memory_mb=4096),
+        Cause.TIME: Lesson(core_s=200),
+        Cause.ERROR: Lesson(error=short_fingerprint(error)),
+    }
+    worker.pool.end(Ending(claim=claim, cause=cause, lesson=lessons[cause]))
+    attempt = Attempt(
+        task=claim.id,
+        fence=fence,
+        worker=worker.name,
+        cause=cause,
+        started=NOW - 100 + fence,
+        ended=NOW + fence,
+        cores=2,
+        memory_mb=4096,
+        error=error,
+    )
+    write_attempt(folder, attempt)
+
+
+def test_a_record_made_anew_knows_what_attempts_taught(fast_path: Path) -> None:
+    folder = a_pool(fast_path, 3)
+    an_end(folder, 1, 1, Cause.MEMORY, "killed")
+    an_end(folder, 1, 2, Cause.TIME, None)
+    an_end(folder, 1, 3, Cause.ERROR, "ValueError: 3")
+    an_end(folder, 1, 4, Cause.ERROR, "ValueError: 4")
+    before = Pool(folder).record(1)
+    damage_records(folder, 1)
+
+    check(folder, repair=True)
+
+    after = Pool(folder).record(1)
+    assert (after.need, after.same, after.attempts) == (before.need, 2, 4)
+    assert after.index_byte() == before.index_byte()
+
+
+def test_a_parked_task_made_anew_is_parked(fast_path: Path) -> None:
+    folder = a_pool(fast_path, 3)
+    an_end(folder, 1, 1, Cause.ERROR, "ValueError: 3")
+    an_end(folder, 1, 2, Cause.ERROR, "ValueError: 4")
+    an_end(folder, 1, 3, Cause.ERROR, "ValueError: 5")
+    damage_records(folder, 1)
+
+    check(folder, repair=True)
+
+    assert Pool(folder).record(1).state is PARKED
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"same": 3}, "3 equal errors in 0 failed attempts"),
+        ({"need": 250}, "needs more memory than any machine has"),
+    ],
+)
+def test_numbers_that_cannot_be_true_are_mended(
+    fast_path: Path, changes: dict[str, int], said: str
+) -> None:
+    folder = a_pool(fast_path, 3)
+    put(folder, 1, **changes)
+
+    found = [str(finding) for finding in check(folder)]
+    check(folder, repair=True)
+
+    assert said in found[0]
+    assert check(folder) == []
+
+
+def test_a_bound_is_kept_by_a_repair_of_equal_errors(fast_path: Path) -> None:
+    folder = a_pool(fast_path, 3)
+    put(folder, 1, same=3, need=code_of(4096))
+
+    check(folder, repair=True)
+
+    assert Pool(folder).record(1).memory_mb == 4096
+
+
+def a_checkpoint(folder: Path, site: str) -> Path:
+    path = folder / "checkpoints" / Pool(folder).grid.id(position_of(folder, site))
+    path.mkdir()
+    return path
+
+
+def test_the_checkpoint_of_a_cut_task_is_kept_until_its_parts_are_done(folder: Path) -> None:
+    path = a_checkpoint(folder, "south")
+    worker = run_out_of_time(folder, "south")
+    worker.do(position_of(folder, "south", 1), position_of(folder, "south", 2))
+
+    early = check(folder)
+    worker.do(position_of(folder, "south", 3))
+    late = check(folder)
+    check(folder, repair=True)
+
+    assert early == []
+    assert "its task is done" in str(late[0])
+    assert not path.exists()
+
+
+def test_a_node_that_workers_leave_is_noted(folder: Path) -> None:
+    write_bad_node(folder, BadNode(node="n17", since=NOW - 60, why="9 of 9 attempts failed there"))
+
+    found = check(folder)
+
+    assert "node n17: workers leave this node" in str(found[0])
+    assert not found[0].is_open
+
+
+def test_marks_of_old_turns_are_removed_by_a_repair(folder: Path) -> None:
+    take_turn(folder, "needs", 60, NOW - 2 * 86400)
+    take_turn(folder, "slurm", 60, NOW)
+    old, new = sorted((folder / "turns").iterdir())
+    os.utime(old, (NOW - 2 * 86400, NOW - 2 * 86400))
+    os.utime(new, (NOW, NOW))
+
+    check(folder, repair=True)
+
+    assert list((folder / "turns").iterdir()) == [new]
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a pool in which the whole task of the south, and its first part, have results."""
+    folder = a_cut_pool(tmp_path_factory.mktemp("tried"))
+    worker = SimulatedWorker(folder)
+    worker.do(position_of(folder, "south"))
+    put(folder, position_of(folder, "south", 1), state=WAITING)
+    worker.do(position_of(folder, "south", 1))
+    return folder
+
+
+def put_states(folder: Path, site: str, states: tuple[TaskState, ...]) -> None:
+    """Write states as nobody would; each task as if claim 1 of worker 1 had been the last."""
+    whole = position_of(folder, site)
+    for position, state in enumerate(states, start=whole):
+        owner = 1 if state in {RUNNING, DONE} else 0
+        put(folder, position, state=state, fence=1, owner=owner, cause=None)
+
+
+def is_offered_once(states: tuple[TaskState, ...]) -> bool:
+    """Say whether either a whole task or its parts are there for workers."""
+    whole, *parts = states
+    if whole is ASIDE:
+        return ASIDE not in parts
+    return set(parts) <= ({ASIDE, RUNNING} if whole is DONE else {ASIDE})
+
+
+FAMILY = st.tuples(*[st.sampled_from(TaskState)] * 4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(north=FAMILY, south=FAMILY)
+def test_one_repair_mends_any_states_of_a_task_with_parts(
+    tried: Path, north: tuple[TaskState, ...], south: tuple[TaskState, ...]
+) -> None:
+    put_states(tried, "north", north)
+    put_states(tried, "south", south)
+
+    check(tried, repair=True)
+
+    assert [str(finding) for finding in check(tried) if finding.is_open] == []
+    assert is_offered_once(states_of(tried, "north"))
+    assert is_offered_once(states_of(tried, "south"))

@@ -1,0 +1,87 @@
+"""What ``init`` and ``extend`` say about tasks that can be cut into parts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobpool.cli.init import print_counts
+from jobpool.extending import extend_pool
+from jobpool.grid import Grid, full_product, split_parts
+from jobpool.making import create_pool
+from jobpool.pool import Pool
+from jobpool.task import Axis, TaskState
+from tests.brain_study import StudyOnDisk
+from tests.builders import an_experiment
+from tests.conftest import Jobpool
+from tests.cut_pool import PHASES, SITES, position_of, states_of
+
+
+def a_grid(*cut: str) -> Grid:
+    sites = full_product([SITES])
+    return split_parts(sites, PHASES, np.isin(np.array(SITES.values), cut))
+
+
+def test_only_what_is_offered_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    print_counts(a_grid("west"))
+
+    shown = capsys.readouterr().out.splitlines()
+
+    assert shown[0] == "5 tasks"
+    assert [line.split()[-1] for line in shown[2:5]] == ["1", "1", "3"]
+    assert shown[5:] == [
+        "  by phase: 2 combinations are one task each, 1 are 3 tasks each:",
+        "          site=west",
+        "  a whole task that turns out to be too long is cut by phase later",
+    ]
+
+
+def test_what_is_cut_from_the_start_cannot_be_cut_later(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_counts(a_grid(*map(str, SITES.values)))
+
+    assert "cut by phase later" not in capsys.readouterr().out
+
+
+def test_an_extension_counts_without_spare_parts(tmp_path: Path, jobpool: Jobpool) -> None:
+    study = StudyOnDisk(tmp_path)
+    study.config["axes"]["target"] = ["age"]
+    study.checked()
+    file, pool = tmp_path / "study.yaml", tmp_path / "pool"
+    made = jobpool("init", file, pool)
+    study.config["axes"]["target"] = ["age", "sex"]
+    study.checked()
+
+    dry = jobpool("extend", file, pool, "--dry-run")
+    done = jobpool("extend", file, pool)
+
+    assert made.stdout.startswith("2 tasks"), made.stderr
+    assert dry.stdout == f"would add 2 tasks to {pool}, which had 2\n"
+    assert done.stdout == f"added 2 tasks to {pool}, which had 2\n"
+    assert np.count_nonzero(Pool(pool).grid.starts_aside) == 4 * 5
+
+
+def test_a_pool_from_before_cuts_is_extended_by_tasks_that_can_be_cut(tmp_path: Path) -> None:
+    before = without_spares(a_grid("west"))
+    create_pool(
+        tmp_path / "pool", an_experiment(tmp_path / "study", SITES), before, lambda _: None, now=0
+    )
+    sites = Axis(name="site", values=(*SITES.values, "east"))
+    whole = full_product([sites])
+    after = split_parts(whole, PHASES, whole.column("site") == 2)
+
+    n_added = extend_pool(
+        Pool(tmp_path / "pool"), an_experiment(tmp_path / "study", sites), after, lambda _: None
+    )
+
+    pool = Pool(tmp_path / "pool")
+    east = position_of(pool.folder, "east")
+    assert n_added == 1
+    assert pool.grid.parts_of(position_of(pool.folder, "north")) == []
+    assert states_of(pool.folder, "east") == (TaskState.WAITING, *[TaskState.ASIDE] * 3)
+    assert pool.grid.whole_of(east + 3) == east
+
+
+def without_spares(grid: Grid) -> Grid:
+    return grid.take(np.flatnonzero(~grid.starts_aside))

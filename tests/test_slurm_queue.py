@@ -1,0 +1,342 @@
+"""What SLURM is asked about many jobs at once, and how its answers are read and shared."""
+
+import stat
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from jobpool.errors import SlurmError, SlurmMissingError
+from jobpool.slurm.answers import Questions, read_answers
+from jobpool.slurm.causes import Evidence, cause_of_death, cause_of_stop
+from jobpool.slurm.programs import run_program
+from jobpool.slurm.queue import MOST_NAMED, JobRun, JobSeen, ask
+from jobpool.task import Cause
+
+NOW = 1_800_000_000.0
+# as SLURM 22.05 prints it, but for the width of its columns
+QUEUE = {
+    "1": "1     SUSPENDED   0  0    N/A  None             n1",
+    "2_1": "2_1   RUNNING     0  0    N/A  None             n1",
+    "3": "3     FAILED      0  768  N/A  NonZeroExitCode  n1",
+    "6": "6     PENDING     1  0    N/A  Nodes required for job are DOWN  ",
+    "7": "7     FAILED      0  9    N/A  None             n1",
+    "11": "11    COMPLETING  0  0    N/A  None             n1",
+    "13": "13    COMPLETING  0  0    N/A  TimeLimit        n1",
+    "14": "14    COMPLETING  0  0    2026-11-21T12:30:50  None  n2",
+    "15": "15    RUNNING     0  0    2026-11-21T12:30:50  None  n2",
+}
+RECORDS = {
+    "3": "3|FAILED|3:0||n1\n3.batch|FAILED|3:0|1080K|n1",
+    "6": "6|NODE_FAIL|0:0||n1\n6.batch|CANCELLED||3352K|n1\n6|PENDING|0:0||None assigned",
+    "7": "7|FAILED|0:9||n1\n7.batch|CANCELLED|0:9|0.5G|n1\n7.extern|COMPLETED|0:0|2M|n1",
+    "9": "9|TIMEOUT|0:0||n1\n9.batch|CANCELLED|0:15|3352K|n1",
+    "11": "11|CANCELLED by 0|0:0||n1\n11.batch|CANCELLED|0:0||n1",
+    "16": "16|RUNNING|0:0||n1",
+}
+
+
+class Controller:
+    """Stands in for squeue and sacct: prints what it has been given, and counts its calls."""
+
+    def __init__(
+        self, queue: Mapping[str, str] = QUEUE, records: Mapping[str, str] | None = RECORDS
+    ) -> None:
+        self.queue, self.records = queue, records
+        self.calls: list[Sequence[str]] = []
+
+    def __call__(self, command: Sequence[str]) -> str:
+        self.calls.append(command)
+        jobs = command[-1].split(",")
+        if command[0] == "sacct":
+            if self.records is None:
+                raise SlurmError("Slurm accounting storage is disabled")
+            return "".join(f"{self.records[job]}\n" for job in jobs if job in self.records)
+        lines = [self.queue[job] for job in jobs if job in self.queue]
+        if len(jobs) == 1 and not lines:
+            raise SlurmError("slurm_load_jobs error: Invalid job id specified")
+        return "".join(f"{line}\n" for line in lines)
+
+    @property
+    def programs(self) -> list[str]:
+        return [command[0] for command in self.calls]
+
+
+def seen_of(job: str, restarts: int = 0, *, controller: Controller | None = None) -> JobSeen:
+    one = JobRun(job, restarts)
+    return ask([one], controller or Controller())[one]
+
+
+def test_running_jobs_cost_one_question() -> None:
+    controller = Controller()
+
+    seen = ask([JobRun("1", 0), JobRun("2_1", 0)], controller)
+
+    assert controller.programs == ["squeue"]
+    assert controller.calls[0][-2:] == ["--jobs", "1,2_1"]
+    assert [one.state for one in seen.values()] == ["SUSPENDED", "RUNNING"]
+
+
+def test_accounting_is_asked_once_for_what_does_not_run() -> None:
+    controller = Controller()
+
+    ask([JobRun(job, 0) for job in ("1", "3", "7", "9")], controller)
+
+    assert controller.programs == ["squeue", "sacct"]
+    assert controller.calls[1][-1] == "3,7,9"
+
+
+def test_nothing_to_ask_costs_nothing() -> None:
+    controller = Controller()
+
+    assert ask([], controller) == {}
+    assert controller.calls == []
+
+
+def test_many_jobs_are_not_named_on_a_command_line() -> None:
+    controller = Controller()
+
+    ask([JobRun(str(job), 0) for job in range(MOST_NAMED + 1)], controller)
+
+    assert "--jobs" not in controller.calls[0]
+    assert controller.calls[1][-1].count(",") == MOST_NAMED - 1
+
+
+def test_code_of_a_failed_job_is_read() -> None:
+    seen = seen_of("3")
+
+    assert (seen.state, seen.exit_code, seen.signal, seen.node) == ("FAILED", 3, 0, "n1")
+
+
+def test_the_largest_memory_of_all_steps_counts() -> None:
+    seen = seen_of("7")
+
+    assert (seen.state, seen.signal, seen.max_rss_mb) == ("FAILED", 9, 512.0)
+
+
+def test_a_job_that_squeue_forgot_is_found_in_accounting() -> None:
+    assert seen_of("9").state == "TIMEOUT"
+
+
+def test_an_unknown_job_is_listed_nowhere() -> None:
+    seen = seen_of("9999")
+
+    assert (seen.state, seen.has_ended) == ("", False)
+
+
+def test_a_job_that_squeue_forgot_while_accounting_thinks_it_runs_is_listed_nowhere() -> None:
+    assert seen_of("16").state == ""
+
+
+def test_without_accounting_the_word_of_squeue_stands() -> None:
+    seen = seen_of("7", controller=Controller(records=None))
+
+    assert (seen.state, seen.signal, seen.max_rss_mb) == ("FAILED", 9, None)
+
+
+def test_the_earlier_run_of_a_requeued_job_ended_as_accounting_says() -> None:
+    seen = seen_of("6", restarts=0)
+
+    assert (seen.state, seen.node) == ("NODE_FAIL", "n1")
+
+
+def test_without_accounting_the_earlier_run_was_requeued() -> None:
+    seen = seen_of("6", restarts=0, controller=Controller(records=None))
+
+    assert (seen.state, seen.has_ended) == ("REQUEUED", True)
+
+
+def test_the_present_run_of_a_requeued_job_goes_on() -> None:
+    queue = {"6": "6  RUNNING  1  0  N/A  None  n1"}
+
+    seen = seen_of("6", restarts=1, controller=Controller(queue))
+
+    assert (seen.state, seen.has_ended) == ("RUNNING", False)
+
+
+@pytest.mark.parametrize(
+    ("job", "state"), [("11", "CANCELLED"), ("13", "TIMEOUT"), ("14", "PREEMPTED")]
+)
+def test_a_job_that_is_being_killed_says_why(job: str, state: str) -> None:
+    seen = seen_of(job)
+
+    assert (seen.state, seen.is_ending) == (state, False)
+
+
+def test_a_job_that_is_being_killed_says_nothing_without_accounting() -> None:
+    assert seen_of("11", controller=Controller(records=None)).is_ending
+
+
+def test_an_answer_that_cannot_be_read_is_no_answer() -> None:
+    with pytest.raises(SlurmError, match="cannot read"):
+        seen_of("1", controller=Controller({"1": "JOBID PARTITION"}))
+
+
+def test_newer_exit_codes_are_read() -> None:
+    controller = Controller({"3": "3  FAILED  0  3:0  N/A  None  n1"}, None)
+
+    assert seen_of("3", controller=controller).exit_code == 3
+
+
+def test_a_machine_without_squeue_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SlurmMissingError, match="cannot be run"):
+        run_program([str(tmp_path / "squeue")])
+
+
+def test_a_hanging_squeue_does_not_hold_a_worker_up(tmp_path: Path) -> None:
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\nexec sleep 600\n", encoding="utf-8")
+    squeue.chmod(stat.S_IRWXU)
+    run = partial(run_program, timeout_s=0.2)
+
+    with pytest.raises(SlurmError, match=r"did not answer within 0\.2 s"):
+        ask([JobRun("1", 0)], lambda command: run([str(squeue), *command[1:]]))
+
+
+# answers that all workers share
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def asking(folder: Path, controller: Controller) -> Questions:
+    return Questions(folder, "hpc", 60.0, controller)
+
+
+def test_of_two_workers_one_asks(folder: Path) -> None:
+    controller = Controller()
+
+    asking(folder, controller).ask([JobRun("1", 0)], NOW)
+    asking(folder, controller).ask([JobRun("1", 0)], NOW + 1)
+
+    assert controller.programs == ["squeue"]
+    assert read_answers(folder, "hpc")[JobRun("1", 0)].seen.state == "SUSPENDED"
+
+
+def test_an_interval_lies_between_two_questions_of_the_pool(folder: Path) -> None:
+    controller = Controller()
+    turn = NOW // 60 * 60
+
+    asking(folder, controller).ask([JobRun("1", 0)], turn + 50)
+    asking(folder, controller).ask([JobRun("1", 0)], turn + 70)  # a new turn, but soon after
+
+    assert controller.programs == ["squeue"]
+
+
+def test_a_job_is_missing_since_the_first_answer_without_it(folder: Path) -> None:
+    controller = Controller()
+
+    asking(folder, controller).ask([JobRun("9999", 0)], NOW)
+    asking(folder, controller).ask([JobRun("9999", 0)], NOW + 120)
+
+    answer = read_answers(folder, "hpc")[JobRun("9999", 0)]
+    assert (answer.asked, answer.missing_since) == (NOW + 120, NOW)
+
+
+def test_no_answer_leaves_what_was_known(folder: Path) -> None:
+    asking(folder, Controller()).ask([JobRun("1", 0)], NOW)
+    garbled = Controller({"1": "slurm_load_jobs: Zero Bytes were transmitted"})
+
+    asking(folder, garbled).ask([JobRun("1", 0)], NOW + 120)
+
+    assert read_answers(folder, "hpc")[JobRun("1", 0)].asked == NOW
+
+
+def test_two_clusters_do_not_share_their_jobs(folder: Path) -> None:
+    asking(folder, Controller()).ask([JobRun("1", 0)], NOW)
+
+    assert read_answers(folder, "other") == {}
+
+
+def test_a_damaged_file_of_answers_counts_as_none(folder: Path) -> None:
+    asking(folder, Controller()).ask([JobRun("1", 0)], NOW)
+    (file,) = folder.glob("slurm-*.json")
+    file.write_bytes(file.read_bytes()[:-20])
+
+    assert read_answers(folder, "hpc") == {}
+
+
+def test_a_worker_outside_a_job_asks_which_cluster_this_is(folder: Path) -> None:
+    questions = Questions(folder, None, 60.0, lambda _: "Version = 23\nClusterName  = hpc\n")
+
+    assert questions.find_cluster()
+    assert (questions.covers("hpc"), questions.covers("other")) == (True, False)
+
+
+def test_a_controller_that_does_not_tell_its_cluster_may_answer_later(folder: Path) -> None:
+    def silent(command: Sequence[str]) -> str:
+        raise SlurmError("Unable to contact slurm controller")
+
+    questions = Questions(folder, None, 60.0, silent)
+
+    assert (questions.find_cluster(), questions.covers("hpc")) == (False, True)
+
+
+def test_a_worker_without_slurms_programs_takes_no_turn(folder: Path) -> None:
+    def missing(command: Sequence[str]) -> str:
+        raise SlurmMissingError("squeue cannot be run")
+
+    assert not Questions(folder, "hpc", 60.0, missing).covers("hpc")
+
+
+# causes
+
+
+@pytest.mark.parametrize(
+    ("state", "cause"),
+    [
+        ("OUT_OF_MEMORY", Cause.MEMORY),
+        ("TIMEOUT", Cause.TIME),
+        ("DEADLINE", Cause.TIME),
+        ("PREEMPTED", Cause.PREEMPTED),
+        ("REQUEUED", Cause.PREEMPTED),
+        ("SUSPENDED", Cause.PREEMPTED),
+        ("NODE_FAIL", Cause.NODE),
+        ("BOOT_FAIL", Cause.NODE),
+        ("CANCELLED", Cause.CANCELLED),
+        ("COMPLETED", Cause.LOST),
+        ("FAILED", Cause.LOST),
+        ("RUNNING", Cause.LOST),
+        ("", Cause.LOST),
+    ],
+)
+def test_each_state_of_a_job_has_its_cause(state: str, cause: Cause) -> None:
+    found, why = cause_of_death(Evidence(seen=JobSeen(job="12", state=state)))
+
+    assert found is cause
+    assert state in why
+
+
+def test_a_killed_worker_whose_task_had_nearly_all_memory_ran_out_of_it() -> None:
+    killed = JobSeen(job="12", state="FAILED", signal=9)
+
+    noted, why = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=901))
+    little, _ = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=899))
+
+    assert (noted, little) == (Cause.MEMORY, Cause.LOST)
+    assert why == "SLURM says of job 12: FAILED by signal 9; its task took 901 of 1000 MB"
+
+
+def test_slurms_own_measure_of_memory_counts() -> None:
+    killed = JobSeen(job="12", state="FAILED", signal=9, max_rss_mb=1001)
+
+    cause, _ = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=10))
+
+    assert cause is Cause.MEMORY
+
+
+def test_who_beat_until_its_end_ran_out_of_time() -> None:
+    cause, why = cause_of_death(Evidence(was_at_its_end=True))
+
+    assert (cause, why) == (Cause.TIME, "the worker died without a word, when its time was up")
+
+
+@pytest.mark.parametrize(
+    ("job", "cause"),
+    [("11", Cause.CANCELLED), ("13", Cause.TIME), ("15", Cause.PREEMPTED), ("2_1", None)],
+)
+def test_a_stopped_worker_hears_why(job: str, cause: Cause | None) -> None:
+    assert cause_of_stop(seen_of(job)) is cause
