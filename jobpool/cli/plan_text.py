@@ -1,0 +1,175 @@
+"""What ``jobpool plan`` shows: as text, and as JSON."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jobpool.needs.estimates import FEWEST
+from jobpool.plan.sizes import short_time
+from jobpool.report.text import count, duration, memory, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobpool.cli.plan import Around
+    from jobpool.experiment import Pass
+    from jobpool.plan.arrays import Array, Plan
+    from jobpool.plan.work import Interval
+    from jobpool.pool import Pool
+    from jobpool.slurm.site import Site
+
+MOST_SHOWN = 5  # tasks that are too large
+
+
+def plan_text(pool: "Pool", made: "Plan", around: "Around") -> str:
+    """Return a plan as it is shown in the terminal."""
+    left = made.left
+    waits = "waits" if left.n_waiting == 1 else "wait"
+    head = f"{pool.info.name}: {count(left.n_waiting, 'task')} {waits} in {pool.folder}"
+    counts = [(left.n_running, "run"), (left.n_done, "done"), (left.n_parked, "parked")]
+    others = [f"{n:,} {word}" for n, word in [*counts, (left.n_held, "held")] if n]
+    lines = [f"{head}; {', '.join(others)}" if others else head]
+    if made.arrays:
+        lines += ["", *(f"  {line}" for line in _sizes(made)), "", *_sums(made)]
+    lines += _notes(pool, made, around)
+    if made.n_jobs:
+        lines.append(f"\nto submit these: jobpool plan {pool.folder} --submit")
+    elif made.arrays and made.n_queued:
+        lines.append(f"\nnothing to submit: {count(made.n_queued, 'job')} in the queue are enough")
+    return "\n".join(lines)
+
+
+def _sizes(made: "Plan") -> list[str]:
+    header = ["size", "cores", "memory", "time", "tasks", "core-hours"]
+    header += ["in queue", "to submit", "at once"]
+    return table(header, [_row(array) for array in made.arrays])
+
+
+def _row(array: "Array") -> list[str]:
+    size, hours = array.size, array.core_hours
+    return [
+        size.name + (" (new)" if array.proposed else ""),
+        f"{size.cores}",
+        memory(size.memory_gb * 1024),
+        short_time(size.walltime_s),
+        f"{array.n_tasks:,}" + (f" ({array.n_cut:,} cut)" if array.n_cut else ""),
+        "?" if hours is None else _hours(hours.middle),
+        f"{array.queued:,}",
+        f"{array.jobs:,}",
+        f"{array.at_once:,}",
+    ]
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
+
+
+def _sums(made: "Plan") -> list[str]:
+    hours, end, at_once = made.core_hours, made.end_s, sum(a.at_once for a in made.arrays)
+    if hours is None:
+        return [f"core-hours and end unknown: fewer than {FEWEST} attempts have ended yet"]
+    span = f"{_hours(hours.low)} to {_hours(hours.high)}"
+    lines = [f"core-hours: about {_hours(hours.middle)} ({span} in 80 of 100 cases)"]
+    if end is None:
+        lines.append("end: unknown, for the queue has no room for all sizes")
+    else:
+        span = f"{duration(end.low)} to {duration(end.high)}"
+        jobs = f"{count(at_once, 'job')} {'runs' if at_once == 1 else 'run'}"
+        lines.append(
+            f"end: in about {duration(end.middle)} ({span}), if {jobs} at one time until then"
+        )
+    rests = f"on {count(made.n_attempts or 0, 'attempt')} that ended well"
+    lines.append(f"this rests {rests if made.n_attempts else 'on the first guesses'}")
+    return lines
+
+
+def _notes(pool: "Pool", made: "Plan", around: "Around") -> list[str]:
+    notes = []
+    if any(array.proposed for array in made.arrays):
+        notes.append("(new): no pass is large enough, so that a size is proposed")
+    if any(array.n_cut for array in made.arrays):
+        notes.append("(cut): tasks that are too long as a whole; workers take them apart")
+    notes += [f"pass {one.name} is left out: {why}" for one, why in made.division.refused]
+    if n_unselected := int(np.count_nonzero(made.division.unselected)):
+        notes.append(f"{count(n_unselected, 'task')} are left out: no pass selects them")
+    if around.site is None:
+        notes.append(f"limits of the cluster and jobs in its queue are unknown: {around.unknown}")
+    notes += _too_large(pool, made, around.site)
+    return ["", *notes] if notes else []
+
+
+def _too_large(pool: "Pool", made: "Plan", site: "Site | None") -> "Iterator[str]":
+    positions = np.flatnonzero(made.division.too_large).tolist()
+    if positions:
+        exceed = "exceeds" if len(positions) == 1 else "exceed"
+        yield f"{count(len(positions), 'task')} {exceed} what the cluster has:"
+    for position in positions[:MOST_SHOWN]:
+        size = made.division.size_for(position)
+        task = pool.grid.id(position)
+        needs = f"{memory(size.memory_gb * 1024)} and {short_time(size.walltime_s)}"
+        why = site.refusal(size) if site else None
+        yield f"  {task}: needs about {needs} on {count(size.cores, 'core')}; {why}"
+        yield f"    {_next_step(pool, task, size, site)}"
+    if len(positions) > MOST_SHOWN:
+        yield f"  and {len(positions) - MOST_SHOWN:,} more"
+
+
+def _next_step(pool: "Pool", task: str, size: "Pass", site: "Site | None") -> str:
+    has = (size.cores, size.memory_gb * 1024, size.walltime_s)
+    other = [one.name for one in site.partitions if not one.refusal(*has)] if site else []
+    if other:
+        return f"partition {other[0]} has room: add a pass with it, then jobpool extend"
+    return f"keep it back: jobpool hold {pool.folder} {task}"
+
+
+def json_text(pool: "Pool", made: "Plan", site: "Site | None") -> str:
+    """Return a plan as one JSON object."""
+    left, division = made.left, made.division
+    return json.dumps(
+        {
+            "pool": str(pool.folder),
+            "name": pool.info.name,
+            "waiting": left.n_waiting,
+            "running": left.n_running,
+            "done": left.n_done,
+            "parked": left.n_parked,
+            "held": left.n_held,
+            "queued": made.n_queued,
+            "to_submit": made.n_jobs,
+            "sizes": [_array(array) for array in made.arrays],
+            "core_hours": _numbers(made.core_hours),
+            "end_s": _numbers(made.end_s),
+            "attempts": made.n_attempts,
+            "limits_known": site is not None,
+            "refused": {one.name: why for one, why in division.refused},
+            "unselected": int(np.count_nonzero(division.unselected)),
+            "too_large": [
+                pool.grid.id(position) for position in np.flatnonzero(division.too_large).tolist()
+            ],
+        }
+    )
+
+
+def _array(array: "Array") -> dict[str, Any]:
+    size = array.size
+    return {
+        "size": size.name,
+        "proposed": array.proposed,
+        "cores": size.cores,
+        "memory_gb": size.memory_gb,
+        "walltime_s": size.walltime_s,
+        "partition": size.partition,
+        "tasks": array.n_tasks,
+        "cut": array.n_cut,
+        "core_hours": _numbers(array.core_hours),
+        "queued": array.queued,
+        "to_submit": array.jobs,
+        "at_once": array.at_once,
+    }
+
+
+def _numbers(interval: "Interval | None") -> dict[str, float] | None:
+    if interval is None:
+        return None
+    return {"middle": interval.middle, "low": interval.low, "high": interval.high}

@@ -1,0 +1,204 @@
+"""``jobpool why``: what one task waits for."""
+
+import time
+from typing import TYPE_CHECKING, Annotated, assert_never
+
+import typer
+
+from jobpool.cli.options import PoolArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from jobpool.plan.why import Verdict, Why
+    from jobpool.plan.work import Interval
+    from jobpool.pool import Pool
+
+
+def why(
+    pool: PoolArgument,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task's id, or how it begins.")],
+) -> None:
+    """Explain in a line what a task waits for, and show what is known of it.
+
+    \b
+    jobpool why POOL l5ciunfhmh5g
+    jobpool why POOL l5ciu
+    """
+    from jobpool.cli.plan import forecast_of
+    from jobpool.files import server_time
+    from jobpool.plan.why import explain, find_task
+    from jobpool.pool import Pool
+
+    opened = Pool(pool)
+    position = find_task(opened, task)
+    clock = server_time(pool / "workers")
+    passes = opened.experiment().passes
+    found = explain(opened, position, forecast_of(opened, clock), passes, clock)
+    print(f"{found.task}  {found.label}")
+    print(_headline(opened, found))
+    for line in _details(opened, found):
+        print(f"  {line}")
+
+
+def _headline(pool: "Pool", found: "Why") -> str:
+    """Say in one line what the task waits for."""
+    from jobpool.task import TaskState
+
+    state, folder = found.record.state, pool.folder
+    match state:
+        case TaskState.WAITING:
+            return _waits_for(folder, found)
+        case TaskState.RUNNING:
+            return _runs(found)
+        case TaskState.DONE:
+            return f"done{_by_whom(found)}; its row is in: jobpool collect {folder}"
+        case TaskState.PARKED:
+            same = max(found.record.same, 1)
+            what = f"parked: it ended with the same error {same} times in a row"
+            return f"{what}; when that is mended: jobpool retry {folder} {found.task}"
+        case TaskState.HELD:
+            return f"held back by a person; to let it go: jobpool release {folder} {found.task}"
+        case TaskState.ASIDE:
+            return _stands_aside(folder, found)
+        case _:
+            assert_never(state)
+
+
+def _waits_for(folder: "Path", found: "Why") -> str:
+    from jobpool.plan.why import Obstacle
+    from jobpool.report.text import count
+
+    can = {Obstacle.NONE, Obstacle.WHOLE}
+    takers = [one.size.name for one in found.verdicts if one.obstacle in can]
+    bound = _bound(found)
+    if not found.verdicts:
+        first = f"waits for a worker with {bound}" if bound else "waits for its turn"
+        return f"{first}; the experiment has no passes: see jobpool plan {folder}"
+    if not takers and all(one.obstacle is Obstacle.SELECTION for one in found.verdicts):
+        return "waits for a worker without a selection: no pass takes it"
+    if not takers:
+        what = f"more than any pass has ({bound})" if bound else "more than any pass has"
+        return f"waits for a worker with {what}; a larger size: jobpool plan {folder}"
+    first = f"waits for its turn among {count(found.n_waiting, 'task')}: any worker"
+    if bound:
+        first = f"waits for a worker with {bound}: one"
+    return f"{first} of pass {takers[0]} can take it (jobpool submit {folder} --pass {takers[0]})"
+
+
+def _bound(found: "Why") -> str:
+    """Return what was too little before, empty if nothing was."""
+    from jobpool.report.text import duration, memory
+
+    record, words = found.record, []
+    if record.memory_mb is not None:
+        words.append(f"more than {memory(record.memory_mb)}")
+    if record.core_s is not None:
+        words.append(f"more than {duration(record.core_s)} on one core")
+    return " or ".join(words)
+
+
+def _runs(found: "Why") -> str:
+    from jobpool.liveness import Life
+    from jobpool.report.text import duration
+
+    since = duration(max(time.time() - found.record.changed_ms / 1000, 0.0))
+    match found.life:
+        case Life.DEAD:
+            end = "; that worker is dead: the next one to look returns the task"
+        case Life.UNKNOWN:
+            end = "; whether that worker lives cannot be told"
+        case _:
+            end = ""
+    return f"runs for {since}{_by_whom(found)}{end}"
+
+
+def _by_whom(found: "Why") -> str:
+    if not found.record.owner:
+        return ""
+    card = found.card
+    where = f" on {card.node or card.host}" if card else ""
+    job = f", job {card.job}" if card and card.job else ""
+    return f" by worker {found.worker}{where}{job}"
+
+
+def _stands_aside(folder: "Path", found: "Why") -> str:
+    from jobpool.task import TaskState
+
+    if found.whole is not None:
+        task, state = found.whole
+        return (
+            f"the whole task {task} stands for this part, and is {state.name.lower()}: "
+            f"jobpool why {folder} {task}"
+        )
+    n_done, n_all = found.parts.get(TaskState.DONE, 0), sum(found.parts.values())
+    words = [
+        f"{n} {state.name.lower()}"
+        for state, n in sorted(found.parts.items())
+        if state is not TaskState.DONE
+    ]
+    rest = f" ({', '.join(words)})" if words else ""
+    return f"too long as a whole: its parts stand for it, {n_done} of {n_all} are done{rest}"
+
+
+def _details(pool: "Pool", found: "Why") -> list[str]:
+    """Return what is known of the task, a line each."""
+    from jobpool.report.text import count, duration, memory
+    from jobpool.task import TaskState
+
+    lines = []
+    if found.record.attempts:
+        after = pool.info.park_after
+        lines.append(
+            f"{count(found.record.attempts, 'attempt')} failed; the same error {after} times in "
+            "a row parks it"
+        )
+    lines += _last(found)
+    if found.record.state in {TaskState.DONE, TaskState.ASIDE}:
+        return lines
+    if found.seconds is None or found.memory_mb is None:
+        lines.append("nothing is learned yet of how long tasks take")
+    else:
+        shown = _interval(found.seconds, duration), _interval(found.memory_mb, memory)
+        lines.append(f"expected on one core: {shown[0]}, {shown[1]}")
+    lines += [_verdict(one) for one in found.verdicts]
+    return lines
+
+
+def _interval(one: "Interval", show: "Callable[[float], str]") -> str:
+    return f"{show(one.middle)} ({show(one.low)} to {show(one.high)})"
+
+
+def _last(found: "Why") -> list[str]:
+    from jobpool.report.text import duration, local_time
+
+    last = found.last
+    if last is None:
+        return []
+    what = f"last attempt: {last.cause}"
+    if last.seconds is not None:
+        what += f" after {duration(last.seconds)}"
+    what += f", {local_time(last.ended)}"
+    if last.node:
+        what += f", on {last.node}"
+    return [f"{what}: {last.error}" if last.error else what]
+
+
+def _verdict(one: "Verdict") -> str:
+    from jobpool.plan.sizes import short_time
+    from jobpool.plan.why import Obstacle
+    from jobpool.report.text import memory
+
+    size = one.size
+    likely = "" if one.chance is None else f": ends there with a chance of {one.chance:.0%}"
+    has = f"{size.cores} x {short_time(size.walltime_s)}"
+    words = {
+        Obstacle.NONE: f"can take it{likely}",
+        Obstacle.WHOLE: "takes it apart: it is too long there as a whole, but not its parts",
+        Obstacle.SELECTION: "does not select it",
+        Obstacle.MEMORY: f"too small: has {memory(size.memory_gb * 1024)}, that was too little",
+        Obstacle.TIME: f"too short: has {has} of time, that was too little",
+        Obstacle.CHANCE: "too small: it hardly ends there, going by what others took",
+    }
+    return f"pass {size.name}: {words[one.obstacle]}"

@@ -1,0 +1,1 @@
+"""What to submit next, and what a task waits for: read from the pool, changing nothing."""

@@ -1,0 +1,127 @@
+"""What is left of a pool: the tasks that wait, and how much each is known to need at least."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.checks.table import read_table
+from jobpool.grid import Grid
+from jobpool.liveness import Life, judge
+from jobpool.pool import Pool
+from jobpool.task import TaskState
+from jobpool.workerfiles import worker_name
+
+Mask = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
+
+
+class Forecast(Protocol):
+    """What tasks are expected to take: arrays of shape (n_tasks,)."""
+
+    @property
+    def n_attempts(self) -> int:
+        """Return how many attempts it rests on; 0 for the user's guesses alone."""
+        ...
+
+    def seconds(self, cores: int, quantile: float = 0.5) -> Floats:
+        """Return wall time on so many cores."""
+        ...
+
+    def memory_mb(self, cores: int, quantile: float = 0.5) -> Floats:
+        """Return the highest memory on so many cores."""
+        ...
+
+    def chance(self, cores: int, seconds: float | None, memory_mb: float | None) -> Floats:
+        """Return the chance that each task needs no more than that."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Left:
+    """The tasks of a pool that nobody works on, and how many stand elsewhere."""
+
+    waiting: Mask  # (n_tasks,): also those that dead workers hold
+    memory_code: NDArray[np.uint8]  # (n_tasks,): codes of the bounds, see `jobpool.records`
+    time_code: NDArray[np.uint8]
+    n_running: int
+    n_done: int
+    n_parked: int
+    n_held: int
+
+    @property
+    def n_waiting(self) -> int:
+        """Return how many tasks nobody works on."""
+        return int(np.count_nonzero(self.waiting))
+
+
+def read_left(pool: Pool, server_time: float) -> Left:
+    """Return what is left of a pool, read without a lock.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    server_time : float
+        The file server's clock, by which heartbeats are judged.
+
+    Raises
+    ------
+    DamagedStateError
+        If a state file is damaged.
+    """
+    table = read_table(pool)
+    state = table["state"]
+    running = state == TaskState.RUNNING
+    owners = table["owner"]
+    lives = {
+        owner: judge(pool, worker_name(owner), server_time)
+        for owner in np.unique(owners[running]).tolist()
+    }
+    dead = [owner for owner, life in lives.items() if life is Life.DEAD]
+    lost = running & np.isin(owners, np.array(dead, owners.dtype))
+    need = table["need"]
+    return Left(
+        waiting=(state == TaskState.WAITING) | lost,
+        memory_code=(need & 0xFF).astype(np.uint8),
+        time_code=(need >> 8 & 0xFF).astype(np.uint8),
+        n_running=int(np.count_nonzero(running & ~lost)),
+        n_done=int(np.count_nonzero(state == TaskState.DONE)),
+        n_parked=int(np.count_nonzero(state == TaskState.PARKED)),
+        n_held=int(np.count_nonzero(state == TaskState.HELD)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spares:
+    """Which tasks are spare parts of which whole ones."""
+
+    is_spare: Mask  # (n_tasks,)
+    whole: NDArray[np.intp]  # (n_tasks,): position of the whole task that a spare part follows
+
+    def of(self, wholes: Mask) -> Mask:
+        """Return the spare parts of some whole tasks."""
+        found: Mask = self.is_spare & wholes[self.whole]
+        return found
+
+    def fit(self, parts: Mask) -> Mask:
+        """Return the whole tasks that have spare parts, all of them among `parts`."""
+        found = np.zeros(len(parts), bool)
+        found[self.whole[self.is_spare]] = True
+        found[self.whole[self.is_spare & ~parts]] = False
+        return found
+
+    def most(self, amounts: FloatArray) -> FloatArray:
+        """Return for each whole task the largest amount of its parts, 0 where it has none."""
+        most = np.zeros(len(amounts))
+        np.maximum.at(most, self.whole[self.is_spare], amounts[self.is_spare])
+        return most
+
+
+def spares_of(grid: Grid) -> Spares:
+    """Return which tasks of a grid are spare parts: they follow their whole task."""
+    is_spare = grid.starts_aside
+    numbers = np.where(is_spare, 0, np.arange(len(grid)))
+    return Spares(is_spare=is_spare, whole=np.maximum.accumulate(numbers))

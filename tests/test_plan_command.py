@@ -1,0 +1,250 @@
+"""`jobpool plan` beside `jobpool submit --keep-full`, with stand-ins for SLURM's programs."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from jobpool.slurm.submit import job_prefix
+from jobpool.task import Cause, Lesson
+from tests.builders import a_pool
+from tests.conftest import Jobpool
+from tests.endings import WORKER, claim, end_claim
+
+PASSES = """
+passes:
+  first: {cores: 1, memory_gb: 1, walltime: 1h, max_running: 4}
+  second: {cores: 4, memory_gb: 8, walltime: 2h}
+"""
+# `sbatch` puts its jobs into the file that `squeue` shows
+STAND_INS = {
+    "scontrol": "echo 'MaxArraySize            = 1001'",
+    "sinfo": "echo 'short*|up|3:00:00|16|70000'; echo 'long|up|30:00:00|16|700000'",
+    "squeue": "cat queue",
+    "sbatch": """\
+echo "$*" >> lines
+for word; do
+    case $word in --job-name=*) name=${word#*=};; --array=*) last=${word#*=0-};; esac
+done
+sleep 0.2
+for i in $(seq 0 "${last%%%*}"); do echo "PENDING $name" >> queue; done
+echo 77""",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """Stand-ins in a folder, a pool of two passes, and the program called with both."""
+
+    folder: Path
+    pool: Path
+    jobpool: Jobpool
+
+    def run(self, *words: object) -> "subprocess.CompletedProcess[str]":
+        return self.jobpool(*words, **self.environment)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"PATH": f"{self.folder}:{os.environ['PATH']}", "PYTHONPATH": str(Path.cwd())}
+
+    @property
+    def lines(self) -> list[str]:
+        """What sbatch was given."""
+        file = self.folder / "lines"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def queue(self, *names: str) -> None:
+        prefix = job_prefix(self.pool, "test")
+        text = "".join(f"RUNNING {prefix}{name}\n" for name in names)
+        (self.folder / "queue").write_text(text)
+
+    def replace_program(self, name: str, body: str) -> None:
+        file = self.folder / name
+        file.write_text(f"#!/bin/sh\ncd {self.folder}\n{body}\n")
+        file.chmod(0o755)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, jobpool: Jobpool) -> Cluster:
+    pool = a_pool(tmp_path, n_tasks=10)
+    with (pool / "experiment.yaml").open("a", encoding="utf-8") as file:
+        file.write(PASSES)
+    (tmp_path / "slurm").mkdir()
+    made = Cluster(folder=tmp_path / "slurm", pool=pool, jobpool=jobpool)
+    made.queue()
+    for name, body in STAND_INS.items():
+        made.replace_program(name, body)
+    return made
+
+
+def test_a_new_pool_is_planned_for_its_first_pass(cluster: Cluster) -> None:
+    shown = cluster.run("plan", cluster.pool)
+
+    assert shown.returncode == 0, shown.stderr
+    assert "10 tasks wait" in shown.stdout
+    assert "first      1  1 GB    1h       10  ?                  0         10        4" in (
+        shown.stdout
+    )
+    assert "fewer than 5 attempts have ended yet" in shown.stdout
+    assert f"jobpool plan {cluster.pool} --submit" in shown.stdout
+    assert cluster.lines == []
+
+
+def test_a_plan_rests_on_what_was_learned(cluster: Cluster) -> None:
+    for position in range(8):
+        end_claim(cluster.pool, position, seconds=600.0)
+
+    shown = cluster.run("plan", cluster.pool)
+
+    assert "2 tasks wait" in shown.stdout
+    assert "8 done" in shown.stdout
+    assert "core-hours: about 0." in shown.stdout
+    assert "this rests on 8 attempts that ended well" in shown.stdout
+
+
+def test_a_plan_in_json_has_the_numbers(cluster: Cluster) -> None:
+    end_claim(cluster.pool, 3, Cause.MEMORY, Lesson(memory_mb=1024))
+    cluster.queue("first", "first")
+
+    shown = cluster.run("plan", cluster.pool, "--json")
+
+    found = json.loads(shown.stdout)
+    assert (found["waiting"], found["queued"], found["limits_known"]) == (10, 2, True)
+    assert [(one["size"], one["tasks"], one["queued"]) for one in found["sizes"]] == [
+        *(("first", 9, 2), ("second", 1, 0))
+    ]
+
+
+def test_what_exceeds_the_cluster_is_named_with_the_next_step(cluster: Cluster) -> None:
+    end_claim(cluster.pool, 3, Cause.MEMORY, Lesson(memory_mb=65_000))
+
+    shown = cluster.run("plan", cluster.pool)
+
+    assert "1 task exceeds what the cluster has" in shown.stdout
+    assert "a node of partition short has 16 cores, 68.4 GB" in shown.stdout
+    assert "partition long has room" in shown.stdout
+
+
+def test_the_task_of_a_dead_worker_is_planned_for(cluster: Cluster) -> None:
+    claim(cluster.pool, 3)
+    os.utime(cluster.pool / "workers" / "00" / f"{WORKER:012x}.json", (1.0, 1.0))
+
+    shown = cluster.run("plan", cluster.pool, "--json")
+
+    found = json.loads(shown.stdout)
+    assert (found["waiting"], found["running"]) == (10, 0)
+
+
+def test_what_is_left_out_is_named_with_the_reason(cluster: Cluster) -> None:
+    file = cluster.pool / "experiment.yaml"
+    text = file.read_text().replace("max_running: 4", 'only: ["number<6"]')
+    file.write_text(text.replace("walltime: 2h", 'walltime: 5h, only: ["number<6"]'))
+
+    shown = cluster.run("plan", cluster.pool)
+
+    assert "pass second is left out: partition short allows 3 h" in shown.stdout
+    assert "4 tasks are left out: no pass selects them" in shown.stdout
+
+
+def test_without_slurm_a_plan_says_that_limits_are_unknown(
+    tmp_path: Path, jobpool: Jobpool
+) -> None:
+    pool = a_pool(tmp_path)
+
+    shown = jobpool("plan", pool, PATH="/nowhere")
+
+    assert shown.returncode == 0
+    assert "limits of the cluster and jobs in its queue are unknown: squeue cannot be" in (
+        shown.stdout
+    )
+
+
+def test_a_plan_is_submitted(cluster: Cluster) -> None:
+    end_claim(cluster.pool, 3, Cause.MEMORY, Lesson(memory_mb=1024))
+
+    shown = cluster.run("plan", cluster.pool, "--submit")
+
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stderr.count("submitted job 77") == 2
+    first, second = cluster.lines
+    assert "-first --array=0-8%4 --cpus-per-task=1 --mem=1024M --time=0-01:00:00" in first
+    assert "-second --array=0-0 --cpus-per-task=4 --mem=8192M --time=0-02:00:00" in second
+
+
+def test_the_queue_is_filled_up_to_what_is_asked(cluster: Cluster) -> None:
+    cluster.queue("first", "second")
+
+    shown = cluster.run("submit", cluster.pool, "--keep-full", "--jobs", 3)
+
+    assert shown.returncode == 0, shown.stderr
+    assert ["--array=0-0%4" in line for line in cluster.lines] == [True]
+
+
+def test_a_full_queue_is_left_alone_in_one_line(cluster: Cluster) -> None:
+    cluster.queue("first", "first", "first")
+
+    shown = cluster.run("submit", cluster.pool, "--keep-full", "--jobs", 3)
+
+    assert (shown.returncode, shown.stdout) == (0, "")
+    assert shown.stderr == f"{cluster.pool}: 3 jobs in the queue are enough\n"
+
+
+def test_a_pool_with_nothing_left_asks_slurm_nothing(cluster: Cluster) -> None:
+    for position in range(10):
+        end_claim(cluster.pool, position)
+    cluster.replace_program("squeue", "exit 1")
+
+    shown = cluster.run("submit", cluster.pool, "--keep-full")
+
+    assert (shown.returncode, shown.stdout) == (0, "")
+    assert shown.stderr == f"{cluster.pool}: nothing is left to do\n"
+
+
+def test_the_same_command_again_submits_nothing_more(cluster: Cluster) -> None:
+    cluster.run("submit", cluster.pool, "--keep-full")
+
+    again = cluster.run("submit", cluster.pool, "--keep-full")
+
+    assert again.returncode == 0
+    assert "nothing to submit: 4 jobs in the queue, 10 tasks wait" in again.stderr
+    assert len(cluster.lines) == 1
+
+
+def test_two_at_the_same_time_submit_once(cluster: Cluster) -> None:
+    command = [sys.executable, "-m", "jobpool", "submit", str(cluster.pool), "--keep-full"]
+    both = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **cluster.environment},
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        for _ in range(2)
+    ]
+
+    codes = [one.wait(timeout=60) for one in both]
+
+    assert codes == [0, 0]
+    assert len(cluster.lines) == 1
+
+
+def test_without_an_answer_of_squeue_nothing_is_submitted(cluster: Cluster) -> None:
+    cluster.replace_program("squeue", "echo slurm_load_jobs error >&2; exit 1")
+
+    refused = cluster.run("submit", cluster.pool, "--keep-full")
+
+    assert refused.returncode == 1
+    assert "slurm_load_jobs error" in refused.stderr
+    assert cluster.lines == []
+
+
+def test_a_dry_run_of_keep_full_needs_no_slurm(cluster: Cluster) -> None:
+    shown = cluster.jobpool("submit", cluster.pool, "--keep-full", "--dry-run", PATH="/nowhere")
+
+    assert shown.returncode == 0
+    assert "--array=0-3%4" in shown.stdout
+    assert "jobs in the queue are not counted" in shown.stderr
