@@ -13,9 +13,11 @@ from jobpool.attempts import Attempt, write_attempt
 from jobpool.checks.evidence import Evidence, ResultSeen
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.pool import Pool
-from jobpool.state import Record
+from jobpool.records import Record
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_name
+
+MOST_MEMORY_MB = 2.0**26  # 64 TB: a bound above it was never learned from an attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,15 +90,30 @@ def _settle(
             return _settle_done(record, results, evidence.last_fence(position), now)
         case TaskState.WAITING if results:
             what = "its result is on disk, and it waits to be computed again"
-            return _done(record, results), problem("", what, repairable=True)
+            return done_by(record, results), problem("", what, repairable=True)
         case TaskState.RUNNING if results and not is_alive(record.owner):
             what = "its result is on disk, and its worker died before it could say so; the next "
             what += "worker that looks ends it"
-            return _done(record, results), note("", what, repairable=True)
+            return done_by(record, results), note("", what, repairable=True)
         case TaskState.WAITING | TaskState.RUNNING | TaskState.PARKED | TaskState.HELD:
-            return None
+            return _settle_numbers(record)
+        case TaskState.ASIDE:  # held against the tasks that stand for it: families.py
+            return _settle_numbers(record)
         case _:
             assert_never(record.state)
+
+
+def _settle_numbers(record: Record) -> tuple[Record, Finding] | None:
+    """Return the record with numbers that can be true, if some cannot."""
+    wrong = []
+    right = record
+    if record.same > record.attempts:
+        wrong.append(f"{record.same} equal errors in {record.attempts} failed attempts")
+        right = right._replace(same=record.attempts)
+    if (record.memory_mb or 0) > MOST_MEMORY_MB:
+        wrong.append(f"needs more memory than any machine has ({record.memory_mb:.0f} MB)")
+        right = right._replace(need=record.need & ~0xFF)
+    return (right, problem("", "; ".join(wrong), repairable=True)) if wrong else None
 
 
 def _settle_done(
@@ -106,7 +123,7 @@ def _settle_done(
         return None
     what = f"done, and the result of claim {record.fence} is not on disk"
     if results:
-        return _done(record, results), problem("", f"{what}; another is", repairable=True)
+        return done_by(record, results), problem("", f"{what}; another is", repairable=True)
     right = record._replace(
         state=TaskState.WAITING,
         cause=None,
@@ -117,7 +134,8 @@ def _settle_done(
     return right, problem("", what, repairable=True)
 
 
-def _done(record: Record, results: Sequence[ResultSeen]) -> Record:
+def done_by(record: Record, results: Sequence[ResultSeen]) -> Record:
+    """Return the record of a task that its latest result ended."""
     best = max(results, key=lambda one: (one.fence, one.ended))
     return record._replace(
         state=TaskState.DONE,
@@ -168,8 +186,10 @@ def settle(pool: Pool, one: Contradiction, finder: str) -> Finding:
         if visit.record(slot) != one.found:
             return one.finding.done("it changed meanwhile")
         visit.put(slot, one.right)
-    word = "done" if one.right.state is TaskState.DONE else "waiting again"
-    return one.finding.done(f"the task is {word}")
+    if one.right.state is one.found.state:
+        return one.finding.done("its record says what can be true")
+    words = {TaskState.DONE: "done", TaskState.WAITING: "waiting again"}
+    return one.finding.done(f"the task is {words.get(one.right.state, 'set aside')}")
 
 
 def _write_missing(pool: Pool, one: Contradiction, finder: str) -> Finding:

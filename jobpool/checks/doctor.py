@@ -10,17 +10,21 @@ from dataclasses import dataclass
 
 from jobpool.checks.consistency import contradictions, dead_holders, settle
 from jobpool.checks.evidence import Evidence, examine_lines, gather, set_aside
+from jobpool.checks.families import family_contradictions
 from jobpool.checks.findings import Finding, Weight, note
+from jobpool.checks.remaking import Remaker
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild
 from jobpool.checks.surroundings import (
     examine_surroundings,
     finished_checkpoints,
     leftovers,
+    old_marks,
 )
 from jobpool.errors import PoolError, listing
 from jobpool.files import replace_whole
 from jobpool.pool import Pool
-from jobpool.state import Record, Shard
+from jobpool.records import Record
+from jobpool.state import Shard
 from jobpool.task import TaskState
 from jobpool.workerfiles import new_worker_number, worker_files, worker_name
 
@@ -52,10 +56,11 @@ def check_pool(pool: Pool, surgery: Surgery) -> list[Finding]:
         findings = [finding for finding in findings if not finding.repairable]
         findings += _remove_leftovers(pool, surgery)
     findings += _check_shards(pool, inspected, evidence, surgery)
-    if surgery.repair:
-        inspected = _inspect_all(pool)
-    records = [record for one in inspected for record in one.records]
-    findings += _check_records(pool, records, evidence, surgery)
+    for check in (_check_records, _check_families):
+        if surgery.repair:
+            inspected = _inspect_all(pool)
+        records = [record for one in inspected for record in one.records]
+        findings += check(pool, records, evidence, surgery)
     findings += _check_lines(pool, evidence, surgery)
     findings += _check_checkpoints(pool, records, evidence, surgery)
     return findings
@@ -84,26 +89,34 @@ def _remove_leftovers(pool: Pool, surgery: Surgery) -> Iterator[Finding]:
         place = str(path.relative_to(pool.folder))
         what = "left behind by a process that was killed while it wrote"
         yield Finding(weight=Weight.NOTE, place=place, what=what, repaired="removed")
+    for path in old_marks(pool, surgery.server_time):
+        path.unlink(missing_ok=True)
 
 
 def _check_shards(
     pool: Pool, inspected: Sequence[Inspected], evidence: Evidence, surgery: Surgery
 ) -> Iterator[Finding]:
+    remaker = Remaker(
+        grid=pool.grid,
+        evidence=evidence,
+        park_after=pool.info.park_after,
+        now=surgery.server_time,
+    )
     for shard, one in zip(pool.shards, inspected, strict=True):
         for finding in findings_of(shard, one):
             if surgery.repair and finding.repairable:
-                yield finding.done(_repair_shard(shard, one, evidence, surgery.server_time))
+                yield finding.done(_repair_shard(shard, one, remaker))
             else:
                 yield finding
 
 
-def _repair_shard(shard: Shard, one: Inspected, evidence: Evidence, now: float) -> str:
+def _repair_shard(shard: Shard, one: Inspected, remaker: Remaker) -> str:
     if not one.wrong:
         with shard.visit() as visit:
             for slot in one.behind:
                 visit.record(slot)
         return "the index follows the records"
-    n_remade = rebuild(shard, evidence, now)
+    n_remade = rebuild(shard, remaker)
     kept = f"{shard.size - n_remade:,} records kept"
     return f"{kept}, {n_remade:,} made from results and attempts"
 
@@ -115,6 +128,13 @@ def _check_records(
     for one in contradictions(pool, records, evidence, surgery.is_alive, surgery.server_time):
         yield settle(pool, one, finder) if surgery.repair else one.finding
     yield from dead_holders(records, surgery.is_alive)
+
+
+def _check_families(
+    pool: Pool, records: Sequence[Record | None], evidence: Evidence, surgery: Surgery
+) -> Iterator[Finding]:
+    for one in family_contradictions(pool, records, evidence, surgery.is_alive):
+        yield settle(pool, one, "") if surgery.repair else one.finding
 
 
 def _check_lines(pool: Pool, evidence: Evidence, surgery: Surgery) -> Iterator[Finding]:

@@ -4,10 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from jobpool.checks.findings import Finding, note, problem
+from jobpool.fingerprint import short_fingerprint
+from jobpool.grid import Grid
 from jobpool.pool import Pool
-from jobpool.task import Cause, Json
+from jobpool.task import Cause, Json, Lesson
 from jobpool.workerfiles import KINDS, all_lines
 
 
@@ -28,6 +34,8 @@ class AttemptSeen:
     worker: int
     cause: Cause
     ended: float
+    lesson: Lesson
+    found: bool  # written by another worker than the one that ran it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +56,44 @@ class Evidence:
         )
         return max((one.fence for one in seen), default=0)
 
-    def failures(self, position: int) -> int:
-        """Return how many attempts count against the task."""
-        attempts = self.attempts.get(position, ())
-        return len({(one.fence, one.worker) for one in attempts if one.cause.counts})
+    def history(self, position: int) -> list[AttemptSeen]:
+        """Return the attempts of a task in their order, each once: its worker's own word counts."""
+        seen = sorted(self.attempts.get(position, ()), key=lambda one: not one.found)
+        each = {(one.fence, one.worker): one for one in seen}
+        return sorted(each.values(), key=lambda one: (one.fence, one.ended))
+
+    def shows_cut(self, whole: int, parts: Sequence[int]) -> bool:
+        """Say whether a whole task was cut: a part was run, or the whole lacked time at last."""
+        if any(part in self.results or part in self.attempts for part in parts):
+            return True
+        history = self.history(whole)
+        return bool(history) and history[-1].cause is Cause.TIME and whole not in self.results
+
+
+class _Places:
+    """Positions by id; those of spare parts are made only if they are asked for."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._known: dict[str, int] = {}
+        self._learn(~grid.starts_aside)
+        self._all = len(self._known) == len(grid)
+
+    def _learn(self, wanted: NDArray[np.bool_]) -> None:
+        positions = np.flatnonzero(wanted).tolist()
+        self._known |= {self._grid.id(position): position for position in positions}
+
+    def of(self, task: str) -> int | None:
+        """Return the position of a task, or None if the pool does not have it."""
+        if task not in self._known and not self._all:
+            self._learn(self._grid.starts_aside)
+            self._all = True
+        return self._known.get(task)
 
 
 def gather(pool: Pool) -> Evidence:
     """Read every result and attempt of a pool."""
-    positions = {name: position for position, name in enumerate(pool.grid.ids())}
+    places = _Places(pool.grid)
     results: dict[int, list[ResultSeen]] = {}
     attempts: dict[int, list[AttemptSeen]] = {}
     damaged: list[tuple[Path, int]] = []
@@ -70,7 +107,7 @@ def gather(pool: Pool) -> Evidence:
                 else:
                     damaged.append((path, number))
                 continue
-            position = positions.get(str(line["task"]))
+            position = places.of(str(line["task"]))
             if position is None:
                 strange[kind] += 1
             elif kind == "results":
@@ -90,10 +127,27 @@ def _result(path: Path, line: dict[str, Json]) -> ResultSeen:
     return ResultSeen(int(str(line["fence"])), int(path.stem, 16), float(str(line["ended"])))
 
 
-def _attempt(line: dict[str, Json]) -> AttemptSeen:
-    worker = int(str(line["worker"]), 16)
-    cause = Cause(str(line["cause"]))
-    return AttemptSeen(int(str(line["fence"])), worker, cause, float(str(line["ended"])))
+def _attempt(line: dict[str, Any]) -> AttemptSeen:
+    cause = Cause(line["cause"])
+    return AttemptSeen(
+        fence=int(line["fence"]),
+        worker=int(line["worker"], 16),
+        cause=cause,
+        ended=float(line["ended"]),
+        lesson=_lesson(cause, line),
+        found=line.get("found_by") is not None,
+    )
+
+
+def _lesson(cause: Cause, line: dict[str, Any]) -> Lesson:
+    """Return what an attempt teaches: of the time that its worker could give, what it used."""
+    if cause is Cause.MEMORY:
+        return Lesson(memory_mb=line.get("memory_mb"))
+    if cause is Cause.TIME and line.get("started") is not None:
+        return Lesson(core_s=(line.get("cores") or 1) * (line["ended"] - line["started"]))
+    if cause.is_poison:
+        return Lesson(error=short_fingerprint(line.get("error"), line.get("traceback")))
+    return Lesson()
 
 
 def _is_torn(path: Path, number: int) -> bool:

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from jobpool.checks.evidence import Evidence
 from jobpool.checks.findings import Finding, note, problem
+from jobpool.checks.remaking import Remaker
 from jobpool.errors import PoolError
 from jobpool.files import create_exclusively, newer_format, replace_whole, storage_error
 from jobpool.lock import Held
-from jobpool.state import HEAD, MAGIC, RECORD, Record, Shard, new_shard, unpack_record
-from jobpool.task import Cause, TaskState
+from jobpool.records import RECORD, Record, unpack_record
+from jobpool.state import HEAD, MAGIC, Shard, new_shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,17 +118,15 @@ def findings_of(shard: Shard, inspected: Inspected) -> Iterator[Finding]:
         yield note(place, what, repairable=True)
 
 
-def rebuild(shard: Shard, evidence: Evidence, now: float) -> int:
+def rebuild(shard: Shard, remaker: Remaker) -> int:
     """Write a state file anew, and return how many records were made from the evidence.
 
     Parameters
     ----------
     shard : Shard
         Its intact records are kept.
-    evidence : Evidence
-        What the damaged ones are made from.
-    now : float
-        Seconds since the epoch.
+    remaker : Remaker
+        Makes the damaged ones.
     """
     held: AbstractContextManager[Held | None]
     shard.path.parent.mkdir(exist_ok=True)
@@ -137,9 +135,9 @@ def rebuild(shard: Shard, evidence: Evidence, now: float) -> int:
         with held as lock:
             content = _read(lock.descriptor) if lock else None
             inspected = inspect(shard, content)
+            known = dict(enumerate(inspected.records, start=shard.first))
             records = [
-                record or remake(shard.first + slot, evidence, now)
-                for slot, record in enumerate(inspected.records)
+                record or remaker.remake(position, known) for position, record in known.items()
             ]
             _keep(shard, content)
             whole = new_shard(shard.first, records)
@@ -163,22 +161,3 @@ def _overwrite(descriptor: int, content: bytes) -> None:
     while offset < len(content):
         offset += os.pwrite(descriptor, view[offset:], offset)
     os.ftruncate(descriptor, len(content))
-
-
-def remake(position: int, evidence: Evidence, now: float) -> Record:
-    """Return the record of a task as results and attempts make it.
-
-    Done if there is a result, else waiting under a number that no claim had before, so that a
-    worker that still holds an older claim is refused.
-    """
-    failures = evidence.failures(position)
-    results = evidence.results.get(position)
-    if results:
-        best = max(results, key=lambda seen: (seen.fence, seen.ended))
-        changed_ms = int(best.ended * 1000)
-        return Record(TaskState.DONE, failures, Cause.DONE, best.fence, best.worker, changed_ms)
-    attempts = evidence.attempts.get(position, ())
-    last = max(attempts, key=lambda seen: (seen.fence, seen.ended), default=None)
-    cause = last.cause if last and last.cause is not Cause.DONE else None
-    fence = evidence.last_fence(position) + 1
-    return Record(TaskState.WAITING, failures, cause, fence, 0, int(now * 1000))

@@ -9,12 +9,15 @@ import numpy as np
 from jobpool.checks.evidence import Evidence
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.errors import JobpoolError
-from jobpool.lock import file_system, holds
+from jobpool.nodes import FOLDER as BAD_NODES
+from jobpool.nodes import read_bad_nodes
 from jobpool.pool import Pool
-from jobpool.state import Record
+from jobpool.records import Record
 from jobpool.task import TaskState
+from jobpool.turns import FOLDER as TURNS
 
 MOST_ENTRIES = 1000  # of one folder: listing more is slow on many network file systems
+OLD_MARK_S = 86400.0
 OLD_S = 3600.0  # no write takes so long: a temporary file of this age belongs to nobody
 
 
@@ -28,7 +31,6 @@ def examine_surroundings(pool: Pool, server_time: float) -> Iterator[Finding]:
     server_time : float
         What the file server's clock says now, in seconds since the epoch.
     """
-    yield from _examine_lock(pool)
     yield from _examine_grid(pool)
     try:
         pool.experiment()
@@ -38,6 +40,9 @@ def examine_surroundings(pool: Pool, server_time: float) -> Iterator[Finding]:
         if len(names) > MOST_ENTRIES:
             what = f"has {len(names):,} entries; listing it is slow on many network file systems"
             yield note(_place(pool, folder), what)
+    for node in read_bad_nodes(pool.folder, server_time).values():
+        what = f"workers leave this node for a day: {node.why}; when it is mended: jobpool release "
+        yield note(f"node {node.node}", f"{what}{pool.folder} --node {node.node}")
     for path in leftovers(pool.folder, server_time):
         what = "left behind by a process that was killed while it wrote"
         yield note(_place(pool, path), what, repairable=True)
@@ -45,14 +50,6 @@ def examine_surroundings(pool: Pool, server_time: float) -> Iterator[Finding]:
 
 def _place(pool: Pool, path: Path) -> str:
     return str(path.relative_to(pool.folder))
-
-
-def _examine_lock(pool: Pool) -> Iterator[Finding]:
-    kind = pool.info.lock
-    if not holds(kind, pool.folder):
-        what = f"{kind} does not lock on this {file_system(pool.folder)} file system: stop all "
-        what += "workers, and move the pool to a file system whose locks hold"
-        yield problem("state", what)
 
 
 def _examine_grid(pool: Pool) -> Iterator[Finding]:
@@ -84,11 +81,7 @@ def leftovers(pool: Path, server_time: float) -> list[Path]:
             path = folder / name
             if not (name.startswith(".") and name.endswith(".tmp")):
                 continue
-            try:
-                age_s = server_time - path.stat().st_mtime
-            except FileNotFoundError:
-                continue
-            if age_s > OLD_S and path.is_file():
+            if _age_s(path, server_time) > OLD_S and path.is_file():
                 found.append(path)
     return sorted(found)
 
@@ -96,7 +89,9 @@ def leftovers(pool: Path, server_time: float) -> list[Path]:
 def finished_checkpoints(
     pool: Pool, records: Sequence[Record | None], evidence: Evidence
 ) -> list[Path]:
-    """Return the folders of finished parts whose task is done: nobody will continue it.
+    """Return the folders of finished pieces whose task is done: nobody will continue it.
+
+    That of a task that was cut into parts is kept until all of these are done.
 
     Parameters
     ----------
@@ -110,11 +105,35 @@ def finished_checkpoints(
     kept = {path.name: path for path in (pool.folder / "checkpoints").glob("*") if path.is_dir()}
     if not kept:
         return []
+
+    def is_done(position: int) -> bool:
+        record = records[position]
+        return (
+            record is not None and record.state is TaskState.DONE and position in evidence.results
+        )
+
+    def is_finished(position: int) -> bool:
+        record, parts = records[position], pool.grid.parts_of(position)
+        if record is not None and record.state is TaskState.ASIDE and parts:
+            return all(map(is_done, parts))
+        return is_done(position)
+
+    # a spare part has none of its own: it uses that of its whole task
     return [
         kept[name]
-        for position, (name, record) in enumerate(zip(pool.grid.ids(), records, strict=True))
-        if name in kept
-        and record is not None
-        and record.state is TaskState.DONE
-        and position in evidence.results
+        for position in np.flatnonzero(~pool.grid.starts_aside).tolist()
+        if (name := pool.grid.id(position)) in kept and is_finished(position)
     ]
+
+
+def old_marks(pool: Pool, server_time: float) -> list[Path]:
+    """Return the files of turns and of bad nodes that mean nothing any more."""
+    marks = [*(pool.folder / TURNS).glob("*"), *(pool.folder / BAD_NODES).glob("*")]
+    return sorted(path for path in marks if _age_s(path, server_time) > OLD_MARK_S)
+
+
+def _age_s(path: Path, server_time: float) -> float:
+    try:
+        return server_time - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.pool import Pool
-from jobpool.state import RECORD, Record, Shard, unpack_record
+from jobpool.records import RECORD, Record, unpack_record
+from jobpool.state import Shard
 
 # the fields of `jobpool.state.RECORD`
 RECORD_TYPE = np.dtype(
@@ -14,7 +15,7 @@ RECORD_TYPE = np.dtype(
         ("state", "u1"),
         ("attempts", "u1"),
         ("cause", "u1"),
-        ("spare", "u1"),
+        ("same", "u1"),
         ("fence", "<u4"),
         ("owner", "<u8"),
         ("changed_ms", "<u8"),

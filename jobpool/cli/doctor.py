@@ -1,5 +1,9 @@
-"""``jobpool doctor``: check a pool, and repair it."""
+"""``jobpool doctor``: probe the file system, check a pool, and repair it."""
 
+import os
+import sys
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,10 +11,12 @@ import typer
 from jobpool.cli.options import PoolArgument
 
 if TYPE_CHECKING:
+    from jobpool.checks.doctor import Surgery
     from jobpool.checks.findings import Finding
+    from jobpool.checks.probes_nodes import Reports, Tell
     from jobpool.pool import Pool
 
-_SHOWN = 50  # findings of one weight
+_SILENT_S = 2.0  # what takes longer says what it is at
 
 
 def doctor(
@@ -19,57 +25,117 @@ def doctor(
     force: Annotated[
         bool, typer.Option("--force", help="Repair even while workers hold tasks.")
     ] = False,
+    nodes: Annotated[
+        int,
+        typer.Option(min=1, max=2, help="1: probe from this host. 2: from two nodes, by SLURM."),
+    ] = 1,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OPTION",
+            help="For the job of --nodes 2, such as --sbatch=--partition=short; may be repeated.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check states, results and attempts against one another.
+    """Probe the file system, and check states, results and attempts against one another.
 
-    A note is what killed workers leave behind: nothing needs to be done. A problem is damage:
-    --repair makes damaged states anew from results and attempts. Exit code 0 if no problem
-    remains, else 1.
+    A note is what killed workers leave behind, or what is worth knowing: nothing needs to be done.
+    A problem is damage, or a lock that does not hold: --repair makes damaged states anew from
+    results and attempts, and takes a lock that holds. Exit code 0 if no problem remains, else 1.
+    Whether a lock holds between nodes can only be told from two: --nodes 2.
 
     \b
     jobpool doctor POOL
+    jobpool doctor POOL --nodes 2 --sbatch=--partition=short
     jobpool doctor POOL --repair
     """
-    from jobpool.checks.doctor import Surgery, check_pool
-    from jobpool.files import server_time
-    from jobpool.liveness import Life, judge
+    from jobpool.checks.doctor import check_pool
+    from jobpool.cli.doctor_text import as_object, as_text
     from jobpool.pool import Pool
-    from jobpool.workerfiles import worker_name
+    from jobpool.poolinfo import set_umask
 
     opened = Pool(pool)
-    clock = server_time(pool / "workers")
-    lives: dict[int, bool] = {}
-
-    def is_alive(owner: int) -> bool:
-        if owner not in lives:
-            lives[owner] = judge(opened, worker_name(owner), clock) is not Life.DEAD
-        return lives[owner]
-
-    surgery = Surgery(is_alive=is_alive, server_time=clock, repair=repair, force=force)
-    findings = check_pool(opened, surgery)
-    _print_findings(opened, findings)
+    set_umask(opened.info.shared)
+    surgery = _surgery(opened, repair=repair, force=force)
+    reports, findings = _probe(opened, nodes, sbatch or [])
+    if repair and reports and any(finding.repairable for finding in findings):
+        findings = _take_best_lock(opened, reports, findings, surgery)
+        opened = Pool(pool)
+    findings += check_pool(opened, replace(surgery, server_time=_server_time(opened)))
+    print(as_object(opened, reports, findings) if as_json else as_text(opened, reports, findings))
     if any(finding.is_open for finding in findings):
         raise typer.Exit(1)
 
 
-def _print_findings(pool: "Pool", findings: "list[Finding]") -> None:
-    from jobpool.checks.findings import Weight
-    from jobpool.lock import file_system
-    from jobpool.report.text import count
+def _surgery(pool: "Pool", *, repair: bool, force: bool) -> "Surgery":
+    from jobpool.checks.doctor import Surgery
+    from jobpool.liveness import Life, judge
+    from jobpool.workerfiles import worker_name
 
-    lines = [
-        f"{pool.folder}: {count(len(pool.grid), 'task')}, {count(len(pool.shards), 'state file')}"
-    ]
-    lines.append(f"lock: {pool.info.lock} on {file_system(pool.folder)}")
-    for weight in Weight:
-        found = [finding for finding in findings if finding.weight is weight]
-        lines += [str(finding) for finding in found[:_SHOWN]]
-        if len(found) > _SHOWN:
-            lines.append(f"... and {len(found) - _SHOWN:,} more of weight {weight}")
-    n_open = sum(finding.is_open for finding in findings)
-    n_repaired = sum(bool(finding.repaired) for finding in findings)
-    if n_repaired:
-        lines.append(f"{n_repaired:,} repaired")
-    lines.append(f"{count(n_open, 'problem')} left" if n_open else "all is well")
-    for line in lines:
-        print(line)
+    clock = _server_time(pool)
+    lives: dict[int, bool] = {}
+
+    def is_alive(owner: int) -> bool:
+        if owner not in lives:
+            lives[owner] = judge(pool, worker_name(owner), clock) is not Life.DEAD
+        return lives[owner]
+
+    return Surgery(is_alive=is_alive, server_time=clock, repair=repair, force=force)
+
+
+def _server_time(pool: "Pool") -> float:
+    from jobpool.files import server_time
+
+    return server_time(pool.folder / "workers")
+
+
+def _probe(pool: "Pool", nodes: int, options: list[str]) -> "tuple[Reports | None, list[Finding]]":
+    """Return what was found of the file system, and what it means for the pool."""
+    from jobpool.checks.findings import note, problem
+    from jobpool.checks.probes_nodes import probe_by_slurm, probe_here
+    from jobpool.checks.probes_talk import ProbeError
+    from jobpool.checks.probes_verdict import examine
+
+    if not os.access(pool.folder, os.W_OK):
+        what = "not probed: you may not write into this pool; its owner can probe it"
+        return None, [note("the file system", what)]
+    tell = _teller()
+    try:
+        if nodes == 1:
+            reports = probe_here((pool.folder, pool.folder), pool.info.lock, tell)
+        else:
+            reports = probe_by_slurm(pool.folder, pool.info.lock, options, tell)
+    except ProbeError as error:
+        advice = "is the disk slow or full? run it again when it is not"
+        return None, [problem("the file system", f"could not be probed: {error}; {advice}")]
+    return reports, list(examine(pool, reports))
+
+
+def _take_best_lock(
+    pool: "Pool", reports: "Reports", findings: "list[Finding]", surgery: "Surgery"
+) -> "list[Finding]":
+    """Write a lock that holds into the pool; refuse while a worker may live."""
+    from jobpool.checks.probes_verdict import repair_lock
+    from jobpool.errors import PoolError, listing
+    from jobpool.workerfiles import worker_files
+
+    numbers = {path.stem: int(path.stem, 16) for path in worker_files(pool.folder, "workers")}
+    alive = [name for name, number in numbers.items() if surgery.is_alive(number)]
+    if alive:
+        what = f"the lock cannot be changed while workers live: {listing(alive, most=5)}; stop "
+        what += f"them, and wait until they count as lost ({pool.info.lost_after_s:.0f} s)"
+        raise PoolError(pool.folder, what)
+    return [repair_lock(pool, reports, finding) for finding in findings]
+
+
+def _teller() -> "Tell":
+    """Return a function that says once what takes long, to standard error."""
+    began, said = time.monotonic(), set[str]()
+
+    def tell(line: str) -> None:
+        if time.monotonic() - began > _SILENT_S and line not in said:
+            said.add(line)
+            print(f"{line} ...", file=sys.stderr, flush=True)
+
+    return tell

@@ -1,0 +1,30 @@
+"""One of the two processes that probe a file system: python -m jobpool.checks.probe_partner.
+
+    python -m jobpool.checks.probe_partner FOLDER NUMBER
+
+Started by ``jobpool doctor`` on this host, or by SLURM on two nodes with NUMBER 0 and 1.
+"""
+
+import socket
+import sys
+from pathlib import Path
+
+from jobpool.checks.probes import run_side
+from jobpool.errors import JobpoolError
+from jobpool.slurm.environment import read_job
+
+
+def main(folder: str, number: str) -> int:
+    """Run one side; return the exit code."""
+    try:
+        job = read_job()
+        host = (job.node if job else None) or socket.gethostname()
+        run_side(Path(folder), int(number), host)
+    except JobpoolError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
