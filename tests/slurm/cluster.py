@@ -1,4 +1,4 @@
-"""A real two-node SLURM with accounting, on this machine, for as long as a test run needs it.
+"""A real two-node SLURM on this machine, for as long as a test run needs it.
 
     folder/slurm.conf, cgroup.conf, slurmdbd.conf
     folder/logs/NAME.log   what each daemon said; the last lines are part of every error
@@ -28,6 +28,7 @@ from tests.slurm.machine import (
     answers,
     kill_all,
     remove_group,
+    thaw,
     write_configuration,
 )
 
@@ -70,11 +71,15 @@ class Cluster:
         A folder to make; its path must be short, for it will hold sockets (107 bytes).
     memory_plugin : str or None
         `cgroup/v1`, `cgroup/v2`, or None for nodes without memory limits.
+    accounting : bool
+        Without it there is no database, SLURM's own watch kills jobs that take too much memory as
+        a whole, and jobs of the partition `urgent` take the place of others, which start again.
     """
 
-    def __init__(self, folder: Path, memory_plugin: str | None) -> None:
+    def __init__(self, folder: Path, memory_plugin: str | None, *, accounting: bool = True) -> None:
         self.folder = folder
         self.memory_plugin = memory_plugin
+        self.accounting = accounting
         self.name = f"jobpool{secrets.token_hex(3)}"
         self.nodes = (f"{self.name}n1", f"{self.name}n2")
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -99,11 +104,14 @@ class Cluster:
         for name in ("logs", "state", "temporary"):
             (self.folder / name).mkdir()
         try:
-            port = write_configuration(self.folder, self.name, self.nodes, self.memory_plugin)
+            port = write_configuration(
+                self.folder, self.name, self.nodes, self.memory_plugin, accounting=self.accounting
+            )
             self._start_munge()
-            self._start_database()
-            self._start_accounting(port)
-            self._start_daemon("slurmctld", "slurmctld", "-D")
+            if self.accounting:
+                self._start_database()
+                self._start_accounting(port)
+            self.start_controller()
             for node in self.nodes:
                 self.start_node(node)
             self.wait_for(self._both_nodes_are_idle, "both nodes to be idle")
@@ -120,9 +128,22 @@ class Cluster:
             daemon.kill()
             daemon.wait()
         self._daemons.clear()
+        groups = (*CGROUPS.glob(f"*{self.name}*"), *CGROUPS.glob(f"*/*{self.name}*"))
+        for group in groups:
+            thaw(group)
         kill_all(f"SLURM_CONF={self.env['SLURM_CONF']}")
-        for group in (*CGROUPS.glob(f"*{self.name}*"), *CGROUPS.glob(f"*/*{self.name}*")):
+        for group in groups:
             remove_group(group)
+
+    def start_controller(self) -> None:
+        """Start slurmctld: at first, or after `stop_controller`."""
+        self._start_daemon("slurmctld", "slurmctld", "-D")
+
+    def stop_controller(self) -> None:
+        """End slurmctld, as for an upgrade: jobs go on, and no command gets an answer."""
+        daemon = self._daemons.pop("slurmctld")
+        daemon.terminate()
+        daemon.wait(timeout=60)
 
     def start_node(self, node: str) -> None:
         """Start the slurmd of `node`: at first, or after `kill_node`."""

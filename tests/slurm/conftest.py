@@ -47,6 +47,19 @@ def slurm() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
+def slurm_without_accounting() -> Iterator[Cluster]:
+    """A running cluster without memory cgroups or accounting; see `Cluster`."""
+    reason = why_not()
+    if reason:
+        _go_without(reason)
+    with _short_folder() as folder:
+        cluster = Cluster(folder / "plain", None, accounting=False)
+        cluster.start()
+        yield cluster
+        cluster.stop()
+
+
+@pytest.fixture(scope="session")
 def slurm_with_memory_limits(slurm: Cluster) -> Cluster:
     """The same cluster, where a job that takes more memory than it asked for is killed."""
     if slurm.memory_plugin is None:

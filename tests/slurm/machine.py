@@ -38,10 +38,6 @@ TaskPlugin={task_plugin}
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobCompType=jobcomp/none
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=localhost
-AccountingStoragePort={accounting_port}
-AccountingStoragePass={folder}/munge.socket
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SlurmdParameters=config_overrides
@@ -55,6 +51,22 @@ NodeName={nodes[0]} NodeHostname=localhost Port={node_ports[0]} CPUs=16 RealMemo
 NodeName={nodes[1]} NodeHostname=localhost Port={node_ports[1]} CPUs=16 RealMemory=70000
 PartitionName=short Nodes=ALL Default=YES MaxTime=3:00:00 DefMemPerCPU=256 State=UP
 PartitionName=long Nodes=ALL MaxTime=30:00:00 DefMemPerCPU=256 State=UP
+{more}
+"""
+
+ACCOUNTING = """\
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=localhost
+AccountingStoragePort={accounting_port}
+AccountingStoragePass={folder}/munge.socket
+"""
+
+# SLURM's own memory watch kills whole jobs; jobs of one partition take the place of others
+WITHOUT_ACCOUNTING = """\
+JobAcctGatherParams=OverMemoryKill
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=urgent Nodes=ALL MaxTime=3:00:00 DefMemPerCPU=256 PriorityTier=10 State=UP
 """
 
 CGROUP_CONF = {
@@ -132,7 +144,9 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def write_configuration(folder: Path, name: str, nodes: tuple[str, str], memory: str | None) -> int:
+def write_configuration(
+    folder: Path, name: str, nodes: tuple[str, str], memory: str | None, *, accounting: bool
+) -> int:
     """Write SLURM's three files into `folder`; return the port that accounting will listen on."""
     controller_port, accounting_port, *node_ports = free_ports(4)
     values = {
@@ -145,12 +159,13 @@ def write_configuration(folder: Path, name: str, nodes: tuple[str, str], memory:
         "proctrack": "proctrack/cgroup" if memory else "proctrack/linuxproc",
         "task_plugin": "task/cgroup" if memory else "task/none",
     }
-    (folder / "slurm.conf").write_text(SLURM_CONF.format_map(values))
+    more = ACCOUNTING.format_map(values) if accounting else WITHOUT_ACCOUNTING
+    (folder / "slurm.conf").write_text(SLURM_CONF.format_map(values | {"more": more}))
     if memory:
         (folder / "cgroup.conf").write_text(CGROUP_CONF[memory])
-    accounting = folder / "slurmdbd.conf"
-    accounting.touch(mode=0o600)  # slurmdbd refuses a file that others can read
-    accounting.write_text(SLURMDBD_CONF.format_map(values))
+    slurmdbd = folder / "slurmdbd.conf"
+    slurmdbd.touch(mode=0o600)  # slurmdbd refuses a file that others can read
+    slurmdbd.write_text(SLURMDBD_CONF.format_map(values))
     return accounting_port
 
 
@@ -177,6 +192,14 @@ def kill_all(setting: str) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(POLL_S)
+
+
+def thaw(group: Path) -> None:
+    """Let the processes of suspended jobs in a cgroup run, for a frozen one cannot be killed."""
+    for name, go_on in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+        for file in group.rglob(name):
+            with suppress(OSError):  # the uppermost group has none, or it is gone
+                file.write_text(go_on)
 
 
 def remove_group(group: Path, timeout_s: float = 10) -> None:

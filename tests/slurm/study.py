@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jobpool.attempts import Attempt, all_attempts
 from jobpool.pool import Pool
+from jobpool.slurm.submit import job_prefix
 from jobpool.task import Point, TaskState
 from tests.slurm.cluster import Cluster, Job
 
@@ -89,6 +90,10 @@ class Study:
         """Return the logs in the pool, as paths within its folder of logs."""
         folder = self.pool / "logs"
         return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+
+    def job_name(self, one: str) -> str:
+        """Return the name of the jobs that `jobpool submit` submits for a pass."""
+        return f"{job_prefix(self.pool, 'mystudy')}{one}"
 
     def log_of(self, job_id: str, name: str = "first_pass") -> str:
         """Return what the log of a job says; none of the clusters here counts up to 1,000."""

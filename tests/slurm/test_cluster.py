@@ -154,6 +154,18 @@ def test_nothing_is_left_of_a_stopped_cluster(slurm: Cluster, cluster_folder: Pa
     assert list(CGROUPS.glob(f"*/*{cluster.name}*")) == []
 
 
+def test_a_cluster_with_a_suspended_job_stops(slurm: Cluster, cluster_folder: Path) -> None:
+    cluster = Cluster(cluster_folder, slurm.memory_plugin)
+    cluster.start()
+    job = cluster.sbatch("--wrap", "sleep 600")
+    cluster.wait_for(lambda: is_running(cluster, job), "the job to run")
+    cluster.run("scontrol", "suspend", job)
+
+    cluster.stop()
+
+    assert processes_of(cluster_folder) == []
+
+
 def test_nothing_is_left_of_a_start_that_fails_half_way(
     slurm: Cluster, cluster_folder: Path
 ) -> None:

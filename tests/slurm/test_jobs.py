@@ -11,6 +11,7 @@ import pytest
 
 from jobpool.assets import asset
 from jobpool.pool import Pool
+from jobpool.slurm.submit import job_prefix
 from jobpool.task import TaskState
 from tests.builders import a_pool
 from tests.slurm.cluster import Cluster, Job
@@ -121,7 +122,8 @@ def test_submit_starts_a_throttled_array(slurm: Cluster, tmp_path: Path) -> None
     job = max(int(one.job_id.split("_")[0]) for one in slurm.squeue())
     assert "--array=0-2%2" in line
     assert states_of(slurm.wait_for_job(str(job))) == {"COMPLETED"}
-    assert logs_of(pool) == {f"0/test-first-{job}_{i}.log" for i in range(3)}
+    name = f"{job_prefix(pool, 'test')}first"
+    assert logs_of(pool) == {f"0/{name}-{job}_{i}.log" for i in range(3)}
 
 
 def test_a_worker_that_slurm_warns_returns_its_task(slurm: Cluster, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from jobpool.liveness import WorkerCard, read_card
+from jobpool.cards import WorkerCard, read_card
 from jobpool.pool import Pool
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_files
@@ -17,7 +17,7 @@ from tests.slurm.study import FIRST_PASS, PATIENCE_S, Study, new_study
 
 pytestmark = pytest.mark.slurm
 
-LOST_AFTER_S = 2.0
+HUNG_AFTER_S = 6.0
 EXPERIMENT = f"""\
 name: mystudy
 runner: function
@@ -29,7 +29,9 @@ function:
   call: lab:waits
 workers:
   heartbeat: 0.5s
-  lost_after: {LOST_AFTER_S}s
+  lost_after: 2s
+  hung_after: {HUNG_AFTER_S}s
+  ask_slurm_every: 1s
   grace: 1s
 passes:
   first: {{memory_gb: 0.5, walltime: 30m}}
@@ -110,7 +112,7 @@ def test_the_task_of_a_killed_job_goes_to_the_next_worker(running: dict[str, Run
     assert (ended.state, ended.exit_code) == ("FAILED", "0:9")
     assert (lost.cause, lost.job) == (Cause.LOST, one.job)
     assert (done.cause, done.job) == (Cause.DONE, f"{second}_0")
-    log = one.study.log_of(f"{second}_0", "mystudy-first")
+    log = one.study.log_of(f"{second}_0", one.study.job_name("first"))
     assert f"worker {lost.worker} is dead; the task ended as lost" in log
 
 
@@ -118,7 +120,7 @@ def test_the_task_of_a_suspended_job_goes_to_the_next_worker(running: dict[str, 
     one = running["suspended"]
     one.study.wait_until_running()
     one.study.slurm.run("scontrol", "suspend", one.job)
-    one.study.slurm.wait_for(lambda: one.silent_s() > LOST_AFTER_S, "the worker to count as lost")
+    one.study.slurm.wait_for(lambda: one.silent_s() > HUNG_AFTER_S, "the worker to count as hung")
     one.let_tasks_end()
 
     one.study.wait_for_jobs(one.study.sbatch(FIRST_PASS, "pool"))
@@ -126,7 +128,7 @@ def test_the_task_of_a_suspended_job_goes_to_the_next_worker(running: dict[str, 
     one.study.slurm.run("scontrol", "resume", one.job)
     one.study.wait_for_jobs(one.job)
 
-    assert causes == [Cause.LOST, Cause.DONE]
+    assert causes == [Cause.PREEMPTED, Cause.DONE]  # SLURM says that the job is suspended
     assert one.causes() == [Cause.DONE, Cause.DONE]  # its own word counts, not the finder's
     assert "the pool had taken it back; another attempt counts" in one.study.log_of(one.job)
     assert "1 row in" in one.study.run("sh", "-c", "jobpool collect pool -o results.csv 2>&1")
@@ -147,7 +149,10 @@ def test_a_requeued_job_takes_its_task_again(running: dict[str, Running]) -> Non
     (ended,) = one.study.wait_for_jobs(one.job)
 
     assert (ended.state, ended.restarts) == ("COMPLETED", 1)
-    assert one.causes() == [Cause.LOST, Cause.DONE]
+    assert one.causes() == [Cause.NODE, Cause.DONE]
+    record = Pool(one.study.pool).record(0)
+    # the task is not to blame
+    assert (record.attempts, record.memory_mb, record.core_s) == (0, None, None)
     assert {attempt.job for attempt in one.study.attempts()} == {one.job}
     assert one.study.logs() == {f"0/first_pass-{one.job}{i}.log" for i in ("", "-restart1")}
 
@@ -159,5 +164,5 @@ def test_a_job_near_its_time_limit_returns_its_task(running: dict[str, Running])
     (ended,) = one.study.slurm.wait_for_job(one.job, timeout_s=PATIENCE_S)
 
     assert ended.state == "COMPLETED"
-    assert (one.causes(), one.study.count(TaskState.WAITING)) == ([Cause.CANCELLED], 1)
+    assert (one.causes(), one.study.count(TaskState.WAITING)) == ([Cause.TIME], 1)
     assert f"left: told to stop by {signal.SIGUSR1.name}" in one.study.log_of(one.job)

@@ -91,7 +91,8 @@ def test_submit_sends_jobs_to_the_program_that_is_asked_for(
     (job,) = study.wait_for_jobs(array)
 
     assert job.exit_code == "1:0"
-    assert "'/nowhere/jobpool' does not run on" in study.log_of(f"{array}_0", "mystudy-first")
+    log = study.log_of(f"{array}_0", study.job_name("first"))
+    assert "'/nowhere/jobpool' does not run on" in log
     assert is_untouched(study)
 
 

@@ -91,7 +91,8 @@ def test_the_pool_is_empty_when_the_array_has_ended(submitted: Submitted) -> Non
 
 
 def test_each_worker_of_the_array_has_its_own_log(submitted: Submitted) -> None:
-    names = {f"0/mystudy-first-{submitted.array}_{i}.log" for i in range(N_JOBS)}
+    name = submitted.study.job_name("first")
+    names = {f"0/{name}-{submitted.array}_{i}.log" for i in range(N_JOBS)}
 
     assert submitted.study.logs() == names
 

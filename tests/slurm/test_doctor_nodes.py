@@ -1,0 +1,53 @@
+"""``jobpool doctor --nodes 2`` probes from two nodes of a real SLURM."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobpool.checks.probes_nodes import probe_by_slurm
+from jobpool.checks.probes_talk import ProbeError
+from tests.builders import a_pool
+from tests.slurm.cluster import Cluster
+
+pytestmark = pytest.mark.slurm
+
+JOBPOOL = str(Path(sys.executable).with_name("jobpool"))
+
+
+def silent(line: str) -> None:
+    """Show no progress."""
+
+
+def test_doctor_probes_from_two_nodes(slurm: Cluster, tmp_path: Path) -> None:
+    pool = a_pool(tmp_path)
+
+    said = slurm.run(JOBPOOL, "doctor", str(pool), "--nodes", "2", "--sbatch=-pshort", "--json")
+
+    found = json.loads(said)
+    assert {side["host"] for side in found["probes"]} == set(slurm.nodes)
+    assert found["problems"] == 0
+    assert list(pool.glob("probe-*")) == []
+
+
+def test_two_tasks_on_one_node_are_no_answer(slurm: Cluster, tmp_path: Path) -> None:
+    pool = a_pool(tmp_path)
+    options = ("--nodes=1", "--ntasks-per-node=2")
+
+    with pytest.raises(ProbeError, match="both tasks of job"):
+        probe_by_slurm(pool, "flock", options, silent, run=lambda command: slurm.run(*command))
+
+
+def test_a_job_that_fails_says_why(slurm: Cluster, tmp_path: Path) -> None:
+    pool = a_pool(tmp_path)
+
+    with pytest.raises(ProbeError, match="ended without two reports"):
+        probe_by_slurm(
+            pool,
+            "unheard-of",
+            (),
+            silent,
+            run=lambda command: slurm.run(*command),
+            ask_every_s=2,
+        )
