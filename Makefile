@@ -24,7 +24,7 @@ demo: .venv/installed
 # without SLURM its tests are skipped; JOBPOOL_REQUIRE_SLURM=1 makes them fail
 test: .venv/installed
 	tests/slurm/install.sh || test $$? -eq 3
-	pytest -n 2 --dist loadgroup
+	pytest -n 3 --dist loadgroup  # one of them mostly waits for SLURM
 
 lint: .venv/installed
 	ruff check .
