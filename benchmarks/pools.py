@@ -9,7 +9,8 @@ from jobpool.experiment import Experiment, WorkerSettings
 from jobpool.grid import full_product
 from jobpool.making import create_pool
 from jobpool.pool import Pool
-from jobpool.state import Record, new_shard
+from jobpool.records import Record
+from jobpool.state import new_shard
 from jobpool.task import Axis, Cause, TaskState
 
 N_PARCELLATIONS, N_PIPELINES = 220, 3  # times 225 targets: 148,500 tasks
