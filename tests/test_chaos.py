@@ -10,6 +10,9 @@ import pytest
 
 from tests.chaos_tasks import is_poison
 
+# one process, so that the chaos is made once for all tests
+pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(600)]
+
 
 def chaos(folder: Path, n_tasks: int, n_workers: int, n_hits: int) -> dict[str, Any]:
     """Return the report of a pool that was worked off under fire."""

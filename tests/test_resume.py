@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -167,6 +168,29 @@ def test_a_task_killed_with_its_worker_goes_on_where_it_was(
     assert result_in(pool) == expected
     assert count(fits) - n_before == n_fits - n_kept
     assert 0 < n_kept <= n_before < n_fits
+    assert list((pool / "checkpoints").iterdir()) == []
+
+
+def test_a_task_out_of_time_comes_back_in_folds_that_keep_what_was_finished(
+    tmp_path: Path, fits: Path, start: Start, jobpool: Jobpool
+) -> None:
+    expected, n_fits = run_whole(tmp_path, fits, candidates=10)
+    pool = a_pool_of(a_study(tmp_path / "stopped", candidates=10))
+    worker = start(pool, cores=1)
+    wait_until(lambda: kept(pool / "checkpoints"))
+    worker.send_signal(signal.SIGUSR1)  # what SLURM sends when the time is nearly up
+    worker.wait(60)
+    n_kept, n_before = len(kept(pool / "checkpoints")), count(fits)
+    (attempt,), counts = all_attempts(pool), Pool(pool).counts()
+
+    jobpool("work", pool, "--cores", 1)
+
+    parts = [without_seconds(dict(one.result)) for one in all_results(pool)]
+    folds = sorted((fold for part in parts for fold in part["folds"]), key=lambda one: one["fold"])
+    assert (attempt.cause, counts[TaskState.ASIDE]) == (Cause.TIME, 1)
+    assert counts[TaskState.WAITING] == len(expected["folds"]) == len(parts)
+    assert folds == expected["folds"]
+    assert count(fits) - n_before == n_fits - n_kept
     assert list((pool / "checkpoints").iterdir()) == []
 
 
