@@ -40,10 +40,14 @@ def plan(
     """
     from jobpool.cli.plan_text import json_text, plan_text
     from jobpool.pool import Pool
+    from jobpool.task import TaskState
 
     opened = Pool(pool)
     with alone(opened) if submit else _nobody():
-        around = look_around(opened, must=submit)
+        if opened.counts()[TaskState.WAITING]:
+            around = look_around(opened, must=submit)
+        else:  # nothing to submit: SLURM need not be asked
+            around = Around(site=None, queued=Counter())
         made = make(opened, around, jobs)
         print(json_text(opened, made, around.site) if json else plan_text(opened, made, around))
         if submit:
@@ -91,7 +95,8 @@ def look_around(pool: "Pool", *, must: bool, queued: Counter[str] | None = None)
         return Around(queued=queued_of(pool) if queued is None else queued, site=read_site())
     except SlurmError as error:
         if must:
-            raise
+            what = "nothing was submitted; run this where SLURM's commands work"
+            raise SlurmError(f"{error}\n{what}") from error
         why = " ".join(str(error).splitlines()[:2])  # what was run, and what it said
         return Around(queued=Counter(), site=None, unknown=why)
 

@@ -173,7 +173,10 @@ def _count_free(pool: "Pool", one: "Pass", jobs: int) -> int:
             raise PoolError(pool.folder, f"{what}; larger jobs: jobpool plan {pool.folder}")
         raise PoolError(pool.folder, f"{what}; see: jobpool status {pool.folder}")
     if free < jobs:
-        print(f"only {free} tasks wait: {free} jobs instead of {jobs}", file=sys.stderr)
+        n_larger = int(waiting.sum()) - free
+        more = f" ({n_larger} more need more than it has)" if n_larger else ""
+        what = f"only {free} tasks wait{more}: {free} jobs instead of {jobs}"
+        print(what, file=sys.stderr)
     return free
 
 

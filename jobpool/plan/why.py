@@ -15,7 +15,7 @@ from jobpool.plan.left import Forecast
 from jobpool.plan.sizes import chance_in, core_hours, usable_s
 from jobpool.plan.work import Interval
 from jobpool.pool import Pool
-from jobpool.records import Record, code_of
+from jobpool.records import Record, code_of, fits, offer_of
 from jobpool.selection import select
 from jobpool.task import TaskState, label
 from jobpool.workerfiles import worker_name
@@ -168,7 +168,7 @@ def _verdict(
         obstacle = Obstacle.WHOLE
     elif code_of(record.memory_mb) >= code_of(one.memory_gb * 1024):
         obstacle = Obstacle.MEMORY
-    elif code_of(record.core_s) >= code_of(one.cores * usable_s(one.walltime_s)):
+    elif not fits(record.need, offer_of(None, one.cores * usable_s(one.walltime_s))):
         obstacle = Obstacle.TIME
     elif chance is not None and chance < POSSIBLE:
         obstacle = Obstacle.CHANCE
