@@ -10,7 +10,8 @@ MANY_TIMES = """
 import sys
 from pathlib import Path
 from jobpool.turns import take_turn
-print(sum(take_turn(Path(sys.argv[1]), "ask", 10.0, 1000.0 + i) for i in range(100)))
+won = [i // 10 for i in range(1000) if take_turn(Path(sys.argv[1]), "ask", 10.0, 1000.0 + i)]
+print(*won)
 """
 
 
@@ -45,7 +46,7 @@ def test_processes_at_the_same_time_have_one_turn_between_them(tmp_path: Path) -
     command = [sys.executable, "-c", MANY_TIMES, str(tmp_path)]
 
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    taken = [int(process.communicate()[0]) for process in started]
+    won = [number for process in started for number in process.communicate()[0].split()]
 
-    assert sum(taken) >= 10  # a late process may come upon periods whose marks are gone
-    assert max(taken) <= 10
+    # a period in which all are late may have no turn
+    assert 0 < len(won) == len(set(won)) <= 100
