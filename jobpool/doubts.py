@@ -40,6 +40,7 @@ class Doubts:
         """Count the end of a task."""
         if ending.cause is Cause.DONE:
             self._errors.clear()
+            self._looked_at = 0
         elif ending.cause is Cause.ERROR and claim.attempts == 0:
             # a task that failed elsewhere, too, says nothing about this worker
             self._errors.append(ending.lesson.error)

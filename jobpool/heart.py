@@ -57,10 +57,13 @@ class Heart:
         """Beat; a beat missed is no reason to lose hours of work."""
         try:
             now = beat(self._path)
-            self._note_use()
-        except (OSError, StorageError) as error:
+        except OSError as error:
             self._report(f"heartbeat: {error}")
             return
+        try:
+            self._note_use()
+        except (OSError, StorageError) as error:
+            self._report(f"memory of the task: {error}")
         if now - self.server_time > self._pool.info.lost_after_s / 2:
             # this host slept, or the file server was away
             self._patient_until = time.monotonic() + self._pool.info.lost_after_s

@@ -25,9 +25,7 @@ LEVELS = tuple(
     bytes([base + n]) for base in (SHORT_BASE, WAITING_BASE) for n in range(MOST_ATTEMPTS + 1)
 )
 FRESH = LEVELS.index(bytes([WAITING_BASE]))  # the level of tasks that nobody has tried
-FRESH_ONLY = (
-    LEVELS[FRESH],
-)  # while a worker stays in one file: what is short is looked for elsewhere
+FRESH_ONLY = LEVELS[FRESH : FRESH + 1]  # while a worker stays in one file
 SHORT = FRESH - 1  # the last level of tasks that a smaller worker could not end
 SHORT_EVERY_S = 10.0  # to look for these in all state files at each turn would cost fast tasks dear
 

@@ -120,3 +120,18 @@ def test_one_odd_error_before_does_not_hide_a_study_that_cannot_succeed(folder: 
     note(doubts, 10)
 
     assert doubts.why_leave().startswith("10 tasks in a row failed with the same error")
+
+
+def test_a_node_is_judged_again_after_a_task_that_was_done(folder: Path) -> None:
+    SimulatedWorker(folder, 8, node="node2").do(*range(20))
+    doubts = Doubts(folder, "node1", now=lambda: BEGAN)
+    note(doubts, 5)
+    at_first = doubts.why_leave()
+    note(doubts, 1, Cause.DONE)
+    bad = SimulatedWorker(folder, 9, node="node1")
+    for number in range(20, 25):
+        bad.fail(number)
+
+    note(doubts, 5)
+
+    assert (at_first, "node1" in doubts.why_leave()) == ("", True)
