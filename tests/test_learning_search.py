@@ -1,11 +1,11 @@
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,9 +201,10 @@ def kill_a_helper_that_fits() -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         for child in psutil.Process().children(recursive=True):
-            if "LokyProcess" in " ".join(child.cmdline()) and child.cpu_times().user > 0.5:
-                os.kill(child.pid, signal.SIGKILL)
-                return
+            with suppress(psutil.Error):  # another ended meanwhile, and is a zombie
+                if "LokyProcess" in " ".join(child.cmdline()) and child.cpu_times().user > 0.5:
+                    child.kill()
+                    return
         time.sleep(0.2)
 
 
