@@ -121,6 +121,17 @@ def test_the_by_fold_pass_skips_tasks_of_all_folds(tmp_path: Path, pool: Path) -
     assert f"work {pool} --only fold=1 --skip fold=all" in log
 
 
+def test_a_warning_before_the_worker_hears_it_ends_no_job(tmp_path: Path, pool: Path) -> None:
+    program = a_program(
+        tmp_path / "bin", STAND_IN.replace("echo jobpool", "kill -USR1 $PPID; echo")
+    )
+
+    ended = start("first_pass", pool, begun=tmp_path / "begun", JOBPOOL=program)
+
+    assert ended.returncode == 0
+    assert f"called with: work {pool}" in (pool / "logs/12/first_pass-12345.log").read_text()
+
+
 def test_the_log_names_the_program_that_runs(tmp_path: Path, pool: Path) -> None:
     program = a_program(tmp_path / "bin")
     path = f"{program.parent}:{os.environ['PATH']}"

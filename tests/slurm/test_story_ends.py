@@ -76,8 +76,9 @@ def running(
         study = new_study(slurm, parent, name)
         study.make_pool(EXPERIMENT)
         node = slurm.nodes[name == "unplugged"]
-        limit = "1" if name == "warned" else "30"
-        job = study.sbatch(f"--nodelist={node}", f"--time={limit}", FIRST_PASS, "pool")
+        # warned up to a minute before it asks for it, so not before its worker hears it
+        times = ["--time=2", "--signal=B:USR1@30"] if name == "warned" else ["--time=30"]
+        job = study.sbatch(f"--nodelist={node}", *times, FIRST_PASS, "pool")
         started[name] = Running(study=study, job=job)
     yield started
     slurm.run("scancel", "--quiet", *(one.job for one in started.values()))
@@ -160,7 +161,6 @@ def test_a_requeued_job_takes_its_task_again(running: dict[str, Running]) -> Non
 def test_a_job_near_its_time_limit_returns_its_task(running: dict[str, Running]) -> None:
     one = running["warned"]
 
-    # sbatch/first_pass.sbatch asks for the signal; SLURM looks at its clocks twice a minute
     (ended,) = one.study.slurm.wait_for_job(one.job, timeout_s=PATIENCE_S)
 
     assert ended.state == "COMPLETED"
