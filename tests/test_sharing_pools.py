@@ -4,6 +4,8 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -110,11 +112,17 @@ sys.exit(os.waitpid(child, 0)[1])
 """
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that all can look into: a pytest that starts closes its own to others."""
+    with tempfile.TemporaryDirectory(prefix="jobpool-shared-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @needs_root
-def test_two_users_of_one_group_empty_a_pool_together(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:-2]):
-        folder.chmod(0o755)
-    first, pool = a_pool(tmp_path / "first", 1), a_pool(tmp_path, 20_000, settings=GROUP)
+def test_two_users_of_one_group_empty_a_pool_together(open_folder: Path) -> None:
+    first, pool = a_pool(open_folder / "first", 1), a_pool(open_folder, 20_000, settings=GROUP)
 
     done = subprocess.run(
         [sys.executable, "-c", TWO_USERS, str(first), str(pool), str(NOBODY)],
