@@ -15,8 +15,8 @@ LAYERS = (
     {"files", "reader", "assets", "fingerprint", "shapes"},
     {"axes", "lock", "workerfiles", "turns", "processes", "stopping"},
     {"experiment", "grid", "records", "poolinfo"},
-    {"selection", "state", "results", "attempts", "cards", "brain"},
-    {"pool", "layout", "slurm", "cache", "learning"},
+    {"selection", "state", "results", "attempts", "cards", "brain", "analysis"},
+    {"pool", "affinity", "layout", "slurm", "cache", "learning"},
     {"puller", "making", "extending", "liveness", "runners", "needs", "moves", "nodes"},
     {"supervisor", "checks", "fitting", "doubts", "heart"},
     {"runs"},
@@ -68,7 +68,7 @@ def texts_in(path: Path) -> set[object]:
 
 
 def test_no_line_outside_the_science_knows_an_axis_by_name() -> None:
-    science = {"brain", "learning", "runners", "cache"}
+    science = {"brain", "learning", "runners", "cache", "analysis"}
     axes = {"parcellation", "pipeline", "target", "fold", "parcels"}
 
     knowing = [

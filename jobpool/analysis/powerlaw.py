@@ -1,0 +1,240 @@
+"""Mean rank against size as a power law, and the region of sizes in which it holds.
+
+The law is ``mean rank = factor * size ** exponent``: a straight line of log10(mean rank) on
+log10(size), fitted by ordinary least squares. It cannot hold everywhere: ranks end at 1 and at
+the number of parcellations, and the largest parcellations may bring nothing more. So the law is
+fitted in a region of sizes, chosen as the published study of 220 parcellations did [1]_ by the
+criterion of [2]_: the region in which the data are nearest to the law that is fitted to them, by
+the Kolmogorov-Smirnov distance.
+
+References
+----------
+.. [1] Hahn et al., "Performance scaling for structural MRI surface parcellations", Cereb Cortex
+   33:176, 2023.
+.. [2] Clauset, Shalizi and Newman, "Power-law distributions in empirical data", SIAM Review
+   51:661, 2009.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from jobpool.errors import DataError
+
+FloatArray = NDArray[np.float64]
+
+LEVEL = 0.95
+MIN_SIZES = 5  # different sizes in a region: a line through fewer says little
+MIN_SHARE = 0.5  # of the parcellations in a region: a law of the minority is none of the study
+MOST_BORDERS = 200  # sizes tried as each border: with more, every second or third, ...
+_DECIMALS = 9  # of log10: noise of the last digits must not choose a region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerLaw:
+    """A line in log10-log10.
+
+    Attributes
+    ----------
+    factor, exponent : float
+        ``mean rank = factor * size ** exponent``.
+    exponent_error, exponent_low, exponent_high : float
+        Standard error and 95 % confidence interval (Student's t, `n` - 2 degrees of freedom).
+    r2 : float
+        Share of the variance of log10(mean rank); NaN if all mean ranks are equal.
+    n, n_sizes : int
+        Parcellations, and different sizes among them.
+    smallest, largest : int
+        Sizes that the line was fitted to.
+    ks : float
+        Kolmogorov-Smirnov distance, see `find_region`.
+    residual_sd, center, spread : float
+        Of log10(mean rank) around the line; mean of log10(size), and its sum of squares.
+    """
+
+    factor: float
+    exponent: float
+    exponent_error: float
+    exponent_low: float
+    exponent_high: float
+    r2: float
+    n: int
+    n_sizes: int
+    smallest: int
+    largest: int
+    ks: float
+    residual_sd: float
+    center: float
+    spread: float
+
+    def predict(self, sizes: Sequence[float] | FloatArray) -> FloatArray:
+        """Return the mean rank that the law gives for sizes."""
+        law: FloatArray = self.factor * np.asarray(sizes, np.float64) ** self.exponent
+        return law
+
+    def band(self, sizes: Sequence[float] | FloatArray) -> pd.DataFrame:
+        """Return ``size``, ``mean_rank``, and ``low`` and ``high`` of the line's 95 % band."""
+        x = np.asarray(sizes, np.float64)
+        distance = np.log10(x) - self.center
+        error = self.residual_sd * np.sqrt(1 / self.n + distance**2 / self.spread)
+        law, factor = self.predict(x), 10 ** (_quantile(self.n - 2) * error)
+        return pd.DataFrame(
+            {"size": x, "mean_rank": law, "low": law / factor, "high": law * factor}
+        )
+
+    def __str__(self) -> str:
+        interval = f"95 % {self.exponent_low:.3f} to {self.exponent_high:.3f}"
+        sizes = f"{self.smallest:,} to {self.largest:,} parcels"
+        law = f"mean rank = {self.factor:.3g} x parcels^{self.exponent:.3f} ({interval})"
+        return f"{law}, {sizes}, R2 {self.r2:.3f}, {self.n} parcellations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """The law where it holds, and over all sizes for comparison."""
+
+    region: PowerLaw
+    whole: PowerLaw
+    n_candidates: int  # regions that were compared
+
+
+def fit_power_law(points: pd.DataFrame) -> PowerLaw:
+    """Fit the law to all points.
+
+    Parameters
+    ----------
+    points : DataFrame
+        ``size`` (parcels) and ``mean_rank`` (above 0), one row per parcellation.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than three different sizes.
+    """
+    sizes, x, y = _sorted(points)
+    n_sizes = len(np.unique(sizes))
+    if n_sizes < 3:
+        raise DataError("mean ranks", f"a power law takes 3 different sizes, there are {n_sizes}")
+    n, center = len(x), float(x.mean())
+    spread = float(((x - center) ** 2).sum())
+    exponent = float(((x - center) * (y - y.mean())).sum()) / spread
+    intercept = float(y.mean()) - exponent * center
+    left = float(((y - intercept - exponent * x) ** 2).sum())
+    total = float(((y - y.mean()) ** 2).sum())
+    sd = float(np.sqrt(left / (n - 2)))
+    error = sd / spread**0.5
+    reach = _quantile(n - 2) * error
+    return PowerLaw(
+        factor=10**intercept,
+        exponent=exponent,
+        exponent_error=error,
+        exponent_low=exponent - reach,
+        exponent_high=exponent + reach,
+        r2=1 - left / total if total else float("nan"),
+        n=n,
+        n_sizes=n_sizes,
+        smallest=int(sizes[0]),
+        largest=int(sizes[-1]),
+        ks=ks_distance(y, intercept + exponent * x),
+        residual_sd=sd,
+        center=center,
+        spread=spread,
+    )
+
+
+def find_region(points: pd.DataFrame) -> Scaling:
+    r"""Find the region of sizes in which the power law holds best, and fit it there.
+
+    A region holds all parcellations from one size to another: those of one size enter and leave
+    together, so that the order of rows cannot matter. In each region the line is fitted to its n
+    parcellations, and the mean ranks :math:`r_i` there are compared with those that the law gives
+    for the same sizes, :math:`\hat r_i = a s_i^b`, by the two-sample Kolmogorov-Smirnov distance
+
+    .. math:: D = \max_r \frac{1}{n} | \#\{i: r_i \le r\} - \#\{i: \hat r_i \le r\} |
+
+    which is large where the points turn away from the line at an end, and falls with n where they
+    only scatter around it. The region with the smallest D is taken; of equals, the one with more
+    parcellations, then the one that starts at the smaller size. Both borders are tried together:
+    one after the other, the second would spoil the choice of the first.
+
+    Parameters
+    ----------
+    points : DataFrame
+        ``size`` (parcels) and ``mean_rank`` (above 0), one row per parcellation.
+
+    Returns
+    -------
+    Scaling
+        A region has at least `MIN_SIZES` different sizes and half of the parcellations.
+
+    Raises
+    ------
+    DataError
+        If there are fewer different sizes than that.
+    """
+    sizes, x, y = _sorted(points)
+    different, starts = np.unique(sizes, return_index=True)
+    borders = np.append(starts, len(x))  # group k is rows borders[k] to borders[k + 1]
+    n_groups = len(different)
+    if n_groups < MIN_SIZES:
+        what = f"a region takes {MIN_SIZES} different sizes, there are {n_groups}"
+        raise DataError("mean ranks", what)
+    step = -(-n_groups // MOST_BORDERS)
+    candidates = []
+    for first in range(0, n_groups - MIN_SIZES + 1, step):
+        for last in range(n_groups, first + MIN_SIZES - 1, -step):
+            low, high = int(borders[first]), int(borders[last])
+            if high - low < MIN_SHARE * len(x):
+                break
+            distance = ks_distance(y[low:high], _line(x[low:high], y[low:high]))
+            candidates.append((distance, low - high, low))
+    _, negative, low = min(candidates)
+    inside = points["size"].between(sizes[low], sizes[low - negative - 1])
+    return Scaling(
+        region=fit_power_law(points[inside]),
+        whole=fit_power_law(points),
+        n_candidates=len(candidates),
+    )
+
+
+def in_region(points: pd.DataFrame, law: PowerLaw) -> pd.DataFrame:
+    """Return the rows whose size is in the region of a law."""
+    inside = points["size"].between(law.smallest, law.largest)
+    return points[inside].reset_index(drop=True)
+
+
+def ks_distance(one: FloatArray, another: FloatArray) -> float:
+    """Return the largest distance of the distribution functions of two samples of one length.
+
+    Examples
+    --------
+    >>> ks_distance(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.5, 2.0, 5.0, 6.0]))
+    0.5
+    """
+    first, second = (np.sort(np.round(values, _DECIMALS)) for values in (one, another))
+    steps = np.concatenate([first, second])
+    below = np.searchsorted(first, steps, "right") - np.searchsorted(second, steps, "right")
+    return float(np.abs(below).max()) / len(first)
+
+
+def _sorted(points: pd.DataFrame) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+    """Return sizes, their log10, and the log10 of the mean ranks, in an order of their own."""
+    frame = points[["size", "mean_rank"]].sort_values(["size", "mean_rank"])
+    sizes = frame["size"].to_numpy(np.int64)
+    return sizes, np.log10(sizes), np.log10(frame["mean_rank"].to_numpy(np.float64))
+
+
+def _line(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return the least-squares line of y on x, at x."""
+    distance = x - x.mean()
+    slope = (distance @ y) / (distance @ distance)
+    line: FloatArray = y.mean() + slope * distance
+    return line
+
+
+def _quantile(df: int) -> float:
+    return float(student.ppf((1 + LEVEL) / 2, df))

@@ -1,0 +1,249 @@
+"""The study table: one row per parcellation, pipeline and target, checked once when it is made."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import pandas as pd
+
+from jobpool.analysis.columns import (
+    KEY,
+    TEXTS,
+    check_columns,
+    check_one_value_each,
+    check_unique,
+    numbers,
+    texts,
+    whole_numbers,
+    with_defaults,
+)
+from jobpool.errors import DataError, listing
+
+SINGLE = "single"
+SCORE, MEAN_RANK = "score", "mean_rank"
+LABELS: Mapping[str, str] = {
+    "r2": "R²",
+    "explained_variance": "Explained variance",
+    "pearson": "Pearson's r",
+    "spearman": "Spearman's rho",
+    "mse": "Mean squared error",
+    "rmse": "Root mean squared error",
+    "mae": "Mean absolute error",
+    "median_absolute_error": "Median absolute error",
+    "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "balanced_accuracy": "Balanced accuracy",
+    "matthews": "Matthews correlation",
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+}
+LOWER_IS_BETTER = frozenset({"mse", "rmse", "mae", "median_absolute_error"})
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_ORDER = ["size", "parcellation", "pipeline", "target"]
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StudyTable:
+    """Results of a study, sorted by size, parcellation, pipeline and target.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        Columns ``parcellation``, ``size`` (parcels), ``type``, ``pipeline``, ``target``,
+        ``score`` (higher is better) or ``mean_rank`` (1 is best), ``strategy`` (``single`` for
+        one parcellation alone), ``set``, ``members``, ``seconds``, ``memory_mb`` (NaN where
+        unknown) and ``task``.
+    source : str
+        Where the rows come from: a file, or a pool.
+    measure : str
+        ``score`` or ``mean_rank``.
+    metrics : mapping of str to str
+        The score of each target, such as ``r2``; empty for a table from elsewhere.
+    no_score : DataFrame
+        Rows that have no score, with the same columns but the measure: missing cells.
+    """
+
+    frame: pd.DataFrame
+    source: str
+    measure: str
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    no_score: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        for name in ("frame", "no_score"):
+            ordered = getattr(self, name).sort_values(_ORDER, ignore_index=True)
+            object.__setattr__(self, name, ordered)
+
+    def score_label(self, target: str) -> str:
+        """Return what to call the score of a target; errors are negated."""
+        metric = self.metrics.get(target, "")
+        label = LABELS.get(metric, metric or "Score")
+        return f"Negated {label[0].lower()}{label[1:]}" if metric in LOWER_IS_BETTER else label
+
+    @property
+    def singles(self) -> "StudyTable":
+        """Return the rows of one parcellation alone."""
+        return self._part(single=True)
+
+    @property
+    def ensembles(self) -> "StudyTable":
+        """Return the rows of strategies over several parcellations."""
+        return self._part(single=False)
+
+    def without_pipelines(self, names: Collection[str]) -> "StudyTable":
+        """Return the rows of all other pipelines."""
+        frames = (self.frame, self.no_score)
+        kept = [one[~one["pipeline"].isin(names)] for one in frames]
+        return replace(self, frame=kept[0], no_score=kept[1])
+
+    def _part(self, *, single: bool) -> "StudyTable":
+        frames = (self.frame, self.no_score)
+        kept = [one[(one["strategy"] == SINGLE) == single] for one in frames]
+        return replace(self, frame=kept[0], no_score=kept[1])
+
+
+def read_study_table(path: Path) -> StudyTable:
+    """Return the table in a ``.csv``, ``.tsv`` or ``.parquet`` file.
+
+    Parameters
+    ----------
+    path : Path
+        Columns ``parcellation``, ``size``, ``type``, ``pipeline``, ``target`` and ``score``
+        (higher is better); or ``parcellation``, ``size``, ``type`` and ``mean_rank`` (1 is best),
+        where ``pipeline`` and ``target`` may be missing. ``strategy``, ``set``, ``members``,
+        ``seconds``, ``memory_mb`` and ``task`` may be given; other columns are left aside.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read, lacks a column, or holds a value that cannot be. The text names
+        the column, the row (the first one below the header is row 1) and the value.
+    """
+    frame, source = _read(path), str(path)
+    if SCORE in frame and MEAN_RANK in frame:
+        raise DataError(source, "has both 'score' and 'mean_rank'; keep the one to be analysed")
+    measure = MEAN_RANK if MEAN_RANK in frame else SCORE
+    if measure == MEAN_RANK:
+        frame = frame.assign(**{one: "all" for one in ("pipeline", "target") if one not in frame})
+    check_columns(frame, [*KEY, "size", "type", measure], source)
+    values = numbers(frame, measure, source, above_zero=measure == MEAN_RANK)
+    return _checked(frame.assign(**{measure: values}), source, measure, {})
+
+
+def from_results(
+    frame: pd.DataFrame, source: str, metrics: Mapping[str, str] = _EMPTY
+) -> StudyTable:
+    """Return the study table of collected results.
+
+    A row whose score is missing, because a solver failed or the task is not done, becomes a
+    missing cell.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per task, as ``jobpool collect`` gives it: ``parcellation``, ``parcels``,
+        ``parcellation_type`` or ``parcellation_kind``, ``pipeline``, ``target``, scores; where
+        there are any, ``target_kind``, ``strategy``, ``inputs``, ``members``, ``task_seconds``,
+        ``peak_memory_mb``, ``task``.
+    source : str
+        What errors name: the pool.
+    metrics : mapping of str to str, optional
+        The score to use by kind of target, such as ``{"regression": "mae"}``. By default the
+        first one reported: the first column of scores that has a value for the target.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or holds a value that cannot be.
+    """
+    kind = "parcellation_type" if "parcellation_type" in frame else "parcellation_kind"
+    check_columns(frame, [*KEY, "parcels", kind], source)
+    names = {"parcels": "size", kind: "type", "task_seconds": "seconds"}
+    names |= {"peak_memory_mb": "memory_mb", "inputs": "set"}
+    wanted = [*KEY, *names, "strategy", "members", "task"]
+    table = frame[[one for one in wanted if one in frame]].rename(columns=names)
+    if "strategy" in table and "set" in table:
+        table["set"] = table["set"].where(table["strategy"].ne(SINGLE), "")
+    chosen = _chosen_metrics(frame, source, metrics)
+    table[SCORE] = _scores(frame, chosen)
+    return _checked(table, source, SCORE, chosen)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".parquet":
+            frame = pd.read_parquet(path).rename(columns=str)
+        elif path.suffix in _SEPARATORS:
+            # as text: an error shows the value as it was written
+            frame = pd.read_csv(
+                path, sep=_SEPARATORS[path.suffix], dtype=str, keep_default_na=False
+            )
+        else:
+            what = "is no table that can be read; save it as one of: .csv, .tsv, .parquet"
+            raise DataError(path, what)
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file; correct the path") from error
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"cannot be read as a table: {error}") from error
+    if frame.empty:
+        raise DataError(path, "has no rows; give one per parcellation, pipeline and target")
+    return frame.reset_index(drop=True)
+
+
+def _chosen_metrics(frame: pd.DataFrame, source: str, metrics: Mapping[str, str]) -> dict[str, str]:
+    """Return the score of each target that has one."""
+    check_columns(frame, [*metrics.values(), *(["target_kind"] if metrics else [])], source)
+    known = [str(name) for name in frame.columns if name in LABELS]
+    chosen = {}
+    for target, rows in frame.groupby("target", sort=True):
+        kind = str(rows["target_kind"].iloc[0]) if "target_kind" in rows else ""
+        names = [metrics[kind]] if kind in metrics else known
+        with_values = [name for name in names if rows[name].notna().any()]
+        if with_values:
+            chosen[str(target)] = with_values[0]
+    if not chosen:
+        what = f"no score in its columns ({listing(frame.columns)}); wait for the first result"
+        raise DataError(source, what)
+    return chosen
+
+
+def _scores(frame: pd.DataFrame, chosen: Mapping[str, str]) -> pd.Series:
+    """Return the chosen score of each row, negated where lower is better; NaN where missing."""
+    scores = pd.Series(float("nan"), index=frame.index)
+    metric = frame["target"].astype(str).map(chosen)
+    for name in sorted(set(chosen.values())):
+        sign = -1.0 if name in LOWER_IS_BETTER else 1.0
+        scores = scores.mask(metric == name, sign * pd.to_numeric(frame[name]))
+    return scores
+
+
+def _checked(
+    frame: pd.DataFrame, source: str, measure: str, metrics: Mapping[str, str]
+) -> StudyTable:
+    """Return the table with columns of fixed types, in its order."""
+    frame = with_defaults(frame)
+    clean = pd.DataFrame({name: texts(frame, name, source) for name in TEXTS})
+    clean["size"] = whole_numbers(frame, "size", source)
+    clean["members"] = whole_numbers(frame, "members", source)
+    clean[measure] = pd.to_numeric(frame[measure]).astype("float64")
+    for name in ("seconds", "memory_mb"):
+        clean[name] = numbers(frame, name, source, may_miss=True)
+    check_unique(clean, source)
+    for name in ("size", "type", "strategy", "members"):
+        check_one_value_each(clean, name, source)
+    order = ["parcellation", "size", "type", "pipeline", "target", measure]
+    order += ["strategy", "set", "members", "seconds", "memory_mb", "task"]
+    clean = clean[order]
+    missing = clean[measure].isna()
+    return StudyTable(
+        frame=clean[~missing],
+        source=source,
+        measure=measure,
+        metrics=dict(metrics),
+        no_score=clean[missing].drop(columns=measure),
+    )

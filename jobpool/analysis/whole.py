@@ -1,0 +1,170 @@
+"""The whole analysis of a study, as one record: what a report and its figures show."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from jobpool.analysis.comparison import compare_strategies, summarise_strategies, trade_off
+from jobpool.analysis.coverage import Coverage, combined_pipelines, coverage
+from jobpool.analysis.powerlaw import Scaling, find_region, in_region
+from jobpool.analysis.ranks import Ranking, rank
+from jobpool.analysis.regression import Regression, regress
+from jobpool.analysis.table import SCORE, StudyTable
+from jobpool.errors import DataError, listing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Analysis:
+    """All that is said of a study; None, or empty, where the table is too small for it.
+
+    Attributes
+    ----------
+    table : StudyTable
+        What it is made from.
+    coverage : Coverage
+        Of the single parcellations.
+    ranking : Ranking, optional
+        Single parcellations, within each pipeline and target.
+    across : Ranking, optional
+        Single parcellations, all pipelines together within each target: compares pipelines.
+    scaling : Scaling, optional
+        Mean rank of `ranking` against size.
+    scaling_by_pipeline, scaling_by_type : mapping of str to Scaling
+        The same of each pipeline's and of each type's mean ranks.
+    regression : Regression, optional
+        Of `ranking`, one row per parcellation in the region of `scaling`: size and type.
+    regression_by_pipeline : Regression, optional
+        Of `across`, one row per parcellation and pipeline there: size, type and pipeline.
+    together : Ranking, optional
+        Single parcellations and ensembles, within each pipeline and target.
+    compared, summary : DataFrame
+        Strategies against single parcellations.
+    trade_off : DataFrame
+        Rank, time and memory of all pairs of parcellation and pipeline.
+    notes : tuple of str
+        What is missing, was left out or could not be computed, and why.
+    """
+
+    table: StudyTable
+    coverage: Coverage
+    ranking: Ranking | None
+    across: Ranking | None
+    scaling: Scaling | None
+    scaling_by_pipeline: Mapping[str, Scaling]
+    scaling_by_type: Mapping[str, Scaling]
+    regression: Regression | None
+    regression_by_pipeline: Regression | None
+    together: Ranking | None
+    compared: pd.DataFrame
+    summary: pd.DataFrame
+    trade_off: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def analyse(table: StudyTable) -> Analysis:
+    """Return everything that can be said of a study.
+
+    Parameters
+    ----------
+    table : StudyTable
+        From `read_study_table` or `from_results`.
+    """
+    return _Analyst(table).analyse()
+
+
+class _Analyst:
+    """Does one part after the other, and notes what cannot be done."""
+
+    def __init__(self, table: StudyTable) -> None:
+        self._table, self._singles = table, table.singles
+        self._notes: list[str] = []
+
+    def analyse(self) -> Analysis:
+        covered = coverage(self._singles)
+        self._notes += [*self._without_score(), *covered.sentences()]
+        ranking = self._ranked(self._singles, ("pipeline", "target"))
+        across = self._across()
+        overall = ranking.overall if ranking else None
+        pairs = ranking.by_pipeline if ranking else None
+        compared_pairs = across.by_pipeline if across else pairs
+        scaling = self._scaling(overall, "all single parcellations")
+        compared = compare_strategies(self._table)
+        return Analysis(
+            table=self._table,
+            coverage=covered,
+            ranking=ranking,
+            across=across,
+            scaling=scaling,
+            scaling_by_pipeline=self._scalings(pairs if scaling else None, "pipeline"),
+            scaling_by_type=self._scalings(overall if scaling else None, "type"),
+            regression=self._regression(overall, scaling, ("type",)),
+            regression_by_pipeline=self._regression(compared_pairs, scaling, ("type", "pipeline")),
+            together=self._together(),
+            compared=compared,
+            summary=summarise_strategies(compared),
+            trade_off=trade_off(self._table),
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
+
+    def _without_score(self) -> list[str]:
+        number = len(self._table.no_score)
+        return [f"{number:,} rows have no score; they count as missing."] if number else []
+
+    def _ranked(self, table: StudyTable, within: tuple[str, ...]) -> Ranking | None:
+        ranking = rank(table, within)
+        if len(ranking.overall) < 2:
+            what = "No ranks: fewer than two parcellations have the same pipelines and targets."
+            self._notes.append(what)
+            return None
+        return ranking
+
+    def _across(self) -> Ranking | None:
+        several = self._singles.frame["pipeline"].nunique() > 1
+        if self._table.measure != SCORE or not several:
+            return None
+        return self._ranked(self._singles, ("target",))
+
+    def _together(self) -> Ranking | None:
+        """Rank single parcellations and ensembles together, where both have the pipeline."""
+        if self._table.ensembles.frame.empty:
+            return None
+        combined = combined_pipelines(self._table)
+        if combined:
+            names = listing(combined)
+            self._notes.append(
+                f"Pipelines that no single parcellation has are not ranked with others: {names}."
+            )
+        table = self._table.without_pipelines(combined)
+        self._notes += [f"With ensembles: {one}" for one in coverage(table).sentences()]
+        return self._ranked(table, ("pipeline", "target"))
+
+    def _scalings(self, points: pd.DataFrame | None, by: str) -> dict[str, Scaling]:
+        found = {}
+        for name, rows in points.groupby(by, sort=True) if points is not None else ():
+            scaling = self._scaling(rows, f"{by} {name}")
+            if scaling:
+                found[str(name)] = scaling
+        return found
+
+    def _scaling(self, points: pd.DataFrame | None, what: str) -> Scaling | None:
+        try:
+            return None if points is None else find_region(points)
+        except DataError as error:
+            self._notes.append(f"No power law of {what}: {error.what}.")
+            return None
+
+    def _regression(
+        self, points: pd.DataFrame | None, scaling: Scaling | None, factors: tuple[str, ...]
+    ) -> Regression | None:
+        """Regress in the region of the power law, or over all sizes if there is none."""
+        if points is None:
+            return None
+        try:
+            rows = in_region(points, scaling.region) if scaling else points
+            found = regress(rows, factors)
+        except DataError as error:
+            self._notes.append(f"No regression with {' and '.join(factors)}: {error.what}.")
+            return None
+        self._notes += [f"In the regression: {one}" for one in found.left_out]
+        return found

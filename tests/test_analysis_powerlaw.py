@@ -1,0 +1,177 @@
+"""The power law: fits worked by hand, and laws that are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobpool.analysis.powerlaw import find_region, fit_power_law, in_region, ks_distance
+from jobpool.errors import DataError
+
+# log10 of size       1     2     3     4     5     mean 3, squares around it 10
+# log10 of mean rank  3     2     2     1     0     mean 1.6
+# products around the means: -2 * 1.4 - 1 * 0.4 + 0 - 1 * 0.6 - 2 * 1.6 = -7
+# slope -7 / 10 = -0.7, intercept 1.6 + 0.7 * 3 = 3.7
+# line                3.0   2.3   1.6   0.9   0.2
+# left                0    -0.3   0.4   0.1  -0.2   squares 0.30 of 5.2 around the mean
+# R2 = 1 - 0.30 / 5.2, variance 0.30 / 3 = 0.1, error of the slope sqrt(0.1 / 10) = 0.1
+# t with 3 degrees of freedom at 0.975: 3.182446
+BY_HAND = pd.DataFrame(
+    {"size": [10, 100, 1_000, 10_000, 100_000], "mean_rank": [1e3, 1e2, 1e2, 10.0, 1.0]}
+)
+
+
+def a_law(sizes: list[int], factor: float = 400.0, exponent: float = -0.3) -> pd.DataFrame:
+    ranks = factor * np.asarray(sizes, np.float64) ** exponent
+    return pd.DataFrame({"size": sizes, "mean_rank": ranks})
+
+
+def test_the_line_is_the_one_worked_by_hand() -> None:
+    law = fit_power_law(BY_HAND)
+
+    assert law.exponent == pytest.approx(-0.7)
+    assert law.factor == pytest.approx(10**3.7)
+    assert law.r2 == pytest.approx(1 - 0.30 / 5.2)
+    assert (law.n, law.n_sizes, law.smallest, law.largest) == (5, 5, 10, 100_000)
+
+
+def test_the_interval_of_the_exponent_is_the_one_worked_by_hand() -> None:
+    law = fit_power_law(BY_HAND)
+
+    assert law.exponent_error == pytest.approx(0.1)
+    assert law.exponent_low == pytest.approx(-0.7 - 0.3182446, abs=1e-6)
+    assert law.exponent_high == pytest.approx(-0.7 + 0.3182446, abs=1e-6)
+
+
+def test_the_band_is_the_one_worked_by_hand() -> None:
+    law = fit_power_law(BY_HAND)
+
+    band = law.band([1_000.0, 10.0])
+
+    # in the middle the error is sqrt(0.1 / 5), at the end sqrt(0.1 * (1 / 5 + 4 / 10))
+    reach = 3.182446 * np.sqrt([0.1 / 5, 0.1 * 0.6])
+    middle = np.array([1.6, 3.0])
+    assert np.log10(band["mean_rank"]).to_numpy() == pytest.approx(middle)
+    assert np.log10(band["low"]).to_numpy() == pytest.approx(middle - reach, abs=1e-5)
+    assert np.log10(band["high"]).to_numpy() == pytest.approx(middle + reach, abs=1e-5)
+
+
+def test_the_distance_to_the_law_is_the_one_worked_by_hand() -> None:
+    law = fit_power_law(BY_HAND)
+
+    # data 0 1 2 2 3, line 0.2 0.9 1.6 2.3 3.0: at no place do the numbers of those up to it
+    # differ by more than one of five
+    assert law.ks == pytest.approx(0.2)
+
+
+def test_the_distance_of_two_samples_counts_ties() -> None:
+    # up to 1 there are 3 of 4 against 1 of 4
+    distance = ks_distance(np.array([1.0, 1.0, 1.0, 2.0]), np.array([1.0, 2.0, 2.0, 2.0]))
+
+    assert distance == 0.5
+
+
+def test_the_law_is_told_in_one_line() -> None:
+    told = str(fit_power_law(BY_HAND))
+
+    assert told == (
+        "mean rank = 5.01e+03 x parcels^-0.700 (95 % -1.018 to -0.382), 10 to 100,000 parcels, "
+        "R2 0.942, 5 parcellations"
+    )
+
+
+def test_a_law_that_ends_is_fitted_where_it_holds() -> None:
+    points = a_law([10, 20, 40, 80, 160, 320, 640, 1280])
+    points.loc[6:, "mean_rank"] = points["mean_rank"].iloc[5]
+
+    scaling = find_region(points)
+
+    # the distance is 0 in 10 to 160, in 20 to 320, and in the one with more: 10 to 320
+    assert (scaling.region.smallest, scaling.region.largest) == (10, 320)
+    assert scaling.region.exponent == pytest.approx(-0.3)
+    assert scaling.region.factor == pytest.approx(400)
+    assert scaling.region.ks == 0
+    assert scaling.whole.exponent > -0.28
+
+
+def test_a_law_that_begins_is_fitted_where_it_holds() -> None:
+    points = a_law([10, 20, 40, 80, 160, 320, 640, 1280])
+    points.loc[:2, "mean_rank"] = points["mean_rank"].iloc[2]
+
+    scaling = find_region(points)
+
+    assert (scaling.region.smallest, scaling.region.largest) == (40, 1280)
+    assert scaling.region.exponent == pytest.approx(-0.3)
+
+
+def test_a_law_that_holds_everywhere_is_fitted_everywhere() -> None:
+    scaling = find_region(a_law([10, 20, 40, 80, 160, 320, 640]))
+
+    assert scaling.region == scaling.whole
+
+
+def test_parcellations_of_one_size_enter_together() -> None:
+    points = a_law([10, 20, 40, 80, 160, 320, 320, 320, 640])
+    # one of three at 320 is far off: the region ends before them all, or holds them all
+    points["mean_rank"] *= [1, 1, 1, 1, 1, 1, 3, 1, 3]
+
+    scaling = find_region(points)
+
+    assert (scaling.region.largest, scaling.region.n) == (160, 5)
+
+
+def test_a_region_holds_half_of_the_parcellations() -> None:
+    # the law holds in the first five sizes, but twelve of seventeen parcellations are beyond
+    points = a_law([10, 11, 12, 13, 14, *range(100, 112)])
+    points.loc[5:, "mean_rank"] = np.linspace(300, 20, 12) ** 2
+
+    scaling = find_region(points)
+
+    assert scaling.region.n >= 9
+
+
+def test_a_noisy_law_with_two_ends_is_recovered() -> None:
+    rng = np.random.default_rng(7)
+    sizes = np.unique(np.geomspace(5, 8_000, 300).round()).astype(int)
+    held = np.clip(sizes, 20, 2_000)  # no more gain beyond 2,000, no more loss below 20
+    ranks = 400 * held**-0.28 * 10 ** rng.normal(0, 0.01, len(sizes))
+
+    region = find_region(pd.DataFrame({"size": sizes, "mean_rank": ranks})).region
+
+    assert region.exponent == pytest.approx(-0.28, abs=0.01)
+    assert 14 <= region.smallest <= 28
+    assert 1_400 <= region.largest <= 3_000
+
+
+def test_thousands_of_sizes_are_tried_in_steps() -> None:
+    points = a_law(list(range(10, 2_010)))
+
+    scaling = find_region(points)
+
+    # 200 sizes as each border; half of the sizes lie between them in about half of the pairs
+    assert scaling.n_candidates <= 200 * 201 / 2
+    assert (scaling.region.smallest, scaling.region.largest) == (10, 2_009)
+
+
+def test_equal_mean_ranks_have_no_share_of_variance() -> None:
+    law = fit_power_law(a_law([10, 20, 40], factor=2.0, exponent=0.0))
+
+    assert law.exponent == 0
+    assert np.isnan(law.r2)
+
+
+def test_rows_in_a_region_include_its_borders() -> None:
+    points = a_law([10, 20, 40, 80])
+
+    law = fit_power_law(points.iloc[1:])
+
+    assert in_region(points, law)["size"].tolist() == [20, 40, 80]
+
+
+def test_two_sizes_give_no_law() -> None:
+    with pytest.raises(DataError, match="takes 3 different sizes, there are 2"):
+        fit_power_law(a_law([10, 10, 20]))
+
+
+def test_four_sizes_give_no_region() -> None:
+    with pytest.raises(DataError, match="takes 5 different sizes, there are 4"):
+        find_region(a_law([10, 20, 40, 80, 80]))

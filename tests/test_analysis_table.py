@@ -1,0 +1,249 @@
+"""The study table: what is read, and what every mistake in it says."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jobpool.analysis.table import LABELS, LOWER_IS_BETTER, from_results, read_study_table
+from jobpool.errors import DataError
+from jobpool.learning.scores import METRICS
+from tests.synthetic_study import a_study
+
+HEADER = "parcellation,size,type,pipeline,target,score"
+ROWS = ("small,10,hard,svm,age,0.1", "large,20,hard,svm,age,0.3")
+
+
+def a_file(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    path = folder / "study.csv"
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def results(**columns: Sequence[object]) -> pd.DataFrame:
+    """Return collected results of two parcellations for two targets."""
+    return pd.DataFrame(
+        {
+            "task": ["t1", "t2", "t3", "t4"],
+            "parcellation": ["small", "small", "large", "large"],
+            "parcels": [10, 10, 20, 20],
+            "parcellation_kind": ["hard", "hard", "soft", "soft"],
+            "pipeline": ["svm"] * 4,
+            "target": ["age", "sex", "age", "sex"],
+            "target_kind": ["regression", "binary", "regression", "binary"],
+            "r2": [0.1, np.nan, 0.2, np.nan],
+            "mae": [4.0, np.nan, 3.0, np.nan],
+            "roc_auc": [np.nan, 0.6, np.nan, 0.7],
+            "task_seconds": [1.0, 2.0, 3.0, 4.0],
+            "peak_memory_mb": [100.0, 110.0, 120.0, 130.0],
+            **columns,
+        }
+    )
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])
+def test_a_table_is_the_same_from_every_kind_of_file(ending: str, tmp_path: Path) -> None:
+    study = a_study()
+    path = tmp_path / f"study{ending}"
+    writers: dict[str, Callable[[], object]] = {
+        ".csv": lambda: study.to_csv(path, index=False),
+        ".tsv": lambda: study.to_csv(path, sep="\t", index=False),
+        ".parquet": lambda: study.to_parquet(path, index=False),
+    }
+    writers[ending]()
+
+    table = read_study_table(path)
+
+    expected = study.sort_values(["size", "parcellation", "pipeline", "target"], ignore_index=True)
+    pd.testing.assert_frame_equal(table.frame, expected, check_like=True, check_dtype=False)
+
+
+def test_columns_that_may_be_left_out_are_filled_in(tmp_path: Path) -> None:
+    table = read_study_table(a_file(tmp_path, *ROWS))
+
+    row = table.frame.iloc[0]
+    assert (row["strategy"], row["set"], row["members"], row["task"]) == ("single", "", 1, "")
+    assert np.isnan(row["seconds"])
+    assert np.isnan(row["memory_mb"])
+
+
+def test_a_table_of_mean_ranks_needs_neither_pipeline_nor_target(tmp_path: Path) -> None:
+    path = a_file(tmp_path, "small,10,hard,2", header="parcellation,size,type,mean_rank")
+
+    table = read_study_table(path)
+
+    assert table.measure == "mean_rank"
+    assert table.frame[["pipeline", "target", "mean_rank"]].iloc[0].tolist() == ["all", "all", 2.0]
+
+
+@pytest.mark.parametrize("written", ["", "n/a", "nan"])
+def test_an_unknown_cost_may_be_written_in_every_usual_way(written: str, tmp_path: Path) -> None:
+    path = a_file(tmp_path, f"{ROWS[0]},{written}", header=f"{HEADER},seconds")
+
+    table = read_study_table(path)
+
+    assert table.frame["seconds"].isna().all()
+
+
+def test_a_name_that_looks_like_a_number_stays_as_it_is(tmp_path: Path) -> None:
+    table = read_study_table(a_file(tmp_path, "007,10,hard,svm,age,0.1"))
+
+    assert table.frame["parcellation"].tolist() == ["007"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["small,10,hard,svm,age,good"], "column 'score', row 1: 'good' is no finite number"),
+        (["small,10,hard,svm,age,inf"], "column 'score', row 1: 'inf' is no finite number"),
+        ([ROWS[0], "large,20,hard,svm,age,"], "column 'score', row 2: '' is missing"),
+        ([ROWS[0], "large,20,hard,svm,age,NaN"], "column 'score', row 2: 'NaN' is missing"),
+        (["small,ten,hard,svm,age,0.1"], "column 'size', row 1: 'ten' is no finite number"),
+        (["small,10.5,hard,svm,age,0.1"], "column 'size', row 1: '10.5' is no whole number"),
+        (["small,0,hard,svm,age,0.1"], "column 'size', row 1: '0' is no whole number"),
+        ([",10,hard,svm,age,0.1"], "column 'parcellation', row 1: '' is empty; fill it in"),
+        (
+            [*ROWS, "small,10,hard,svm,age,0.2"],
+            "rows 1, 3 are all of parcellation 'small', pipeline 'svm', target 'age'; keep one",
+        ),
+        (
+            [*ROWS, "small,11,hard,svm,sex,0.2"],
+            "column 'size': parcellation 'small' has two values: 10 in row 1, 11 in row 3; give",
+        ),
+        (
+            [*ROWS, "small,10,soft,svm,sex,0.2"],
+            "column 'type': parcellation 'small' has two values: hard in row 1, soft in row 3",
+        ),
+        ([], "has no rows; give one per parcellation"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(rows: list[str], said: str, tmp_path: Path) -> None:
+    path = a_file(tmp_path, *rows)
+
+    with pytest.raises(DataError) as caught:
+        read_study_table(path)
+
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+def test_many_wrong_values_are_counted(tmp_path: Path) -> None:
+    path = a_file(tmp_path, *(f"p{i},10,hard,svm,age,x" for i in range(5)))
+
+    with pytest.raises(DataError, match=r"row 1: 'x' .*\(4 more rows like it\)"):
+        read_study_table(path)
+
+
+def test_a_missing_column_is_named_with_the_nearest_one(tmp_path: Path) -> None:
+    path = a_file(tmp_path, ROWS[0], header=HEADER.replace("size", "sizes"))
+
+    with pytest.raises(DataError, match="no column 'size'; did you mean 'sizes'"):
+        read_study_table(path)
+
+
+def test_a_mean_rank_of_zero_is_refused(tmp_path: Path) -> None:
+    path = a_file(tmp_path, "small,10,hard,0", header="parcellation,size,type,mean_rank")
+
+    with pytest.raises(DataError, match="column 'mean_rank', row 1: '0' is not above 0"):
+        read_study_table(path)
+
+
+def test_a_table_has_scores_or_mean_ranks(tmp_path: Path) -> None:
+    path = a_file(tmp_path, f"{ROWS[0]},1", header=f"{HEADER},mean_rank")
+
+    with pytest.raises(DataError, match="both 'score' and 'mean_rank'; keep the one"):
+        read_study_table(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("study.txt", b"x", "is no table that can be read; save it as one of: .csv"),
+        ("study.csv", b"", "cannot be read as a table"),
+        ("study.csv", b"a,b\n1,2,3\n4,5,6,7\n", "cannot be read as a table"),
+        ("study.csv", b"a\n\xff\xfe\n", "cannot be read as a table"),
+        ("study.parquet", b"no parquet", "cannot be read as a table"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(
+    name: str, content: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(DataError) as caught:
+        read_study_table(tmp_path / name)
+
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing\.csv: no such file; correct the path"):
+        read_study_table(tmp_path / "nothing.csv")
+
+
+def test_the_first_reported_score_of_each_target_is_taken() -> None:
+    table = from_results(results(), "POOL")
+
+    assert table.metrics == {"age": "r2", "sex": "roc_auc"}
+    assert table.frame["score"].tolist() == [0.1, 0.6, 0.2, 0.7]
+    assert table.frame["seconds"].tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert table.frame["type"].tolist() == ["hard", "hard", "soft", "soft"]
+
+
+def test_a_score_that_is_better_when_lower_is_negated() -> None:
+    table = from_results(results(), "POOL", {"regression": "mae"})
+
+    assert table.metrics == {"age": "mae", "sex": "roc_auc"}
+    assert table.frame["score"].tolist() == [-4.0, 0.6, -3.0, 0.7]
+    assert table.score_label("age") == "Negated mean absolute error"
+    assert table.score_label("sex") == "ROC AUC"
+
+
+def test_a_result_without_a_score_counts_as_missing() -> None:
+    frame = results(r2=[0.1, np.nan, None, np.nan])
+
+    table = from_results(frame, "POOL")
+
+    assert table.no_score[["parcellation", "target"]].to_numpy().tolist() == [["large", "age"]]
+    assert len(table.frame) == 3
+
+
+def test_how_a_parcellation_came_about_is_its_type_where_it_is_known() -> None:
+    table = from_results(results(parcellation_type=["random"] * 2 + ["soft"] * 2), "POOL")
+
+    assert sorted(table.frame["type"].unique()) == ["random", "soft"]
+
+
+def test_ensembles_keep_their_set() -> None:
+    frame = results(
+        strategy=["single"] * 2 + ["voted"] * 2,
+        inputs=["small"] * 2 + ["random_10_1"] * 2,
+        members=[1, 1, 2, 2],
+    )
+
+    table = from_results(frame, "POOL")
+
+    assert table.singles.frame["set"].unique().tolist() == [""]
+    assert table.ensembles.frame["set"].unique().tolist() == ["random_10_1"]
+
+
+def test_results_without_any_score_are_refused() -> None:
+    frame = results().drop(columns=["r2", "mae", "roc_auc"])
+
+    with pytest.raises(DataError, match=r"POOL: no score in its columns .*wait for the first"):
+        from_results(frame, "POOL")
+
+
+def test_a_metric_that_was_not_reported_is_refused() -> None:
+    with pytest.raises(DataError, match="POOL: no column 'rmse'"):
+        from_results(results(), "POOL", {"regression": "rmse"})
+
+
+def test_the_metrics_are_those_that_tasks_report() -> None:
+    every = {name: metric for kind in METRICS.values() for name, metric in kind.items()}
+
+    lower = {name for name, metric in every.items() if metric.lower_is_better}
+
+    assert LABELS.keys() == every.keys()
+    assert lower == LOWER_IS_BETTER

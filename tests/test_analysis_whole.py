@@ -1,0 +1,123 @@
+"""The whole analysis: what a study shows, and what it says where it cannot."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from jobpool.analysis.table import StudyTable, read_study_table
+from jobpool.analysis.whole import Analysis, analyse
+from tests.synthetic_study import a_study
+
+
+def analysed(rows: pd.DataFrame, folder: Path) -> Analysis:
+    return analyse(a_table(rows, folder))
+
+
+def a_table(rows: pd.DataFrame, folder: Path) -> StudyTable:
+    rows.to_parquet(folder / "study.parquet", index=False)
+    return read_study_table(folder / "study.parquet")
+
+
+def test_a_study_shows_everything(tmp_path: Path) -> None:
+    found = analysed(a_study(n_parcellations=60), tmp_path)
+
+    assert found.notes == ()
+    assert found.scaling is not None
+    assert found.scaling.region.exponent < -0.2
+    assert sorted(found.scaling_by_pipeline) == ["elastic", "lgbm", "svm"]
+    assert sorted(found.scaling_by_type) == ["hard", "random", "soft"]
+    assert found.regression is not None
+    assert found.regression.n == found.scaling.region.n
+    assert found.regression_by_pipeline is not None
+    assert found.regression_by_pipeline.n == 3 * found.scaling.region.n
+    assert len(found.compared) == 12 * 9
+    assert len(found.trade_off) == 72 * 3
+
+
+def test_single_parcellations_are_ranked_without_ensembles(tmp_path: Path) -> None:
+    found = analysed(a_study(), tmp_path)
+
+    assert found.ranking is not None
+    assert found.together is not None
+    assert len(found.ranking.overall) == 24
+    assert len(found.together.overall) == 24 + 12
+
+
+def test_a_study_of_one_pipeline_compares_none(tmp_path: Path) -> None:
+    study = a_study()
+
+    found = analysed(study[study["pipeline"] == "svm"], tmp_path)
+
+    assert found.across is None
+    assert "In the regression: No pipeline term: all rows have pipeline 'svm'." in found.notes
+
+
+def test_mean_ranks_from_elsewhere_show_how_they_scale(tmp_path: Path) -> None:
+    study = a_study(ensembles=False).groupby(["parcellation", "size", "type"], as_index=False)
+    scores = study["score"].mean()
+    ranks = scores["score"].rank(ascending=False)
+
+    found = analysed(scores.drop(columns="score").assign(mean_rank=ranks), tmp_path)
+
+    assert found.scaling is not None
+    assert found.scaling.whole.n == 24
+    assert found.across is None
+    assert found.trade_off.empty
+
+
+def test_a_small_study_says_what_it_is_too_small_for(tmp_path: Path) -> None:
+    found = analysed(a_study(n_parcellations=4, ensembles=False), tmp_path)
+
+    assert found.ranking is not None
+    assert found.scaling is None
+    assert found.notes == (
+        "No power law of all single parcellations: a region takes 5 different sizes, there are 4.",
+        "No regression with type: 4 coefficients take more than 4 rows of 4 sizes with 4 mean "
+        "ranks.",
+    )
+
+
+def test_a_single_row_has_no_ranks(tmp_path: Path) -> None:
+    found = analysed(a_study().iloc[:1], tmp_path)
+
+    assert found.ranking is None
+    assert found.regression is None
+    assert found.notes == (
+        "No ranks: fewer than two parcellations have the same pipelines and targets.",
+    )
+
+
+def test_what_is_missing_is_said_of_single_ones_apart_from_ensembles(tmp_path: Path) -> None:
+    study = a_study()
+    lost = study[study["strategy"] == "voted"].index[0]
+
+    found = analysed(study.drop(index=lost), tmp_path)
+
+    assert found.coverage.complete
+    assert found.notes[-1].startswith("With ensembles: Parcellations left out of ranks, 1: voted_")
+
+
+def test_combined_pipelines_are_compared_rather_than_ranked(tmp_path: Path) -> None:
+    study = a_study()
+    voted = study[(study["strategy"] == "voted") & (study["pipeline"] == "svm")]
+
+    found = analysed(pd.concat([study, voted.assign(pipeline="elastic+svm")]), tmp_path)
+
+    assert found.together is not None
+    assert "elastic+svm" not in set(found.together.cells["pipeline"])
+    assert "elastic+svm" in set(found.compared["pipeline"])
+    assert (
+        "Pipelines that no single parcellation has are not ranked with others: elastic+svm."
+        in found.notes
+    )
+
+
+def test_ensembles_alone_are_ranked_among_themselves(tmp_path: Path) -> None:
+    study = a_study()
+
+    found = analysed(study[study["strategy"] != "single"], tmp_path)
+
+    assert found.ranking is None
+    assert found.together is not None
+    assert len(found.together.overall) == 12
+    assert found.compared["n_comparable"].eq(0).all()
