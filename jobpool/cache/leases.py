@@ -16,15 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobpool.files import (
-    checked_line,
-    create_exclusively,
-    server_time,
-    storage_error,
-)
+from jobpool.files import checked_line, server_time, storage_error
 
 LEASE_S = 60.0  # a lease not refreshed for so long belonged to a process that died
-_BEATS = 4  # signs of life in that time
+_BEATS = 4  # signs of life in that time; a library that computes lets the thread run every 0.4 s
 _CLOCK_S = 60.0  # for so long a process trusts its own clock to run like the file server's
 FORMAT = 1
 
@@ -71,6 +66,10 @@ class Leases:
                 if path.read_bytes() == owner:
                     path.unlink()
 
+    def is_free(self, name: str) -> bool:
+        """Say whether nobody who lives holds the lease `name`."""
+        return self._is_stale(self._folder / f"{name}.json")
+
     def _claim(self, path: Path) -> bytes | None:
         """Return what stands in the lease that is now ours, or None if another holds it."""
         owner = checked_line(
@@ -88,11 +87,13 @@ class Leases:
             raise storage_error(error, path.parent) from error
         for _ in range(2):
             try:
-                create_exclusively(path, owner)
+                _create(path, owner)
             except FileExistsError:
-                if not self._is_stale(path):
+                silent_s = self._silent_s(path)
+                if silent_s is not None and silent_s <= self._lease_s:
                     return None
-                path.unlink(missing_ok=True)
+                if silent_s is not None:  # else it was let go, or this host cannot see it yet
+                    path.unlink(missing_ok=True)
             else:
                 return owner
         return None
@@ -102,12 +103,17 @@ class Leases:
         return sorted(path for path in self._folder.glob("*.json") if self._is_stale(path))
 
     def _is_stale(self, path: Path) -> bool:
+        silent_s = self._silent_s(path)
+        return silent_s is None or silent_s > self._lease_s
+
+    def _silent_s(self, path: Path) -> float | None:
+        """Return how long a lease has shown no sign of life; None if there is none."""
         try:
             with path.open("rb") as stream:  # NFS shows the newest time of a file just opened
                 beaten = os.fstat(stream.fileno()).st_mtime
         except FileNotFoundError:
-            return True
-        return self.server_time() - beaten > self._lease_s
+            return None
+        return self.server_time() - beaten
 
     def server_time(self) -> float:
         """Return the file server's time; this host's where the folder cannot be written."""
@@ -115,6 +121,21 @@ class Leases:
         if self._clock is None or now - self._clock[0] > _CLOCK_S:
             self._clock = (now, server_time(self._folder))
         return self._clock[1] + now - self._clock[0]
+
+
+def _create(path: Path, owner: bytes) -> None:
+    """Make a lease if there is none; not made durable, as a lease means nothing after a crash."""
+    try:
+        with path.open("xb", buffering=0) as stream:
+            try:
+                stream.write(owner)
+            except OSError:
+                path.unlink(missing_ok=True)
+                raise
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise storage_error(error, path) from error
 
 
 def _beat(path: Path, ended: threading.Event, every_s: float) -> None:

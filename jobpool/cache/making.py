@@ -16,6 +16,7 @@ from jobpool.cache.store import Store
 from jobpool.errors import StorageError
 from jobpool.task import Json
 
+_WORK = "fill the ROI cache"
 _ROUNDS = 5  # in each, damaged blocks are removed and computed again
 
 
@@ -88,11 +89,13 @@ class Maker:
             )
 
         computing = Kind(
+            work=_WORK,
             name=lambda span: span.key,
             is_open=lambda span: self._lacks(layout, span, wanted),
             do=partial(self._compute, layout),
         )
         packing = Kind(
+            work=_WORK,
             name=lambda digest: layout.keys[digest],
             is_open=lambda digest: not self._store.has(layout.keys[digest]),
             do=partial(self._pack, layout),

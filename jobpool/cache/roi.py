@@ -117,6 +117,16 @@ class RoiCache:
         self._loader.forget()
         return found
 
+    def key(self, name: str) -> str:
+        """Return what names the values of a parcellation, by all that they are made of.
+
+        Raises
+        ------
+        DataError
+            If the parcellation cannot be read.
+        """
+        return self._planner.key(name)
+
     def _make(self, name: str, deadline: float | None) -> RoiMatrix:
         layout = self._planner.layout()
         if name in layout.problems:

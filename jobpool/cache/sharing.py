@@ -3,10 +3,10 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from jobpool.cache.leases import Leases
 from jobpool.errors import OutOfTimeError
 
 POLL_S, MOST_POLL_S = 0.2, 2.0  # between looks at the work of others
@@ -17,18 +17,34 @@ Item = TypeVar("Item")
 class Kind(Generic[Item]):
     """One kind of work."""
 
+    work: str  # what there is no time left to do, for an error
     name: Callable[[Item], str]  # of its lease
     is_open: Callable[[Item], bool]  # whether it is still to be done; asks the disk
     do: Callable[[Item], None]
 
 
+class Taking(Protocol):
+    """Hands out leases."""
+
+    def take(self, name: str) -> AbstractContextManager[bool]:
+        """Hold the lease `name` inside the ``with`` block; yields False if that cannot be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What one process had of shared work."""
+
+    done: int
+    waited_s: float
+
+
 def share(
     items: Sequence[Item],
     kind: Kind[Item],
-    leases: Leases,
+    leases: Taking,
     deadline: float | None,
     tell: Callable[[int], None],
-) -> None:
+) -> Shared:
     """Return once no item is open: do those that nobody does, and wait for the others.
 
     Processes that start together divide the items among them: each takes them in an order of its
@@ -40,12 +56,17 @@ def share(
         Pieces of work that do not depend on one another.
     kind : Kind
         What they are.
-    leases : Leases
+    leases : Taking
         Shared by all processes.
     deadline : float, optional
-        Seconds since the epoch, after which no item is begun.
+        Seconds since the epoch, after which no item is begun or waited for.
     tell : callable
         Called with the number of open items whenever it was counted.
+
+    Returns
+    -------
+    Shared
+        How many items were done here, and how long those of others were waited for.
 
     Raises
     ------
@@ -53,25 +74,34 @@ def share(
         If items are open at the deadline.
     """
     rng = random.SystemRandom()  # no seed: two processes must not go the same way
-    wait_s = POLL_S
+    wait_s, waited_s, n_done = POLL_S, 0.0, 0
     while left := [item for item in items if kind.is_open(item)]:
         tell(len(left))
         rng.shuffle(left)
         worked = False
         for i, item in enumerate(left):
             if deadline is not None and time.time() > deadline:
-                raise OutOfTimeError("fill the ROI cache", len(left) - i)
-            done = _do(item, kind, leases)
-            worked = worked or done
-            if done:
+                raise OutOfTimeError(kind.work, len(left) - i)
+            if _do(item, kind, leases):
+                worked = True
+                n_done += 1
                 tell(len(left) - i - 1)
         wait_s = POLL_S if worked else min(wait_s * 1.5, MOST_POLL_S)
         if not worked:
-            time.sleep(wait_s)
+            waited_s += _wait(wait_s, deadline)
     tell(0)
+    return Shared(done=n_done, waited_s=waited_s)
 
 
-def _do(item: Item, kind: Kind[Item], leases: Leases) -> bool:
+def _wait(wait_s: float, deadline: float | None) -> float:
+    """Wait, not much longer than until the deadline; return how long it took."""
+    begun = time.monotonic()
+    left_s = wait_s if deadline is None else deadline - time.time()
+    time.sleep(min(wait_s, max(left_s, 0.0) + 0.01))
+    return time.monotonic() - begun
+
+
+def _do(item: Item, kind: Kind[Item], leases: Taking) -> bool:
     """Do an item that is open and that nobody holds; say whether it was done here."""
     if not kind.is_open(item):
         return False

@@ -56,6 +56,7 @@ class Damage:
 
     path: Path
     removed: bool
+    what: str = ""  # which part of it; empty for the whole file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,7 @@ def look(places: Places, layout: Layout, parcellations: Mapping[str, str]) -> Ca
         for path in places.store.paths(key)
         if path.exists()
     ]
-    sizes = [_size(path) for path in places.root.rglob("*") if path.is_file()]
+    sizes = [size_of(path) for path in places.root.rglob("*") if path.is_file()]
     return CacheInfo(
         parcellations=tuple(_one(places.store, layout, held, name) for name in parcellations),
         n_participants=layout.spans[-1].stop,
@@ -86,7 +87,7 @@ def look(places: Places, layout: Layout, parcellations: Mapping[str, str]) -> Ca
         n_files=len(sizes),
         n_bytes=sum(sizes),
         n_unused=len({path.stem for path in unused}),
-        unused_bytes=sum(map(_size, unused)),
+        unused_bytes=sum(map(size_of, unused)),
     )
 
 
@@ -111,7 +112,7 @@ def _one(store: Store, layout: Layout, held: list[list[Block]], name: str) -> Pa
         n_parcels=summary.n_parcels,
         state="packed" if packed else "part" if n_spans else "none",
         n_spans=n_spans,
-        n_bytes=sum(map(_size, store.paths(key))) if packed else 0,
+        n_bytes=sum(map(size_of, store.paths(key))) if packed else 0,
     )
 
 
@@ -149,7 +150,7 @@ def prune(
     chosen += [*_leftovers(places), *_beyond(places, layout, limit_bytes, chosen)]
     removed = []
     for path, why in chosen:
-        n_bytes = _size(path)
+        n_bytes = size_of(path)
         if not dry_run:
             path.unlink(missing_ok=True)
         removed.append(Removed(path=path, why=why, n_bytes=n_bytes))
@@ -183,14 +184,14 @@ def _unused_blocks(places: Places, layout: Layout) -> Iterator[Choice]:
     now = places.leases.server_time()
     for path in there:
         # a young one may be of a worker that sees files newer than this layout
-        if path not in used and _is_old(path, now):
+        if path not in used and is_old(path, now):
             yield path, "values that are packed or that nothing uses"
 
 
 def _leftovers(places: Places) -> Iterator[Choice]:
     now = places.leases.server_time()
     for path in sorted(places.root.rglob(".*.tmp")):
-        if _is_old(path, now):
+        if is_old(path, now):
             yield path, "left by a process that was killed while it wrote"
     for path in places.leases.stale():
         yield path, "lease of a process that died"
@@ -204,31 +205,34 @@ def _beyond(
         return
     gone = {path for path, _ in chosen}
     files = [path for path in places.root.rglob("*") if path.is_file() and path not in gone]
-    total = sum(map(_size, files))
+    total = sum(map(size_of, files))
     records = [places.store.paths(key)[1] for key in layout.keys.values()]
-    for record in sorted(set(records) & set(files), key=lambda path: (_time(path), path)):
+    for record in sorted(set(records) & set(files), key=lambda path: (time_of(path), path)):
         if total <= limit_bytes:
             return
         for path in reversed(places.store.paths(record.stem)):
-            total -= _size(path)
+            total -= size_of(path)
             yield path, "not asked for for longest, and above the limit"
 
 
-def _is_old(path: Path, now: float) -> bool:
+def is_old(path: Path, now: float) -> bool:
+    """Say whether a file has not changed for so long that nobody is at work on it."""
     try:
         return now - path.stat().st_mtime > _OLD_S
     except FileNotFoundError:
         return False
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Return the size of a file; 0 if it is gone."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
 
 
-def _time(path: Path) -> float:
+def time_of(path: Path) -> float:
+    """Return when a file changed; 0 if it is gone."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

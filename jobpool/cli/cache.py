@@ -1,4 +1,4 @@
-"""``jobpool cache``: fill, look at, check and tidy a pool's ROI cache."""
+"""``jobpool cache``: fill, look at, check and tidy a pool's ROI values and fits."""
 
 import re
 import sys
@@ -20,9 +20,9 @@ cache = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="""Fill, look at, check and tidy the ROI cache of a pool.
+    help="""Fill, look at, check and tidy the cache of a pool: ROI values, and fits.
 
-    Workers fill it by themselves when they need it; to fill it before is to have it at once.
+    Workers fill it by themselves. To fill it before is to have all ROI values at once.
 
     \b
     jobpool cache fill POOL --workers 2
@@ -63,7 +63,7 @@ def fill(
         bool, typer.Option("--dry-run", help="With --submit: print the sbatch lines only.")
     ] = False,
 ) -> None:
-    """Compute all that is missing, reading each map once.
+    """Compute all ROI values that are missing, reading each map once.
 
     Any number of processes share the work, also with workers that run. When it is stopped,
     what was computed is kept. Exit code 0 when everything is there.
@@ -84,11 +84,12 @@ def fill(
 
 @cache.command()
 def info(pool: PoolArgument) -> None:
-    """Say what is there of each parcellation, and how large it is.
+    """Say what is there of each parcellation, how many fits there are, and how large it all is.
 
     \b
     jobpool cache info POOL
     """
+    from jobpool.cache.fitupkeep import look_at_fits
     from jobpool.cache.upkeep import COLUMNS
     from jobpool.report.text import count, table
 
@@ -104,6 +105,10 @@ def info(pool: PoolArgument) -> None:
     if found.n_unused:
         what = f"{size_text(found.unused_bytes)} of that for nothing in this study"
         print(f"{what}; to remove it: jobpool cache prune {pool}")
+    fits = look_at_fits(pool / "cache")
+    if fits.n_buckets:
+        where = f"{size_text(fits.n_bytes)} in {count(fits.n_buckets, 'file')}"
+        print(f"{count(fits.n_fits, 'fit')}: {where}")
     for one in found.parcellations:
         if one.problem:
             print(f"{one.name}: {one.problem}", file=sys.stderr)
@@ -116,22 +121,25 @@ def verify(
         bool, typer.Option("--repair", help="Remove what is damaged: it is computed again.")
     ] = False,
 ) -> None:
-    """Read all values and compare them with their checksums.
+    """Read all values and fits, and compare them with their checksums.
 
-    Workers do so too with each matrix that they use, and never use a damaged one. Exit code 0 if
-    no damage remains, else 1.
+    Workers do so too with all that they use, and never use what is damaged. Exit code 0 if no
+    damage remains, else 1.
 
     \b
     jobpool cache verify POOL
     jobpool cache verify POOL --repair
     """
+    from jobpool.cache.fitupkeep import find_damaged_fits
     from jobpool.report.text import count
 
-    _, found = _open(pool)
+    opened, found = _open(pool)
     damage = found.verify(repair=repair)
+    damage += find_damaged_fits(pool / "cache", opened.info.lock, repair=repair)
     for one in damage:
-        print(f"damaged: {one.path}{'; removed' if one.removed else ''}")
-    n_left = sum(not one.removed for one in damage)
+        part = f": {one.what}" if one.what else ""
+        print(f"damaged: {one.path}{part}{'; removed' if one.removed else ''}")
+    n_left = len({one.path for one in damage if not one.removed})
     print(f"{count(n_left, 'damaged file')} left" if n_left else "all is well")
     if n_left:
         raise typer.Exit(1)
@@ -145,8 +153,9 @@ def prune(
         typer.Option(
             parser=size_in_bytes,
             metavar="SIZE",
-            help="Remove also values in use until the rest is no larger than this, such as 20GB: "
-            "first those that were not asked for for longest. Stop the workers before.",
+            help="Remove also what is in use until the rest is no larger than this, such as 20GB: "
+            "first the values that were not asked for for longest, then the fits, and the "
+            "predictions with them. Stop the workers before.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -155,17 +164,23 @@ def prune(
 ) -> None:
     """Remove what nothing uses, and what killed processes left.
 
-    In use are the values of every parcellation of the experiment, for the maps as they are now.
+    In use are the values of every parcellation of the experiment, for the maps as they are now,
+    and all fits.
 
     \b
     jobpool cache prune POOL --dry-run
     jobpool cache prune POOL
     jobpool cache prune POOL --limit 20GB
     """
+    from jobpool.cache.fitupkeep import fits_bytes, prune_fits
     from jobpool.report.text import count
 
-    _, found = _open(pool)
-    removed = found.prune(limit, dry_run=dry_run)
+    opened, found = _open(pool)
+    folder, lock = pool / "cache", opened.info.lock
+    # values are made again from the maps in minutes, fits in core-years: values go first
+    for_values = None if limit is None else max(0, limit - fits_bytes(folder))
+    removed = found.prune(for_values, dry_run=dry_run)
+    removed += prune_fits(folder, lock, limit, dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
     reasons: dict[str, list[Removed]] = {}
     for one in removed:

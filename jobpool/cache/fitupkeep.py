@@ -1,0 +1,157 @@
+"""What there is in a fit cache, whether it is whole, and what of it may go."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobpool.cache.fitfiles import HEAD_LIMIT, BucketFile
+from jobpool.cache.fitrecords import Stretch, count, is_torn, scan
+from jobpool.cache.fits import FOLDER
+from jobpool.cache.leases import Leases
+from jobpool.cache.upkeep import Damage, Removed, is_old, size_of, time_of
+from jobpool.files import parse_line
+
+_LINE_BYTES = 4096  # enough for the first line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitsInfo:
+    """What there is of fits."""
+
+    n_buckets: int
+    n_fits: int
+    n_bytes: int
+
+
+def look_at_fits(folder: Path) -> FitsInfo:
+    """Return how many fits there are in a pool's folder for caches, reading none of them."""
+    paths = _buckets(folder)
+    return FitsInfo(
+        n_buckets=len(paths),
+        n_fits=sum(map(_n_fits, paths)),
+        n_bytes=fits_bytes(folder),
+    )
+
+
+def fits_bytes(folder: Path) -> int:
+    """Return how large the fits in a pool's folder for caches are."""
+    return sum(map(size_of, _buckets(folder)))
+
+
+def _n_fits(path: Path) -> int:
+    try:
+        with path.open("rb", buffering=0) as stream:  # a buffer would read what is passed over
+            return count(stream, stream.read(_LINE_BYTES).find(b"\n") + 1)
+    except FileNotFoundError:  # removed meanwhile
+        return 0
+
+
+def find_damaged_fits(folder: Path, lock: str, *, repair: bool) -> tuple[Damage, ...]:
+    """Read all fits, and return what is damaged.
+
+    Parameters
+    ----------
+    folder : Path
+        The pool's folder for caches.
+    lock : str
+        The kind of lock that the pool uses.
+    repair : bool
+        Write the whole fits of a damaged file anew, and leave the rest out.
+    """
+    found: list[Damage] = []
+    for path in _buckets(folder):
+        try:
+            damaged = _damage_in(path)
+            if damaged and repair:
+                file = BucketFile(path, lock)
+                with file.locked(create=False) as held:
+                    file.rewrite(held)
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        found += [Damage(path=path, removed=repair, what=_named(one)) for one in damaged]
+    return tuple(found)
+
+
+def _damage_in(path: Path) -> list[Stretch]:
+    with path.open("rb") as stream:
+        head = stream.readline(HEAD_LIMIT)
+        stop = len(head) if parse_line(head) is not None else 0
+        found = list(scan(stream, stop))
+        stop = found[-1].stop if found else stop
+        size = os.fstat(stream.fileno()).st_size
+        damaged = [one for one in found if not one.good]
+        if stop < size and not is_torn(stream, stop):  # torn: being written, or left by a kill
+            damaged.append(Stretch(start=stop, stop=size, key="", good=False))
+        return damaged
+
+
+def _named(damaged: Stretch) -> str:
+    place = f"bytes {damaged.start:,} to {damaged.stop:,}"
+    return f"{place}, fit {damaged.key[:12]}" if damaged.key else place
+
+
+def prune_fits(
+    folder: Path, lock: str, limit_bytes: int | None, *, dry_run: bool
+) -> tuple[Removed, ...]:
+    """Remove what killed processes left; above a limit whole buckets, too.
+
+    Whether a fit is still of use cannot be told from what made it, so no other one is removed.
+
+    Parameters
+    ----------
+    folder : Path
+        The pool's folder for caches.
+    lock : str
+        The kind of lock that the pool uses.
+    limit_bytes : int, optional
+        Remove the buckets that nobody used for longest, until the others are no larger.
+    dry_run : bool
+        Only say what would be removed.
+    """
+    removed = []
+    for path, why in _leftovers(folder / FOLDER):
+        removed.append(Removed(path=path, why=why, n_bytes=size_of(path)))
+        if not dry_run:
+            path.unlink(missing_ok=True)
+    for path in _beyond(folder, limit_bytes):
+        why = "fits not used for longest, and above the limit"
+        removed.append(Removed(path=path, why=why, n_bytes=size_of(path)))
+        if not dry_run:
+            _remove(path, lock)
+    return tuple(removed)
+
+
+def _leftovers(root: Path) -> Iterator[tuple[Path, str]]:
+    now = Leases(root).server_time()
+    for path in sorted(root.rglob(".*.tmp")):
+        if is_old(path, now):
+            yield path, "left by a process that was killed while it wrote"
+    for leases in sorted((root / "leases").glob("??")):
+        for path in Leases(leases).stale():
+            yield path, "lease of a process that died"
+
+
+def _beyond(folder: Path, limit_bytes: int | None) -> Iterator[Path]:
+    if limit_bytes is None:
+        return
+    paths = _buckets(folder)
+    total = sum(map(size_of, paths))
+    for path in sorted(paths, key=lambda path: (time_of(path), path)):
+        if total <= limit_bytes:
+            return
+        total -= size_of(path)
+        yield path
+
+
+def _remove(path: Path, lock: str) -> None:
+    file = BucketFile(path, lock)
+    try:
+        with file.locked(create=False) as held:
+            file.remove(held)
+    except FileNotFoundError:  # by another
+        return
+
+
+def _buckets(folder: Path) -> list[Path]:
+    return sorted((folder / FOLDER).glob("??/*.fits"))
