@@ -4,7 +4,7 @@ A worker writes its own attempts. What a dead worker could not write is written,
 file, by the worker that finds it dead.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from jobpool.task import Cause
 from jobpool.workerfiles import all_lines, lines_of, worker_file
 
 FORMAT = 1
+Key = tuple[str, int, str]  # task, fence, worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ def all_attempts(pool: Path) -> Iterator[Attempt]:
 
     Where a worker thought dead wrote the end of its attempt after all, its own word counts.
     """
-    found: dict[tuple[str, int, str], Attempt] = {}
+    found: dict[Key, Attempt] = {}
     for _, _, line in all_lines(pool, "attempts"):
         if line is not None:
             attempt = _attempt(line)
@@ -81,13 +82,19 @@ def all_attempts(pool: Path) -> Iterator[Attempt]:
                 yield attempt
             else:
                 found[attempt.task, attempt.fence, attempt.worker] = attempt
-    own = {
+    own = told_themselves(pool, found)
+    yield from (attempt for key, attempt in found.items() if key not in own)
+
+
+def told_themselves(pool: Path, found: Iterable[Key]) -> set[Key]:
+    """Return the attempts whose worker, found dead by another, wrote their end after all."""
+    wanted = set(found)
+    return wanted & {
         (attempt.task, attempt.fence, attempt.worker)
-        for worker in {attempt.worker for attempt in found.values()}
+        for worker in {worker for _, _, worker in wanted}
         for attempt in attempts_of(pool, worker)
         if attempt.found_by is None
     }
-    yield from (attempt for key, attempt in found.items() if key not in own)
 
 
 def damaged_attempts(pool: Path) -> list[tuple[Path, int]]:

@@ -17,6 +17,8 @@ from jobpool.lock import LOCKS
 from jobpool.reader import Reader
 from jobpool.task import Axis
 
+MOST_SAME_INPUTS = 0.9  # with more, tasks far from those that run could wait very long
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
@@ -46,6 +48,7 @@ class WorkerSettings:
     ask_slurm_s: float = 60.0  # between two questions of the whole pool
     park_after: int = 3  # the same error so often in a row parks a task
     shared: str = "private"
+    same_inputs: float = 0.75  # the share of claims that first look for the inputs of the last
 
     @property
     def hung(self) -> float:
@@ -246,7 +249,11 @@ def _read_workers(reader: Reader) -> WorkerSettings:
         ask_slurm_s=reader.duration("ask_slurm_every", default=usual.ask_slurm_s),
         park_after=reader.whole("park_after", default=usual.park_after, least=1),
         shared=reader.text("shared", usual.shared, ("private", "group")),
+        same_inputs=reader.number("same_inputs", default=usual.same_inputs),
     )
+    if not 0 <= settings.same_inputs <= MOST_SAME_INPUTS:
+        advice = f"must be from 0 to {MOST_SAME_INPUTS}: the rest of the choices stays random"
+        reader.problem("same_inputs", settings.same_inputs, advice)
     if settings.lost_after_s < 3 * settings.heartbeat_s:
         advice = "must be at least 3 heartbeats, or living workers would count as lost"
         reader.problem("lost_after", settings.lost_after_s, advice)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.axes.ensembles import describe_source
 from jobpool.errors import ConfigError, Problem, listing
 from jobpool.experiment import Experiment
 from jobpool.files import replace_whole
@@ -127,6 +128,7 @@ def merge_grids(old: Grid, new: Grid, file: Path, *, moved: bool = False) -> Gri
         codes=smallest_codes(np.vstack(rows), axes),
         attributes=tuple(_merge_attribute(old, new, axes, a, file) for a in new.attributes),
         part_axis=old.part_axis,
+        inputs=new.inputs,
     )
 
 
@@ -137,9 +139,9 @@ def _merge_sources(
     found = tuple(now.get(*pair) for pair in zip(before.values, before.sources, strict=True))
     for value, old, new in zip(before.values, before.sources, found, strict=True):
         if new != old and not moved:
-            what = f"comes from {new or 'no file'}, in the pool from {old or 'no file'}: finished "
-            what += "results rest on that; put it back, give the other one a name of its own, or, "
-            what += "if the same file moved, say so with --moved"
+            what = f"comes from {describe_source(new)}, in the pool from {describe_source(old)}: "
+            what += "finished results rest on that; put it back, give the other one a name of its "
+            what += "own, or, if the same file moved, say so with --moved"
             _refuse(file, f"axes.{before.name}", value, what)
     return found
 

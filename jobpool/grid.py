@@ -46,6 +46,7 @@ class Grid:
     attributes: tuple[Attribute, ...] = ()
     part_axis: str | None = None  # the axis whose value is "all" for a task that is not cut up
     shard_sizes: tuple[int, ...] = ()  # tasks in each state file, once the pool is on disk
+    inputs: str | None = None  # the attribute whose equal values stand for common inputs
 
     def __post_init__(self) -> None:
         if self.codes.ndim != 2 or self.codes.shape[0] != len(self.axes):
@@ -202,6 +203,7 @@ def write_grid(path: Path, grid: Grid) -> None:
         "attributes": [[a.name, a.axis, a.values] for a in grid.attributes],
         "part_axis": grid.part_axis,
         "shard_sizes": grid.shard_sizes,
+        "inputs": grid.inputs,
     }
     buffer = io.BytesIO()
     text = json.dumps(header).encode()
@@ -264,6 +266,7 @@ def _from_header(header: dict[str, Any], codes: Codes) -> Grid:
         ),
         part_axis=header["part_axis"],
         shard_sizes=tuple(header["shard_sizes"]),
+        inputs=header.get("inputs"),
     )
 
 
@@ -280,6 +283,8 @@ def _checked(grid: Grid) -> Grid:
     for attribute in grid.attributes:
         if lengths.get(attribute.axis) != len(attribute.values):
             raise ValueError(f"attribute {attribute.name!r}")
+    if grid.inputs not in {None, *(attribute.name for attribute in grid.attributes)}:
+        raise ValueError(f"attribute {grid.inputs!r}")
     if not all(map(is_whole, grid.shard_sizes)) or sum(grid.shard_sizes) != len(grid):
         raise ValueError(f"state files of {listing(grid.shard_sizes)} tasks for {len(grid)}")
     return grid

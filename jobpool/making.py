@@ -112,6 +112,7 @@ def _fill(
         ask_slurm_s=settings.ask_slurm_s,
         park_after=settings.park_after,
         shared=settings.shared,
+        same_inputs=settings.same_inputs,
     )
     info.write(building)
     prepare(building)

@@ -30,6 +30,7 @@ _SHAPE = {
     **dict.fromkeys(("hung_after_s", "ask_slurm_s"), optional(is_number)),
     "park_after": optional(is_whole),
     "shared": optional(one_of(frozenset(_UMASKS))),
+    "same_inputs": optional(is_number),
 }
 
 
@@ -50,6 +51,7 @@ class PoolInfo:
     ask_slurm_s: float = 60.0  # between two questions of the whole pool
     park_after: int = 3  # the same error so often in a row parks a task
     shared: str = PRIVATE
+    same_inputs: float = 0.75  # the share of claims that first look for the inputs of the last
 
     def write(self, pool: Path) -> None:
         """Replace ``pool.json`` in the folder `pool`."""

@@ -4,6 +4,9 @@ A claim is random among the tasks that are waiting, selected and fit the worker:
 a smaller worker had too little memory or time for, then those that failed least often. A worker
 stays in one state file for some tasks, because ending one task and claiming the next in the same
 file is a single visit under one lock, then looks around in all of them.
+
+In a pool that says which tasks have common inputs, a worker mostly goes on with those of the task
+that it ended; the rest of its choices stays random, so that no task waits for ever.
 """
 
 import random
@@ -14,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.affinity import Affinity
 from jobpool.pool import Ending, Pool
 from jobpool.records import EVERYTHING, MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, Offer, fits
 from jobpool.state import Visit
@@ -27,6 +31,7 @@ LEVELS = tuple(
 FRESH = LEVELS.index(bytes([WAITING_BASE]))  # the level of tasks that nobody has tried
 FRESH_ONLY = LEVELS[FRESH : FRESH + 1]  # while a worker stays in one file
 SHORT = FRESH - 1  # the last level of tasks that a smaller worker could not end
+LONG_S = 1.0  # a shorter task is not worth a look for another with its inputs
 SHORT_EVERY_S = 10.0  # to look for these in all state files at each turn would cost fast tasks dear
 
 Mask = NDArray[np.uint8]
@@ -94,6 +99,10 @@ class Puller:
         self._looked = -SHORT_EVERY_S  # when no short task was found in any state file
         self._level = 0  # levels before this one were nowhere to be seen
         self._stay = 0
+        self._claimed = 0.0  # when the last task was claimed
+        self._near: Affinity | None = None
+        if pool.grid.inputs is not None and pool.info.same_inputs > 0:
+            self._near = Affinity(pool.grid, pool.shards, rng)
         self.restrict(None)
 
     def restrict(self, preferences: Preferences | None) -> None:
@@ -132,10 +141,35 @@ class Puller:
         claim, accepted = None, None
         if ending is not None:
             number = self._pool.shard_number(ending.claim.position)
-            stays = self._stay > 0 and self._at == 0 and self._level <= FRESH
+            near = self._near if self._goes_on() else None
+            stays = self._stay > 0 and self._at == 0 and self._level <= FRESH and near is None
             claim, accepted = self._visit(number, FRESH_ONLY if stays else (), ending)
             self._stay -= 1
-        return Turn(claim=claim or self._look_around(), accepted=accepted)
+            if near is not None:
+                claim = self._claim_near(near, ending.claim.position)
+        claim = claim or self._look_around()
+        if self._near is not None:
+            self._claimed = self._pool.now()
+        return Turn(claim=claim, accepted=accepted)
+
+    def _goes_on(self) -> bool:
+        """Say whether to look first for a task with the inputs of the one that ended."""
+        # at another level or mask, other tasks come before fresh ones, or these were nowhere
+        if self._near is None or self._at or self._level != FRESH:
+            return False
+        is_short = abs(self._pool.now() - self._claimed) < LONG_S
+        return not is_short and self._rng.random() < self._pool.info.same_inputs
+
+    def _claim_near(self, near: Affinity, position: int) -> Claim | None:
+        """Claim a task near the one at `position`, if one is waiting."""
+        for found in near.near(position, self._masks[self._at]):
+            shard, slot = self._pool.locate(found)
+            with shard.visit() as visit:
+                claim = self._pool.claim_in(visit, slot, self._offer())
+                if claim is not None:
+                    return claim
+                self._pass_over(visit, slot)
+        return None
 
     def _visit(
         self, number: int, levels: tuple[bytes, ...], ending: Ending | None = None

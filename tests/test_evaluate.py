@@ -93,7 +93,7 @@ def test_a_result_is_plain_json(study: StudyOnDisk) -> None:
 def test_a_row_has_means_with_every_fold_beside_them(study: StudyOnDisk) -> None:
     result = study.run(target="sex")
 
-    row = study.runner().row(result)
+    (row,) = study.runner().rows(result, "task")
 
     assert row["roc_auc"] == pytest.approx(np.mean(scores(result, "roc_auc")))
     assert row["matthews_fold3"] == scores(result, "matthews")[3]
@@ -194,6 +194,10 @@ def test_the_grid_knows_parcels_with_the_kind_of_each_target(study: StudyOnDisk)
     assert found == {
         "parcels": (12, 5),
         "parcellation_kind": ("hard", "soft"),
+        "parcellation_type": ("hard", "soft"),
+        "strategy": ("single", "single"),
+        "members": (1, 1),
+        "inputs": ("hard", "soft"),
         "target_kind": ("regression", "binary"),
     }
 
@@ -202,7 +206,7 @@ def test_a_fold_without_a_score_leaves_the_mean_empty(study: StudyOnDisk) -> Non
     result = study.run()
     result["folds"][2]["scores"]["mse"] = None
 
-    row = study.runner().row(result)
+    (row,) = study.runner().rows(result, "task")
 
     assert row["mse"] is None
     assert row["mae"] is not None
@@ -214,7 +218,7 @@ def test_folds_of_edited_data_name_both_values_in_their_row(study: StudyOnDisk) 
     np.save(study.folder / "maps.npy", study.maps)
     after = study.run(fold=1)
 
-    row = study.runner().row(study.runner().merge([before, after]))
+    (row,) = study.runner().rows(study.runner().merge([before, after]), "task")
 
     assert len(str(row["roi_values"]).split(", ")) == 2
 
@@ -222,6 +226,6 @@ def test_folds_of_edited_data_name_both_values_in_their_row(study: StudyOnDisk) 
 def test_folds_of_the_same_data_name_one_value_in_their_row(study: StudyOnDisk) -> None:
     parts = [study.run(fold=0), study.run(fold=1)]
 
-    row = study.runner().row(study.runner().merge(parts))
+    (row,) = study.runner().rows(study.runner().merge(parts), "task")
 
     assert row["roi_values"] == parts[0]["roi_values"]

@@ -97,7 +97,9 @@ class Lab:
 
     def row(self, result: dict[str, Any]) -> dict[str, Value | None]:
         """Return the row that `jobpool collect` makes of a result."""
-        return Evaluate(load_experiment(self.folder / "study.yaml"), self.folder).row(result)
+        runner = Evaluate(load_experiment(self.folder / "study.yaml"), self.folder)
+        (row,) = runner.rows(result, "task")
+        return row
 
     def refused(self, maps: Texts, atlas: str = "atlas.npy", **settings: Any) -> str:
         """Return what `jobpool init` says."""

@@ -85,3 +85,21 @@ def test_a_pool_from_before_cuts_is_extended_by_tasks_that_can_be_cut(tmp_path: 
 
 def without_spares(grid: Grid) -> Grid:
     return grid.take(np.flatnonzero(~grid.starts_aside))
+
+
+def test_a_dry_run_tells_the_fits_that_ensembles_share(tmp_path: Path, jobpool: Jobpool) -> None:
+    study = StudyOnDisk(tmp_path)
+    study.config["axes"]["pipeline"] = ["elastic", "elastic+svm"]
+    sets = [{"name": "both", "members": ["hard", "soft"]}]
+    study.config["axes"]["parcellation"] += [{"strategies": ["voted", "grid"], "sets": sets}]
+
+    shown = jobpool("init", study.written(), tmp_path / "new", "--dry-run")
+
+    assert shown.stdout.startswith("12 tasks\n"), shown.stderr
+    assert shown.stdout.splitlines()[-3:] == [
+        "  2 single parcellations and 2 ensembles: 1 voted, 1 grid; "
+        "2 different parcellations are members",
+        "  left out: 4 combinations of single parcellations with elastic+svm: "
+        "combined pipelines are for ensembles",
+        "  16 fits per target and outer fold serve 2 ensembles; one by one they would take 26",
+    ]

@@ -21,13 +21,14 @@ from sklearn.preprocessing import RobustScaler
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.checkpoint import Checkpoint
-from jobpool.learning.evaluation import FoldData, NoCandidateError, evaluate_fold
+from jobpool.learning.evaluation import evaluate_fold
+from jobpool.learning.fits import NoCandidateError
 from jobpool.learning.methods import METHODS, SearchResult, random_search
 from jobpool.learning.parallel import HelperError, HelperKilledError
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Settings, Split
 from jobpool.learning.pipelines.space import Candidate, Dimension
-from jobpool.learning.search import Recipe, TrainingData, Trials, describe
+from jobpool.learning.search import FoldData, Recipe, TrainingData, Trials, describe
 from jobpool.learning.splits import deal_groups
 
 RNG = np.random.default_rng(0)
@@ -397,7 +398,7 @@ def test_a_candidate_that_overflowed_is_not_chosen() -> None:
 def test_a_search_without_a_usable_candidate_is_an_error() -> None:
     spaces = {Kind.BINARY: (Dimension(name="a"),)}
     broken = Pipeline(name="broken", spaces=spaces, make=overflowing)
-    data = FoldData(fold=0, X=X, y=SEX, test=INNER == 0, inner=INNER, rank=RANK)
+    data = FoldData(fold=0, X=X, y=SEX, test=INNER == 0, inner=INNER, rank=RANK, rows=np.arange(90))
 
     with pytest.raises(NoCandidateError, match="none of 2 candidates has a score"):
         evaluate_fold(

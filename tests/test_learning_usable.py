@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jobpool.learning.evaluation import FoldData
 from jobpool.learning.pipelines.base import Kind
+from jobpool.learning.search import FoldData
 from jobpool.learning.targets import Target
 from jobpool.learning.usable import (
     NOT_FINITE,
@@ -22,6 +22,7 @@ FOLD = FoldData(
     test=np.arange(24) < 6,
     inner=np.where(np.arange(24) < 6, -1, np.arange(24) // 2 % 3),
     rank=np.zeros(24),
+    rows=np.arange(24),
 )
 
 

@@ -1,7 +1,8 @@
 """``jobpool collect``: results as one table."""
 
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,11 +12,12 @@ from jobpool.cli.options import Only, PoolArgument, Skip
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from jobpool.pool import Pool
     from jobpool.report.collecting import Collected
-    from jobpool.task import Value
+    from jobpool.task import Json
 
 _SUFFIXES = (".csv", ".parquet")
 _ROWS, _COLUMNS = 20, 10  # shown where no file is asked for
@@ -28,6 +30,16 @@ def collect(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write here: .csv or .parquet."),
     ] = None,
+    by: Annotated[
+        str, typer.Option(metavar="LEVEL", help="One row per task, or per part such as: fold.")
+    ] = "task",
+    long: Annotated[
+        bool, typer.Option("--long", help="One row per task or part and score.")
+    ] = False,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write here one row per participant, task and part."),
+    ] = None,
     only: Only = None,
     skip: Skip = None,
     attempts: Annotated[
@@ -38,36 +50,48 @@ def collect(
         typer.Option(metavar="FILE", help="Write the sets with missing parts here."),
     ] = None,
 ) -> None:
-    """Write one row per task that is done.
+    """Write one row per task that is done, or one per fold.
 
     Tasks that were cut into parts give one row when all parts are done; sets with parts missing
     are named. Without -o, the first rows are shown. Exit code 1 if a task is done and its result
-    is gone.
+    is gone. What the columns mean is in docs/results.md.
 
     \b
     jobpool collect POOL
-    jobpool collect POOL -o results.csv
-    jobpool collect POOL -o results.parquet --only pipeline=elastic
+    jobpool collect POOL -o results.parquet
+    jobpool collect POOL -o folds.csv --by fold --only pipeline=elastic
+    jobpool collect POOL -o scores.parquet --by fold --long
+    jobpool collect POOL --predictions predictions.parquet
     jobpool collect POOL -o attempts.csv --attempts
     """
-    _check_output(output)
-    _check_output(incomplete)
+    for path in (output, predictions, incomplete):
+        _check_output(path)
+    if attempts and (long or by != "task" or predictions or incomplete):
+        what = "goes with -o, --only and --skip alone: an attempt has neither parts nor scores"
+        raise typer.BadParameter(what, param_hint="--attempts")
     from jobpool.pool import Pool
-    from jobpool.report.attempts import attempt_columns
+    from jobpool.report.attempts import attempts_frame
+    from jobpool.report.provenance import provenance
     from jobpool.selection import select
 
-    opened = Pool(pool)
-    chosen = select(opened.grid, tuple(only or ()), tuple(skip or ())) if only or skip else None
+    opened, selection = Pool(pool), (tuple(only or ()), tuple(skip or ()))
+    chosen = select(opened.grid, *selection) if only or skip else None
+    about = provenance(opened, only=list(selection[0]), skip=list(selection[1]))
     if attempts:
-        _give(attempt_columns(opened, chosen), output)
+        frame, names = attempts_frame(opened, chosen), opened.grid.attributes
+        _give(frame, output, {**about, "by": "attempt"}, {one.name for one in names})
         return
-    found = _collect(opened, chosen)
-    _give(found.columns, output)
-    _tell(opened, found)
-    if incomplete is not None:
-        _write_incomplete(incomplete, found)
-    if found.lost:
-        raise typer.Exit(1)
+    if predictions is not None:
+        _write_predictions(opened, chosen, predictions, {**about, "by": "prediction"})
+    if predictions is None or output is not None or incomplete is not None:
+        found = _collect(opened, chosen, by)
+        frame, attributes = found.long() if long else found.frame, set(found.attributes)
+        _give(frame, output, {**about, "by": by, "long": long}, attributes)
+        _tell(opened, found)
+        if incomplete is not None:
+            _write_incomplete(incomplete, found)
+        if found.lost:
+            raise typer.Exit(1)
 
 
 def _check_output(path: Path | None) -> None:
@@ -81,42 +105,70 @@ def _check_output(path: Path | None) -> None:
         raise typer.BadParameter(f"no such folder: {path.parent}", param_hint="FILE")
 
 
-def _collect(pool: "Pool", chosen: "NDArray[np.bool_] | None") -> "Collected":
-    from jobpool.report.collecting import collect
+def _collect(pool: "Pool", chosen: "NDArray[np.bool_] | None", by: str) -> "Collected":
+    from jobpool.report.collecting import collect, worth_starting
+    from jobpool.runners.reading import make_results
+
+    processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
+    return collect(pool, make_results(pool.info.runner), chosen, by, processes)
+
+
+def _write_predictions(
+    pool: "Pool", chosen: "NDArray[np.bool_] | None", path: Path, about: "Mapping[str, Json]"
+) -> None:
+    from jobpool.report.predictions import write_predictions
+    from jobpool.report.text import count
     from jobpool.runners import make_runner
 
-    return collect(pool, make_runner(pool.experiment(), pool.folder), chosen)
+    runner = make_runner(pool.experiment(), pool.folder)
+    written = write_predictions(path, pool, runner, chosen, about)
+    print(f"{count(written.n_rows, 'row')} in {path}", file=sys.stderr)
+    if written.n_without:
+        what = "without predictions left out: they were not kept, or pruned from the cache"
+        print(f"{count(written.n_without, 'part')} of tasks {what}", file=sys.stderr)
 
 
-def _give(columns: "Mapping[str, Sequence[Value | None]]", output: Path | None) -> None:
+def _give(
+    frame: "pd.DataFrame", output: Path | None, about: "Mapping[str, Json]", attributes: set[str]
+) -> None:
     """Write the table, or show its first rows."""
-    from jobpool.report.tables import write_table
+    from jobpool.report.provenance import KEY
+    from jobpool.report.tables import write_frame
     from jobpool.report.text import count
 
-    n_rows = len(next(iter(columns.values()), ()))
-    if output is not None:
-        write_table(output, columns)
-        print(f"{count(n_rows, 'row')} in {output}", file=sys.stderr)
+    if output is None:
+        for line in _short_table(frame, attributes):
+            print(line)
         return
-    for line in _short_table(columns, n_rows):
-        print(line)
+    frame.attrs[KEY] = about
+    write_frame(output, frame)
+    print(f"{count(len(frame), 'row')} in {output}", file=sys.stderr)
 
 
-def _short_table(columns: "Mapping[str, Sequence[Value | None]]", n_rows: int) -> list[str]:
+def _short_table(frame: "pd.DataFrame", attributes: set[str]) -> list[str]:
+    """Return the first rows, without attributes that tell nothing of these tasks."""
     from jobpool.report.text import table
 
-    if not n_rows:
+    if frame.empty:
         return ["no row: nothing that is selected is done"]
-    shown = list(columns)[:_COLUMNS]
-    rows = [[_cell(columns[name][i]) for name in shown] for i in range(min(n_rows, _ROWS))]
-    lines = table(shown, rows)
-    if n_rows > _ROWS or len(columns) > _COLUMNS:
-        lines.append(f"... {n_rows:,} rows of {len(columns)} columns in all: -o results.csv")
+    named = [name for name in frame.columns if name not in attributes]
+    told = named + [name for name in frame.columns if name in attributes]
+    kept = frame[told].astype(object)
+    silent = {name for name in attributes if kept[name].nunique(dropna=False) == 1}
+    silent |= set(told) & attributes & set(kept.columns[kept.T.duplicated()])
+    shown = frame.drop(columns=sorted(silent)).iloc[:_ROWS, :_COLUMNS].astype(object)
+    rows = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
+    lines = table(list(shown.columns), rows)
+    if len(frame) > _ROWS or len(frame.columns) > _COLUMNS:
+        n_columns = len(frame.columns)
+        lines.append(f"... {len(frame):,} rows of {n_columns} columns in all: -o results.csv")
     return lines
 
 
-def _cell(value: "Value | None") -> str:
-    if value is None:
+def _cell(value: object) -> str:
+    import pandas as pd
+
+    if pd.isna(value):  # type: ignore[call-overload] # a cell is no array
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -128,7 +180,8 @@ def _tell(pool: "Pool", found: "Collected") -> None:
 
     lines = []
     if found.incomplete:
-        lines.append(f"{count(len(found.incomplete), 'incomplete set')} left out of the table:")
+        what = "left out of the table" if found.by == "task" else "in the table as far as done"
+        lines.append(f"{count(len(found.incomplete), 'incomplete set')} {what}:")
         lines += [f"  {one}" for one in found.incomplete[:_NAMED]]
         if len(found.incomplete) > _NAMED:
             rest = len(found.incomplete) - _NAMED
@@ -149,11 +202,15 @@ def _tell(pool: "Pool", found: "Collected") -> None:
 
 
 def _write_incomplete(path: Path, found: "Collected") -> None:
-    from jobpool.report.collecting import Columns
-    from jobpool.report.tables import write_table
+    from jobpool.report.tables import to_frame, write_frame
 
-    rows = Columns()
-    for one in found.incomplete:
-        missing = ", ".join(map(str, one.missing))
-        rows.add({**dict(one.point), "n_parts": one.n_parts, "missing": missing})
-    write_table(path, rows.columns or {"n_parts": [], "missing": []})
+    rows = [
+        {
+            **dict(one.point),
+            "n_parts": one.n_parts,
+            "missing": ", ".join(map(str, one.missing)),
+        }
+        for one in found.incomplete
+    ]
+    names = list(rows[0]) if rows else ["n_parts", "missing"]
+    write_frame(path, to_frame({name: [row[name] for row in rows] for name in names}))

@@ -39,6 +39,8 @@ def init(
     if not dry_run:  # before anything is printed: whoever reads that may go away
         create_pool(pool, experiment, grid, runner.prepare, now=time.time())
     print_counts(grid)
+    for line in runner.notes():
+        print(f"  {line}")
     if dry_run:
         return
     print(f"made {pool}; next: jobpool run {pool} --workers 2")
@@ -94,10 +96,13 @@ def print_counts(grid: "Grid", most: int = 12) -> None:
             continue
         counts = np.bincount(grid.column(axis.name), minlength=len(axis.values))
         print(f"  {axis.name:{width}}  {len(axis.values):,} values")
-        for value, count in list(zip(axis.values, counts, strict=True))[:most]:
-            print(f"  {'':{width}}    {value!s:24} {count:>9,}")
-        if len(axis.values) > most:
-            print(f"  {'':{width}}    ... and {len(axis.values) - most:,} more")
+        rows = dict(zip(map(str, axis.values), counts.tolist(), strict=True))
+        first = dict(list(rows.items())[:most])
+        longest = max(24, *map(len, first))
+        for value, count in first.items():
+            print(f"  {'':{width}}    {value:{longest}} {count:>9,}")
+        if len(rows) > most:
+            print(f"  {'':{width}}    ... and {len(rows) - most:,} more")
     if grid.part_axis is not None:
         _print_parts(grid, most)
     if can_be_cut:

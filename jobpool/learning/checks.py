@@ -7,22 +7,22 @@ passed over, so that each mistake is reported once.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jobpool.brain.parcellations import ParcellationSummary, describe_parcellation
 from jobpool.brain.spaces import Space, difference
 from jobpool.errors import DataError, listing
 from jobpool.experiment import Experiment
+from jobpool.learning.folds import Folds, TooFewGroupsError
 from jobpool.learning.pipelines.base import Kind
-from jobpool.learning.scores import METRICS, SEARCH_METRIC
+from jobpool.learning.scores import METRICS
 from jobpool.learning.splits import Splits, make_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study
 from jobpool.learning.targets import Target
+from jobpool.learning.usable import TooFewError
 from jobpool.reader import Reader
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,7 +30,7 @@ class Checked:
     """What the checks learned and a new pool needs."""
 
     study: Study
-    parcellations: Mapping[str, ParcellationSummary]
+    parcellations: Mapping[str, ParcellationSummary]  # all single ones, in ensembles, too
     splits: Splits
 
 
@@ -48,11 +48,13 @@ def check_study(experiment: Experiment, study: Study, readers: Readers) -> Check
             readers.axes.problem(PART_AXIS, list(axis.values), advice)
     space = _check_maps(study, readers.section)
     described = _describe(study, space, readers.axes)
-    _check_by_fold(study, readers.section)
+    _check_by_fold(experiment, study, readers.section)
     splits = _make_splits(study, experiment.seed, readers.section)
     if splits is not None:
+        folds = _make_folds(splits, study, readers.section)
         for target in study.targets.values():
-            _check_target(target, splits, study, readers.axes)
+            if folds is not None:
+                _check_target(target, folds, study, readers.axes)
             _check_kind(target, study, readers.axes)
     readers.section.finish()
     if splits is None:
@@ -101,10 +103,12 @@ def _describe(study: Study, space: Space | None, reader: Reader) -> dict[str, Pa
     return described
 
 
-def _check_by_fold(study: Study, reader: Reader) -> None:
+def _check_by_fold(experiment: Experiment, study: Study, reader: Reader) -> None:
+    axes = [axis for axis in experiment.axes if axis.name == "parcellation"]
+    names = [str(value) for axis in axes for value in axis.values]
     for pattern in study.plan.by_fold.names:
-        if not any(fnmatchcase(name, pattern) for name in study.parcellations):
-            advice = f"matches no parcellation; there are: {listing(study.parcellations)}"
+        if not any(fnmatchcase(name, pattern) for name in names):
+            advice = f"matches no parcellation; there are: {listing(names)}"
             reader.problem("by_fold.parcellations", pattern, advice)
 
 
@@ -125,45 +129,46 @@ def _make_splits(study: Study, seed: int, reader: Reader) -> Splits | None:
         return None
 
 
-def _check_target(target: Target, splits: Splits, study: Study, reader: Reader) -> None:
+def _make_folds(splits: Splits, study: Study, reader: Reader) -> Folds | None:
+    folds = Folds(splits, study.groups)
+    try:
+        if _fits_without(study):
+            folds.check_inner()
+    except TooFewGroupsError as error:
+        reader.problem("inner_folds", study.plan.n_inner, str(error))
+        return None
+    return folds
+
+
+def _check_target(target: Target, folds: Folds, study: Study, reader: Reader) -> None:
     """Check that every model can be fitted and scored with the participants that have the target.
 
     A binary target needs both classes wherever a model is fitted or reported, and wherever
     candidates are compared by ranks; any other part needs two participants.
     """
-    metric = study.plan.searching.search_metric.get(target.kind, SEARCH_METRIC[target.kind])
-    known = METRICS[target.kind].get(metric)  # an unknown one is a problem of its own
-    ranked = known is not None and known.ranks
-    for fold in range(splits.n_outer):
-        test = (splits.outer == fold) & target.present
-        trains, tests = _inner_parts(target, splits, study, fold)
-        usable = all(_varies(target, part) for part in (test, *trains))
-        enough = all(_varies(target, one) if ranked else one.sum() >= 2 for one in tests)
-        if not usable or not enough:
+    by_holdout = {one.holdout is None: name for name, one in study.pipelines.items()}
+    recipes = [study.recipe(name, target, seed=0) for name in by_holdout.values()]
+    nothing = np.empty((int(target.present.sum()), 0))
+    parts: list[int | None] = [None, *(range(folds.n_inner) if _fits_without(study) else ())]
+    for recipe, fold, part in product(recipes, range(folds.n_outer), parts):
+        if recipe.search_metric not in METRICS[target.kind]:
+            continue  # a problem of its own
+        try:
+            folds.data(fold, nothing, target, target.present, recipe, part)
+        except TooFewError:
             needs = "both classes" if target.kind is Kind.BINARY else "two participants"
+            where = f"outer fold {fold}" + ("" if part is None else f" without inner fold {part}")
             advice = (
-                f"has values for {int(target.present.sum())} participants, too few for outer fold "
-                f"{fold}, where every part needs {needs}; set fewer folds or leave it out"
+                f"has values for {len(nothing)} participants, too few for {where}, where every "
+                f"part needs {needs}; set fewer folds or leave it out"
             )
             reader.problem("target", target.name, advice)
             return
 
 
-def _inner_parts(
-    target: Target, splits: Splits, study: Study, fold: int
-) -> tuple[list[Mask], list[Mask]]:
-    """Return the training and the test parts that candidates are compared on in one fold."""
-    inner, holdout = splits.inner[fold], splits.holdout[fold]
-    trains: list[Mask] = []
-    tests: list[Mask] = []
-    if any(pipeline.holdout for pipeline in study.pipelines.values()):
-        trains.append((holdout == 0) & target.present)
-        tests.append((holdout == 1) & target.present)
-    if any(not pipeline.holdout for pipeline in study.pipelines.values()):
-        folds = range(int(inner.max()) + 1)
-        trains += [(inner >= 0) & (inner != one) & target.present for one in folds]
-        tests += [(inner == one) & target.present for one in folds]
-    return trains, tests
+def _fits_without(study: Study) -> bool:
+    """Say whether there are fits that leave out an inner fold."""
+    return any(ensemble.strategy != "voted" for ensemble in study.ensembles.values())
 
 
 def _check_kind(target: Target, study: Study, reader: Reader) -> None:
@@ -171,9 +176,3 @@ def _check_kind(target: Target, study: Study, reader: Reader) -> None:
         if target.kind not in pipeline.spaces:
             advice = f"cannot learn {target.name}, a {target.kind} target; leave one of them out"
             reader.problem("pipeline", name, advice)
-
-
-def _varies(target: Target, part: Mask) -> bool:
-    if target.kind is Kind.BINARY:
-        return len(np.unique(target.y[part])) == 2
-    return int(part.sum()) >= 2

@@ -80,6 +80,8 @@ class Plan:
     searching: Searching
     settings: Settings
     by_fold: ByFold
+    shares_fits: bool = True  # between the strategies of a pool; or each task makes its own
+    keeps_predictions: bool = False
 
 
 def read_plan(reader: Reader) -> Plan:
@@ -108,6 +110,8 @@ def read_plan(reader: Reader) -> Plan:
             tolerance=reader.number("tolerance", usual.tolerance, above=0),
         ),
         by_fold=_read_by_fold(reader.child("by_fold")),
+        shares_fits=reader.text("fits", "shared", ("shared", "own")) == "shared",
+        keeps_predictions=reader.text("predictions", "none", ("none", "keep")) == "keep",
     )
 
 

@@ -1,24 +1,46 @@
-"""Results of tasks as JSON: put the folds of one task together, and flatten them into a row."""
+"""Results of tasks as JSON: put the folds of one task together, and flatten them into rows."""
 
-from collections.abc import Mapping, Sequence
-from statistics import fmean
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from math import fsum
+from operator import itemgetter
 from typing import Any, cast
 
+import numpy as np
+
 from jobpool.task import Json, Value
+
+Row = dict[str, Value | None]
+
+
+class EvaluateResults:
+    """Reads the results of the runner ``evaluate``; loads nothing that it takes to make them."""
+
+    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+        """Return what `merge_results` returns."""
+        return merge_results(parts)
+
+    def rows(self, result: Mapping[str, Json], by: str) -> list[Row]:
+        """Return what `result_rows` returns."""
+        return result_rows(result, by)
+
+    def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
+        """Return what `metric_names` returns."""
+        return metric_names(result)
 
 
 def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     """Return what one task over all folds returns, from tasks over some of them each.
 
-    Seconds add up; where versions or ROI values differ between parts, all that were used are given.
+    Seconds and counts of fits add up; where versions or ROI values differ between parts, all that
+    were used are given.
     """
     merged: dict[str, Any] = dict(parts[0])
     folds = [fold for part in parts for fold in cast("list[Any]", part["folds"])]
     merged["folds"] = sorted(folds, key=lambda fold: int(fold["fold"]))
-    seconds = [cast("dict[str, float]", part["seconds"]) for part in parts]
-    merged["seconds"] = {
-        name: round(sum(one.get(name, 0.0) for one in seconds), 3) for name in seconds[0]
-    }
+    merged["seconds"] = _added(parts, "seconds")
+    if "fits" in merged:
+        merged["fits"] = _added(parts, "fits")
     versions = [cast("dict[str, str]", part["versions"]) for part in parts]
     merged["versions"] = {
         name: ", ".join(sorted({one.get(name, "unknown") for one in versions}))
@@ -28,39 +50,153 @@ def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     return merged
 
 
-def result_row(result: Mapping[str, Json]) -> dict[str, Value | None]:
-    """Return a result as one row: means over folds first, then counts, then each fold.
+def _added(parts: Sequence[Mapping[str, Json]], name: str) -> dict[str, float]:
+    """Return the sums of the numbers that all parts have under a name."""
+    found = [cast("dict[str, float]", part.get(name, {})) for part in parts]
+    sums = {key: sum(one.get(key, 0) for one in found) for key in found[0]}
+    return {key: round(one, 3) if isinstance(one, float) else one for key, one in sums.items()}
 
-    Scores have the units of `reported_scores`; seconds are wall time.
+
+def metric_names(result: Mapping[str, Json]) -> tuple[str, ...]:
+    """Return the names of the scores that every fold has."""
+    folds = cast("list[dict[str, Any]]", result["folds"])
+    return tuple(folds[0]["scores"])
+
+
+def result_rows(result: Mapping[str, Json], by: str) -> list[Row]:
+    """Return a result as rows of a table.
+
+    Scores have the units of `reported_scores`; seconds are wall time. What a result of an older
+    jobpool lacks is missing.
+
+    Parameters
+    ----------
+    result : mapping
+        What the runner ``evaluate`` returns, or `merge_results`.
+    by : str
+        ``task``: one row, means over folds first, then counts, then each fold. ``fold``: one row
+        per fold.
     """
     whole: dict[str, Any] = dict(result)
+    return [_task_row(whole)] if by == "task" else _fold_rows(whole)
+
+
+def _task_row(whole: dict[str, Any]) -> Row:
     folds: list[dict[str, Any]] = whole["folds"]
-    row: dict[str, Value | None] = {}
-    for name in folds[0]["scores"]:
-        row[name] = _mean([fold["scores"][name] for fold in folds])
-    for name in folds[0]["search_score"]:
-        row[f"search_{name}"] = _mean([fold["search_score"][name] for fold in folds])
-    row |= {
-        "n_used": whole["participants"]["used"],
-        "n_dropped": whole["participants"]["in_table"] - whole["participants"]["used"],
-        "n_features": whole["n_features"],
-        "n_empty_parcels": whole["n_empty_parcels"],
-        "n_non_finite": whole.get("n_non_finite", 0),
-        "n_candidates": whole["n_candidates"],
-        "n_unconverged": sum(fold["n_unconverged"] for fold in folds),
-        "seed": whole["seed"],
-        "roi_values": whole.get("roi_values", ""),
-        "seconds": whole["seconds"]["total"],
-    }
+    row = _means([fold["scores"] for fold in folds])
+    for name, score in _means([fold["search_score"] for fold in folds]).items():
+        row[_search_name(name)] = score
+    row.update(_counts(whole))
+    row["n_unconverged"] = sum([fold["n_unconverged"] for fold in folds])
+    if "n_left_out" in folds[0]:
+        row["n_left_out"] = sum([fold["n_left_out"] for fold in folds])
+    row["seconds"] = whole["seconds"]["total"]
+    for name, number in whole.get("fits", {}).items():
+        row[f"fits_{name}"] = number
     for fold in folds:
-        number = fold["fold"]
-        row |= {f"{name}_fold{number}": score for name, score in fold["scores"].items()}
-        row |= {f"{name}_fold{number}": value for name, value in fold["chosen"].items()}
-        row |= {f"n_test_fold{number}": fold["n_test"]}
+        scores, chosen = fold["scores"], fold["chosen"]
+        names = _fold_names(fold["fold"], tuple(scores), tuple(chosen))
+        values = (*scores.values(), *chosen.values(), fold["n_test"])
+        row.update(zip(names, values, strict=True))
     return row
 
 
+def _means(scores: Sequence[Mapping[str, float | None]]) -> Row:
+    """Return the means over folds; None if a fold has no score, as where a solver overflowed."""
+    names = tuple(scores[0])
+    try:
+        columns: Any = zip(*map(_taker(names), scores), strict=True)
+        return {name: _mean(column) for name, column in zip(names, columns, strict=True)}
+    except KeyError:  # folds of several versions
+        return {name: _mean([one.get(name) for one in scores]) for name in names}
+
+
+@lru_cache
+def _taker(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+    """Return a function that takes values by name; three times as fast as one by one."""
+    if len(names) < 2:
+        return lambda one: [one[name] for name in names]
+    return itemgetter(*names)
+
+
 def _mean(scores: Sequence[float | None]) -> float | None:
-    """Return the mean; None if a fold has no score, as where a solver overflowed."""
-    known = [score for score in scores if score is not None]
-    return fmean(known) if len(known) == len(scores) else None
+    if None in scores:
+        return None
+    return fsum(cast("Sequence[float]", scores)) / len(scores)
+
+
+def _counts(whole: dict[str, Any]) -> Row:
+    """Return what holds for all folds of a task."""
+    people = whole["participants"]
+    return {
+        "n_used": people["used"],
+        "n_dropped": people["in_table"] - people["used"],
+        "n_features": whole.get("n_features"),
+        "n_empty_parcels": whole.get("n_empty_parcels"),
+        "n_non_finite": whole.get("n_non_finite", 0),
+        "n_candidates": whole.get("n_candidates"),
+        "seed": whole["seed"],
+        "roi_values": whole.get("roi_values", ""),
+    }
+
+
+@lru_cache
+def _fold_names(number: int, scores: tuple[str, ...], chosen: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{name}_fold{number}" for name in (*scores, *chosen, "n_test"))
+
+
+def _fold_rows(whole: dict[str, Any]) -> list[Row]:
+    counts = _counts(whole)
+    return [_fold_row(fold, counts) for fold in whole["folds"]]
+
+
+def _fold_row(fold: dict[str, Any], counts: Row) -> Row:
+    row: Row = {"fold": fold["fold"], **fold["scores"]}
+    for name, score in fold["search_score"].items():
+        row[_search_name(name)] = score
+    row.update(fold["chosen"])
+    for name in _OF_FOLD:
+        if name in fold:
+            row[name] = fold[name]
+    row.update(counts)
+    return row
+
+
+_OF_FOLD = (
+    *("candidate", "n_train", "n_test", "n_left_out", "n_unconverged", "converged"),
+    *("seconds", "fit_seconds"),
+)
+
+
+@lru_cache
+def _search_name(name: str) -> str:
+    return f"search_{name}"
+
+
+def prediction_table(
+    fold: int, ids: Sequence[str], y: Any, arrays: Mapping[str, Any]
+) -> dict[str, Sequence[Any]]:
+    """Return what was predicted for each participant of the part left out of one fold.
+
+    Parameters
+    ----------
+    fold : int
+        The fold.
+    ids : sequence of str
+        Of all participants in the table.
+    y : ndarray of shape (n_participants,)
+        The target: 0 and 1 if binary, else in its own unit.
+    arrays : mapping
+        ``rows``, the positions in the table of those left out, and as many values of
+        ``predicted``, ``decision`` and, if there are any, ``probability``.
+    """
+    rows = arrays["rows"]
+    probability = arrays.get("probability")
+    return {
+        "participant": [ids[row] for row in rows.tolist()],
+        "fold": [fold] * len(rows),
+        "y": y[rows].astype(np.float64),
+        "predicted": arrays["predicted"],
+        "decision": arrays["decision"],
+        "probability": np.full(len(rows), np.nan) if probability is None else probability,
+    }

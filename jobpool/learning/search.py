@@ -69,10 +69,47 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FoldData:
+    """The participants of one outer fold that have the target, or of its training part."""
+
+    fold: int
+    X: FloatArray  # (n, n_features)
+    y: Array  # (n,)
+    test: Array  # (n,) bool: the outer fold, or the inner one in `without`
+    inner: Array  # (n,) int: the inner fold that tests each training participant; -1: none does
+    rank: FloatArray  # (n,): the same for all of a group
+    rows: Array  # (n,) int32: positions in the participants table
+    without: int | None = None  # the inner fold that is predicted instead of the outer one
+
+    @property
+    def name(self) -> str:
+        """Return what the fold is called in checkpoints."""
+        inner = "" if self.without is None else f" without {self.without}"
+        return f"fold {self.fold}{inner}"
+
+    @property
+    def place(self) -> str:
+        """Return what the fold is called in errors."""
+        inner = "" if self.without is None else f" without inner fold {self.without}"
+        return f"outer fold {self.fold}{inner}"
+
+    def training(self) -> "TrainingData":
+        """Return the training part."""
+        train = ~self.test
+        return TrainingData(
+            name=self.name,
+            X=self.X[train],
+            y=self.y[train],
+            inner=self.inner[train],
+            rank=self.rank[train],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrainingData:
     """The training part of one outer fold, and how it is split to compare candidates."""
 
-    name: str  # of the outer fold, in checkpoints
+    name: str  # in checkpoints
     X: FloatArray  # (n, n_features)
     y: Array  # (n,)
     inner: Array  # (n,) int: the inner fold that tests each participant; never, if negative
@@ -221,6 +258,12 @@ def _prepared_split(recipe: Recipe, data: TrainingData, key: tuple[int, float]) 
 
 def describe(recipe: Recipe) -> Mapping[str, Any]:
     """Return what a recipe adds to the digest that checkpoints are kept under."""
+    metrics = [recipe.search_metric, *recipe.reported_metrics]
+    return {**describe_search(recipe), "metrics": metrics}
+
+
+def describe_search(recipe: Recipe) -> Mapping[str, Any]:
+    """Return all of a recipe that predictions depend on: not what is reported of them."""
     space = recipe.pipeline.spaces[recipe.kind]
     first = recipe.pipeline.candidates(recipe.kind, 1, recipe.seed)[0]
     model = recipe.pipeline.make(recipe.kind, first, recipe.settings, recipe.seed)
@@ -235,7 +278,7 @@ def describe(recipe: Recipe) -> Mapping[str, Any]:
         "seed": recipe.seed,
         "n_candidates": recipe.n_candidates,
         "method": recipe.method,
-        "metrics": [recipe.search_metric, *recipe.reported_metrics],
+        "metric": recipe.search_metric,
         "plain": recipe.plain,
     }
 

@@ -13,11 +13,13 @@ import pandas as pd
 from jobpool.brain.maps import Maps, find_maps
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment import Experiment
+from jobpool.learning.members import Ensemble, Found, find_members, parts_of
 from jobpool.learning.participants import read_table, text_column, unique_column
 from jobpool.learning.pipelines import find_pipeline
 from jobpool.learning.pipelines.base import Pipeline
 from jobpool.learning.pipelines.factory import PipelineError
 from jobpool.learning.plan import Plan, read_plan
+from jobpool.learning.search import Recipe
 from jobpool.learning.targets import Target, TargetSettings, read_target
 from jobpool.reader import Reader
 from jobpool.task import Axis, Value
@@ -35,8 +37,16 @@ class Study:
     ids: tuple[str, ...]
     groups: tuple[str, ...]  # one per participant; without a group column, its id
     targets: Mapping[str, Target]
-    parcellations: Mapping[str, str]  # name to file
-    pipelines: Mapping[str, Pipeline]
+    parcellations: Mapping[str, str]  # single ones, also those only in ensembles: name to source
+    ensembles: Mapping[str, Ensemble]  # by value of the parcellation axis
+    shared: frozenset[str]  # single parcellations that are a member of some ensemble
+    pipelines: Mapping[str, Pipeline]  # plain ones, also those only in combined values
+
+    def members(self, parcellation: str, pipeline: str) -> tuple[tuple[str, str], ...]:
+        """Return the pairs of single parcellation and plain pipeline that a task is made of."""
+        ensemble = self.ensembles.get(parcellation)
+        names = (parcellation,) if ensemble is None else ensemble.members
+        return tuple((name, part) for name in names for part in parts_of(pipeline))
 
     def maps(self) -> Maps:
         """Return where the maps lie, opening none.
@@ -53,6 +63,21 @@ class Study:
         searching = self.plan.searching
         usual = searching.n_candidates or pipeline.n_candidates
         return searching.n_candidates_of.get(pipeline.name, usual)
+
+    def recipe(self, pipeline: str, target: Target, seed: int) -> Recipe:
+        """Return how a plain pipeline learns a target; `seed` is the experiment's."""
+        found, searching = self.pipelines[pipeline], self.plan.searching
+        return Recipe(
+            pipeline=found,
+            kind=target.kind,
+            settings=self.plan.settings,
+            seed=seed,
+            n_candidates=self.n_candidates(found),
+            method=searching.method,
+            metric=searching.search_metric.get(target.kind, ""),
+            reported=searching.metrics.get(target.kind, ()),
+            plain=searching.plain,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +104,9 @@ def read_study(experiment: Experiment, readers: Readers) -> Study:
     groups = ids
     if plan.group_column:
         groups = _column(frame, "group", plan.group_column, readers.section)
+    found = _find_members(axes)
     pipelines = _load_pipelines(_values(axes, "pipeline"), readers.axes)
+    _check_combined(_values(axes, "pipeline"), found, readers.axes)
     for name in plan.searching.n_candidates_of:
         if name not in pipelines:
             advice = f"is no value of the axis pipeline; there are: {listing(pipelines)}"
@@ -92,7 +119,9 @@ def read_study(experiment: Experiment, readers: Readers) -> Study:
         ids=ids,
         groups=groups,
         targets=_read_targets(frame, settings, readers),
-        parcellations=_parcellations(axes),
+        parcellations=found.singles,
+        ensembles=found.ensembles,
+        shared=found.shared,
         pipelines=pipelines,
     )
 
@@ -101,12 +130,8 @@ def _values(axes: Mapping[str, Axis], name: str) -> tuple[Value, ...]:
     return axes[name].values if name in axes else ()
 
 
-def _parcellations(axes: Mapping[str, Axis]) -> dict[str, str]:
-    if "parcellation" not in axes:
-        return {}
-    axis = axes["parcellation"]
-    pairs = zip(axis.values, axis.sources, strict=True)
-    return {str(value): source or str(value) for value, source in pairs}
+def _find_members(axes: Mapping[str, Axis]) -> Found:
+    return find_members(axes.get("parcellation", Axis(name="parcellation", values=())))
 
 
 def _check_axes(axes: Mapping[str, Axis], reader: Reader) -> None:
@@ -119,14 +144,32 @@ def _check_axes(axes: Mapping[str, Axis], reader: Reader) -> None:
             reader.problem(name, list(axes[name].values), advice + nearest(name, AXES))
 
 
-def _load_pipelines(names: tuple[Value, ...], reader: Reader) -> dict[str, Pipeline]:
+def _load_pipelines(values: tuple[Value, ...], reader: Reader) -> dict[str, Pipeline]:
     pipelines: dict[str, Pipeline] = {}
-    for name in names:
-        try:
-            pipelines[str(name)] = find_pipeline(str(name))
-        except PipelineError as error:
-            reader.problem("pipeline", name, error.what)
+    for value in map(str, values):
+        for name in parts_of(value):
+            if name in pipelines:
+                continue
+            try:
+                pipelines[name] = find_pipeline(name)
+            except PipelineError as error:
+                what = error.what if name == value else f"{name!r}: {error.what}"
+                reader.problem("pipeline", value, what)
     return pipelines
+
+
+def _check_combined(values: tuple[Value, ...], found: Found, reader: Reader) -> None:
+    known: dict[frozenset[str], str] = {}
+    for value in map(str, values):
+        parts = parts_of(value)
+        other = known.setdefault(frozenset(parts), value)
+        if other != value:
+            reader.problem("pipeline", value, f"has the same pipelines as {other}; give it once")
+        if len(set(parts)) < len(parts):
+            reader.problem("pipeline", value, "names a pipeline twice; name each once")
+        elif len(parts) > 1 and not found.ensembles:
+            advice = "is for ensembles, and no parcellation is one; add some: {strategies: ..., "
+            reader.problem("pipeline", value, advice + "sets: ...}, or name the pipelines alone")
 
 
 def _target_settings(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import JobpoolError
-from jobpool.learning.evaluation import FoldData
 from jobpool.learning.pipelines.base import Kind
+from jobpool.learning.search import FoldData
 from jobpool.learning.targets import Target
 
 NOT_FINITE = "a parcel without finite values"
@@ -23,13 +23,13 @@ NOT_FINITE = "a parcel without finite values"
 class TooFewError(JobpoolError):
     """What is left of the participants cannot be learned from."""
 
-    def __init__(self, fold: int, what: str) -> None:
-        super().__init__(fold, what)
-        self.fold, self.what = fold, what
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(place, what)
+        self.place, self.what = place, what
 
     def __str__(self) -> str:
         return (
-            f"outer fold {self.fold}: {self.what} after participants without a usable map were "
+            f"{self.place}: {self.what} after participants without a usable map were "
             "dropped; repair the maps, set fewer folds, or leave this task out"
         )
 
@@ -97,9 +97,9 @@ def check_fold(data: FoldData, kind: Kind, n_inner: int, *, ranked: bool = False
     inner = [data.inner == one for one in range(n_inner)]
     for part in (data.test, train, *(train & ~one for one in inner)):
         if kind is Kind.BINARY and len(np.unique(data.y[part])) < 2:
-            raise TooFewError(data.fold, "a class has nobody in a part of it")
+            raise TooFewError(data.place, "a class has nobody in a part of it")
         if part.sum() < 2:
-            raise TooFewError(data.fold, "fewer than two participants are in a part of it")
+            raise TooFewError(data.place, "fewer than two participants are in a part of it")
     for part in inner:
         if part.sum() < 2 or (ranked and len(np.unique(data.y[part])) < 2):
-            raise TooFewError(data.fold, "an inner fold has too few to score candidates on")
+            raise TooFewError(data.place, "an inner fold has too few to score candidates on")

@@ -23,7 +23,7 @@ Positions = NDArray[np.intp]
 
 INTERCEPT, CORES, PART = 0, 1, 2  # columns that every pool has
 N_FIXED = 3
-MOST_LEVELS = 400  # an axis with more values has no column for each
+MOST_LEVELS = 600  # an axis with more values has no column for each; the published study has 412
 MOST_SLOPES = 64  # levels that get a slope of their own
 MOST_PAIRS = 256  # combinations of two factors that get a column each
 FARTHEST = 2.5  # standard deviations of a number from its mean

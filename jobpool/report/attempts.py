@@ -1,20 +1,29 @@
-"""All attempts of a pool as one table, for learning what tasks cost."""
+"""All attempts of a pool as one table: what tasks cost, and how each ended."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobpool.attempts import all_attempts
+from jobpool.attempts import Attempt, Key, told_themselves
 from jobpool.pool import Pool
-from jobpool.report.collecting import Cell, Columns
+from jobpool.report.columns import Rows
+from jobpool.report.lines import ATTEMPT, fast_lines
 from jobpool.report.names import positions_by_id
+from jobpool.report.places import ID, point_columns
+from jobpool.report.tables import frame_of
+from jobpool.workerfiles import worker_files
+
+_FIELDS = tuple(field.name for field in fields(Attempt) if field.name != ID)
+_TEXTS = {"worker", "cause", "error", "traceback", "node", "job", "found_by"}
+_WHOLE = {"fence", "cores", "memory_mb"}
 
 
-def attempt_columns(
-    pool: Pool, chosen: NDArray[np.bool_] | None = None
-) -> Mapping[str, Sequence[Cell]]:
+def attempts_frame(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> pd.DataFrame:
     """Return one row per attempt that ended: task, axes, attributes, cause, times and use.
 
     Parameters
@@ -24,25 +33,44 @@ def attempt_columns(
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; None for all tasks.
     """
-    grid = pool.grid
-    positions = positions_by_id(pool)
-    rows, keys = Columns(), list[tuple[int, ...]]()
-    for attempt in all_attempts(pool.folder):
-        position = positions.get(attempt.task)
-        if position is None or (chosen is not None and not chosen[position]):
-            continue
-        codes = grid.codes[:, position].tolist()
-        row: dict[str, Cell] = {"task": attempt.task, **dict(grid.point(position))}
-        for attribute in grid.attributes:
-            row.setdefault(
-                attribute.name, attribute.values[codes[grid.names.index(attribute.axis)]]
-            )
-        for name, value in asdict(attempt).items():
-            row.setdefault(name, str(value) if name == "cause" else value)
-        rows.add(row | {"seconds": _rounded(attempt.seconds)})
-        keys.append((*codes, attempt.fence))
-    return rows.sorted_by(keys)
+    positions, rows, places = positions_by_id(pool), Rows(), list[int]()
+    for record in _records(pool):
+        place = positions.get(record[ID])
+        if place is not None and (chosen is None or chosen[place]):
+            places.append(place)
+            rows.add({name: record.get(name) for name in _FIELDS})
+    given = rows.columns(np.arange(rows.n_rows)) or dict.fromkeys(_FIELDS, pa.nulls(0))
+    columns = {name: _as_known(name, column) for name, column in given.items()}
+    codes = pool.grid.codes[:, places].astype(np.intp)
+    order = np.lexsort((columns["fence"].to_numpy(), *codes[::-1]))
+    points = point_columns(pool.grid, codes[:, order])
+    own = {name: one.take(pa.array(order)) for name, one in columns.items() if name not in points}
+    return frame_of(points | own).assign(seconds=_seconds)
 
 
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 3)
+def _records(pool: Pool) -> Iterator[dict[str, Any]]:
+    """Yield the record of each attempt once; its own worker's word counts, if there is one."""
+    found: dict[Key, dict[str, Any]] = {}
+    for path in worker_files(pool.folder, "attempts"):
+        for _, _, record in fast_lines(path, ATTEMPT):
+            if record is None:
+                continue
+            if record.get("found_by") is None:
+                yield record
+            else:
+                found[record["task"], record["fence"], record["worker"]] = record
+    own = told_themselves(pool.folder, found)
+    yield from (record for key, record in found.items() if key not in own)
+
+
+def _as_known(name: str, column: Any) -> Any:
+    """Return a column of the type that it has in every pool, also where all of it is missing."""
+    if name in _TEXTS:
+        return column.cast(pa.string())
+    if name in _WHOLE and column.type == pa.null():
+        return column.cast(pa.int64())
+    return column if name in _WHOLE else column.cast(pa.float64())
+
+
+def _seconds(frame: pd.DataFrame) -> "pd.Series[float]":
+    return (frame["ended"] - frame["started"]).round(3)

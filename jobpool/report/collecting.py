@@ -1,244 +1,197 @@
-"""Results of a pool as one table: one row per task, whatever happened on the way.
+"""Results of a pool as one table: one row per task or part, whatever happened on the way.
 
 A result counts if the record of its task says done and names the result's claim and worker; any
 other is left out, so that two workers that finished the same task give one row. The parts of a
 task that was cut up become one row, the row that the whole task gives; sets with parts missing
 are named. Parts of a whole task that was not cut, or that is done itself, do not count.
+
+By part, every part gives the same row, whether it was computed alone or with the whole task.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from jobpool.checks.table import Table, read_table
+from jobpool.checks.table import read_table
+from jobpool.errors import PoolError
+from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
-from jobpool.report.names import positions_by_id
-from jobpool.results import Result, parse_result
-from jobpool.runners.base import Runner
-from jobpool.task import ALL, Point, TaskState, Value, label, task_id
-from jobpool.workerfiles import all_lines, worker_name
+from jobpool.report.accepted import FACTS
+from jobpool.report.gathering import BY_TASK, Gathered, Share, gather
+from jobpool.report.lines import fast_record
+from jobpool.report.parts import IncompleteSet, Parts
+from jobpool.report.places import attributes_of, own_columns, point_columns
+from jobpool.report.tables import frame_of
+from jobpool.runners.base import Results
+from jobpool.workerfiles import worker_files
 
-Cell = Value | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncompleteSet:
-    """A task that was cut up, some parts of which are not done."""
-
-    point: Point  # without the part axis
-    n_parts: int
-    missing: tuple[Value, ...]  # values of the part axis
-
-    def __str__(self) -> str:
-        values = ", ".join(map(str, self.missing))
-        return f"{label(self.point)}: {len(self.missing)} of {self.n_parts} parts missing: {values}"
+_OF_ONE_PROCESS = 1 << 26  # bytes of results that are not worth the start of another
+_MOST_PROCESSES = 4  # the table is put together by one alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
     """All rows, and what did not become one."""
 
-    columns: Mapping[str, Sequence[Cell]]  # all of one length, rows in the order of the axes
-    n_rows: int
+    frame: pd.DataFrame  # rows in the order of the axes
+    by: str
+    axes: tuple[str, ...]  # names of columns, as the next two
+    attributes: tuple[str, ...]
+    metrics: tuple[str, ...]
     incomplete: tuple[IncompleteSet, ...]
     lost: tuple[str, ...]  # ids of tasks that are done without a result on disk
     n_refused: int  # results of tasks that are done by another claim
     n_strange: int  # results of tasks that the pool does not have
     damaged: tuple[tuple[Path, int], ...]  # file and number of lines that cannot be read
 
+    @property
+    def n_rows(self) -> int:
+        """Return the number of rows."""
+        return len(self.frame)
 
-class Columns:
-    """A table that grows by rows; a column that a row lacks is empty there."""
+    def long(self) -> pd.DataFrame:
+        """Return one row per row and score: task, axes, attributes, metric, score.
 
-    def __init__(self) -> None:
-        self.columns: dict[str, list[Cell]] = {}
-        self.n_rows = 0
-
-    def add(self, row: Mapping[str, Cell]) -> None:
-        """Add a row."""
-        for name, value in row.items():
-            column = self.columns.get(name)
-            if column is None:
-                column = self.columns[name] = [None] * self.n_rows
-            column.append(value)
-        self.n_rows += 1
-        for column in self.columns.values():
-            if len(column) < self.n_rows:
-                column.append(None)
-
-    def sorted_by(self, keys: Sequence[tuple[int, ...]]) -> dict[str, list[Cell]]:
-        """Return the columns with the rows in the order of their keys."""
-        order = sorted(range(self.n_rows), key=keys.__getitem__)
-        return {name: [column[i] for i in order] for name, column in self.columns.items()}
+        Scores that are missing have no row: most rows lack those of other kinds of tasks.
+        """
+        keys = [BY_TASK, *self.axes, *self.attributes]
+        long = self.frame.melt(keys, list(self.metrics), "metric", "score")
+        return long.dropna(subset=["score"], ignore_index=True)
 
 
-def collect(pool: Pool, runner: Runner, chosen: NDArray[np.bool_] | None = None) -> Collected:
-    """Return one row per task that is done.
+def collect(
+    pool: Pool,
+    results: Results,
+    chosen: NDArray[np.bool_] | None = None,
+    by: str = BY_TASK,
+    processes: int = 1,
+) -> Collected:
+    """Return one row per task that is done, or one per part.
 
     Parameters
     ----------
     pool : Pool
         The pool.
-    runner : Runner
-        Merges parts, and makes a row of a result.
+    results : Results
+        Merges parts, and makes rows of a result; a runner does, too.
     chosen : ndarray of shape (n_tasks,), bool, optional
-        The selection; a part that is not selected counts as missing.
+        The selection; a part that is not selected counts as missing, or by part as not asked for.
+    by : str
+        ``task``, or the name of the part axis.
+    processes : int
+        That read side by side; see `worth_starting`.
 
     Raises
     ------
     DamagedStateError
         If the state table cannot be trusted.
+    PoolError
+        If the pool has no such parts.
     """
-    return _Collector(pool, runner, chosen).collect()
+    known = [BY_TASK] if pool.grid.part_axis is None else [BY_TASK, pool.grid.part_axis]
+    if by not in known:
+        what = f"its results cannot be given by {by!r}; write one of: {', '.join(known)}"
+        raise PoolError(pool.folder, what)
+    table = read_table(pool)  # before the results
+    one = Share(
+        folder=pool.folder,
+        grid=pool.grid,
+        table=table,
+        chosen=chosen,
+        by=by,
+        results=results,
+        workers=(),
+    )
+    shares = [replace(one, workers=some) for some in _dealt(pool.folder, processes)]
+    found = dict(in_processes(gather, shares, len(shares)))
+    return _put_together(one, [found[number] for number in sorted(found)])
 
 
-class _Collector:
-    def __init__(self, pool: Pool, runner: Runner, chosen: NDArray[np.bool_] | None) -> None:
-        self._pool, self._runner, self._grid = pool, runner, pool.grid
-        table = read_table(pool)  # before the results: what is done then has its result on disk
-        self._table: Table = table
-        wanted = (table["state"] == TaskState.DONE) & ~self._is_spare
-        self._wanted: NDArray[np.bool_] = wanted if chosen is None else wanted & chosen
-        self._chosen = np.ones(len(table), bool) if chosen is None else chosen
-        self._rows, self._keys = Columns(), list[tuple[int, ...]]()
-        self._parts: dict[tuple[int, ...], dict[int, Result]] = {}
-        self._taken = np.zeros(len(table), bool)
+def worth_starting(pool: Path, cores: int) -> int:
+    """Return how many processes are worth starting to read a pool's results on some cores."""
+    n_bytes = sum(path.stat().st_size for path in worker_files(pool, "results"))
+    return min(cores, _MOST_PROCESSES, 1 + n_bytes // _OF_ONE_PROCESS)
 
-    def collect(self) -> Collected:
-        positions = positions_by_id(self._pool)
-        n_refused = n_strange = 0
-        damaged = []
-        for path, number, line in all_lines(self._pool.folder, "results"):
-            if line is None:
-                damaged.append((path, number))
-                continue
-            result = parse_result(path.stem, line)
-            position = positions.get(result.task)
-            if position is None:
-                n_strange += 1
-            elif self._accepts(position, result):
-                self._take(position, result)
-            elif self._wanted[position]:
-                n_refused += 1
-        lost = np.flatnonzero(self._wanted & ~self._taken).tolist()
-        return Collected(
-            columns=self._rows.sorted_by(self._keys),
-            n_rows=self._rows.n_rows,
-            incomplete=self._incomplete(),
-            lost=tuple(self._grid.id(position) for position in lost),
-            n_refused=n_refused,
-            n_strange=n_strange,
-            damaged=tuple(damaged),
-        )
 
-    def _accepts(self, position: int, result: Result) -> bool:
-        if not self._wanted[position] or self._taken[position]:
-            return False
-        record = self._table[position]
-        claim = int(record["fence"]), worker_name(int(record["owner"]))
-        return claim == (result.fence, result.worker)
+def _dealt(pool: Path, n_shares: int) -> list[tuple[str, ...]]:
+    """Return the workers of the pool in shares of about equal size."""
+    sizes = {path.stem: path.stat().st_size for path in worker_files(pool, "results")}
+    ends = np.cumsum(list(sizes.values()))
+    # the files of a few workers may be larger than those of all others
+    bounds = ends[-1:] * np.arange(1, n_shares) / n_shares
+    shares = np.searchsorted(bounds, ends - np.array(list(sizes.values())) / 2)
+    return [
+        tuple(name for name, own in zip(sizes, shares, strict=True) if own == number)
+        for number in range(n_shares)
+    ]
 
-    def _take(self, position: int, result: Result) -> None:
-        self._taken[position] = True
-        codes = self._codes(position)
-        if not self._is_part[position]:
-            self._add(codes, result.task, [(position, result)], result.result)
-            return
-        key = self._set_of(codes)
-        parts = self._parts.setdefault(key, {})
-        parts[position] = result
-        if len(parts) == len(self._sets[key]):
-            ordered = [(place, parts[place]) for place in self._sets[key]]
-            merged = self._runner.merge([one.result for _, one in ordered])
-            self._add(key, task_id(self._point_of(key)), ordered, merged)
-            del self._parts[key]
 
-    def _codes(self, position: int) -> tuple[int, ...]:
-        return tuple(self._grid.codes[:, position].tolist())
+def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
+    grid, parts = share.grid, share.parts
+    taken = np.zeros(len(share.table), bool)
+    facts = {name: np.full(len(taken), np.nan) for name in FACTS}
+    for one in found:
+        taken[one.taken] = True
+        for name, values in one.facts.items():
+            facts[name][one.taken] = values
+    all_rows = Gathered()
+    for one in found:
+        all_rows.extend(one)
+    merged = _merge_parts(share, parts, all_rows)
+    columns, metrics = _columns(share, all_rows, merged, facts)
+    lost = np.flatnonzero(parts.wanted & ~taken)
+    return Collected(
+        frame=frame_of(columns),
+        by=share.by,
+        axes=grid.names,
+        attributes=tuple(one.name for one in attributes_of(grid)),
+        metrics=metrics,
+        incomplete=parts.incomplete(taken),
+        lost=tuple(grid.take(lost).ids()),
+        n_refused=sum(one.n_refused for one in found),
+        n_strange=sum(one.n_strange for one in found),
+        damaged=tuple(place for one in found for place in one.damaged),
+    )
 
-    @cached_property
-    def _part_row(self) -> int:
-        return self._grid.names.index(self._grid.part_axis or "")
 
-    @cached_property
-    def _whole_code(self) -> int:
-        return self._grid.axes[self._part_row].values.index(ALL)
+def _merge_parts(share: Share, parts: Parts, found: Gathered) -> dict[int, list[int]]:
+    """Add a row for each set of parts that is whole; return the tasks of each such row."""
+    merged: dict[int, list[int]] = {}
+    for places in parts.whole_sets(found.held):
+        done = [_result_in(found.held.pop(place)) for place in places]
+        merged[found.rows.n_rows] = places
+        found.add(share.results, share.results.merge(done), places[0], parts.whole_code)
+    return merged
 
-    @cached_property
-    def _is_part(self) -> NDArray[np.bool_]:
-        """Return which tasks are parts of one that was cut up."""
-        if self._grid.part_axis is None:
-            return np.zeros(len(self._grid), bool)
-        parts: NDArray[np.bool_] = self._grid.codes[self._part_row] != self._whole_code
-        return parts
 
-    @cached_property
-    def _is_spare(self) -> NDArray[np.bool_]:
-        """Return which tasks are parts of a whole task that stands for them."""
-        units = self._grid.units()
-        stands = ~self._is_part & (self._table["state"] != TaskState.ASIDE)
-        spare: NDArray[np.bool_] = self._is_part & np.isin(units, units[stands])
-        return spare
+def _result_in(line: bytes) -> dict[str, Any]:
+    record = fast_record(line)
+    return {} if record is None else dict(record["result"])
 
-    def _set_of(self, codes: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the codes of the whole task that a part belongs to."""
-        row = self._part_row
-        return (*codes[:row], self._whole_code, *codes[row + 1 :])
 
-    @cached_property
-    def _sets(self) -> dict[tuple[int, ...], list[int]]:
-        """Return the positions of all parts of each task that was cut up, in their order."""
-        sets: dict[tuple[int, ...], list[int]] = {}
-        for position in np.flatnonzero(self._is_part & ~self._is_spare).tolist():
-            sets.setdefault(self._set_of(self._codes(position)), []).append(position)
-        part_codes = self._grid.codes[self._part_row]
-        return {key: sorted(places, key=lambda i: part_codes[i]) for key, places in sets.items()}
-
-    def _incomplete(self) -> tuple[IncompleteSet, ...]:
-        """Return the sets that are selected, at least in part, and are not all there."""
-        if self._grid.part_axis is None:
-            return ()
-        found = []
-        axis = self._grid.axes[self._part_row]
-        for key, places in sorted(self._sets.items()):
-            missing = [place for place in places if not self._taken[place]]
-            if missing and any(self._chosen[place] for place in places):
-                codes = [int(self._grid.codes[self._part_row, place]) for place in missing]
-                found.append(
-                    IncompleteSet(
-                        point=tuple(p for p in self._point_of(key) if p[0] != axis.name),
-                        n_parts=len(places),
-                        missing=tuple(axis.values[code] for code in codes),
-                    )
-                )
-        return tuple(found)
-
-    def _point_of(self, codes: tuple[int, ...]) -> Point:
-        pairs = zip(self._grid.axes, codes, strict=True)
-        return tuple((axis.name, axis.values[code]) for axis, code in pairs)
-
-    def _add(
-        self,
-        codes: tuple[int, ...],
-        identifier: str,
-        parts: Sequence[tuple[int, Result]],
-        result: Mapping[str, Any],
-    ) -> None:
-        row: dict[str, Cell] = {"task": identifier, **dict(self._point_of(codes))}
-        for attribute in self._grid.attributes:
-            code = codes[self._grid.names.index(attribute.axis)]
-            row.setdefault(attribute.name, attribute.values[code])
-        own: dict[str, Cell] = {
-            "task_seconds": round(sum(one.ended - one.started for _, one in parts), 3),
-            "failed_attempts": sum(int(self._table[place]["attempts"]) for place, _ in parts),
-            "worker": " ".join(dict.fromkeys(one.worker for _, one in parts)),
-        }
-        for name, value in self._runner.row(result).items():
-            row[f"result_{name}" if name in row or name in own else name] = value
-        self._rows.add(row | own)
-        self._keys.append(codes)
+def _columns(
+    share: Share,
+    found: Gathered,
+    merged: Mapping[int, list[int]],
+    facts: Mapping[str, NDArray[np.float64]],
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return all columns as Arrow arrays, and the names of those that hold scores."""
+    places = np.array(found.places, np.intp)
+    codes = share.grid.codes[:, places].astype(np.intp)
+    if share.grid.part_axis is not None:
+        codes[share.grid.names.index(share.grid.part_axis)] = found.codes
+    order = np.lexsort(codes[::-1])
+    columns = point_columns(share.grid, codes[:, order])
+    own = own_columns(share.table, facts, places, merged)
+    renamed = {name: f"result_{name}" for name in (*columns, *own)}
+    for name, column in found.rows.columns(order).items():
+        columns[renamed.get(name, name)] = column
+    columns |= {name: column.take(pa.array(order)) for name, column in own.items()}
+    scores = {renamed.get(name, name) for names in found.metrics for name in names}
+    return columns, tuple(name for name in columns if name in scores)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from jobpool.checks.table import unchecked_table
+from jobpool.checks.table import Table, unchecked_table
+from jobpool.grid import Grid
 from jobpool.pool import Pool
 from jobpool.task import TaskState
 
@@ -10,17 +11,28 @@ from jobpool.task import TaskState
 def positions_by_id(pool: Pool) -> dict[str, int]:
     """Return the position of each task that was ever offered to a worker, by its id.
 
-    Spare parts of tasks that were never cut are left out: most tasks of a pool may be such, and
-    an id costs some microseconds.
-
     Raises
     ------
     DamagedStateError
         If a state file is not there as a whole.
     """
-    used = ~pool.grid.starts_aside
-    for shard in pool.shards if not used.all() else ():
-        table = unchecked_table(shard.read_records())
-        was_claimed = (table["fence"] > 0) | (table["state"] != TaskState.ASIDE)
-        used[shard.first : shard.first + shard.size] |= was_claimed
-    return {pool.grid.id(position): position for position in np.flatnonzero(used).tolist()}
+    tables = [unchecked_table(shard.read_records()) for shard in pool.shards]
+    return positions_in(pool.grid, np.concatenate(tables))
+
+
+def positions_in(grid: Grid, table: Table) -> dict[str, int]:
+    """Return the position of each task that was ever offered to a worker, by its id.
+
+    Spare parts of tasks that were never cut are left out: most tasks of a pool may be such, and
+    an id costs some microseconds.
+
+    Parameters
+    ----------
+    grid : Grid
+        All tasks.
+    table : ndarray of shape (n_tasks,), `jobpool.checks.table.RECORD_TYPE`
+        Their records.
+    """
+    was_claimed = (table["fence"] > 0) | (table["state"] != TaskState.ASIDE)
+    positions = np.flatnonzero(~grid.starts_aside | was_claimed)
+    return dict(zip(grid.take(positions).ids(), positions.tolist(), strict=True))

@@ -1,9 +1,9 @@
 """What a runner is: the meaning of running a task, behind one small protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from jobpool.grid import Grid
 from jobpool.task import Json, Value
@@ -21,7 +21,32 @@ class RunContext:
     writer: str = ""  # the worker: begins the names of what it writes there
 
 
-class Runner(Protocol):
+class Results(Protocol):
+    """Knows what the results of a runner mean; can be sent to another process."""
+
+    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+        """Return, from the results of all parts of a task, what the whole task returns."""
+        ...
+
+    def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:
+        """Return a result as rows of the results table.
+
+        Parameters
+        ----------
+        result : mapping
+            What `run` or `merge` returned.
+        by : str
+            ``task``: one row; the name of the part axis: one row for each part in the result,
+            whose value of that axis stands under this name.
+        """
+        ...
+
+    def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
+        """Return the names of those columns of `rows` that are scores."""
+        ...
+
+
+class Runner(Results, Protocol):
     """Knows what the axes mean; made once in a worker's child, then runs many tasks.
 
     A runner is made from an `Experiment` and raises `ConfigError` with every problem of its
@@ -30,6 +55,10 @@ class Runner(Protocol):
 
     def lay_out(self) -> Grid:
         """Return all tasks, with the attributes of axis values and the part axis, if any."""
+        ...
+
+    def notes(self) -> list[str]:
+        """Return lines for a person about the tasks, beside their counts."""
         ...
 
     def prepare(self, pool: Path) -> None:
@@ -44,10 +73,23 @@ class Runner(Protocol):
         """Run one task and return its result as what JSON can hold."""
         ...
 
-    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-        """Return, from the results of all parts of a task, what the whole task returns."""
-        ...
+    def predictions(
+        self, point: Mapping[str, Value], result: Mapping[str, Json], cache: Path
+    ) -> Iterator[Mapping[str, Sequence[Any]]]:
+        """Yield what was predicted, as one table for each part in the result that has it kept.
 
-    def row(self, result: Mapping[str, Json]) -> dict[str, Value | None]:
-        """Return a result as the columns of one row of the results table."""
+        Parameters
+        ----------
+        point : mapping
+            The task's value on each axis.
+        result : mapping
+            What `run` or `merge` returned for it.
+        cache : Path
+            The folder that all workers of the pool share.
+
+        Yields
+        ------
+        mapping
+            Columns of one length; the part's value stands under the name of the part axis.
+        """
         ...

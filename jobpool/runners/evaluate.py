@@ -1,7 +1,8 @@
-"""The runner ``evaluate``: one parcellation, one pipeline, one target, on grouped folds.
+"""The runner ``evaluate``: a parcellation or an ensemble, a pipeline, a target, on grouped folds.
 
-    POOL/splits.npz    the folds of all participants, the same for every task
-    POOL/cache/roi/    the mean of every map in every parcel, computed by the first task to need it
+    POOL/splits.npz     the folds of all participants, the same for every task
+    POOL/cache/roi/     the mean of every map in every parcel, computed by the first task to need it
+    POOL/cache/fits/    what members of ensembles predict, computed by the first task to need it
 
 The result of a task depends on the experiment alone: not on cores, on the order of tasks, or on
 whether its folds ran as one task or as several.
@@ -9,34 +10,38 @@ whether its folds ran as one task or as several.
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from jobpool import __version__
-from jobpool.brain.arrays import Array, FloatArray
+from jobpool.cache.fits import FitCache
 from jobpool.cache.roi import RoiCache
-from jobpool.cache.store import RoiMatrix
 from jobpool.errors import DataError
 from jobpool.experiment import Experiment
-from jobpool.grid import Attribute, Grid, full_product, split_parts
+from jobpool.grid import Grid
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
-from jobpool.learning.evaluation import FoldData, evaluate_fold
-from jobpool.learning.results import merge_results, result_row
-from jobpool.learning.scores import METRICS
+from jobpool.learning.evaluation import evaluate_fold
+from jobpool.learning.folds import Folds
+from jobpool.learning.members import SINGLE
+from jobpool.learning.results import merge_results, metric_names, prediction_table, result_rows
 from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study, read_study
 from jobpool.learning.targets import Target
-from jobpool.learning.usable import check_fold, group_ranks, usable_participants
+from jobpool.lock import best_lock
+from jobpool.poolinfo import read_info
+from jobpool.runners import laying
 from jobpool.runners.base import RunContext
-from jobpool.task import ALL, Axis, Json, Value
+from jobpool.runners.ensembles import Deciding, evaluate_together
+from jobpool.runners.members import MemberFits, Values
+from jobpool.task import ALL, Json, Value
 
 # what the numbers of a result come from
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "joblib", "lightgbm", "optuna")
@@ -63,6 +68,7 @@ class Evaluate:
         self._experiment = experiment
         self._pool = pool
         self._cache: tuple[Path, RoiCache] | None = None
+        self._fit_caches: dict[Path, FitCache] = {}
         if pool is None:
             _ = self._checked
 
@@ -88,34 +94,11 @@ class Evaluate:
 
     def lay_out(self) -> Grid:
         """Return one task per parcellation, pipeline and target, the large ones cut into folds."""
-        parcellations = self._checked.parcellations
-        targets = self._study.targets
-        names = list(parcellations)
-        attributes = (
-            Attribute(
-                name="parcels",
-                axis="parcellation",
-                values=tuple(one.n_parcels for one in parcellations.values()),
-            ),
-            Attribute(
-                name="parcellation_kind",
-                axis="parcellation",
-                values=tuple(one.kind for one in parcellations.values()),
-            ),
-            Attribute(
-                name="target_kind",
-                axis="target",
-                values=tuple(str(one.kind) for one in targets.values()),
-            ),
-        )
-        grid = full_product(self._experiment.axes, attributes)
-        plan = self._study.plan
-        by_fold = np.array(
-            [plan.by_fold.matches(name, parcellations[name].n_parcels) for name in names],
-            dtype=bool,
-        )
-        folds = Axis(name=PART_AXIS, values=(ALL, *range(plan.n_outer)))
-        return split_parts(grid, folds, by_fold[grid.column("parcellation")])
+        return laying.lay_out(self._experiment, self._checked)
+
+    def notes(self) -> list[str]:
+        """Return what there is to say of the tasks beside their number."""
+        return laying.notes(self._experiment, self._checked)
 
     def prepare(self, pool: Path) -> None:
         """Write the splits into the pool; if they are there, check that they are the same.
@@ -143,52 +126,85 @@ class Evaluate:
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
         """Evaluate one task on all outer folds, or on the one that `point` names.
 
-        What an earlier attempt finished is taken from the task's checkpoint.
+        What an earlier attempt finished is taken from the task's checkpoint; what members of
+        ensembles predict, from the fit cache.
         """
         start = time.perf_counter()
+        part = point.get(PART_AXIS, ALL)
+        numbers = list(range(self._splits.n_outer)) if part == ALL else [int(part)]
         target = self._target(str(point["target"]))
-        recipe = self._recipe(str(point["pipeline"]), target)
+        single = str(point["parcellation"])
+        plan, study = self._study.plan, self._study
+        deciding = self._deciding(single, str(point["pipeline"]))
+        needs_fits = plan.keeps_predictions or (plan.shares_fits and single in study.shared)
         with threadpool_limits(limits=1):
-            matrix = self.roi_cache(context.cache).matrix(
-                str(point["parcellation"]), deadline=context.deadline
-            )
-            seconds = {"values": round(time.perf_counter() - start, 3)}
-            usable, dropped = usable_participants(target, matrix.values, matrix.dropped)
-            made_of = {**describe(recipe), **self._made_of(target, matrix)}
-            every_s = self._experiment.workers.heartbeat_s
-            checkpoint = Checkpoint(
-                context.checkpoint, made_of, every_s=every_s, writer=context.writer
-            )
-            X = matrix.values[usable].astype(np.float64)
-            part = point.get(PART_AXIS, ALL)
-            numbers = range(self._splits.n_outer) if part == ALL else [int(part)]
-            folds: list[Json] = []
-            with checkpoint.kept_if_it_fails():
-                for number in numbers:
-                    data = self._fold(number, X, target, usable, recipe)
-                    folds.append(evaluate_fold(recipe, data, context.cores, checkpoint))
-        seconds["total"] = round(time.perf_counter() - start, 3)
+            if deciding.strategy == SINGLE and not needs_fits:
+                found = self._evaluate_alone(deciding, target, numbers, context)
+            else:
+                fits = self._fits(deciding.strategy, target, context)
+                found = evaluate_together(deciding, numbers, fits, keep=plan.keeps_predictions)
+        recipe = self._recipe(deciding.members[0][1], target)
         return {
             "kind": str(target.kind),
             "classes": list(target.classes),
-            "folds": folds,
             "n_candidates": recipe.n_candidates,
             "search": recipe.method,
             "seed": recipe.seed,
             "splits": self._splits.digest[:12],
-            "roi_values": matrix.key[:12],
-            "participants": {
-                "in_table": len(target.y),
-                "used": int(usable.sum()),
-                "dropped": dict(dropped),
-            },
-            "n_parcels": matrix.n_parcels,
-            "n_empty_parcels": matrix.n_empty,
-            "n_non_finite": matrix.n_non_finite,
-            "n_features": int(matrix.values.shape[1]),
             "versions": _versions(),
-            "seconds": dict(seconds),
+            **found,
+            "seconds": {"total": round(time.perf_counter() - start, 3)},
         }
+
+    def _deciding(self, parcellation: str, pipeline: str) -> Deciding:
+        ensemble = self._study.ensembles.get(parcellation)
+        return Deciding(
+            pipeline=pipeline,
+            strategy=SINGLE if ensemble is None else ensemble.strategy,
+            members=self._study.members(parcellation, pipeline),
+        )
+
+    def _evaluate_alone(
+        self, deciding: Deciding, target: Target, numbers: Sequence[int], context: RunContext
+    ) -> dict[str, Json]:
+        """Evaluate a parcellation whose fits nobody else needs."""
+        ((parcellation, pipeline),) = deciding.members
+        recipe = self._recipe(pipeline, target)
+        matrix = self.roi_cache(context.cache).matrix(parcellation, deadline=context.deadline)
+        values = Values.of(matrix, target)
+        made_of = {**describe(recipe), **self._made_of(target), "values": matrix.key}
+        every_s = self._experiment.workers.heartbeat_s
+        checkpoint = Checkpoint(context.checkpoint, made_of, every_s=every_s, writer=context.writer)
+        folds: list[Json] = []
+        with checkpoint.kept_if_it_fails():
+            for number in numbers:
+                data = self._folds.data(number, values.features, target, values.usable, recipe)
+                folds.append(evaluate_fold(recipe, data, context.cores, checkpoint))
+        return {"folds": folds, **values.facts()}
+
+    def _fits(self, strategy: str, target: Target, context: RunContext) -> MemberFits:
+        """Return the fits that a task may take, or make for others."""
+        # the only fits of a single parcellation are the predictions that are to be kept
+        shares = self._study.plan.shares_fits or strategy == SINGLE
+        return MemberFits(
+            target=target,
+            recipe_of=lambda pipeline: self._recipe(pipeline, target),
+            folds=self._folds,
+            roi=self.roi_cache(context.cache),
+            kept=self._fit_cache(context.cache if shares else context.checkpoint),
+            told=self._fit_cache(context.cache),
+            versions=_makers(),
+            context=context,
+            every_s=self._experiment.workers.heartbeat_s,
+        )
+
+    def _fit_cache(self, folder: Path) -> FitCache:
+        if folder not in self._fit_caches:
+            lock = read_info(self._pool).lock if self._pool is not None else best_lock(folder)
+            # that of the pool and, with fits of its own, that of the present task
+            self._fit_caches = dict(list(self._fit_caches.items())[-1:])
+            self._fit_caches[folder] = FitCache(folder, lock)
+        return self._fit_caches[folder]
 
     def roi_cache(self, folder: Path) -> RoiCache:
         """Return the ROI values of the experiment's parcellations, kept under `folder`."""
@@ -211,52 +227,18 @@ class Evaluate:
         return target
 
     def _recipe(self, pipeline: str, target: Target) -> Recipe:
-        plan = self._study.plan
-        searching = plan.searching
-        found = self._study.pipelines[pipeline]
-        return Recipe(
-            pipeline=found,
-            kind=target.kind,
-            settings=plan.settings,
-            seed=self._experiment.seed,
-            n_candidates=self._study.n_candidates(found),
-            method=searching.method,
-            metric=searching.search_metric.get(target.kind, ""),
-            reported=searching.metrics.get(target.kind, ()),
-            plain=searching.plain,
-        )
+        return self._study.recipe(pipeline, target, self._experiment.seed)
 
-    def _made_of(self, target: Target, matrix: RoiMatrix) -> dict[str, Json]:
-        versions = _versions()
+    def _made_of(self, target: Target) -> dict[str, Json]:
         return {
-            "values": matrix.key,
             "target": target.digest,
             "splits": self._splits.digest,
-            "versions": {name: versions[name] for name in versions if name != "python"},
+            "versions": dict(_makers()),
         }
 
-    def _fold(
-        self, number: int, X: FloatArray, target: Target, usable: Array, recipe: Recipe
-    ) -> FoldData:
-        splits = self._splits
-        inner = splits.inner[number]
-        if recipe.pipeline.holdout:  # one split: its tested part is the only inner fold
-            inner = np.where(splits.holdout[number] == 1, 0, -1)
-        data = FoldData(
-            fold=number,
-            X=X,
-            y=target.y[usable],
-            test=splits.outer[usable] == number,
-            inner=inner[usable],
-            rank=self._rank[usable],
-        )
-        ranked = METRICS[recipe.kind][recipe.search_metric].ranks
-        check_fold(data, recipe.kind, int(inner.max()) + 1, ranked=ranked)
-        return data
-
     @cached_property
-    def _rank(self) -> FloatArray:
-        return group_ranks(self._study.groups, self._experiment.seed)
+    def _folds(self) -> Folds:
+        return Folds(self._splits, self._study.groups)
 
     def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
         """Return, from the results of single folds, what the whole task returns; seconds add up."""
@@ -265,9 +247,25 @@ class Evaluate:
     def check(self) -> None:
         """Look at nothing: the data were checked when the pool was made."""
 
-    def row(self, result: Mapping[str, Json]) -> dict[str, Value | None]:
-        """Return mean scores, scores per fold, chosen parameters and counts."""
-        return result_row(result)
+    def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:
+        """Return mean scores, scores per fold, parameters and counts; or one row per fold."""
+        return result_rows(result, by)
+
+    def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
+        """Return the names of the reported scores."""
+        return metric_names(result)
+
+    def predictions(
+        self, point: Mapping[str, Value], result: Mapping[str, Json], cache: Path
+    ) -> Iterator[Mapping[str, Sequence[Any]]]:
+        """Yield what was predicted in each fold, as far as it was kept."""
+        folds: Any = result["folds"]
+        for fold in folds:
+            place = fold.get("predictions")
+            entry = place and self._fit_cache(cache).bucket(place["bucket"]).get(place["key"])
+            if entry:  # the table of participants is read for these only
+                y = self._target(str(point["target"])).y
+                yield prediction_table(fold["fold"], self._study.ids, y, entry.arrays)
 
 
 def _check_digest(study: Study, splits: Splits, name: str, digest: str) -> None:
@@ -278,5 +276,9 @@ def _check_digest(study: Study, splits: Splits, name: str, digest: str) -> None:
 
 
 def _versions() -> dict[str, Json]:
-    libraries = {name: version(name) for name in LIBRARIES}
-    return {"jobpool": __version__, "python": platform.python_version(), **libraries}
+    return {"python": platform.python_version(), **_makers()}
+
+
+def _makers() -> dict[str, str]:
+    """Return the versions of all that may change a number."""
+    return {"jobpool": __version__, **{name: version(name) for name in LIBRARIES}}

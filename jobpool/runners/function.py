@@ -9,7 +9,7 @@ The function must be importable where the workers run. What it returns is the ta
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,26 @@ from jobpool.grid import Grid, full_product
 from jobpool.reader import Reader
 from jobpool.runners.base import RunContext
 from jobpool.task import Json, Value
+
+
+class FunctionResults:
+    """Reads what functions returned."""
+
+    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+        """Refuse: there are no parts."""
+        raise ValueError(f"{len(parts)} parts of a function's result, which has none")
+
+    def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:  # noqa: ARG002
+        """Return the result's plain values; a nested one is written as text."""
+        plain = str | int | float | bool | None
+        return [{key: v if isinstance(v, plain) else str(v) for key, v in result.items()}]
+
+    def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
+        """Return the names of all numbers."""
+        return tuple(key for key, value in result.items() if type(value) in {int, float})
+
+
+_RESULTS = FunctionResults()
 
 
 class Function:
@@ -36,6 +56,10 @@ class Function:
     def lay_out(self) -> Grid:
         """Return every combination of the axes."""
         return full_product(self._experiment.axes)
+
+    def notes(self) -> list[str]:
+        """Return nothing: the counts say all."""
+        return []
 
     def prepare(self, pool: Path) -> None:
         """Write nothing: the tasks share nothing."""
@@ -61,12 +85,24 @@ class Function:
 
     def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
         """Refuse: there are no parts."""
-        raise ConfigError((Problem(self._experiment.file, "", len(parts), "has no parts"),))
+        return _RESULTS.merge(parts)
 
-    def row(self, result: Mapping[str, Json]) -> dict[str, Value | None]:
-        """Return the result's plain values; a nested one is written as text."""
-        plain = str | int | float | bool | None
-        return {key: v if isinstance(v, plain) else str(v) for key, v in result.items()}
+    def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:
+        """Return the result's plain values."""
+        return _RESULTS.rows(result, by)
+
+    def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
+        """Return the names of all numbers."""
+        return _RESULTS.metrics(result)
+
+    def predictions(
+        self,
+        point: Mapping[str, Value],  # noqa: ARG002
+        result: Mapping[str, Json],  # noqa: ARG002
+        cache: Path,  # noqa: ARG002
+    ) -> Iterator[Mapping[str, Sequence[Any]]]:
+        """Yield nothing: what a function predicts is not known."""
+        return iter(())
 
 
 def _import(name: str) -> Any:

@@ -51,6 +51,7 @@ class Predictions:
     predicted: Array  # (n_test,): the target's own unit, or 0 and 1
     decision: FloatArray  # (n_test,): grows with the positive class; `predicted` in a regression
     converged: bool = True
+    probability: FloatArray | None = None  # (n_test,): of the positive class, where it is known
 
     @classmethod
     def none(cls, n_test: int) -> "Predictions":
@@ -107,6 +108,8 @@ class Pipeline:
         Compare candidates on one split with this share of the groups, instead of on inner folds.
     scaled : bool
         Whether features are scaled before; trees do not care.
+    log_odds : bool
+        Whether the decision of `solver` for a binary target is the logarithm of the odds.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Pipeline:
     n_candidates: int = 60
     holdout: float | None = None
     scaled: bool = True
+    log_odds: bool = False
 
     def candidates(self, kind: Kind, count: int, seed: int) -> tuple[Candidate, ...]:
         """Return random candidates: the same for the same pipeline, kind and seed."""

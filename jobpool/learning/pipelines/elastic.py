@@ -34,4 +34,5 @@ ELASTIC = Pipeline(
     },
     make=make_elastic,
     solver=ElasticSolver(),
+    log_odds=True,
 )

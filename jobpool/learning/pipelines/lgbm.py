@@ -58,4 +58,5 @@ LGBM = Pipeline(
     n_candidates=180,
     holdout=0.25,
     scaled=False,
+    log_odds=True,
 )

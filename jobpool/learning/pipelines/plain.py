@@ -19,6 +19,7 @@ class PlainSolver:
     """Fits the estimator that the pipeline makes, for each candidate anew."""
 
     pipeline: Pipeline
+    probabilities: bool = False  # asked for as well, where the estimator has them
 
     def chunks(self, candidates: Sequence[Candidate]) -> Sequence[Sequence[int]]:
         """Return every candidate alone."""
@@ -35,7 +36,7 @@ class PlainSolver:
         """Yield the predictions of each candidate."""
         for candidate in candidates:
             model = self.pipeline.make(prepared.kind, candidate, prepared.settings, prepared.seed)
-            yield _predictions(model, prepared)
+            yield _predictions(model, prepared, probabilities=self.probabilities)
 
 
 def fit(model: Any, X: FloatArray, y: Array) -> bool:
@@ -53,7 +54,7 @@ def fit(model: Any, X: FloatArray, y: Array) -> bool:
     return len(others) == len(caught)
 
 
-def _predictions(model: Any, split: Split) -> Predictions:
+def _predictions(model: Any, split: Split, *, probabilities: bool) -> Predictions:
     try:
         converged = fit(model, split.X_train, split.y_train)
     except ValueError as error:
@@ -61,8 +62,14 @@ def _predictions(model: Any, split: Split) -> Predictions:
             raise
         return Predictions.none(len(split.X_test))
     predicted = np.asarray(model.predict(split.X_test))
+    probability = None
+    if probabilities and split.kind is Kind.BINARY and hasattr(model, "predict_proba"):
+        probability = _positive(model, split)
     return Predictions(
-        predicted=predicted, decision=_decision(model, split, predicted), converged=converged
+        predicted=predicted,
+        decision=_decision(model, split, predicted),
+        converged=converged,
+        probability=probability,
     )
 
 
@@ -72,4 +79,9 @@ def _decision(model: Any, split: Split, predicted: Array) -> FloatArray:
         return np.asarray(predicted, dtype=np.float64)
     if hasattr(model, "decision_function"):
         return np.asarray(model.decision_function(split.X_test), dtype=np.float64)
-    return np.asarray(model.predict_proba(split.X_test), dtype=np.float64)[:, 1]
+    return _positive(model, split)
+
+
+def _positive(model: Any, split: Split) -> FloatArray:
+    found: FloatArray = np.asarray(model.predict_proba(split.X_test), dtype=np.float64)[:, 1]
+    return found

@@ -1,0 +1,128 @@
+"""The forms of axis values that need no other value: ranges, files, columns of a table."""
+
+import csv
+import glob
+import re
+import zipfile
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from jobpool.errors import listing, nearest
+from jobpool.reader import Reader
+from jobpool.task import Value
+
+MOST_NUMBERS = 10_000_000  # of one axis: more would not fit into memory
+_DIGITS = re.compile(r"(\d+)")
+Pairs = list[tuple[Value, str | None]]  # a value, and what is behind it
+
+
+def from_range(reader: Reader) -> list[int]:
+    """Return whole numbers from one to another, the last included."""
+    first, last = reader.whole("from"), reader.whole("to")
+    step = reader.whole("step", default=1, least=1)
+    if last < first:
+        reader.problem("to", last, f"must not be smaller than from, {first}")
+    numbers = range(first, last + 1, max(step, 1))
+    if len(numbers) > MOST_NUMBERS:
+        reader.problem("to", last, f"makes more than {MOST_NUMBERS:,} values; take a larger step")
+        return [first]
+    return list(numbers)
+
+
+def from_files(reader: Reader, pattern: str, folder: Path) -> list[tuple[str, str]]:
+    """Return one value per file; ``archive.npz:pattern`` gives one per member of the archive."""
+    path_pattern, _, member_pattern = pattern.partition(":")
+    # from within the folder, whose own name may hold brackets
+    names = glob.glob(path_pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+    found = [str(folder / name) for name in sorted(names, key=_natural)]
+    if not found:
+        reader.problem("glob", pattern, f"matches no file in {folder}; correct the path")
+    pairs: list[tuple[str, str]] = []
+    for path in map(Path, found):
+        if not member_pattern:
+            pairs.append((path.name.split(".")[0], str(path)))
+            continue
+        members = _members(reader, path)
+        matching = [member for member in members if fnmatchcase(member, member_pattern)]
+        if not matching:
+            advice = f"matches no array in {path.name}; it has: {listing(members)}"
+            reader.problem("glob", pattern, advice)
+        pairs += [(member, f"{path}:{member}") for member in matching]
+    return pairs
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts numbers in names by value: yeo7 before yeo17."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in _DIGITS.split(name)]
+
+
+def _members(reader: Reader, path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            return sorted(names, key=_natural)
+    except (OSError, zipfile.BadZipFile) as error:
+        reader.problem("glob", str(path), f"is not an .npz archive: {error}")
+        return []
+
+
+def from_table(reader: Reader, folder: Path) -> list[Value]:
+    """Return the values of one column, or the names of the columns that match a pattern."""
+    path = folder / reader.text("table")
+    try:
+        header, rows = _read_table(path)
+    except (OSError, ValueError) as error:
+        reader.problem("table", str(path), f"cannot be read: {error}")
+        reader.names()
+        return []
+    if reader.has("columns"):
+        names: list[Value] = []
+        for pattern in reader.texts("columns"):
+            matching = [name for name in header if fnmatchcase(name, pattern)]
+            if not matching:
+                advice = f"matches no column of {path.name}; it has: {listing(header)}"
+                reader.problem("columns", pattern, advice)
+            names += matching
+        return names
+    column = reader.text("column")
+    if column not in header:
+        if column:
+            advice = f"is no column of {path.name}; it has: {listing(header)}"
+            reader.problem("column", column, advice + nearest(column, header))
+        return []
+    position = header.index(column)
+    values = {row[position] for row in rows if position < len(row)}
+    return sorted(value for value in values if value not in {"", "n/a", "NA", "nan"})
+
+
+def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    if path.suffix == ".parquet":
+        import pandas as pd  # noqa: PLC0415 - half a second, for this kind of table only
+
+        frame = pd.read_parquet(path)
+        rows = [["" if pd.isna(v) else str(v) for v in row] for row in frame.to_numpy()]
+        return [str(name) for name in frame.columns], rows
+    with path.open(newline="", encoding="utf-8-sig") as stream:
+        table = list(csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
+    if not table:
+        raise ValueError("the table is empty")
+    return table[0], table[1:]
+
+
+def whole_numbers(reader: Reader, name: str, least: int, example: int) -> list[int]:
+    """Return a list of whole numbers of at least `least`; one alone is a list of one."""
+    given = reader.raw(name)
+    if given is None:
+        reader.problem(name, None, "missing; give a list of whole numbers")
+    if given == []:
+        advice = f"is empty; give at least one whole number, such as [{example}]"
+        reader.problem(name, given, advice)
+    numbers: list[int] = []
+    for number in given if isinstance(given, list) else [] if given is None else [given]:
+        if isinstance(number, int) and not isinstance(number, bool) and number >= least:
+            numbers.append(number)
+        else:
+            reader.problem(name, number, f"must be a whole number of at least {least}")
+    for number in dict.fromkeys(one for one in numbers if numbers.count(one) > 1):
+        reader.problem(name, number, "is given twice; give it once")
+    return numbers

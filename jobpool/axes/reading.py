@@ -1,0 +1,125 @@
+"""The axes of an experiment: every value expanded, and what is behind it."""
+
+import math
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from jobpool.axes.ensembles import describe_source
+from jobpool.axes.forms import Pairs, from_files, from_range, from_table
+from jobpool.axes.grown import from_random
+from jobpool.axes.sets import check_members, from_sets
+from jobpool.errors import listing
+from jobpool.reader import Reader
+from jobpool.task import Axis, Value
+
+RESERVED = frozenset({"task", "task_seconds", "failed_attempts", "worker"})
+MOST_SHOWN = 12  # values given twice
+_NAME = re.compile(r"[^=<>!,\s]+")
+
+
+def read_axes(reader: Reader, folder: Path) -> tuple[Axis, ...]:
+    """Return every axis of the experiment with its values expanded.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the ``axes`` mapping; takes the problems.
+    folder : Path
+        Where relative paths start.
+    """
+    names = reader.names()
+    if not names and not reader.problems:
+        reader.problem("", None, "has no axis; give at least one")
+    return tuple(_read_axis(reader, name, folder) for name in names)
+
+
+def _read_axis(reader: Reader, name: str, folder: Path) -> Axis:
+    given = reader.raw(name)
+    _check_name(reader, name)
+    before = len(reader.problems)
+    items: list[Pairs] = []
+    ensembles: dict[int, Reader] = {}  # by the position of the item: they need all others
+    for item in given if isinstance(given, list) else [given]:
+        items.append([])
+        if isinstance(item, dict):
+            inner = Reader(reader.file, item, f"{reader.key}.{name}", reader.problems)
+            if inner.has("strategies") or inner.has("sets"):
+                ensembles[len(items) - 1] = inner
+            else:
+                items[-1] = _expand(inner, item, folder)
+        elif isinstance(item, str | int | float | bool):
+            items[-1] = [(item, None)]
+        elif item is not None or isinstance(given, list):
+            reader.problem(name, item, "a value must be a text, a number, or true or false")
+    singles = {str(value): source or str(value) for pairs in items for value, source in pairs}
+    for position, inner in ensembles.items():
+        items[position] = from_sets(inner, singles, folder)
+        inner._find_unknown()
+    pairs = [pair for pairs in items for pair in pairs]
+    if not pairs and len(reader.problems) == before:
+        reader.problem(name, given, "has no values; give at least one")
+    _check_values(reader, name, pairs)
+    return Axis(
+        name=name,
+        values=tuple(value for value, _ in pairs),
+        sources=tuple(source for _, source in pairs),
+    )
+
+
+def _check_values(reader: Reader, name: str, pairs: Pairs) -> None:
+    counts = Counter(str(value) for value, _ in pairs)
+    twice = [value for value, count in counts.items() if count > 1]
+    for value in twice[:MOST_SHOWN]:
+        where = [describe_source(source) for one, source in pairs if str(one) == value and source]
+        advice = f"is given {counts[value]} times; each value may stand once"
+        reader.problem(name, value, advice + (f": {listing(where)}" if where else ""))
+    if len(twice) > MOST_SHOWN:
+        reader.problem(name, None, f"has {len(twice)} values that are given several times")
+    for value in counts:
+        if value == "" or value.strip() != value:
+            reader.problem(name, value, "is empty or has blanks around it")
+    check_members(reader, name, pairs)
+    _check_numbers(reader, name, [value for value, _ in pairs])
+
+
+def _check_numbers(reader: Reader, name: str, values: list[Value]) -> None:
+    """Refuse numbers that equal one another, as 1, 1.0 and true do, and infinite ones."""
+    numbers = [value for value in values if not isinstance(value, str)]
+    for number in set(numbers):
+        if len({str(other) for other in numbers if other == number}) > 1:
+            reader.problem(name, number, "equals another value; write numbers in one way")
+        if not math.isfinite(number):
+            reader.problem(name, number, "must be a finite number")
+
+
+def _check_name(reader: Reader, name: str) -> None:
+    if name in RESERVED:
+        advice = f"is a column of every results table; name the axis otherwise than {name!r}"
+        reader.problem(name, None, advice)
+    if not _NAME.fullmatch(name):
+        advice = "cannot be selected: write a name without blanks, commas and = < > !"
+        reader.problem(name, None, advice)
+
+
+def _expand(reader: Reader, form: dict[Any, Any], folder: Path) -> Pairs:
+    pairs: Pairs = []
+    if reader.has("glob"):
+        for pattern in reader.texts("glob"):
+            pairs += from_files(reader, pattern, folder)
+    elif reader.has("from"):
+        pairs = [(number, None) for number in from_range(reader)]
+    elif reader.has("table"):
+        pairs = [(value, None) for value in from_table(reader, folder)]
+    elif reader.has("random"):
+        pairs = from_random(reader.child("random"), folder)
+    else:
+        advice = (
+            "write a list of values, or one of: {glob: ...}, {from: ..., to: ...}, {table: ...}, "
+            "{random: ...}, {strategies: ..., sets: ...}"
+        )
+        reader.problem("", form, advice)
+        reader.names()
+    reader._find_unknown()
+    return pairs

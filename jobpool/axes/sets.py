@@ -1,0 +1,192 @@
+"""The form of axis values that makes ensembles: strategies over named sets of members.
+
+A set is grown at random, given by files, or made of other values of the same axis. With `counts`
+it becomes several nested ones: the first 3 members, the first 5.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from jobpool.axes.ensembles import STRATEGIES, EnsembleSource, read_ensemble
+from jobpool.axes.forms import Pairs, from_files, whole_numbers
+from jobpool.axes.grown import Ground, read_ground
+from jobpool.errors import listing, nearest
+from jobpool.reader import Reader
+
+_FORMS = ("random", "members", "glob")
+_Members = tuple[tuple[str, str], ...]  # name and source of each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Set:
+    name: str  # what the ensembles are called, without the strategy
+    nested: str  # the name that the sets of all counts share
+    members: _Members
+
+
+def from_sets(reader: Reader, singles: Mapping[str, str], folder: Path) -> Pairs:
+    """Return one value per strategy and set.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of a mapping with ``strategies`` and ``sets``; takes the problems.
+    singles : mapping of str to str
+        Name and source of every other value of the axis: what `members` may name.
+    folder : Path
+        Where relative paths start.
+    """
+    strategies = _read_strategies(reader)
+    if not reader.has("sets"):
+        reader.problem("sets", None, "missing; give a list of sets")
+    elif not reader.raw("sets"):
+        reader.problem("sets", reader.raw("sets"), "is empty; give at least one set")
+    sets: list[_Set] = []
+    for inner in reader.children("sets"):
+        sets += _read_set(inner, singles, folder)
+    pairs: Pairs = []
+    for strategy in strategies:
+        for one in sets:
+            source = EnsembleSource(strategy=strategy, set=one.nested, members=one.members)
+            pairs.append((f"{strategy}_{one.name}", source.text()))
+    return pairs
+
+
+def _read_strategies(reader: Reader) -> list[str]:
+    strategies = reader.texts("strategies")
+    if not strategies:
+        advice = f"missing; give at least one of: {listing(STRATEGIES)}"
+        reader.problem("strategies", None, advice)
+    for one in strategies:
+        if one not in STRATEGIES:
+            advice = f"unknown strategy; write one of: {listing(STRATEGIES)}"
+            reader.problem("strategies", one, advice + nearest(one, STRATEGIES))
+    return [one for one in strategies if one in STRATEGIES]
+
+
+def _read_set(reader: Reader, singles: Mapping[str, str], folder: Path) -> list[_Set]:
+    given = [form for form in _FORMS if reader.has(form)]
+    name = reader.text("name", default="random" if given == ["random"] else None)
+    counts = None
+    if reader.has("counts") or given == ["random"]:
+        counts = whole_numbers(reader, "counts", least=2, example=3)
+    if len(given) != 1:
+        advice = f"give exactly one of: {listing(_FORMS)}"
+        reader.problem("", None, advice + (f", not {listing(given)}" if given else ""))
+        return []
+    if given == ["random"]:
+        return _grown(reader, name, counts or [], folder)
+    if given == ["members"]:
+        members = _named(reader, singles)
+    else:
+        patterns = reader.texts("glob")
+        members = tuple(pair for one in patterns for pair in from_files(reader, one, folder))
+    return _nested(reader, name, members, counts)
+
+
+def _nested(reader: Reader, name: str, members: _Members, counts: list[int] | None) -> list[_Set]:
+    if len(members) < 2 and not any(one.key.startswith(reader.key) for one in reader.problems):
+        found = listing(name for name, _ in members) or "none"
+        reader.problem("", None, f"has too few members: {found}; give at least 2")
+    if len({name for name, _ in members}) < len(members):
+        names = [name for name, _ in members]
+        twice = listing(dict.fromkeys(name for name in names if names.count(name) > 1))
+        reader.problem("", None, f"has members of the same name: {twice}; give each once")
+    for count in counts or []:
+        if count > len(members) >= 2:
+            advice = f"is more than the {len(members)} members that there are"
+            reader.problem("counts", count, advice + "; give a smaller one, or more members")
+    if counts is None:
+        return [_Set(name=name, nested=name, members=members)]
+    return [_Set(name=f"{name}_x{n}", nested=name, members=members[:n]) for n in counts]
+
+
+def _named(reader: Reader, singles: Mapping[str, str]) -> _Members:
+    """Return the values that `members` names, each once, in the order of the axis per pattern."""
+    names: list[str] = []
+    for pattern in reader.texts("members"):
+        matching = [one for one in singles if one == pattern or fnmatchcase(one, pattern)]
+        if not matching:
+            advice = f"matches no single value of this axis; there are: {listing(singles)}"
+            reader.problem("members", pattern, advice + nearest(pattern, singles))
+        names += matching
+    return tuple((name, singles[name]) for name in dict.fromkeys(names))
+
+
+def _grown(reader: Reader, name: str, counts: list[int], folder: Path) -> list[_Set]:
+    form = reader.child("random")
+    ground = read_ground(form, folder)
+    seeds = whole_numbers(form, "seeds", least=0, example=1) if form.has("seeds") else [0]
+    fixed = whole_numbers(form, "sizes", least=1, example=100) if form.has("sizes") else []
+    across = _read_across(form) if form.has("across") else None
+    if not form.has("sizes") and not form.has("across"):
+        form.problem("sizes", None, "missing; give a list of whole numbers, or: across")
+    sets = []
+    for seed in seeds:
+        for count in counts:
+            plans = {str(size): [(size, one + 1) for one in range(count)] for size in fixed}
+            if across is not None:
+                spread = spread_sizes(*across, count)
+                plans[f"{across[0]}-{across[1]}"] = [(size, 1) for size in spread]
+                if len(spread) < count:
+                    advice = f"is more than the {len(spread)} different sizes that it finds in"
+                    reader.problem("counts", count, f"{advice} {list(across)}; give a wider range")
+            sets += [
+                _Set(
+                    name=f"{name}_{size}_x{count}_{seed}",
+                    nested=f"{name}_{size}_seed{seed}",
+                    members=_grown_members(name, plan, seed, ground),
+                )
+                for size, plan in plans.items()
+            ]
+    return sets
+
+
+def _grown_members(name: str, plan: list[tuple[int, int]], seed: int, ground: Ground) -> _Members:
+    return tuple(
+        (f"{name}_{size}_{repeat}_seed{seed}", ground.source(size, repeat, seed))
+        for size, repeat in plan
+    )
+
+
+def _read_across(reader: Reader) -> tuple[int, int] | None:
+    given = reader.raw("across")
+    # type: true is an int, too
+    if not isinstance(given, list) or [type(one) for one in given] != [int, int]:
+        reader.problem("across", given, "must be two whole numbers: [smallest, largest]")
+        return None
+    if not 1 <= given[0] < given[1]:
+        reader.problem("across", given, "must be two whole numbers, 1 or more, the smaller first")
+        return None
+    return int(given[0]), int(given[1])
+
+
+def spread_sizes(least: int, most: int, count: int) -> list[int]:
+    """Return up to `count` different sizes, spread evenly on a log scale.
+
+    Examples
+    --------
+    >>> spread_sizes(10, 1000, 3), spread_sizes(10, 1000, 5)
+    ([10, 100, 1000], [10, 32, 100, 316, 1000])
+    """
+    fractions = [number / (count - 1) for number in range(count)]
+    return list(dict.fromkeys(round(least * (most / least) ** one) for one in fractions))
+
+
+def check_members(reader: Reader, axis: str, pairs: Pairs) -> None:
+    """Refuse a name that two different things would have: members of sets, or single values."""
+    known: dict[str, str] = {}
+    others: dict[str, str] = {}
+    for value, source in pairs:
+        ensemble = read_ensemble(source)
+        single = ((str(value), source or str(value)),)
+        for name, text in ensemble.members if ensemble else single:
+            if known.setdefault(name, text) != text:
+                others.setdefault(name, text)
+    if others:
+        name, text = next(iter(others.items()))
+        more = f", and there are {len(others) - 1} more such names" if len(others) > 1 else ""
+        advice = f"would mean both {known[name]} and {text}{more}; give a set, or a file, another "
+        reader.problem(axis, name, advice + "name")

@@ -1,0 +1,211 @@
+"""A fit: the whole search of one member on one training part, and what the best candidate predicts.
+
+What a fit gives depends on what `fit_key` takes in, and on nothing else: whoever finds a fit under
+its key can use it, whichever task made it.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from jobpool.brain.arrays import Array, FloatArray
+from jobpool.errors import JobpoolError
+from jobpool.learning.checkpoint import Checkpoint
+from jobpool.learning.methods import METHODS
+from jobpool.learning.pipelines.base import Predictions
+from jobpool.learning.pipelines.space import Candidate
+from jobpool.learning.probability import telling_solver, with_probability
+from jobpool.learning.scores import METRICS, reported_scores
+from jobpool.learning.search import FoldData, Recipe, Trials, describe_search
+from jobpool.task import Json
+
+
+class NoCandidateError(JobpoolError):
+    """No candidate of a search could be fitted and scored."""
+
+    def __init__(self, n_candidates: int) -> None:
+        super().__init__(n_candidates)
+        self.n_candidates = n_candidates
+
+    def __str__(self) -> str:
+        return (
+            f"none of {self.n_candidates} candidates has a score on every inner fold: fits "
+            "overflowed, or the score is not defined for what they predict; use scaling: standard, "
+            "more candidates, or another search_metric"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fitted:
+    """What one fit gave."""
+
+    rows: Array  # (n_test,) int32: who is predicted, as positions in the participants table
+    predicted: FloatArray  # (n_test,): the target's own unit, or 0 and 1
+    decision: FloatArray  # (n_test,): grows with the positive class; `predicted` in a regression
+    probability: FloatArray | None  # (n_test,): of the positive class; None in a regression
+    chosen: Candidate
+    candidate: int  # its number among those that were tried
+    search_score: float  # its mean over the inner splits; higher is better: errors are negated
+    n_train: int
+    n_unconverged: int  # fits of the search that stopped at the limit of iterations
+    converged: bool  # the last fit, of the chosen candidate
+    seconds: float  # wall time, on the cores there were
+
+    @property
+    def predictions(self) -> Predictions:
+        """Return what is predicted, ready to be scored."""
+        return Predictions(
+            predicted=self.predicted,
+            decision=self.decision,
+            converged=self.converged,
+            probability=self.probability,
+        )
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the arrays by name."""
+        found = {"rows": self.rows, "predicted": self.predicted, "decision": self.decision}
+        return found if self.probability is None else {**found, "probability": self.probability}
+
+    def about(self) -> dict[str, Json]:
+        """Return all that is no array, as plain JSON."""
+        return {
+            "chosen": dict(self.chosen),
+            "candidate": self.candidate,
+            "search_score": self.search_score,
+            "n_train": self.n_train,
+            "n_unconverged": self.n_unconverged,
+            "converged": self.converged,
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array], about: Mapping[str, Json]) -> "Fitted":
+        """Return the fit that gave these arrays and this JSON."""
+        return cls(
+            rows=arrays["rows"],
+            predicted=arrays["predicted"],
+            decision=arrays["decision"],
+            probability=arrays.get("probability"),
+            **cast("dict[str, Any]", about),
+        )
+
+
+def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> Fitted:
+    """Search, fit the best candidate on the training part, and predict the test part.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How the member learns.
+    data : FoldData
+        From what, and whom it predicts.
+    cores : int
+        Change nothing but the time.
+    checkpoint : Checkpoint
+        What an interrupted fit had finished of its search is taken from it.
+
+    Raises
+    ------
+    NoCandidateError
+        If no candidate could be fitted and scored.
+    """
+    start = time.perf_counter()
+    training = data.training()
+    trials = Trials(recipe=recipe, data=training, cores=cores, checkpoint=checkpoint)
+    found = METHODS[recipe.method](trials)
+    mean = float(found.scores[found.best].mean())
+    if np.isnan(mean):
+        raise NoCandidateError(len(found.candidates))
+    chosen = found.candidates[found.best]
+    split = recipe.split(data.X, data.y, ~data.test, data.test)
+    solver = telling_solver(recipe)
+    last = next(iter(solver.solve(solver.prepare(split), [chosen])))
+    last = with_probability(recipe, training, chosen, last)
+    return Fitted(
+        rows=data.rows[data.test].astype(np.int32),
+        predicted=np.asarray(last.predicted, dtype=np.float64),
+        decision=np.asarray(last.decision, dtype=np.float64),
+        probability=last.probability,
+        chosen=chosen,
+        candidate=found.best,
+        search_score=mean,
+        n_train=len(training.y),
+        n_unconverged=found.n_unconverged,
+        converged=last.converged,
+        seconds=round(time.perf_counter() - start, 3),
+    )
+
+
+def fit_key(recipe: Recipe, data: FoldData, values_key: str, versions: Mapping[str, str]) -> str:
+    """Return the key of a fit: SHA-256 of the content of all that it depends on, 64 hex digits.
+
+    The number of the outer fold, the metrics that are reported and the cores are not among it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Pipeline, space, seed, settings and search.
+    data : FoldData
+        Who is in which part, and the target. The features are not looked at.
+    values_key : str
+        Of the ROI values that the features are, of all participants in the table.
+    versions : mapping of str to str
+        Of all libraries that a number comes from.
+    """
+    about = {
+        "recipe": describe_search(recipe),
+        "values": values_key,
+        "versions": dict(versions),
+        "n": len(data.y),
+    }
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    y = np.where(np.isnan(data.y), np.inf, data.y)  # any NaN is as good as another
+    parts = ((data.rows, "<i4"), (y, "<f8"), (data.test, "u1"), (data.inner, "<i4"))
+    for values, dtype in (*parts, (data.rank, "<f8")):
+        digest.update(np.asarray(values).astype(dtype).tobytes())
+    return digest.hexdigest()
+
+
+def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str, Json]:
+    """Return scores, chosen parameters, sizes and seconds of one outer fold as plain JSON.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Says which metrics are reported.
+    fold : int
+        The outer fold.
+    y : ndarray of shape (n_test,)
+        The target of the participants that were predicted.
+    fitted : Fitted
+        Their predictions, in the same order.
+    """
+    return {
+        "fold": fold,
+        "scores": shown_scores(recipe, y, fitted.predictions),
+        "search_score": shown_search_score(recipe, fitted.search_score),
+        "chosen": dict(fitted.chosen),
+        "candidate": fitted.candidate,
+        "n_train": fitted.n_train,
+        "n_test": len(fitted.rows),
+        "n_unconverged": fitted.n_unconverged,
+        "converged": fitted.converged,
+        "seconds": fitted.seconds,
+    }
+
+
+def shown_scores(recipe: Recipe, y: Array, predictions: Predictions) -> dict[str, Json]:
+    """Return the reported scores; None where one is not defined, as JSON has no NaN."""
+    scores = reported_scores(recipe.kind, recipe.reported_metrics, y, predictions)
+    return {name: None if np.isnan(one) else one for name, one in scores.items()}
+
+
+def shown_search_score(recipe: Recipe, score: float) -> dict[str, Json]:
+    """Return a mean search score by its metric's name, in the metric's own unit."""
+    metric = recipe.search_metric
+    return {metric: -score if METRICS[recipe.kind][metric].lower_is_better else score}

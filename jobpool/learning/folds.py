@@ -1,0 +1,166 @@
+"""Folds: what a fit learns from and what it predicts, cut out of a pool's splits.
+
+A pool's splits have outer folds, and inner folds and a holdout in the training part of each. A fit
+without one of the inner folds compares its candidates on splits of its own, dealt out to whole
+groups in what is left of the training part. They follow from the pool's splits and groups alone,
+and are kept nowhere.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jobpool.brain.arrays import Array, FloatArray
+from jobpool.errors import JobpoolError
+from jobpool.learning.scores import METRICS
+from jobpool.learning.search import FoldData, Recipe
+from jobpool.learning.splits import Splits, deal_groups, hold_out_groups
+from jobpool.learning.targets import Target
+from jobpool.learning.usable import check_fold, group_ranks
+
+
+class TooFewGroupsError(JobpoolError):
+    """The training part without an inner fold has too few groups for splits of its own."""
+
+    def __init__(self, fold: int, without: int, what: str) -> None:
+        super().__init__(fold, without, what)
+        self.fold, self.without, self.what = fold, without, what
+
+    def __str__(self) -> str:
+        return (
+            f"outer fold {self.fold} without inner fold {self.without}: {self.what}, as no group "
+            "is divided; set fewer inner folds, or leave out the strategies stacked and grid"
+        )
+
+
+class Folds:
+    """The folds of a pool, for any of its targets and pipelines.
+
+    Parameters
+    ----------
+    splits : Splits
+        Of all participants in the table.
+    groups : sequence of str
+        The group of each of them.
+    """
+
+    def __init__(self, splits: Splits, groups: Sequence[str]) -> None:
+        self._splits = splits
+        self._groups = groups
+        self._rank = group_ranks(groups, splits.seed)
+        self._dealt: dict[tuple[int, int, bool], Array] = {}
+
+    @property
+    def n_outer(self) -> int:
+        """Return the number of outer folds."""
+        return self._splits.n_outer
+
+    @property
+    def n_inner(self) -> int:
+        """Return the number of inner folds in each training part."""
+        return int(self._splits.inner.max()) + 1
+
+    def tested(self, number: int) -> Array:
+        """Return who is in the test part of an outer fold, a mask of shape (n_participants,)."""
+        tested: Array = self._splits.outer == number
+        return tested
+
+    def data(
+        self,
+        number: int,
+        X: FloatArray,
+        target: Target,
+        usable: Array,
+        recipe: Recipe,
+        inner: int | None = None,
+    ) -> FoldData:
+        """Return what one fit learns from and predicts.
+
+        Parameters
+        ----------
+        number : int
+            The outer fold.
+        X : ndarray of shape (n_usable, n_features), float64
+            Features of the participants in `usable`. No key of a fit depends on them: for a key
+            alone there may be no columns.
+        target : Target
+            Of all participants.
+        usable : ndarray of shape (n_participants,), bool
+            Who has the target and a map.
+        recipe : Recipe
+            Whether candidates are compared on inner folds or on a holdout, and by which metric.
+        inner : int, optional
+            Predict this inner fold of the training part; the outer test part is not in the data.
+            Otherwise the outer test part is predicted.
+
+        Raises
+        ------
+        TooFewError
+            If a part cannot be learned from or scored.
+        TooFewGroupsError
+            If the training part without `inner` has too few groups for inner splits.
+        """
+        held_out = recipe.pipeline.holdout is not None
+        outer_test = self._splits.outer == number
+        if inner is None:
+            test, own = outer_test, self._inner(number, held_out=held_out)
+            part = usable
+        else:
+            test = self._splits.inner[number] == inner
+            own = self._inner_without(number, inner, held_out=held_out)
+            part = usable & ~outer_test
+        data = FoldData(
+            fold=number,
+            X=X if inner is None else X[part[usable]],
+            y=target.y[part],
+            test=test[part],
+            inner=own[part],
+            rank=self._rank[part],
+            rows=np.flatnonzero(part).astype(np.int32),
+            without=inner,
+        )
+        ranked = METRICS[recipe.kind][recipe.search_metric].ranks
+        check_fold(data, recipe.kind, int(own.max()) + 1, ranked=ranked)
+        return data
+
+    def check_inner(self) -> None:
+        """Check that the training parts without an inner fold have enough groups.
+
+        Raises
+        ------
+        TooFewGroupsError
+            If one of them has not.
+        """
+        for number in range(self.n_outer):
+            for inner in range(self.n_inner):
+                for held_out in (False, True):
+                    self._inner_without(number, inner, held_out=held_out)
+
+    def _inner(self, number: int, *, held_out: bool) -> Array:
+        """Return the inner fold that tests each participant, shape (n_participants,); -1: none."""
+        if held_out:  # one split: its tested part is the only inner fold
+            return np.where(self._splits.holdout[number] == 1, 0, -1)
+        inner: Array = self._splits.inner[number]
+        return inner
+
+    def _inner_without(self, number: int, inner: int, *, held_out: bool) -> Array:
+        """Return the same for the training part without an inner fold."""
+        key = number, inner, held_out
+        if key not in self._dealt:
+            part = (self._splits.outer != number) & (self._splits.inner[number] != inner)
+            found = np.full(len(part), -1, np.int16)
+            try:
+                found[part] = self._deal(
+                    part, f"{self._splits.seed} {number} {inner}", held_out=held_out
+                )
+            except ValueError as error:
+                raise TooFewGroupsError(number, inner, str(error)) from error
+            self._dealt[key] = found
+        return self._dealt[key]
+
+    def _deal(self, part: Array, seed: str, *, held_out: bool) -> Array:
+        groups = [self._groups[position] for position in np.flatnonzero(part).tolist()]
+        if held_out:
+            out = hold_out_groups(groups, self._splits.holdout_share, f"holdout {seed}")
+            return np.where(out == 1, 0, -1)
+        return deal_groups(groups, self.n_inner, f"inner {seed}")

@@ -1,0 +1,294 @@
+"""Strategies: how the members of an ensemble become one prediction.
+
+    voted     the mean of what the members predict, of their probabilities if the target is binary
+    stacked   a ridge on what they predict for participants that they had not seen [1]_ [2]_
+    grid      the one member that is best on such participants
+
+Every function here is pure: it gets what fits gave, and fits no member. A participant whom some
+member cannot use is left out, in training and in testing.
+
+References
+----------
+.. [1] Wolpert, "Stacked generalization", Neural Networks 5:241, 1992.
+.. [2] Breiman, "Stacked regressions", Machine Learning 24:49, 1996.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+
+from jobpool.brain.arrays import Array, FloatArray
+from jobpool.errors import JobpoolError
+from jobpool.learning.fits import Fitted
+from jobpool.learning.pipelines.base import Kind, Predictions
+from jobpool.learning.ridge import STRENGTHS, Meta, solve_ridge
+from jobpool.learning.scores import METRICS, search_score
+from jobpool.task import Json
+
+
+class TooFewTogetherError(JobpoolError):
+    """The members of an ensemble have too few participants in common."""
+
+    def __init__(self, fold: int, part: str) -> None:
+        super().__init__(fold, part)
+        self.fold, self.part = fold, part
+
+    def __str__(self) -> str:
+        return (
+            f"outer fold {self.fold}: {self.part} has too few participants, or one class only, "
+            "among those that all members can use; repair the maps, or leave out the member that "
+            "lacks most of them"
+        )
+
+
+class NothingComparedError(JobpoolError):
+    """No member, or no strength of the penalty, has a score on every inner fold."""
+
+    def __init__(self, fold: int, metric: str) -> None:
+        super().__init__(fold, metric)
+        self.fold, self.metric = fold, metric
+
+    def __str__(self) -> str:
+        return (
+            f"outer fold {self.fold}: {self.metric} is defined on every inner fold for nothing "
+            "that could be chosen; use another search_metric"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FoldMembers:
+    """The fits of all members in one outer fold."""
+
+    fold: int
+    kind: Kind
+    metric: str  # by which members, or strengths of the penalty, are compared
+    y: Array  # (n_participants,): the target of everybody in the table
+    names: tuple[str, ...]
+    wholes: tuple[Fitted, ...]  # of each member: predicts the outer test part
+    inners: tuple[tuple[Fitted, ...], ...] = ()  # of each member: one for each inner fold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Combined:
+    """What an ensemble predicts in one outer fold."""
+
+    rows: Array  # (n_test,) int32: positions in the participants table, ascending
+    predictions: Predictions
+    chosen: Mapping[str, Json]  # nothing, the strength of the penalty, or the member
+    search_score: float | None  # of what was chosen: mean over the inner folds, higher is better
+    n_left_out: int  # whom some members predict, but not all
+
+
+def voted(members: FoldMembers) -> Combined:
+    """Return the mean of what the members predict.
+
+    If the target is binary, that of their probabilities; above one half is the positive class.
+
+    Raises
+    ------
+    TooFewTogetherError
+        If the test part has too few participants that all members can use, or one class.
+    """
+    rows, features = _tested(members)
+    mean = features.mean(axis=1)
+    converged = all(one.converged for one in members.wholes)
+    found = Predictions(predicted=mean, decision=mean, converged=converged)
+    if members.kind is Kind.BINARY:
+        classes = np.where(np.isnan(mean), np.nan, mean > 0.5)
+        found = replace(found, predicted=classes, probability=mean)
+    return _combined(members, rows, found)
+
+
+def stacked(members: FoldMembers) -> Combined:
+    """Return what a ridge on the members' predictions says, logistic if the target is binary.
+
+    It learns from what members predict for participants that they had not seen: each inner fold by
+    the fits without it, standardised. Eleven strengths of the penalty, from 1e5 to 1e-5, are
+    compared on the same inner folds, so that no group is divided here either; the strongest of
+    equals is chosen, and fitted on all of them. It then gets what the members, fitted on the whole
+    training part, predict for the test part.
+
+    Raises
+    ------
+    TooFewTogetherError
+        If a part has too few participants that all members can use, or one class.
+    NothingComparedError
+        If no strength has a score on every inner fold.
+    """
+    rows, asked = _tested(members)
+    parts = _inner_parts(members)
+    seen = np.sort(np.concatenate(parts))
+    features = np.stack([_told(fits, seen) for fits in members.inners], axis=1)
+    if np.isnan(asked).any() or np.isnan(features).any():  # a fit of a member overflowed
+        return _combined(members, rows, Predictions.none(len(rows)))
+    y = members.y[seen]
+    strengths = STRENGTHS[members.kind]
+    scores = np.empty((len(strengths), len(parts)))
+    for fold, part in enumerate(parts):
+        test = np.isin(seen, part)
+        meta = Meta(kind=members.kind, X=features[~test], y=y[~test], asked=features[test])
+        scores[:, fold] = [_score(members, part, one) for one in solve_ridge(meta, strengths)]
+    best, score = _best(members, scores)
+    meta = Meta(kind=members.kind, X=features, y=y, asked=asked)
+    [found] = solve_ridge(meta, [strengths[best]])
+    converged = found.converged and all(one.converged for one in members.wholes)
+    return _combined(members, rows, replace(found, converged=converged), strengths[best], score)
+
+
+def grid(members: FoldMembers) -> Combined:
+    """Return the predictions of the member that is best on the inner folds, for whom all predict.
+
+    Raises
+    ------
+    TooFewTogetherError
+        If a part has too few participants that all members can use, or one class.
+    NothingComparedError
+        If no member has a score on every inner fold.
+    """
+    best, score = best_member(members)
+    rows, _ = _tested(members)
+    found = _of(members.wholes[best], rows)
+    return _combined(members, rows, found, {"member": members.names[best]}, score)
+
+
+def best_member(members: FoldMembers) -> tuple[int, float]:
+    """Return which member is best on the inner folds, the first of equals, and its score.
+
+    The score of a member is the mean of its scores on each inner fold, which its fits without that
+    fold predict. No fit on the whole training part is looked at.
+
+    Raises
+    ------
+    TooFewTogetherError, NothingComparedError
+        As of `grid`.
+    """
+    parts = _inner_parts(members)
+    scores = np.array(
+        [
+            [_score(members, part, _of(one, part)) for one, part in zip(fits, parts, strict=True)]
+            for fits in members.inners
+        ]
+    )
+    return _best(members, scores)
+
+
+def chosen_member(
+    members: FoldMembers, best: int, score: float, whole: Fitted, rows: Array, n_left_out: int
+) -> Combined:
+    """Return what `grid` returns where only the best member was fitted on the training part.
+
+    Parameters
+    ----------
+    members : FoldMembers
+        Their fits without each inner fold.
+    best, score : int, float
+        From `best_member`.
+    whole : Fitted
+        The best member's fit on the whole training part.
+    rows : ndarray of shape (n_test,), int
+        The participants of the test part that all members can use, ascending.
+    n_left_out : int
+        Of those that some can use.
+
+    Raises
+    ------
+    TooFewTogetherError
+        If they are too few, or of one class.
+    """
+    _check_part(members, rows, "the test part", both=True)
+    return Combined(
+        rows=rows.astype(np.int32),
+        predictions=_of(whole, rows),
+        chosen={"member": members.names[best]},
+        search_score=score,
+        n_left_out=n_left_out,
+    )
+
+
+STRATEGIES: Mapping[str, Callable[[FoldMembers], Combined]] = {
+    "voted": voted,
+    "stacked": stacked,
+    "grid": grid,
+}
+NEEDS_INNER = frozenset({"stacked", "grid"})
+
+
+def _tested(members: FoldMembers) -> tuple[Array, FloatArray]:
+    """Return whom all members predict in the test part, and what: shape (n_test, n_members)."""
+    rows = _common([one.rows for one in members.wholes])
+    _check_part(members, rows, "the test part", both=True)
+    return rows, np.stack([_told([one], rows) for one in members.wholes], axis=1)
+
+
+def _inner_parts(members: FoldMembers) -> list[Array]:
+    """Return whom all members predict in each inner fold."""
+    parts = [_common([one.rows for one in fits]) for fits in zip(*members.inners, strict=True)]
+    ranked = METRICS[members.kind][members.metric].ranks
+    for fold, part in enumerate(parts):
+        others = np.concatenate([one for one in parts if one is not part])
+        _check_part(members, part, f"inner fold {fold}", both=ranked)
+        _check_part(members, others, f"the training part without inner fold {fold}", both=True)
+    return parts
+
+
+def _check_part(members: FoldMembers, rows: Array, name: str, *, both: bool) -> None:
+    """Check that a part can be scored, or fitted: that needs both classes."""
+    one_class = members.kind is Kind.BINARY and len(np.unique(members.y[rows])) < 2
+    if len(rows) < 2 or (both and one_class):
+        raise TooFewTogetherError(members.fold, name)
+
+
+def _common(rows: Sequence[Array]) -> Array:
+    return reduce(np.intersect1d, rows)
+
+
+def _told(fits: Sequence[Fitted], rows: Array) -> FloatArray:
+    """Return what one member's fits tell others about the participants at `rows`."""
+    found = np.full(max(int(one.rows.max()) for one in fits) + 1, np.nan)
+    for one in fits:
+        found[one.rows] = one.predicted if one.probability is None else one.probability
+    return found[rows]
+
+
+def _of(fitted: Fitted, rows: Array) -> Predictions:
+    """Return the predictions for some of the participants of a fit, in their order."""
+    chosen = np.searchsorted(fitted.rows, rows)
+    told = fitted.predictions
+    return replace(
+        told,
+        predicted=told.predicted[chosen],
+        decision=told.decision[chosen],
+        probability=None if told.probability is None else told.probability[chosen],
+    )
+
+
+def _score(members: FoldMembers, rows: Array, predictions: Predictions) -> float:
+    return search_score(members.kind, members.metric, members.y[rows], predictions)
+
+
+def _best(members: FoldMembers, scores: FloatArray) -> tuple[int, float]:
+    """Return the first row with the highest mean, and that mean."""
+    means = scores.mean(axis=1)
+    best = int(np.argmax(np.where(np.isnan(means), -np.inf, means)))
+    if np.isnan(means[best]):
+        raise NothingComparedError(members.fold, members.metric)
+    return best, float(means[best])
+
+
+def _combined(
+    members: FoldMembers,
+    rows: Array,
+    predictions: Predictions,
+    chosen: Mapping[str, Json] | None = None,
+    score: float | None = None,
+) -> Combined:
+    anybody = reduce(np.union1d, [one.rows for one in members.wholes])
+    return Combined(
+        rows=rows.astype(np.int32),
+        predictions=predictions,
+        chosen={} if chosen is None else chosen,
+        search_score=score,
+        n_left_out=len(anybody) - len(rows),
+    )

@@ -1,0 +1,104 @@
+"""The columns of a row that do not come from its result: where on the axes it stands, who made it.
+
+A row comes from one task, or from all parts of a task that was cut up.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from jobpool.checks.table import Table
+from jobpool.grid import Attribute, Grid, smallest_codes
+from jobpool.report.columns import typed
+from jobpool.task import ALL
+from jobpool.workerfiles import worker_name
+
+ID = "task"
+OWN = ("task_seconds", "failed_attempts", "worker", "peak_memory_mb", "cores", "ended")
+
+
+def attributes_of(grid: Grid) -> tuple[Attribute, ...]:
+    """Return the attributes that are not named like an axis."""
+    return tuple(one for one in grid.attributes if one.name not in grid.names)
+
+
+def point_columns(grid: Grid, codes: NDArray[np.intp]) -> dict[str, Any]:
+    """Return the ids of whole tasks, axes and attributes as Arrow arrays.
+
+    Parameters
+    ----------
+    grid : Grid
+        The grid that the codes belong to.
+    codes : ndarray of shape (n_axes, n_rows), int
+        Each row's value on each axis.
+    """
+    whole = codes.copy()
+    if grid.part_axis is not None:
+        row = grid.names.index(grid.part_axis)
+        whole[row] = grid.axes[row].values.index(ALL)
+    units = replace(grid, codes=smallest_codes(whole, grid.axes)).units()
+    _, first, rows = np.unique(units, return_index=True, return_inverse=True)
+    ids = replace(grid, codes=smallest_codes(whole[:, first], grid.axes)).ids()
+    columns = {ID: pa.array(ids, pa.string()).take(pa.array(rows))}
+    for axis, some in zip(grid.axes, codes, strict=True):
+        used = np.bincount(some, minlength=len(axis.values)) > 0
+        used |= not used.any()  # the type of a column without rows is that of all values
+        # where "all" has no row, parts with numbers are a column of numbers
+        values = [value if one else None for value, one in zip(axis.values, used, strict=True)]
+        columns[axis.name] = typed(values).take(pa.array(some))
+    for attribute in attributes_of(grid):
+        some = codes[grid.names.index(attribute.axis)]
+        columns[attribute.name] = typed(attribute.values).take(pa.array(some))
+    return columns
+
+
+def own_columns(
+    table: Table,
+    facts: Mapping[str, NDArray[np.float64]],
+    places: NDArray[np.intp],
+    merged: Mapping[int, list[int]],
+) -> dict[str, Any]:
+    """Return the columns of `OWN` as Arrow arrays.
+
+    Parameters
+    ----------
+    table : ndarray of shape (n_tasks,), `jobpool.checks.table.RECORD_TYPE`
+        The records.
+    facts : mapping
+        Of each task, what `jobpool.report.accepted.FACTS` names; NaN where it is not known.
+    places : ndarray of shape (n_rows,), int
+        The task that each row comes from.
+    merged : mapping
+        Of the rows that come from several tasks, all of these: their seconds and failed attempts
+        add up, of memory and cores the most counts, of the ends the last.
+    """
+    spent = facts["ended"] - facts["started"]
+    sums = {"task_seconds": spent, "failed_attempts": table["attempts"].astype(np.int64)}
+    columns: dict[str, Any] = {}
+    for name, by_place in sums.items():
+        columns[name] = by_place[places]
+        for row, several in merged.items():
+            columns[name][row] = by_place[several].sum()
+    columns["task_seconds"] = columns["task_seconds"].round(3)
+    columns["worker"] = _workers(table["owner"], places, merged)
+    for name in OWN[3:]:
+        columns[name] = facts[name][places]
+        for row, several in merged.items():
+            columns[name][row] = np.fmax.reduce(facts[name][several])
+    arrays = {name: pa.array(column, from_pandas=True) for name, column in columns.items()}
+    return {**arrays, "cores": arrays["cores"].cast(pa.int64())}
+
+
+def _workers(
+    owners: NDArray[np.uint64], places: NDArray[np.intp], merged: Mapping[int, list[int]]
+) -> Any:
+    numbers, codes = np.unique(owners[places], return_inverse=True)
+    names = [worker_name(int(number)) for number in numbers]
+    for row, several in merged.items():
+        codes[row] = len(names)
+        names.append(" ".join(dict.fromkeys(worker_name(int(owners[one])) for one in several)))
+    return pa.array(names, pa.string()).take(pa.array(codes))

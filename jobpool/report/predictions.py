@@ -1,0 +1,137 @@
+"""What was predicted for each participant and part of a task, from what the pool kept.
+
+The rows go to the file as they come: all of them would fill the memory.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from jobpool.checks.table import read_table
+from jobpool.errors import PoolError
+from jobpool.pool import Pool
+from jobpool.report.accepted import Accepted
+from jobpool.report.columns import typed
+from jobpool.report.parts import Parts
+from jobpool.report.places import ID
+from jobpool.report.tables import growing_file
+from jobpool.runners.base import Runner
+from jobpool.task import ALL, Json, Value, task_id
+from jobpool.workerfiles import worker_files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a file of predictions holds."""
+
+    n_rows: int
+    n_parts: int  # parts of tasks whose predictions are in the file
+    n_without: int  # parts whose predictions were not kept, or are gone
+
+
+def write_predictions(
+    path: Path,
+    pool: Pool,
+    runner: Runner,
+    chosen: NDArray[np.bool_] | None,
+    about: Mapping[str, Json],
+) -> Written:
+    """Replace `path` by one row per participant, task and part: id, axes, what was predicted.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.csv`` or ``.parquet``.
+    pool : Pool
+        The pool.
+    runner : Runner
+        Knows where the predictions of a result are.
+    chosen : ndarray of shape (n_tasks,), bool, optional
+        The selection; one of parts chooses these of a whole task, too.
+    about : mapping
+        What `jobpool.report.provenance.provenance` returned.
+
+    Raises
+    ------
+    PoolError
+        If the pool kept none.
+    StorageError
+        If the disk refuses it; a file of this name stays as it was.
+    """
+    table = read_table(pool)
+    parts = Parts(pool.grid, table, chosen, one_by_one=True)
+    accepted, pieces = Accepted(pool.grid, table, parts.wanted), _Pieces(pool, runner, parts)
+    workers = [file.stem for file in worker_files(pool.folder, "results")]
+    n_parts = n_all = 0
+    with growing_file(path, about) as file:
+        for position, _, record in accepted.results(pool.folder, workers):
+            n_all += len(pieces.asked(position, record["result"]))
+            for piece in pieces.of(position, record["result"]):
+                file.add(piece)
+                n_parts += 1
+        if not n_parts:
+            raise PoolError(pool.folder, _why_none(n_all))
+    return Written(n_rows=file.n_rows, n_parts=n_parts, n_without=n_all - n_parts)
+
+
+def _why_none(n_parts: int) -> str:
+    if not n_parts:
+        return "has no result that is selected, so no predictions; see jobpool status"
+    return (
+        "kept no predictions of the results that are selected; to have them kept, write "
+        "predictions: keep in the section of the runner evaluate, and make a new pool"
+    )
+
+
+class _Pieces:
+    """Makes the rows of one part of a task after the other."""
+
+    def __init__(self, pool: Pool, runner: Runner, parts: Parts) -> None:
+        self._grid, self._runner, self._parts = pool.grid, runner, parts
+        self._cache = pool.folder / "cache"
+        # "all" stands in no row, so that parts with numbers are a column of numbers
+        self._values = [
+            typed([None if axis.name == self._grid.part_axis and v == ALL else v for v in values])
+            for axis, values in ((axis, axis.values) for axis in self._grid.axes)
+        ]
+
+    def asked(self, position: int, result: Mapping[str, Json]) -> list[int]:
+        """Return the codes of the parts of a result that are selected."""
+        rows = self._runner.rows(result, self._grid.part_axis or ID)
+        codes = [self._code(row) for row in rows]
+        return [code for code in codes if self._parts.is_chosen(position, code)]
+
+    def of(self, position: int, result: Mapping[str, Json]) -> Iterator[Any]:
+        """Yield one Arrow table for each part that is selected and has its predictions kept."""
+        point = dict(self._grid.point(position))
+        for columns in self._runner.predictions(point, result, self._cache):
+            code = self._code(columns)
+            if self._parts.is_chosen(position, code):
+                yield self._table(position, code, columns)
+
+    def _code(self, row: Mapping[str, Any]) -> int:
+        if self._grid.part_axis is None:
+            return self._parts.whole_code
+        found = row[self._grid.part_axis]
+        value = found if isinstance(found, Value) else found[0]
+        return self._grid.axis(self._grid.part_axis).values.index(value)
+
+    def _table(self, position: int, code: int, columns: Mapping[str, Sequence[Any]]) -> Any:
+        n_rows = len(next(iter(columns.values())))
+        codes = self._grid.codes[:, position].tolist()
+        whole = dict(self._grid.point(position))
+        if self._grid.part_axis is not None:
+            codes[self._grid.names.index(self._grid.part_axis)] = code
+            whole[self._grid.part_axis] = ALL
+        made = {ID: pa.repeat(task_id(tuple(whole.items())), n_rows)}
+        for name, values, one in zip(self._grid.names, self._values, codes, strict=True):
+            made[name] = pa.repeat(values[one], n_rows)
+        for name, column in columns.items():
+            array = typed(column) if isinstance(column, list) else pa.array(column)
+            made.setdefault(name, array)
+        return pa.table(made)

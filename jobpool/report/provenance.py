@@ -1,0 +1,38 @@
+"""What a table came from: which pool, which experiment, when, and by which jobpool."""
+
+import hashlib
+from datetime import UTC, datetime
+
+from jobpool import __version__
+from jobpool.pool import Pool
+from jobpool.task import Json, TaskState
+
+KEY = "jobpool"  # under which a data frame and a file keep it
+
+
+def provenance(pool: Pool, **about: Json) -> dict[str, Json]:
+    """Return what a table of this pool came from.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    **about
+        What is known besides, such as the selection.
+    """
+    text = (pool.folder / "experiment.yaml").read_bytes()
+    counts = pool.counts()
+    return {
+        "pool": pool.folder.resolve().name,
+        "experiment": pool.info.name,
+        "jobpool": __version__,
+        "experiment_sha256": hashlib.sha256(text).hexdigest(),
+        "experiment_text": text.decode("utf-8", "replace"),
+        "seed": pool.experiment().seed,
+        "collected": datetime.fromtimestamp(pool.now(), tz=UTC).isoformat(timespec="seconds"),
+        "tasks": {
+            "done": counts[TaskState.DONE],
+            "all": sum(counts.values()) - counts[TaskState.ASIDE],
+        },
+        **about,
+    }

@@ -1,0 +1,196 @@
+"""The folds of a task whose fits are kept: those of one member, or of several that decide together.
+
+Keeps nothing on disk itself. Folds are gone through in a random order, so that workers that start
+together begin with different fits instead of waiting for one another; the result is in order.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobpool.brain.arrays import Array
+from jobpool.cache.fitrecords import Entry
+from jobpool.learning.fits import Fitted, fold_result, shown_scores, shown_search_score
+from jobpool.learning.members import SINGLE
+from jobpool.learning.search import Recipe
+from jobpool.learning.strategies import (
+    NEEDS_INNER,
+    STRATEGIES,
+    Combined,
+    FoldMembers,
+    best_member,
+    chosen_member,
+)
+from jobpool.runners.members import FACTS, UNUSABLE, Member, MemberFits, Wish
+from jobpool.task import Json
+
+GRID = "grid"  # needs the whole training part of its best member only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """Who takes part in a task, and how they come to one prediction."""
+
+    strategy: str
+    pipeline: str  # value of the axis
+    members: tuple[Member, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the name of each member: its parcellation, and its pipeline if there are more."""
+        several = len({pipeline for _, pipeline in self.members}) > 1
+        return tuple(" ".join(one) if several else one[0] for one in self.members)
+
+
+def evaluate_together(
+    deciding: Deciding, numbers: Sequence[int], fits: MemberFits, *, keep: bool
+) -> dict[str, Json]:
+    """Return the part of a task's result that its members and folds make.
+
+    Parameters
+    ----------
+    deciding : Deciding
+        The members.
+    numbers : sequence of int
+        The outer folds.
+    fits : MemberFits
+        Where their fits come from.
+    keep : bool
+        Whether each fold's result says where its predictions are kept.
+
+    Raises
+    ------
+    OutOfTimeError
+        If fits are missing at the deadline.
+    """
+    order = list(numbers)
+    random.SystemRandom().shuffle(order)
+    folds: dict[int, Json] = {}
+    facts: dict[Member, dict[str, Any]] = {}
+    for number in order:
+        start = time.perf_counter()
+        found = _fits_of(deciding, number, fits)
+        facts |= {wish.member: _facts(entry) for wish, entry in found.items()}
+        if deciding.strategy == SINGLE:
+            folds[number] = _fold_of_one(found, fits, keep=keep)
+        else:
+            fold = _fold_of_all(deciding, number, found, fits, keep=keep)
+            folds[number] = {**fold, "seconds": round(time.perf_counter() - start, 3)}
+    return {
+        "folds": [folds[number] for number in sorted(folds)],
+        "strategy": deciding.strategy,
+        "members": [list(member) for member in deciding.members],
+        "fits": {
+            "made": fits.made,
+            "reused": fits.reused,
+            "waited_s": round(fits.waited_s, 3),
+        },
+        **_together([facts[member] for member in deciding.members]),
+    }
+
+
+def _fits_of(deciding: Deciding, fold: int, fits: MemberFits) -> dict[Wish, Entry]:
+    parts: list[int | None] = [None]
+    if deciding.strategy in NEEDS_INNER:
+        parts = [*range(fits.folds.n_inner), *([] if deciding.strategy == GRID else parts)]
+    members = deciding.members
+    return fits.get([Wish(member=one, fold=fold, inner=part) for one in members for part in parts])
+
+
+def _fitted(entry: Entry) -> Fitted:
+    kept = {name: one for name, one in entry.about.items() if name not in {FACTS, UNUSABLE}}
+    return Fitted.of(entry.arrays, kept)
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    facts: Any = entry.about[FACTS]
+    return dict(facts)
+
+
+def _fold_of_one(found: dict[Wish, Entry], fits: MemberFits, *, keep: bool) -> dict[str, Json]:
+    ((wish, entry),) = found.items()
+    fitted = _fitted(entry)
+    y = fits.target.y[fitted.rows]
+    fold = fold_result(fits.recipe_of(wish.member[1]), wish.fold, y, fitted)
+    return {**fold, "predictions": fits.place(wish)} if keep else fold
+
+
+def _fold_of_all(
+    deciding: Deciding, fold: int, found: dict[Wish, Entry], fits: MemberFits, *, keep: bool
+) -> dict[str, Json]:
+    recipe = fits.recipe_of(deciding.members[0][1])
+    fitted = {wish: _fitted(entry) for wish, entry in found.items()}
+    inner = range(fits.folds.n_inner) if deciding.strategy in NEEDS_INNER else ()
+    members = FoldMembers(
+        fold=fold,
+        kind=recipe.kind,
+        metric=recipe.search_metric,
+        y=fits.target.y,
+        names=deciding.names,
+        # in the order of the members, as the inner ones: the ridge tells them apart by it alone
+        wholes=tuple(
+            fitted[wish]
+            for one in deciding.members
+            if (wish := Wish(member=one, fold=fold)) in fitted
+        ),
+        inners=tuple(
+            tuple(fitted[Wish(member=one, fold=fold, inner=k)] for k in inner)
+            for one in deciding.members
+        ),
+    )
+    if deciding.strategy == GRID:
+        best, score = best_member(members)
+        wish = Wish(member=deciding.members[best], fold=fold)
+        found |= fits.get([wish])
+        fitted[wish] = _fitted(found[wish])
+        one_each = {wish.member: entry for wish, entry in found.items()}
+        rows, n_left_out = fits.tested(fold, [one_each[one] for one in deciding.members])
+        combined = chosen_member(members, best, score, fitted[wish], rows, n_left_out)
+    else:
+        combined = STRATEGIES[deciding.strategy](members)
+    result = _fold_result(recipe, fold, fits.target.y[combined.rows], combined)
+    result["n_train"] = max(one.n_train for wish, one in fitted.items() if wish.inner is None)
+    result["n_unconverged"] = sum(one.n_unconverged for one in fitted.values())
+    result["fit_seconds"] = round(sum(one.seconds for one in fitted.values()), 3)
+    if keep:
+        made_of = [deciding.strategy, *(fits.key(wish) for wish in found)]
+        result["predictions"] = fits.keep(deciding.pipeline, fold, made_of, _entry(combined))
+    return result
+
+
+def _fold_result(recipe: Recipe, fold: int, y: Array, combined: Combined) -> dict[str, Json]:
+    score = combined.search_score
+    return {
+        "fold": fold,
+        "scores": shown_scores(recipe, y, combined.predictions),
+        "search_score": {} if score is None else shown_search_score(recipe, score),
+        "chosen": dict(combined.chosen),
+        "n_test": len(combined.rows),
+        "n_left_out": combined.n_left_out,
+        "converged": combined.predictions.converged,
+    }
+
+
+def _entry(combined: Combined) -> Entry:
+    told = combined.predictions
+    arrays = {"rows": combined.rows, "predicted": told.predicted, "decision": told.decision}
+    if told.probability is not None:
+        arrays["probability"] = told.probability
+    return Entry(arrays=arrays, about={})
+
+
+def _together(facts: Sequence[dict[str, Any]]) -> dict[str, Json]:
+    """Return what a result says of the values of all its members: counts add up."""
+    if len(facts) == 1:
+        return facts[0]
+    fewest = min(facts, key=lambda one: int(one["participants"]["used"]))
+    return {
+        "roi_values": ", ".join(sorted({str(one["roi_values"]) for one in facts})),
+        "participants": fewest["participants"],
+        **{
+            name: sum(int(one[name]) for one in facts)
+            for name in ("n_parcels", "n_empty_parcels", "n_non_finite", "n_features")
+        },
+    }

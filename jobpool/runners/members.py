@@ -1,0 +1,290 @@
+"""Fits of members, from the fit cache: each is made once for all tasks of a pool that need it.
+
+    POOL/cache/fits/    what the members of ensembles predict, and nothing else
+
+A fit is known by the content of all that made it, so that nobody has to open a map to find one
+that is there. Who lacks fits makes those that nobody else makes, and waits for the others.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from jobpool.brain.arrays import Array, FloatArray
+from jobpool.cache.fitrecords import Entry
+from jobpool.cache.fits import Bucket, FitCache
+from jobpool.cache.roi import RoiCache
+from jobpool.cache.store import RoiMatrix
+from jobpool.errors import DataError, JobpoolError, StorageError
+from jobpool.learning.checkpoint import Checkpoint
+from jobpool.learning.fits import NoCandidateError, fit, fit_key
+from jobpool.learning.folds import Folds
+from jobpool.learning.search import Recipe
+from jobpool.learning.targets import Target
+from jobpool.learning.usable import TooFewError, usable_participants
+from jobpool.runners.base import RunContext
+from jobpool.task import Json
+
+FACTS = "values"  # where the fit cache keeps what there is to say of the values that were used
+UNUSABLE = "unusable"  # and who has the target, and no values
+FAILED = "failed"  # instead of a fit: why there can be none
+_TRIES = 5
+Member = tuple[str, str]  # parcellation and pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """One fit of a member: on the training part of an outer fold, or without one of its folds."""
+
+    member: Member
+    fold: int
+    inner: int | None = None
+
+
+class MemberError(JobpoolError):
+    """A member of a task cannot be fitted."""
+
+    def __init__(self, wish: Wish, what: str) -> None:
+        super().__init__(wish, what)
+        self.wish, self.what = wish, what
+
+    def __str__(self) -> str:
+        parcellation, pipeline = self.wish.member
+        without = "" if self.wish.inner is None else f" without inner fold {self.wish.inner}"
+        return f"{parcellation} by {pipeline}, outer fold {self.wish.fold}{without}: {self.what}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Values:
+    """The ROI values of a parcellation for those who have the target."""
+
+    matrix: RoiMatrix
+    usable: Array  # (n_participants,) bool
+    dropped: Mapping[str, int]  # reason -> participants
+
+    @classmethod
+    def of(cls, matrix: RoiMatrix, target: Target) -> "Values":
+        """Return the values of `matrix` for a target."""
+        usable, dropped = usable_participants(target, matrix.values, matrix.dropped)
+        return cls(matrix=matrix, usable=usable, dropped=dropped)
+
+    @cached_property
+    def features(self) -> FloatArray:
+        """Return what is learned from, shape (n_usable, n_features)."""
+        features: FloatArray = self.matrix.values[self.usable].astype(np.float64)
+        return features
+
+    def facts(self) -> dict[str, Json]:
+        """Return what a result says about them."""
+        return {
+            "roi_values": self.matrix.key[:12],
+            "participants": {
+                "in_table": len(self.usable),
+                "used": int(self.usable.sum()),
+                "dropped": dict(self.dropped),
+            },
+            "n_parcels": self.matrix.n_parcels,
+            "n_empty_parcels": self.matrix.n_empty,
+            "n_non_finite": self.matrix.n_non_finite,
+            "n_features": int(self.matrix.values.shape[1]),
+        }
+
+
+@dataclass(kw_only=True, eq=False)
+class MemberFits:
+    """The fits that one task needs.
+
+    Attributes
+    ----------
+    target : Target
+        What is learned.
+    recipe_of : callable
+        Returns the recipe of a pipeline, given its name.
+    folds : Folds
+        The training and test parts.
+    roi : RoiCache
+        The values of all parcellations.
+    kept : FitCache
+        Where fits are kept.
+    told : FitCache
+        Where predictions are kept that a person asked for.
+    versions : mapping
+        Of the libraries that make a fit.
+    context : RunContext
+        What the task may use.
+    every_s : float
+        Seconds of work on one fit that may be lost.
+    """
+
+    target: Target
+    recipe_of: Callable[[str], Recipe]
+    folds: Folds
+    roi: RoiCache
+    kept: FitCache
+    told: FitCache
+    versions: Mapping[str, str]
+    context: RunContext
+    every_s: float
+    made: int = 0
+    reused: int = 0
+    waited_s: float = 0.0
+    _keys: dict[Wish, str] = field(default_factory=dict)
+    _values: tuple[str, Values] | None = None
+    _n_left: int | None = None
+    _is_noted: bool = False
+    _roi_keys: dict[str, str] = field(default_factory=dict)
+
+    def get(self, wishes: Sequence[Wish]) -> dict[Wish, Entry]:
+        """Return fits of one outer fold: make those that nobody has made, or wait for who does.
+
+        Raises
+        ------
+        OutOfTimeError
+            If some are still missing at the deadline of the context.
+        DataError, StorageError
+            If a parcellation cannot be used, or the disk refuses what is written.
+        """
+        found: dict[str, Entry] = {}
+        for pipeline in dict.fromkeys(wish.member[1] for wish in wishes):
+            bucket = self.kept.bucket(self._bucket_name(pipeline, wishes[0].fold))
+            mine = [wish for wish in wishes if wish.member[1] == pipeline]
+            # two parcellations of the same content have one key
+            found |= self._fill(bucket, {self.key(wish): wish for wish in mine})
+        for wish in wishes:
+            if (why := found[self.key(wish)].about.get(FAILED)) is not None:
+                raise MemberError(wish, str(why))
+        return {wish: found[self.key(wish)] for wish in wishes}
+
+    def keep(
+        self, pipeline: str, fold: int, made_of: Sequence[str], entry: Entry
+    ) -> dict[str, Json]:
+        """Keep predictions that follow from fits, and return where they are.
+
+        Parameters
+        ----------
+        pipeline : str
+            Value of the axis.
+        fold : int
+            The outer fold.
+        made_of : sequence of str
+            All that they follow from.
+        entry : Entry
+            The predictions.
+        """
+        bucket = self.told.bucket(self._bucket_name(pipeline, fold))
+        key = hashlib.sha256(json.dumps(list(made_of)).encode()).hexdigest()
+        bucket.put(key, entry.arrays, entry.about)
+        return {"bucket": bucket.name, "key": key}
+
+    def place(self, wish: Wish) -> dict[str, Json]:
+        """Return where a fit is kept."""
+        bucket = self._bucket_name(wish.member[1], wish.fold)
+        return {"bucket": bucket, "key": self.key(wish)}
+
+    def _bucket_name(self, pipeline: str, fold: int) -> str:
+        return json.dumps({"pipeline": pipeline, "target": self.target.name, "fold": fold})
+
+    def _fill(self, bucket: Bucket, keys: Mapping[str, Wish]) -> dict[str, Entry]:
+        def make(key: str) -> None:
+            bucket.put(key, *self._make(keys[key]))
+
+        found: dict[str, Entry] = {}
+        self.reused += len(keys)
+        for _ in range(_TRIES):  # what is damaged as soon as it was written is made again
+            lacking = [key for key in keys if key not in found]
+            filled = bucket.fill(lacking, make, self.context.deadline, self._note_left)
+            self.made += filled.made
+            self.reused -= filled.made
+            self.waited_s += filled.waited_s
+            found |= {key: entry for key in lacking if (entry := bucket.get(key)) is not None}
+            if len(found) == len(keys):
+                return found
+        raise StorageError(bucket.path, "what is written is not what is read back")
+
+    def _note_left(self, n_left: int) -> None:
+        """Note that fits were made, or are being made elsewhere: the same time again is enough.
+
+        Who runs out of time and left nothing new is taken to need more of it.
+        """
+        if n_left and self._n_left is not None and n_left <= self._n_left:
+            self._progress.put("fits left", n_left)
+            if not self._is_noted:
+                self._progress.flush()
+                self._is_noted = True
+        self._n_left = n_left
+
+    def _make(self, wish: Wish) -> tuple[Mapping[str, Array], Mapping[str, Json]]:
+        parcellation, pipeline = wish.member
+        recipe = self.recipe_of(pipeline)
+        checkpoint = self._checkpoint({"fit": self.key(wish)})
+        try:
+            values = self._values_of(parcellation)
+            data = self.folds.data(
+                wish.fold, values.features, self.target, values.usable, recipe, wish.inner
+            )
+            with checkpoint.kept_if_it_fails():
+                fitted = fit(recipe, data, self.context.cores, checkpoint)
+        except (NoCandidateError, TooFewError) as error:
+            # it would come out the same whoever tried
+            return {}, {FAILED: str(error)}
+        except (DataError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise MemberError(wish, str(error)) from error
+        lacking: list[Json] = [*np.flatnonzero(self.target.present & ~values.usable).tolist()]
+        return fitted.arrays(), {**fitted.about(), FACTS: values.facts(), UNUSABLE: lacking}
+
+    def tested(self, fold: int, entries: Sequence[Entry]) -> tuple[Array, int]:
+        """Return whom all members can predict in a test part, and how many only some can.
+
+        Parameters
+        ----------
+        fold : int
+            The outer fold.
+        entries : sequence of Entry
+            Any one fit of each member.
+        """
+        lacking = np.zeros((len(entries), len(self.target.y)), bool)
+        for row, entry in zip(lacking, entries, strict=True):
+            row[np.asarray(entry.about[UNUSABLE], np.intp)] = True
+        tested = self.folds.tested(fold) & self.target.present
+        everybody = np.flatnonzero(tested & ~lacking.any(axis=0))
+        return everybody, int((tested & ~lacking.all(axis=0)).sum()) - len(everybody)
+
+    def _checkpoint(self, made_of: Mapping[str, Json]) -> Checkpoint:
+        context = self.context
+        return Checkpoint(context.checkpoint, made_of, every_s=self.every_s, writer=context.writer)
+
+    @cached_property
+    def _progress(self) -> Checkpoint:
+        return self._checkpoint({"progress": self.target.name})
+
+    def _values_of(self, parcellation: str) -> Values:
+        if self._values is None or self._values[0] != parcellation:
+            self._values = None  # the memory of the last one, before the next is read
+            matrix = self.roi.matrix(parcellation, deadline=self.context.deadline)
+            if matrix.key != self._roi_key(parcellation):
+                what = "changed, or its maps did, while the task ran; run it again"
+                raise DataError(f"parcellation {parcellation}", what)
+            self._values = (parcellation, Values.of(matrix, self.target))
+        return self._values[1]
+
+    def key(self, wish: Wish) -> str:
+        """Return the key of a fit, by the content of all that makes it; opens no map."""
+        if wish not in self._keys:
+            # of everybody, so that no values need to be read: who is usable follows from these
+            everybody = np.ones(len(self.target.y), bool)
+            nothing = np.empty((len(everybody), 0))
+            recipe = self.recipe_of(wish.member[1])
+            data = self.folds.data(wish.fold, nothing, self.target, everybody, recipe, wish.inner)
+            made_of = f"{self._roi_key(wish.member[0])} {self.target.digest}"
+            self._keys[wish] = fit_key(recipe, data, made_of, self.versions)
+        return self._keys[wish]
+
+    def _roi_key(self, parcellation: str) -> str:
+        """Return the key of a parcellation's values, as it was when this task first asked."""
+        if parcellation not in self._roi_keys:
+            self._roi_keys[parcellation] = self.roi.key(parcellation)
+        return self._roi_keys[parcellation]

@@ -1,0 +1,142 @@
+"""A pool whose tasks can be cut into three parts, and a runner that knows what they give."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobpool.attempts import Attempt, write_attempt
+from jobpool.grid import Attribute, Grid, full_product, split_parts
+from jobpool.making import create_pool
+from jobpool.pool import Pool
+from jobpool.report.collecting import Collected, collect
+from jobpool.runners.base import RunContext
+from jobpool.selection import select
+from jobpool.task import Axis, Cause, Json, Value
+from tests.builders import an_experiment
+from tests.simulated import BEGAN, SimulatedWorker
+
+WHOLE = {"doses": [1, 2, 3]}
+
+
+class Doses:
+    """Gives one number per part; a whole task gives them all."""
+
+    def lay_out(self) -> Grid:
+        raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        raise NotImplementedError
+
+    def prepare(self, pool: Path) -> None:
+        raise NotImplementedError
+
+    def check(self) -> None:
+        raise NotImplementedError
+
+    def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
+        raise NotImplementedError
+
+    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+        doses: list[Json] = []
+        for part in parts:
+            found = part["doses"]
+            assert isinstance(found, list)
+            doses += found
+        return {"doses": doses}
+
+    def rows(self, result: Mapping[str, Any], by: str) -> list[dict[str, Value | None]]:
+        if by == "phase":
+            return [{"phase": dose, "dose": dose / 2} for dose in result["doses"]]
+        return [{"doses": str(result["doses"])}]
+
+    def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
+        return ("dose",) if result else ()
+
+    def predictions(
+        self, point: Mapping[str, Value], result: Mapping[str, Any], cache: Path
+    ) -> Iterator[Mapping[str, Sequence[Any]]]:
+        del point, cache  # the result has it all
+        for dose in result["doses"]:
+            if dose < 3:  # that of the third phase was not kept
+                yield {"person": ["ann", "bob"], "phase": [dose] * 2, "y": [0.5, float(dose)]}
+
+
+class Plain(Doses):
+    """Makes the result itself the row."""
+
+    def rows(self, result: Mapping[str, Any], by: str) -> list[dict[str, Value | None]]:
+        return [dict(result)] if by == "task" else []
+
+    def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
+        return tuple(key for key, value in result.items() if isinstance(value, float))
+
+
+def a_pool_in_parts(folder: Path) -> Path:
+    """Make a pool of two sites; the tasks of the second are cut into three parts."""
+    sites = Axis(name="site", values=("north", "south"))
+    parts = Axis(name="phase", values=("all", 1, 2, 3))
+    beds = Attribute(name="beds", axis="site", values=(10, 250))
+    whole = full_product([sites], [beds])
+    grid = split_parts(whole, parts, whole.column("site") == 1)
+    create_pool(folder / "pool", an_experiment(folder, sites), grid, lambda _: None, now=0)
+    return folder / "pool"
+
+
+def position_of(folder: Path, **point: Value) -> int:
+    grid = Pool(folder).grid
+    return next(i for i in range(len(grid)) if dict(grid.point(i)) == point)
+
+
+def do_part(worker: SimulatedWorker, phase: int) -> None:
+    position = position_of(worker.pool.folder, site="south", phase=phase)
+    worker.finish(worker.claim(position), doses=[phase])
+
+
+def do_whole(worker: SimulatedWorker) -> None:
+    position = position_of(worker.pool.folder, site="north", phase="all")
+    worker.finish(worker.claim(position), **WHOLE)
+
+
+def collected(
+    folder: Path, *only: str, runner: Doses | None = None, by: str = "task", processes: int = 1
+) -> Collected:
+    pool = Pool(folder)
+    chosen = select(pool.grid, only) if only else None
+    return collect(pool, runner or Doses(), chosen, by, processes)
+
+
+def rows_of(found: Collected) -> list[dict[str, Any]]:
+    """Return the rows as plain values; what is missing is None."""
+    plain = found.frame.astype(object).where(found.frame.notna(), None)
+    return [dict(zip(plain.columns, row, strict=True)) for row in plain.to_numpy().tolist()]
+
+
+def cut_north(worker: SimulatedWorker) -> None:
+    worker.fail(position_of(worker.pool.folder, site="north", phase="all"), Cause.TIME)
+
+
+def do_north(worker: SimulatedWorker, phase: int) -> None:
+    position = position_of(worker.pool.folder, site="north", phase=phase)
+    worker.finish(worker.claim(position), doses=[phase])
+
+
+def position_of_north(worker: SimulatedWorker) -> int:
+    return position_of(worker.pool.folder, site="north", phase="all")
+
+
+def finish_with(worker: SimulatedWorker, position: int, memory_mb: float, cores: int) -> None:
+    """Finish a task by an attempt that used so much."""
+    claim = worker.claim(position)
+    worker.write_result(claim, doses=[int(str(dict(claim.point)["phase"]))])
+    attempt = Attempt(
+        task=claim.id,
+        fence=claim.fence,
+        worker=worker.name,
+        cause=Cause.DONE,
+        started=BEGAN,
+        ended=BEGAN + 10,
+        peak_memory_mb=memory_mb,
+        cores=cores,
+    )
+    write_attempt(worker.pool.folder, attempt)
+    worker.end(claim, Cause.DONE)

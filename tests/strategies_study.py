@@ -1,0 +1,68 @@
+"""A pool with ensembles of small parcellations, made in one line; its runner works in-process."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobpool.experiment import load_experiment
+from jobpool.making import create_pool
+from jobpool.results import all_results
+from jobpool.runners.base import RunContext
+from jobpool.runners.evaluate import Evaluate
+from jobpool.task import ALL
+from tests.brain_study import VERTICES, StudyOnDisk
+
+N = 60
+SIZES = {"a": 4, "b": 6, "c": 9}  # name and parcels of each member
+
+
+class StrategiesStudy(StudyOnDisk):
+    """Three parcellations, and all three strategies over the first two and over all of them."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(folder, N)
+        for name, size in SIZES.items():
+            np.save(folder / f"{name}.npy", np.arange(VERTICES, dtype=np.int32) % size + 1)
+        self.config["axes"] = {
+            "parcellation": [
+                {"glob": "[abc].npy"},
+                {
+                    "strategies": ["voted", "stacked", "grid"],
+                    "sets": [{"name": "abc", "members": ["a", "b", "c"], "counts": [2, 3]}],
+                },
+            ],
+            "pipeline": ["elastic"],
+            "target": ["age"],
+        }
+        self.config["evaluate"] |= {"outer_folds": 2, "inner_folds": 3, "candidates": 2}
+
+    def made(self) -> Path:
+        """Make the pool and return its folder."""
+        shutil.rmtree(self.pool)
+        experiment = load_experiment(self.written())
+        runner = Evaluate(experiment)
+        create_pool(self.pool, experiment, runner.lay_out(), runner.prepare, now=time.time())
+        return self.pool
+
+    def evaluate(self, parcellation: str, **point: Any) -> dict[str, Any]:
+        """Run one task in this process, as a worker that has just started."""
+        runner = Evaluate(load_experiment(self.file), self.pool)
+        context = RunContext(
+            cores=1, cache=self.pool / "cache", checkpoint=self.pool / "checkpoints" / parcellation
+        )
+        usual = {"pipeline": "elastic", "target": "age", "fold": ALL}
+        return dict(runner.run({"parcellation": parcellation, **usual, **point}, context))
+
+    def with_fits_of(self, other: "StrategiesStudy") -> "StrategiesStudy":
+        """Make the pool, and put the fits of another study's pool into its cache."""
+        shutil.copytree(other.pool / "cache/fits", self.made() / "cache/fits")
+        return self
+
+
+def fits_made(pool: Path) -> int:
+    """Return how many fits the finished tasks of a pool made."""
+    return sum(one.result["fits"]["made"] for one in all_results(pool))

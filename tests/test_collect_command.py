@@ -1,0 +1,169 @@
+"""``jobpool collect``: what it writes, shows and says."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from jobpool import __version__
+from tests.builders import a_pool
+from tests.conftest import Jobpool
+from tests.phases import (
+    a_pool_in_parts,
+    do_part,
+    do_whole,
+)
+from tests.simulated import SimulatedWorker
+
+
+def test_a_done_task_without_a_result_is_named_aloud(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3)
+    worker.results_file.unlink()
+
+    shown = jobpool("collect", worker.pool.folder)
+
+    assert shown.returncode == 1
+    assert f"1 task done without a result on disk: {worker.pool.grid.id(3)}" in shown.stderr
+    assert "jobpool doctor" in shown.stderr
+
+
+def test_a_damaged_line_is_named_aloud(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3, 4)
+    with worker.results_file.open("ab") as stream:
+        stream.write(b'{"format":1,"ta')
+
+    shown = jobpool("collect", worker.pool.folder)
+
+    assert shown.returncode == 0
+    assert f"1 damaged line left out: {worker.results_file} line 3" in shown.stderr
+
+
+@pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
+def test_the_file_holds_every_row(
+    fast_path: Path, jobpool: Jobpool, suffix: str, read: Callable[[Path], pd.DataFrame]
+) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 30))
+    worker.do(*range(0, 30, 2))
+    file = fast_path / f"results{suffix}"
+
+    shown = jobpool("collect", worker.pool.folder, "-o", file)
+    table = read(file)
+
+    assert shown.returncode == 0
+    assert len(table) == table["task"].nunique() == 15
+    assert set(table["task"]) == {worker.pool.grid.id(i) for i in range(0, 30, 2)}
+
+
+def test_incomplete_sets_are_told_with_exit_code_zero(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool_in_parts(fast_path))
+    do_whole(worker)
+    do_part(worker, 2)
+    file = fast_path / "incomplete.csv"
+
+    shown = jobpool("collect", worker.pool.folder, "--incomplete", file)
+
+    assert shown.returncode == 0
+    assert "site=south: 2 of 3 parts missing: 1, 3" in shown.stderr
+    assert pd.read_csv(file).to_dict("list") == {
+        "site": ["south"],
+        "n_parts": [3],
+        "missing": ["1, 3"],
+    }
+
+
+def test_an_unknown_suffix_is_refused_before_any_work(fast_path: Path, jobpool: Jobpool) -> None:
+    shown = jobpool("collect", fast_path / "no-pool", "-o", fast_path / "results.xls")
+
+    assert shown.returncode == 2
+    assert "write .csv or .parquet" in " ".join(shown.stderr.split())
+
+
+def test_a_missing_folder_is_refused_before_any_work(fast_path: Path, jobpool: Jobpool) -> None:
+    shown = jobpool("collect", fast_path / "no-pool", "-o", fast_path / "none" / "results.csv")
+
+    assert shown.returncode == 2
+    assert "no such folder" in shown.stderr
+
+
+def test_without_a_file_the_first_rows_are_shown(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 25))
+    worker.do(*range(25))
+
+    shown = jobpool("collect", worker.pool.folder).stdout.splitlines()
+
+    assert shown[0].split()[:3] == ["task", "number", "value"]
+    assert len(shown) == 22
+    assert shown[-1].startswith("... 25 rows of ")
+
+
+def test_an_empty_pool_gives_a_table_without_rows(fast_path: Path, jobpool: Jobpool) -> None:
+    file = fast_path / "results.csv"
+
+    shown = jobpool("collect", a_pool(fast_path), "-o", file)
+
+    assert shown.returncode == 0
+    assert pd.read_csv(file).columns[:2].tolist() == ["task", "number"]
+    assert len(pd.read_csv(file)) == 0
+
+
+def test_attempts_keep_to_a_selection(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 3))
+    worker.do(0, 1, 2)
+    file = fast_path / "attempts.csv"
+
+    jobpool("collect", worker.pool.folder, "--attempts", "--only", "number=1", "-o", file)
+
+    assert pd.read_csv(file)["number"].tolist() == [1]
+
+
+def test_a_pool_that_kept_no_predictions_says_how_to_keep_them(
+    fast_path: Path, jobpool: Jobpool
+) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 1))
+    worker.do(0)
+    file = fast_path / "predictions.csv"
+
+    shown = jobpool("collect", worker.pool.folder, "--predictions", file)
+
+    assert shown.returncode == 1
+    assert "write predictions: keep in the section of the runner evaluate" in shown.stderr
+    assert sorted(fast_path.glob("*predictions*")) == []
+
+
+def test_a_parquet_file_tells_where_it_came_from(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 3))
+    worker.do(0, 1)
+    file = fast_path / "results.parquet"
+
+    jobpool("collect", worker.pool.folder, "--skip", "number=2", "-o", file)
+
+    about = pd.read_parquet(file).attrs["jobpool"]
+    text = (worker.pool.folder / "experiment.yaml").read_bytes()
+    assert about["experiment_sha256"] == hashlib.sha256(text).hexdigest()
+    assert about["experiment_text"] == text.decode()
+    assert (about["pool"], about["jobpool"], about["seed"]) == ("pool", __version__, 1)
+    assert (about["tasks"], about["skip"]) == ({"done": 2, "all": 3}, ["number=2"])
+
+
+def test_a_csv_file_tells_where_it_came_from(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 2))
+    worker.do(0, 1)
+    file = fast_path / "results.csv"
+
+    jobpool("collect", worker.pool.folder, "-o", file)
+
+    table = pd.read_csv(file)
+    text = (worker.pool.folder / "experiment.yaml").read_bytes()
+    assert table.columns[-3:].tolist() == ["pool", "experiment", "collected"]
+    assert set(table["experiment"]) == {f"sha256:{hashlib.sha256(text).hexdigest()[:12]}"}
+
+
+def test_attempts_by_part_are_refused(fast_path: Path, jobpool: Jobpool) -> None:
+    shown = jobpool("collect", fast_path, "--attempts", "--long")
+
+    assert shown.returncode == 2
+    assert "--attempts" in shown.stderr

@@ -1,0 +1,154 @@
+"""Tables of attempts and predictions, and the files that tables are written to."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from jobpool.attempts import Attempt, write_attempt
+from jobpool.files import checked_line, parse_line
+from jobpool.report.attempts import attempts_frame
+from jobpool.report.lines import fast_record
+from jobpool.report.predictions import write_predictions
+from jobpool.report.provenance import provenance
+from jobpool.report.tables import to_frame, write_frame
+from jobpool.selection import select
+from jobpool.task import Cause
+from tests.builders import a_pool
+from tests.phases import Doses, a_pool_in_parts, do_part, do_whole
+from tests.simulated import SimulatedWorker
+
+
+def test_whole_numbers_stay_whole_where_some_are_missing(fast_path: Path) -> None:
+    file = fast_path / "table.csv"
+
+    write_frame(file, to_frame({"n": [1, None], "flag": [True, None], "x": [1, 0.5]}))
+
+    assert file.read_text(encoding="utf-8") == "n,flag,x\n1,true,1\n,,0.5\n"
+
+
+def test_a_column_of_texts_among_numbers_becomes_text(fast_path: Path) -> None:
+    file = fast_path / "table.parquet"
+
+    write_frame(file, to_frame({"part": ["all", 0, None]}))
+
+    assert pd.read_parquet(file)["part"].tolist()[:2] == ["all", "0"]
+
+
+def test_a_whole_number_beyond_64_bits_is_kept_as_a_fraction() -> None:
+    frame = to_frame({"n": [2**70, 1]})
+
+    assert frame["n"].tolist() == [2.0**70, 1.0]
+
+
+def test_attempts_give_one_row_each(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 2))
+    worker.fail(0, Cause.MEMORY)
+    worker.do(0)
+
+    frame = attempts_frame(worker.pool)
+
+    assert frame["cause"].tolist() == ["memory", "done"]
+    assert frame["fence"].tolist() == [1, 2]
+    assert frame["seconds"].tolist() == [10.0, 10.0]
+    assert frame["number"].tolist() == [dict(worker.pool.grid.point(0))["number"]] * 2
+
+
+def test_attempts_of_an_empty_pool_have_all_columns(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 2))
+    before = attempts_frame(worker.pool)
+    worker.do(0)
+
+    after = attempts_frame(worker.pool)
+
+    assert (len(before), len(after)) == (0, 1)
+    assert before.columns.tolist() == after.columns.tolist()
+    assert before["task"].dtype == after["task"].dtype == "string"
+    assert before["number"].dtype == after["number"].dtype == "int64"
+
+
+def test_what_a_worker_thought_dead_says_of_its_attempt_counts(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 2))
+    claim = worker.claim(0)
+    found = Attempt(
+        task=claim.id,
+        fence=claim.fence,
+        worker=worker.name,
+        cause=Cause.LOST,
+        started=None,
+        ended=1.0,
+        found_by="0000000000ff",
+    )
+    write_attempt(worker.pool.folder, found)
+    worker.finish(claim)
+
+    frame = attempts_frame(worker.pool)
+
+    assert frame["cause"].tolist() == ["done"]
+
+
+def test_predictions_have_one_row_per_person_of_each_part(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool_in_parts(fast_path))
+    do_whole(worker)
+    do_part(worker, 1)
+    file = fast_path / "predictions.parquet"
+
+    written = write_predictions(file, worker.pool, Doses(), None, provenance(worker.pool))
+
+    table = pd.read_parquet(file)
+    assert (written.n_rows, written.n_parts, written.n_without) == (6, 3, 1)
+    assert table[["site", "phase", "person", "y"]].to_numpy().tolist() == [
+        ["north", 1, "ann", 0.5],
+        ["north", 1, "bob", 1.0],
+        ["north", 2, "ann", 0.5],
+        ["north", 2, "bob", 2.0],
+        ["south", 1, "ann", 0.5],
+        ["south", 1, "bob", 1.0],
+    ]
+    assert table["task"].nunique() == 2
+
+
+def test_predictions_keep_to_a_selection_of_parts(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool_in_parts(fast_path))
+    do_whole(worker)
+    do_part(worker, 1)
+    file, pool = fast_path / "predictions.csv", worker.pool
+
+    written = write_predictions(
+        file, pool, Doses(), select(pool.grid, ["phase=2"]), provenance(pool)
+    )
+
+    assert (written.n_parts, written.n_without) == (1, 0)
+    assert pd.read_csv(file)["phase"].tolist() == [2, 2]
+
+
+def test_texts_with_commas_come_back_from_a_csv_file(fast_path: Path) -> None:
+    file = fast_path / "table.csv"
+
+    write_frame(file, to_frame({"x": ["a, b", 'say "no"', "two\nlines"], "n": [1, 2, 3]}))
+
+    assert pd.read_csv(file).to_numpy().tolist() == [
+        ["a, b", 1],
+        ['say "no"', 2],
+        ["two\nlines", 3],
+    ]
+
+
+def test_a_column_without_any_value_is_missing_as_a_whole() -> None:
+    assert to_frame({"x": [None, None]})["x"].isna().tolist() == [True, True]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        checked_line({"task": "a", "result": {"x": 0.1, "n": [1, None, True]}}),
+        checked_line({"x": float("inf"), "text": "\udc80"}),
+        checked_line({"task": "a"}).replace(b'"a"', b'"b"'),
+        checked_line({"task": "a"})[:-1],
+        b'{"task":"a"}\n',
+        b'[1,"crc":"00000000"}\n',
+        b"",
+    ],
+)
+def test_the_fast_reader_reads_a_line_as_the_slow_one(line: bytes) -> None:
+    assert fast_record(line) == parse_line(line)
