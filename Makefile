@@ -1,5 +1,5 @@
 # make demo   a real study from nothing to a results table and a picture, on this machine
-# make test   the whole test suite; installs SLURM first where it runs as root on Debian
+# make test   the whole test suite; installs SLURM and Chromium first where it runs as root on Debian
 # make lint   style, types
 #
 # Each first makes its own Python environment in .venv. Another Python: make PYTHON=/path/to/python3.12 test
@@ -21,9 +21,10 @@ help:
 demo: .venv/installed
 	bash examples/nback-flanker/demo.sh
 
-# without SLURM its tests are skipped; JOBPOOL_REQUIRE_SLURM=1 makes them fail
+# without SLURM or a browser their tests are skipped; JOBPOOL_REQUIRE_SLURM=1, JOBPOOL_REQUIRE_BROWSER=1 make them fail
 test: .venv/installed
 	tests/slurm/install.sh || test $$? -eq 3
+	tests/browser/install.sh || test $$? -eq 3
 	pytest -n 3 --dist loadgroup  # one of them mostly waits for SLURM
 
 lint: .venv/installed

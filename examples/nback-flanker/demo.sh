@@ -18,3 +18,4 @@ say jobpool status "$out/pool" --by parcellation
 say jobpool collect "$out/pool"
 say jobpool collect "$out/pool" -o "$out/results.csv"
 say python "$example/plot.py" "$out/results.csv" "$out/auc-by-parcels.png"
+say jobpool report "$out/pool" -o "$out/report.html"

@@ -34,6 +34,7 @@ COMMANDS = (
     "release",
     "log",
     "collect",
+    "report",
     "cache",
     "doctor",
 )

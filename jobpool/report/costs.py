@@ -1,0 +1,179 @@
+"""What a pool has cost, as a part of its report: core-hours by what became of them, and by axis."""
+
+from typing import TYPE_CHECKING
+
+from jobpool.grid import Grid
+from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, plain, rows
+from jobpool.report.progress import MOST_BARS, MOST_LABELLED
+from jobpool.report.spending import AGAIN, RUNNING, USEFUL
+from jobpool.report.text import count
+from jobpool.task import Axis, Cause
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLOURS = {
+    USEFUL: "#009e73",
+    RUNNING: "#56b4e9",
+    AGAIN: "#7a68a6",
+    str(Cause.ERROR): "#d55e00",
+    str(Cause.MEMORY): "#cc79a7",
+    str(Cause.TIME): "#e69f00",
+    str(Cause.LOST): "#4d4d4d",
+    str(Cause.NODE): "#8c6d31",
+    str(Cause.STORAGE): "#b3a000",
+    str(Cause.PREEMPTED): "#0072b2",
+    str(Cause.CANCELLED): "#999999",
+}
+_MEANING = {
+    USEFUL: "the result that counts came from it",
+    RUNNING: "runs now",
+    AGAIN: "done, but another result counts",
+    str(Cause.ERROR): "ended in an error",
+    str(Cause.MEMORY): "needed more memory",
+    str(Cause.TIME): "needed more time",
+    str(Cause.LOST): "its worker died",
+    str(Cause.NODE): "its node failed",
+    str(Cause.STORAGE): "the disk failed or was full",
+    str(Cause.PREEMPTED): "made way for another job",
+    str(Cause.CANCELLED): "was cancelled",
+}
+_HOURS = {"title": {"text": "core-hours"}, "rangemode": "tozero", "exponentformat": "none"}
+_TEXT = (
+    "Cores of the worker times the length of each attempt, by what became of it, from the record "
+    "of attempts and, for what runs now, from the state table. What was lost is an upper bound: "
+    "pieces of a task that were finished before are kept and used by its next attempt."
+)
+
+
+def cost_section(grid: Grid, attempts: "pd.DataFrame") -> Section:
+    """Return core-hours by what became of them, in all and by axis.
+
+    Parameters
+    ----------
+    grid : Grid
+        The pool's tasks.
+    attempts : DataFrame
+        See `jobpool.report.spending.Spending`.
+    """
+    by_use = _by_use(attempts)
+    tables, figures = [by_use], [_figure_by_use(by_use)]
+    for number, axis in enumerate(grid.axes):
+        if 1 < len(axis.values) <= MOST_BARS and len(attempts):
+            table = _by_axis(attempts, grid, axis, f"costs-{number}")
+            if len(table.frame) > 1:
+                tables.append(table)
+                figures.append(_figure_by_axis(table))
+    unknown = int(attempts["core_hours"].isna().sum())
+    counts = "counts" if unknown == 1 else "count"
+    note = f"{count(unknown, 'attempt')} of unknown length {counts} as nothing."
+    return Section(
+        name="costs",
+        title="Cost",
+        text=_TEXT,
+        items=(by_use, *figures),
+        tables=tuple(tables[1:]),
+        notes=(note,) if unknown else (),
+    )
+
+
+def _by_use(attempts: "pd.DataFrame") -> DataTable:
+    grouped = attempts.groupby("use")
+    frame = grouped.agg(attempts=("place", "size"), tasks=("place", "nunique"))
+    frame["core-hours"] = grouped["core_hours"].sum()
+    frame["share in %"] = 100 * frame["core-hours"] / max(frame["core-hours"].sum(), 1e-12)
+    frame["longest in hours"] = (
+        ((attempts["ended"] - attempts["started"]) / 3600).groupby(attempts["use"]).max()
+    )
+    order = [use for use in COLOURS if use in frame.index]
+    frame = frame.loc[order].reset_index(names="became")
+    frame.insert(1, "meaning", [_MEANING[use] for use in order])
+    return DataTable(
+        name="costs",
+        title="Core-hours by what became of them",
+        frame=frame,
+        source="from the record of attempts",
+    )
+
+
+def _figure_by_use(table: DataTable) -> Figure:
+    traces = tuple(
+        {
+            **rows({"became": use}),
+            "type": "bar",
+            "orientation": "h",
+            "name": use,
+            "x": column("core-hours"),
+            "y": column("became"),
+            "customdata": column("share in %"),
+            "marker": {"color": COLOURS[use]},
+            "hovertemplate": "%{y}: %{x:,.4~g} core-hours (%{customdata:.1f} %)<extra></extra>",
+        }
+        for use in table.frame["became"]
+    )
+    return Figure(
+        name="figure-costs",
+        title="Core-hours, useful and lost",
+        caption="Core-hours by what became of the attempt that took them.",
+        table="costs",
+        traces=traces,
+        layout={
+            "height": 90 + 30 * len(table.frame),
+            "showlegend": False,
+            "xaxis": _HOURS,
+            "yaxis": {"type": "category", "autorange": "reversed"},
+        },
+    )
+
+
+def _by_axis(attempts: "pd.DataFrame", grid: Grid, axis: Axis, name: str) -> DataTable:
+    codes = grid.column(axis.name)[attempts["place"].to_numpy(int)]
+    hours = attempts["core_hours"].groupby([codes, attempts["use"].to_numpy()]).sum()
+    frame = hours.unstack().fillna(0.0)
+    values = [clean(axis.values[code]) for code in frame.index]
+    frame = frame[[use for use in COLOURS if use in frame.columns]]
+    frame = frame.rename(columns=lambda use: f"core-hours {use}")
+    frame["core-hours"] = frame.sum(axis=1)
+    frame.insert(0, axis.name, values)
+    return DataTable(
+        name=name,
+        title=f"Core-hours by {axis.name}",
+        frame=frame.reset_index(drop=True),
+        source="from the record of attempts",
+        traced_by=(axis.name,),
+    )
+
+
+def _figure_by_axis(table: DataTable) -> Figure:
+    axis, n_values = table.traced_by[0], len(table.frame)
+    upright = n_values > MOST_LABELLED
+    position, length = ("x", "y") if upright else ("y", "x")
+    traces = tuple(
+        {
+            "type": "bar",
+            "orientation": "v" if upright else "h",
+            "name": use,
+            position: column(axis),
+            length: column(f"core-hours {use}"),
+            "marker": {"color": colour},
+            "hovertemplate": f"%{{{position}}}<br>%{{{length}:,.4~g}} core-hours {use}"
+            "<extra></extra>",
+        }
+        for use, colour in COLOURS.items()
+        if f"core-hours {use}" in table.frame
+    )
+    names = {"type": "category", "title": {"text": plain(axis) if upright else ""}}
+    return Figure(
+        name=f"figure-{table.name}",
+        title=table.title,
+        caption=f"Core-hours for each value of {axis}, by what became of the attempt.",
+        table=table.name,
+        traces=traces,
+        layout={
+            "barmode": "stack",
+            "bargap": 0.05 if upright else 0.25,
+            "height": 340 if upright else 110 + 26 * n_values,
+            f"{position}axis": names if upright else {**names, "autorange": "reversed"},
+            f"{length}axis": _HOURS,
+        },
+    )

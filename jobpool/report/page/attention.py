@@ -1,0 +1,144 @@
+"""What a person must look at: parked tasks, lost results, incomplete sets, kinds of failure."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.attempts import Attempt
+from jobpool.grid import Grid
+from jobpool.report.failures import group_failures
+from jobpool.report.lanes import clock
+from jobpool.report.page.parts import DataTable, Section, clean
+from jobpool.task import TaskState
+
+if TYPE_CHECKING:
+    from jobpool.report.collecting import Collected
+
+_TEXT = (
+    "Tasks that will not be done unless somebody acts, and what failed, by cause and place in the "
+    "code. A task that failed once and was done later counts among the failures, too."
+)
+
+
+def attention_section(
+    grid: Grid,
+    states: NDArray[np.uint8],
+    chosen: NDArray[np.bool_],
+    found: "Collected",
+    failed: Sequence[Attempt],
+) -> Section:
+    """Return what a person must look at.
+
+    Parameters
+    ----------
+    grid : Grid
+        The pool's tasks.
+    states : ndarray of shape (n_tasks,), uint8
+        The number of every task's state.
+    chosen : ndarray of shape (n_tasks,), bool
+        The selection.
+    found : Collected
+        The results.
+    failed : sequence of Attempt
+        Attempts of selected tasks that did not end well.
+    """
+    stuck = np.flatnonzero(chosen & (states == TaskState.PARKED)).tolist()
+    parked = {grid.id(position): position for position in stuck}
+    tables = [
+        _stuck(grid, parked, found.lost, failed),
+        _failures(failed, parked),
+        _incomplete(found),
+    ]
+    shown = tuple(table for table in tables if len(table.frame))
+    calm = () if shown else ("Nothing failed, and no result is missing among the tasks done.",)
+    return Section(
+        name="attention", title="What needs attention", text=_TEXT, items=shown, notes=calm
+    )
+
+
+def _stuck(
+    grid: Grid, parked: dict[str, int], lost: Iterable[str], failed: Sequence[Attempt]
+) -> DataTable:
+    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+
+    last: dict[str, Attempt] = {}
+    for attempt in failed:
+        if attempt.task not in last or attempt.ended >= last[attempt.task].ended:
+            last[attempt.task] = attempt
+    missing = set(lost)
+    places = parked | {task: place for place, task in _places(grid, missing)}
+    rows = []
+    for task, position in places.items():
+        newest = last.get(task)
+        rows.append(
+            {
+                "task": task,
+                **{axis: clean(value) for axis, value in grid.point(position)},
+                "what": "its result is lost" if task in missing else "parked",
+                "last cause": str(newest.cause) if newest else None,
+                "last error": clean(newest.error or "") if newest else None,
+                "last ended": clock(newest.ended) if newest else None,
+                "worker": newest.worker if newest else None,
+            }
+        )
+    return DataTable(
+        name="stuck",
+        title="Tasks that wait for a person",
+        frame=pd.DataFrame(rows),
+        source="from the state table, the results and the record of attempts",
+        note="Parked: mend the cause, then jobpool retry. Lost: see jobpool doctor.",
+    )
+
+
+def _places(grid: Grid, tasks: set[str]) -> list[tuple[int, str]]:
+    """Return position and id of some tasks."""
+    if not tasks:
+        return []
+    return [(place, task) for place, task in enumerate(grid.ids()) if task in tasks]
+
+
+def _failures(failed: Sequence[Attempt], parked: Iterable[str]) -> DataTable:
+    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+
+    rows = [
+        {
+            "cause": str(group.cause),
+            "error": clean(group.newest.error or ""),
+            "attempts": group.n_attempts,
+            "tasks": len(group.tasks),
+            "parked": group.n_parked,
+            "last ended": clock(group.newest.ended),
+            "task": group.tasks[0],
+            "worker": group.newest.worker,
+            "node": group.newest.node,
+        }
+        for group in group_failures(failed, frozenset(parked))
+    ]
+    return DataTable(
+        name="failures",
+        title="Kinds of failure",
+        frame=pd.DataFrame(rows),
+        source="from the record of attempts; tracebacks: jobpool errors",
+    )
+
+
+def _incomplete(found: "Collected") -> DataTable:
+    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+
+    rows = [
+        {
+            **{axis: clean(value) for axis, value in one.point},
+            "parts": one.n_parts,
+            "state": f"incomplete: {len(one.missing):,} missing",
+            "missing": clean(", ".join(map(str, one.missing))),
+        }
+        for one in found.incomplete
+    ]
+    return DataTable(
+        name="incomplete",
+        title="Tasks in parts, some of which are not done",
+        frame=pd.DataFrame(rows),
+        source="from the results; they are not in the table of results",
+    )

@@ -1,0 +1,160 @@
+"""What a report is made of: tables, figures that are views of tables, and sections.
+
+A figure holds no numbers of its own: its traces name columns of its table and which rows, so that
+what is drawn is what the table below it says.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Spec = Mapping[str, Any]  # a piece of a plotly figure, as JSON holds it
+
+# the value of a column in rows that stand for all its values; the blank sorts it first
+EVERY = " all together"
+# Okabe and Ito, "Color universal design", 2008: told apart by colour-blind readers, too
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7a68a6")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "x", "hexagon")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTable:
+    """A table of the report: shown, searched, saved as CSV, and drawn from."""
+
+    name: str  # unique in the report; letters, digits and dashes
+    title: str
+    frame: "pd.DataFrame"
+    source: str  # what it was made from, in words
+    traced_by: tuple[str, ...] = ()  # columns that pick the rows of the results behind a row
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A plotly figure whose numbers are columns of a table."""
+
+    name: str
+    title: str
+    caption: str  # what it shows, also to who cannot see it
+    table: str  # the name of the table that it is drawn from
+    traces: tuple[Spec, ...]  # plotly's, with `column` in place of arrays; see `rows`
+    layout: Spec
+    choose: str = ""  # a column: the reader picks which of its values is drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of the report with an anchor of its own."""
+
+    name: str
+    title: str
+    text: str
+    items: tuple[Figure | DataTable, ...] = ()
+    tables: tuple[DataTable, ...] = ()  # that figures are drawn from, folded away below them
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One number at the head of the report."""
+
+    label: str
+    value: str
+    detail: str = ""
+    is_bad: bool = False
+
+
+def core_tile(name: str, amounts: Sequence[float], detail: str) -> Tile:
+    """Return core-hours, or core-seconds where they are few, in words.
+
+    Parameters
+    ----------
+    name : str
+        What follows the unit, such as `` to go``.
+    amounts : sequence of float
+        Core-hours: the one to show, then those that stand in the detail.
+    detail : str
+        With a ``{}`` for each further amount.
+
+    Examples
+    --------
+    >>> core_tile(" to go", [0.5, 0.25, 1.0], "{} to {}").detail
+    '900 to 3,600'
+    """
+    unit, factor = ("hours", 1) if amounts[0] >= 1 else ("seconds", 3600)
+    shown, *others = (
+        f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
+        for number in (amount * factor for amount in amounts)
+    )
+    return Tile(label=f"core-{unit}{name}", value=shown, detail=detail.format(*others))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A whole report, before it becomes a file."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]  # what it rests on: label and value
+    tiles: tuple[Tile, ...]
+    sections: tuple[Section, ...]
+    warnings: tuple[str, ...] = field(default=())
+
+
+def column(name: str) -> Spec:
+    """Return what stands for the values of a column in a trace."""
+    return {"$": name}
+
+
+def rows(where: Mapping[str, Any], order: str = "", table: str = "") -> Spec:
+    """Return which rows a trace shows, the column they are sorted by, and of which table.
+
+    By default it is the table of the figure.
+    """
+    return {"$rows": {"where": dict(where), "order": order, "table": table}}
+
+
+def clean(text: object) -> str:
+    r"""Return a text that UTF-8 can hold: half a surrogate pair becomes an escape.
+
+    Examples
+    --------
+    >>> clean("caf\udce9")
+    'caf\\udce9'
+    """
+    return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def plain(text: object) -> str:
+    """Return a text that plotly shows as it is: it takes tags and entities for its own.
+
+    Examples
+    --------
+    >>> plain("a<b> & c")
+    'a&lt;b&gt; &amp; c'
+    """
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def colours_of(values: Sequence[object]) -> dict[Any, str]:
+    """Return a colour for each value, again from the start where they run out."""
+    return {value: COLOURS[i % len(COLOURS)] for i, value in enumerate(values)}
+
+
+def symbols_of(values: Sequence[object]) -> dict[Any, str]:
+    """Return a marker for each value, again from the start where they run out."""
+    return {value: SYMBOLS[i % len(SYMBOLS)] for i, value in enumerate(values)}
+
+
+def logarithmic(title: str) -> Spec:
+    """Return a logarithmic axis with whole numbers at 1, 2 and 5 of each power of ten."""
+    ticks = [float(f"{digit}e{power}") for power in range(-4, 10) for digit in (1, 2, 5)]
+    return {
+        "type": "log",
+        "title": {"text": title},
+        "tickmode": "array",
+        "tickvals": ticks,
+        "ticktext": [f"{tick:,g}" if tick < 1e6 else f"{tick / 1e6:,g}M" for tick in ticks],
+    }

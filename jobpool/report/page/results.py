@@ -1,0 +1,146 @@
+"""All results as a table of the report, and what they are on average for each value of an axis."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jobpool.errors import listing
+from jobpool.report.lanes import clock
+from jobpool.report.page.packing import packed_size
+from jobpool.report.page.parts import COLOURS, DataTable, Figure, Section, column, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from jobpool.grid import Grid
+    from jobpool.report.collecting import Collected
+
+RESULTS = "results"  # the name of the table that all others are traced to
+MOST_VALUES = 60  # of an axis that boxes are drawn for
+MOST_METRICS = 4
+MANY_ROWS = 30_000
+MOST_BYTES = 7_300_000  # of the file, for the results: all of it stays under 10 MB
+_USEFUL = ("task_seconds", "peak_memory_mb", "failed_attempts", "worker")
+
+
+def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
+    """Return the results as they were collected, without the columns of single parts.
+
+    Parameters
+    ----------
+    found : Collected
+        The results, one row per task.
+    grid : Grid
+        The pool's tasks.
+    where : str
+        What the reader can do to see all columns.
+    """
+    frame, left_out = found.frame, list[str]()
+    if grid.part_axis is not None:
+        values = grid.axis(grid.part_axis).values
+        ends = tuple(f"_{grid.part_axis}{value}" for value in values)
+        left_out = [name for name in frame.columns if name.endswith(ends)]
+        frame = frame.drop(columns=left_out)
+    if len(frame) > MANY_ROWS:
+        dropped = _beyond(frame, found)
+        frame, left_out = frame.drop(columns=dropped), [*left_out, *dropped]
+    if "ended" in frame and len(frame) <= MANY_ROWS:
+        frame = frame.assign(ended=[clock(time) for time in frame["ended"]])
+    note = (
+        f"Not in this table: {listing(left_out, most=4)}; all columns: {where}." if left_out else ""
+    )
+    return DataTable(
+        name=RESULTS, title="All results", frame=frame, source="as collected", note=note
+    )
+
+
+def _beyond(frame: "pd.DataFrame", found: "Collected") -> list[str]:
+    """Return the columns that a file of this many rows has no room for, the least wanted."""
+    wanted = ["task", *found.axes, *found.attributes, *_USEFUL, *found.metrics]
+    names = [name for name in dict.fromkeys([*wanted, *frame.columns]) if name in frame]
+    room, dropped = MOST_BYTES, []
+    for name in names:
+        size = packed_size(frame[name])
+        if size > room and name not in {"task", *found.axes}:
+            dropped.append(name)
+        else:
+            room -= size
+    return dropped
+
+
+def average_section(found: "Collected", grid: "Grid") -> Section | None:
+    """Return what is reported on average for each value of each axis; None if there is nothing."""
+    metrics = _metrics(found)
+    axes = [axis for axis in found.axes if 1 < found.frame[axis].nunique() <= MOST_VALUES]
+    if found.frame.empty or not metrics:
+        return None
+    tables = [
+        _averages(found.frame, axis, metrics, f"averages-{grid.names.index(axis)}") for axis in axes
+    ]
+    figures = [
+        _boxes(found.frame, axis, metric, f"boxes-{grid.names.index(axis)}-{number}")
+        for number, metric in enumerate(metrics[:MOST_METRICS])
+        for axis in axes
+    ]
+    return Section(
+        name="averages",
+        title="Results by axis",
+        text="What the tasks report, for each value of each axis, over all tasks that are done. "
+        "Boxes show the quartiles and the median.",
+        items=(*figures, *tables),
+    )
+
+
+def _metrics(found: "Collected") -> list[str]:
+    """Return the reported columns that hold numbers with some spread."""
+    return [
+        name
+        for name in found.metrics
+        if found.frame[name].dtype.kind in "fiu" and found.frame[name].notna().any()
+    ]
+
+
+def _averages(frame: "pd.DataFrame", axis: str, metrics: Sequence[str], name: str) -> DataTable:
+    groups = frame.assign(**{axis: frame[axis].astype(str)}).groupby(axis, sort=False)
+    made = groups.size().rename("results").to_frame()
+    for metric in metrics:
+        made[f"{metric} mean"] = groups[metric].mean()
+        made[f"{metric} sd"] = groups[metric].std()
+        made[f"{metric} least"] = groups[metric].min()
+        made[f"{metric} most"] = groups[metric].max()
+        missing = groups[metric].apply(lambda values: int(values.isna().sum()))
+        if missing.any():
+            made[f"{metric} missing"] = missing
+    return DataTable(
+        name=name,
+        title=f"Averages by {axis}",
+        frame=made.reset_index(),
+        source="from all results",
+        traced_by=(axis,),
+    )
+
+
+def _boxes(frame: "pd.DataFrame", axis: str, metric: str, name: str) -> Figure:
+    n_values = frame[axis].nunique()
+    trace = {
+        "type": "box",
+        "x": column(axis),
+        "y": column(metric),
+        "name": plain(metric),
+        "boxpoints": "outliers" if len(frame) < 5000 else False,
+        "marker": {"color": COLOURS[0], "size": 4},
+        "text": column("task"),
+        "hovertemplate": "%{x}<br>%{y:.4~g}<br>task %{text}<extra></extra>",
+    }
+    return Figure(
+        name=name,
+        title=f"{metric} by {axis}",
+        caption=f"{metric} of {len(frame):,} results for each of {n_values} values of {axis}.",
+        table=RESULTS,
+        traces=(trace,),
+        layout={
+            "height": 360,
+            "showlegend": False,
+            "xaxis": {"type": "category", "title": {"text": plain(axis)}},
+            "yaxis": {"title": {"text": plain(metric)}},
+        },
+    )

@@ -1,0 +1,153 @@
+"""Scores by target, and what good ranks cost."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from jobpool.analysis.table import SCORE, SINGLE
+from jobpool.report.page.parts import (
+    DataTable,
+    Figure,
+    Section,
+    Spec,
+    colours_of,
+    column,
+    logarithmic,
+    plain,
+    rows,
+    symbols_of,
+)
+from jobpool.report.page.study_ranks import NAME, PIPELINE, TARGET
+from jobpool.report.page.study_strategies import GREY, STRATEGY
+
+if TYPE_CHECKING:
+    from jobpool.analysis.table import StudyTable
+    from jobpool.analysis.whole import Analysis
+
+
+def score_section(table: "StudyTable", source: str) -> Section:
+    """Return the score of every parcellation against its size, for the target that is chosen."""
+    kept = [NAME, "size", "type", STRATEGY, PIPELINE, TARGET, table.measure]
+    scores = DataTable(
+        name="scores",
+        title="Scores by target",
+        frame=table.frame[kept],
+        source=source,
+        traced_by=(NAME, PIPELINE, TARGET),
+    )
+    labels = sorted({table.score_label(target) for target in table.metrics})
+    label = " or ".join(labels) or table.measure.replace("_", " ")
+    return Section(
+        name="scores",
+        title="Scores by target",
+        text="Mean scores over the outer folds, as the tasks reported them; errors are negated, "
+        "so that higher is better everywhere.",
+        items=(_score_figure(scores, table.measure, label),),
+        tables=(scores,),
+    )
+
+
+def _score_figure(scores: DataTable, measure: str, label: str) -> Figure:
+    better = "higher" if measure == SCORE else "lower"
+    told = "%{text}<br>%{x:,} parcels<br>%{y:.4~g}"
+    return Figure(
+        name="figure-scores",
+        title="Score against number of parcels",
+        caption=f"{label[0].upper()}{label[1:]} of each parcellation for the chosen target, "
+        f"coloured by pipeline; {better} is better.",
+        table=scores.name,
+        traces=tuple(_clouds(scores, {"x": column("size"), "y": column(measure)}, told)),
+        choose=TARGET,
+        layout={
+            "height": 460,
+            "xaxis": logarithmic("parcels of all members"),
+            "yaxis": {"title": {"text": plain(label)}},
+        },
+    )
+
+
+def _clouds(table: DataTable, place: Spec, told: str) -> Iterator[Spec]:
+    """Yield the points of each pipeline and strategy: colour and marker.
+
+    Parameters
+    ----------
+    table : DataTable
+        Has a row for each point.
+    place : mapping
+        The columns that say where a point stands, and what else its label tells.
+    told : str
+        The label's template.
+    """
+    strategies = sorted(table.frame[STRATEGY].unique(), key=lambda one: (one != SINGLE, one))
+    pipelines = sorted(table.frame[PIPELINE].unique())
+    for strategy, symbol in symbols_of(strategies).items():
+        for pipeline, colour in colours_of(pipelines).items():
+            yield {
+                **rows({PIPELINE: pipeline, STRATEGY: strategy}),
+                **place,
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(pipeline if strategy == SINGLE else f"{pipeline}, {strategy}"),
+                "text": column(NAME),
+                "marker": {"color": colour, "symbol": symbol, "size": 7, "opacity": 0.75},
+                "hovertemplate": f"{told}<extra>%{{fullData.name}}</extra>",
+            }
+
+
+def cost_trade_section(found: "Analysis") -> Section | None:
+    """Return rank against time and memory; None where neither is known."""
+    if found.trade_off.empty:
+        return None
+    table = DataTable(
+        name="trade-off",
+        title="Rank, time and memory",
+        frame=found.trade_off,
+        source="from all results: means over targets",
+        traced_by=(NAME, PIPELINE),
+        note="Front: no other pair of parcellation and pipeline is better in one of the two, and "
+        "at least as good in the other.",
+    )
+    known = {
+        "seconds": ("front_time", "seconds", "seconds of a task"),
+        "memory_mb": ("front_memory", "MB", "peak memory in MB"),
+    }
+    figures = [
+        _trade(table, cost, *words)
+        for cost, words in known.items()
+        if found.trade_off[cost].notna().any()
+    ]
+    return Section(
+        name="trade-offs",
+        title="What a good rank costs",
+        text="All pairs of parcellation and pipeline are ranked together within each target; "
+        "time and memory are means over targets, as measured when the tasks ran.",
+        items=tuple(figures),
+        tables=(table,),
+    )
+
+
+def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Figure:
+    place = {"x": column(cost), "y": column("mean_rank")}
+    line = {
+        **rows({front: "yes"}, order=cost),
+        **place,
+        "type": "scatter",
+        "mode": "lines",
+        "name": "front",
+        "line": {"color": GREY, "width": 2, "shape": "hv"},
+        "hoverinfo": "skip",
+    }
+    told = "%{text}<br>%{customdata:,} parcels<br>%{x:,.4~g} "
+    told += f"{unit}<br>mean rank %{{y:.4~g}}"
+    return Figure(
+        name=f"figure-trade-{cost.replace('_', '-')}",
+        title=f"Rank against {what}",
+        caption=f"Mean rank (lower is better) against {what}; the line joins the pairs that no "
+        "other beats in both.",
+        table=table.name,
+        traces=(line, *_clouds(table, {**place, "customdata": column("size")}, told)),
+        layout={
+            "height": 460,
+            "xaxis": logarithmic(what),
+            "yaxis": logarithmic("mean rank"),
+        },
+    )

@@ -1,0 +1,147 @@
+"""Strategies over several parcellations against single ones."""
+
+from typing import TYPE_CHECKING, Any
+
+from jobpool.analysis.table import SINGLE
+from jobpool.report.page.parts import (
+    DataTable,
+    Figure,
+    Section,
+    colours_of,
+    column,
+    logarithmic,
+    plain,
+    rows,
+    symbols_of,
+)
+from jobpool.report.page.study_ranks import NAME, PIPELINE, TARGET, both_views
+
+if TYPE_CHECKING:
+    from jobpool.analysis.whole import Analysis
+
+STRATEGY = "strategy"
+GREY = "#9aa3b2"
+
+
+def strategy_section(found: "Analysis") -> Section | None:
+    """Return strategies against single parcellations; None if there are none."""
+    if found.compared.empty:
+        return None
+    together = _ranked_together(found)
+    compared = DataTable(
+        name="compared",
+        title="Each ensemble against single parcellations",
+        frame=found.compared,
+        source="from all results",
+        traced_by=(NAME, PIPELINE, TARGET),
+        note="Comparable: single parcellations with half to double the parcels of all members, "
+        "with the same pipeline and target. Gains are differences of scores.",
+    )
+    summary = DataTable(
+        name="strategies",
+        title="Gains of strategies",
+        frame=found.summary,
+        source="from the table of each ensemble against single parcellations",
+    )
+    figures = (
+        *map(_together, together),
+        _gains(compared, "gain_over_mean", "the mean of comparable single parcellations"),
+        _gains(compared, "gain_over_best", "the best comparable single parcellation"),
+    )
+    return Section(
+        name="strategies-section",
+        title="Strategies over several parcellations",
+        text="Voted: the mean of the members' predictions. Stacked: a ridge model on their "
+        "predictions. Grid: the member that was best on the inner folds. Each is compared with "
+        "single parcellations of about the same number of parcels in all.",
+        items=(*figures, summary),
+        tables=(*together, compared),
+    )
+
+
+def _ranked_together(found: "Analysis") -> list[DataTable]:
+    """Return the mean ranks of ensembles and single parcellations, if they could be ranked."""
+    if found.together is None:
+        return []
+    together = DataTable(
+        name="together",
+        title="Mean ranks of ensembles and single parcellations together",
+        frame=both_views(found.together),
+        source="from all results: ranks within pipeline and target",
+        traced_by=(NAME, PIPELINE),
+    )
+    return [together]
+
+
+def _together(table: DataTable) -> Figure:
+    strategies = sorted(set(table.frame[STRATEGY]) - {SINGLE})
+    looks = {SINGLE: GREY, **colours_of(strategies)}
+    symbols = {SINGLE: "circle", **symbols_of(strategies)}
+    traces = tuple(
+        {
+            **rows({STRATEGY: strategy}),
+            "type": "scatter",
+            "mode": "markers",
+            "name": plain(strategy),
+            "x": column("size"),
+            "y": column("mean_rank"),
+            "text": column(NAME),
+            "customdata": column("members"),
+            "marker": {
+                "color": colour,
+                "size": 6 if strategy == SINGLE else 9,
+                "opacity": 0.6 if strategy == SINGLE else 0.9,
+                "symbol": symbols[strategy],
+            },
+            "hovertemplate": "%{text}<br>%{x:,} parcels in all, members: %{customdata}<br>mean "
+            "rank %{y:.4~g}<extra></extra>",
+        }
+        for strategy, colour in looks.items()
+    )
+    return Figure(
+        name="figure-together",
+        title="Mean rank of ensembles and single parcellations",
+        caption="Ranked together within each pipeline and target; lower is better. Grey: single "
+        "parcellations.",
+        table=table.name,
+        traces=traces,
+        choose=PIPELINE if table.frame[PIPELINE].nunique() > 1 else "",
+        layout={
+            "height": 460,
+            "xaxis": logarithmic("parcels of all members"),
+            "yaxis": logarithmic("mean rank"),
+        },
+    )
+
+
+def _gains(table: DataTable, gain: str, over: str) -> Figure:
+    strategies = sorted(table.frame[STRATEGY].unique())
+    traces: tuple[dict[str, Any], ...] = tuple(
+        {
+            **rows({STRATEGY: strategy}),
+            "type": "box",
+            "name": plain(strategy),
+            "x": column("members"),
+            "y": column(gain),
+            "text": column(NAME),
+            "boxpoints": "all" if len(table.frame) < 400 else "outliers",
+            "jitter": 0.5,
+            "marker": {"color": colour, "size": 4, "opacity": 0.6},
+            "hovertemplate": "%{text}<br>%{y:+.3f}<extra></extra>",
+        }
+        for strategy, colour in colours_of(strategies).items()
+    )
+    return Figure(
+        name=f"figure-{gain.replace('_', '-')}",
+        title=f"Gain over {over}",
+        caption=f"Difference of scores between an ensemble and {over} of half to double its "
+        "parcels, for each pipeline and target; above zero the ensemble is better.",
+        table=table.name,
+        traces=traces,
+        layout={
+            "height": 400,
+            "boxmode": "group",
+            "xaxis": {"type": "category", "title": {"text": "members"}},
+            "yaxis": {"title": {"text": "gain in score"}, "zeroline": True},
+        },
+    )

@@ -1,0 +1,209 @@
+"""How far a pool is: the states of its tasks by the values of each axis, and cells not done."""
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.grid import Grid
+from jobpool.pool import Pool, state_of
+from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, plain
+from jobpool.report.text import count
+from jobpool.task import TaskState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+MOST_LABELLED = 30  # values whose names fit beside their bars
+MOST_BARS = 1500
+MOST_CELLS = 6000
+STATES = {
+    TaskState.DONE: ("done", "#009e73"),
+    TaskState.RUNNING: ("running", "#56b4e9"),
+    TaskState.WAITING: ("waiting", "#b9c0cc"),
+    TaskState.PARKED: ("parked", "#d55e00"),
+    TaskState.HELD: ("held", "#e69f00"),
+}
+_TEXT = (
+    "How many tasks stand where, from the pool's state table. Waiting: never run, or failed and "
+    "returned. Parked: failed in the same way again and again, until somebody lets them go. Held: "
+    "kept back by somebody. A task that was cut into parts counts as these."
+)
+
+
+def states_of(pool: Pool) -> NDArray[np.uint8]:
+    """Return the number of every task's state, shape (n_tasks,)."""
+    return state_of(pool.index())
+
+
+def progress_section(grid: Grid, states: NDArray[np.uint8], chosen: NDArray[np.bool_]) -> Section:
+    """Return the states of the selected tasks by axis.
+
+    Parameters
+    ----------
+    grid : Grid
+        The pool's tasks.
+    states : ndarray of shape (n_tasks,), uint8
+        See `states_of`.
+    chosen : ndarray of shape (n_tasks,), bool
+        The selection.
+    """
+    counted = chosen & (states != TaskState.ASIDE)
+    figures, tables = list[Figure](), list[DataTable]()
+    for number, axis in enumerate(grid.axes):
+        table = _by_axis(grid, axis.name, f"progress-{number}", states, counted)
+        if len(table.frame) > 1:
+            tables.append(table)
+            if len(table.frame) <= MOST_BARS:
+                figures.append(_bars(table))
+    cells = _cells(grid, states, counted)
+    if cells is not None:
+        tables.append(cells)
+        figures.append(_heat(cells))
+    drawn = {figure.table for figure in figures}
+    return Section(
+        name="progress",
+        title="Progress",
+        text=_TEXT,
+        items=(*figures, *(table for table in tables if table.name not in drawn)),
+        tables=tuple(table for table in tables if table.name in drawn),
+    )
+
+
+def _by_axis(
+    grid: Grid, axis: str, name: str, states: NDArray[np.uint8], counted: NDArray[np.bool_]
+) -> DataTable:
+    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+
+    values, codes = grid.axis(axis).values, grid.column(axis)
+    columns = {
+        f"tasks {word}": np.bincount(codes[counted & (states == state)], minlength=len(values))
+        for state, (word, _) in STATES.items()
+    }
+    all_tasks = np.bincount(codes[counted], minlength=len(values))
+    frame = pd.DataFrame({axis: list(map(clean, values)), **columns, "tasks": all_tasks})
+    frame["done in %"] = np.floor(1000 * frame["tasks done"] / frame["tasks"].clip(1)) / 10
+    return DataTable(
+        name=name,
+        title=f"Tasks by {axis}",
+        frame=frame[frame["tasks"] > 0].reset_index(drop=True),
+        source="from the pool's state table",
+        traced_by=(axis,),
+    )
+
+
+def _bars(table: DataTable) -> Figure:
+    axis, n_values = table.traced_by[0], len(table.frame)
+    upright = n_values > MOST_LABELLED
+    position, length = ("x", "y") if upright else ("y", "x")
+    traces = tuple(
+        {
+            "type": "bar",
+            "orientation": "v" if upright else "h",
+            "name": word,
+            position: column(axis),
+            length: column(f"tasks {word}"),
+            "marker": {"color": colour},
+            "hovertemplate": f"%{{{position}}}<br>%{{{length}:,}} {word}<extra></extra>",
+        }
+        for word, colour in STATES.values()
+        if table.frame[f"tasks {word}"].any()
+    )
+    names = {"type": "category", "title": {"text": plain(axis) if upright else ""}}
+    layout = {
+        "barmode": "stack",
+        "bargap": 0.05 if upright else 0.25,
+        "height": 340 if upright else 110 + 26 * n_values,
+        f"{position}axis": names if upright else {**names, "autorange": "reversed"},
+        f"{length}axis": {"title": {"text": "tasks"}, "rangemode": "tozero"},
+    }
+    caption = f"Tasks in each state, for each of the {n_values:,} values of {axis}."
+    return Figure(
+        name=f"figure-{table.name}",
+        title=table.title,
+        caption=caption,
+        table=table.name,
+        traces=traces,
+        layout=layout,
+    )
+
+
+def _cells(grid: Grid, states: NDArray[np.uint8], counted: NDArray[np.bool_]) -> DataTable | None:
+    """Return how much is done for each pair of values of the two axes that make most cells."""
+    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+
+    axes = [a for a in grid.axes if len(a.values) > 1 and a.name != grid.part_axis]
+    pairs = [
+        (len(one.values) * len(other.values), one.name, other.name)
+        for one, other in combinations(axes, 2)
+    ]
+    fitting = [pair for pair in pairs if pair[0] <= MOST_CELLS]
+    if not fitting:
+        return None
+    _, one, other = max(fitting, key=lambda pair: pair[0])
+    sizes = len(grid.axis(one).values), len(grid.axis(other).values)
+    numbers = np.ravel_multi_index([grid.column(n).astype(np.intp) for n in (one, other)], sizes)
+    n_all = np.bincount(numbers[counted], minlength=sizes[0] * sizes[1])
+    is_done = counted & (states == TaskState.DONE)
+    n_done = np.bincount(numbers[is_done], minlength=sizes[0] * sizes[1])
+    first, second = np.unravel_index(np.arange(len(n_all)), sizes)
+    frame = pd.DataFrame(
+        {
+            one: [clean(grid.axis(one).values[i]) for i in first],
+            other: [clean(grid.axis(other).values[i]) for i in second],
+            "tasks": n_all,
+            "tasks done": n_done,
+            "done in %": np.floor(1000 * n_done / np.maximum(n_all, 1)) / 10,
+            "state": list(_words(n_all - n_done)),
+        }
+    )
+    frame = frame[frame["tasks"] > 0].reset_index(drop=True)
+    missing = int((frame["tasks done"] < frame["tasks"]).sum())
+    return DataTable(
+        name="cells",
+        title=f"Cells of {one} and {other}",
+        frame=frame,
+        source="from the pool's state table",
+        traced_by=(one, other),
+        note=f"{count(missing, 'cell')} of {len(frame):,} not complete.",
+    )
+
+
+def _words(missing: NDArray[np.intp]) -> "Iterator[str]":
+    for n in missing.tolist():
+        yield f"incomplete: {n:,} missing" if n else "complete"
+
+
+def _heat(table: DataTable) -> Figure:
+    one, other = table.traced_by
+    n_one, n_other = table.frame[one].nunique(), table.frame[other].nunique()
+    across, down = (one, other) if n_one >= n_other else (other, one)
+    trace = {
+        "type": "heatmap",
+        "x": column(across),
+        "y": column(down),
+        "z": column("done in %"),
+        "customdata": column("state"),
+        "zmin": 0,
+        "zmax": 100,
+        "colorscale": [[0, "#d55e00"], [0.9999, "#f5e3a1"], [1, "#009e73"]],
+        "colorbar": {"title": {"text": "done in %"}, "thickness": 12},
+        "xgap": 1 if max(n_one, n_other) < 80 else 0,
+        "ygap": 1,
+        "hovertemplate": "%{x}<br>%{y}<br>%{z} % done, %{customdata}<extra></extra>",
+    }
+    return Figure(
+        name="figure-cells",
+        title=f"What is done of {down} and {across}",
+        caption=f"Share of the tasks done for each pair of values; green only where all are. "
+        f"{table.note}",
+        table=table.name,
+        traces=(trace,),
+        layout={
+            "height": 140 + max(22 * min(n_one, n_other), 60),
+            "xaxis": {"type": "category", "title": {"text": plain(across)}},
+            "yaxis": {"type": "category", "autorange": "reversed"},
+        },
+    )

@@ -1,0 +1,205 @@
+"""Who ran when: workers and tasks at one time, how tasks ended, and the longest workers' lanes."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.cards import read_card
+from jobpool.pool import Pool
+from jobpool.report.costs import COLOURS
+from jobpool.report.lanes import clock, lane_figure, lanes_of
+from jobpool.report.page.parts import DataTable, Figure, Section, clean, column
+from jobpool.workerfiles import worker_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    FloatArray = NDArray[np.float64]
+
+BINS = 240  # steps in time
+_TEXT = (
+    "Workers from their cards (from their start to their last sign of life), attempts from their "
+    "record. All times are UTC. Averages are taken over {step} at a time."
+)
+
+
+def workers_frame(pool: Pool) -> "pd.DataFrame":
+    """Return one row per worker there has been: who, where, from when to its last sign of life."""
+    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+
+    rows = []
+    for path in worker_files(pool.folder, "workers"):
+        card = read_card(pool.folder, path.stem)
+        if card is not None:
+            rows.append(
+                {
+                    "worker": path.stem,
+                    "node": clean(card.node or card.host),
+                    "job": card.job,
+                    "cores": card.cores,
+                    "started": card.started,
+                    "ended": max(path.stat().st_mtime, card.started),
+                }
+            )
+    return pd.DataFrame(rows, columns=["worker", "node", "job", "cores", "started", "ended"])
+
+
+def timeline_section(workers: "pd.DataFrame", attempts: "pd.DataFrame") -> Section | None:
+    """Return the timeline, or None if nobody has worked yet.
+
+    Parameters
+    ----------
+    workers : DataFrame
+        See `workers_frame`.
+    attempts : DataFrame
+        See `jobpool.report.spending.Spending`.
+    """
+    known = attempts.dropna(subset=["started", "ended"])
+    workers = _with_strangers(workers, known)
+    if workers.empty:
+        return None
+    starts = np.concatenate([workers["started"], known["started"]]).astype(float)
+    ends = np.concatenate([workers["ended"], known["ended"]]).astype(float)
+    edges = np.linspace(starts.min(), max(ends.max(), starts.min() + 1.0), BINS + 1)
+    steps = _steps(workers, known, edges)
+    people = _workers(workers, known)
+    lanes = lanes_of(people, known, edges[-1] - edges[0])
+    step_s = edges[1] - edges[0]
+    return Section(
+        name="workers",
+        title="Workers over time",
+        text=_TEXT.format(step=f"{step_s / 60:.3g} minutes" if step_s > 90 else f"{step_s:.3g} s"),
+        items=(_at_once(steps), _endings(steps), lane_figure(lanes, people), people),
+        tables=(steps, lanes),
+    )
+
+
+def _with_strangers(workers: "pd.DataFrame", known: "pd.DataFrame") -> "pd.DataFrame":
+    """Add the workers of attempts whose cards are gone: from their first attempt to their last."""
+    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+
+    others = known[~known["worker"].isin(set(workers["worker"]))].groupby("worker")
+    found = others.agg(started=("started", "min"), ended=("ended", "max")).reset_index()
+    if workers.empty or found.empty:
+        return workers if found.empty else found.reindex(columns=workers.columns)
+    return pd.concat([workers, found], ignore_index=True)
+
+
+def covered(starts: "FloatArray", ends: "FloatArray", edges: "FloatArray") -> "FloatArray":
+    """Return how many intervals are open at one time, as the mean of each step.
+
+    Examples
+    --------
+    >>> covered(np.array([0.0, 1.0]), np.array([2.0, 2.0]), np.array([0.0, 2.0, 4.0])).tolist()
+    [1.5, 0.0]
+    """
+
+    def passed(times: "FloatArray") -> "FloatArray":
+        ordered = np.sort(times)
+        before = np.searchsorted(ordered, edges)
+        sums = np.concatenate([[0.0], np.cumsum(ordered - edges[0])])[before]
+        found: FloatArray = before * (edges - edges[0]) - sums
+        return found
+
+    mean: FloatArray = np.diff(passed(starts) - passed(ends)) / np.diff(edges)
+    return np.maximum(mean, 0.0)
+
+
+def _steps(workers: "pd.DataFrame", known: "pd.DataFrame", edges: "FloatArray") -> DataTable:
+    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+
+    def mean_of(frame: "pd.DataFrame") -> "FloatArray":
+        return covered(frame["started"].to_numpy(float), frame["ended"].to_numpy(float), edges)
+
+    frame = pd.DataFrame({"time": [clock(t, 3) for t in edges[:-1]]})
+    frame["workers"] = mean_of(workers)
+    frame["tasks at work"] = mean_of(known)
+    for use in COLOURS:
+        ended = known.loc[known["use"] == use, "ended"].to_numpy(float)
+        if len(ended):
+            frame[f"ended {use}"] = np.histogram(ended, edges)[0]
+    return DataTable(
+        name="timeline",
+        title="Workers and tasks over time",
+        frame=frame,
+        source="from workers' cards and the record of attempts",
+    )
+
+
+def _at_once(table: DataTable) -> Figure:
+    looks = (("workers", "#5b6475", None), ("tasks at work", "#0072b2", "tozeroy"))
+    traces = tuple(
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "x": column("time"),
+            "y": column(name),
+            "line": {"color": colour, "shape": "hv", "width": 1.5},
+            "fill": fill or "none",
+            "hovertemplate": f"%{{x}}<br>%{{y:.4~g}} {name}<extra></extra>",
+        }
+        for name, colour, fill in looks
+    )
+    return Figure(
+        name="figure-timeline",
+        title="At work at one time",
+        caption="Workers that were there, and tasks that they worked on: the space between is "
+        "starting, waiting for a task, and writing.",
+        table=table.name,
+        traces=traces,
+        layout={
+            "height": 300,
+            "xaxis": {"type": "date"},
+            "yaxis": {"title": {"text": "at one time"}, "rangemode": "tozero"},
+        },
+    )
+
+
+def _endings(table: DataTable) -> Figure:
+    traces = tuple(
+        {
+            "type": "bar",
+            "name": use,
+            "x": column("time"),
+            "y": column(f"ended {use}"),
+            "marker": {"color": colour, "line": {"width": 0}},
+            "hovertemplate": f"%{{x}}<br>%{{y:,}} {use}<extra></extra>",
+        }
+        for use, colour in COLOURS.items()
+        if f"ended {use}" in table.frame
+    )
+    return Figure(
+        name="figure-endings",
+        title="How attempts ended",
+        caption="Attempts that ended in each step of time, by what became of them; those that "
+        "run stand at the end.",
+        table=table.name,
+        traces=traces,
+        layout={
+            "height": 280,
+            "barmode": "stack",
+            "bargap": 0,
+            "xaxis": {"type": "date"},
+            "yaxis": {"title": {"text": "attempts"}, "rangemode": "tozero"},
+        },
+    )
+
+
+def _workers(workers: "pd.DataFrame", known: "pd.DataFrame") -> DataTable:
+    """Return what each worker did, the longest first."""
+    busy = (known["ended"] - known["started"]).groupby(known["worker"]).sum()
+    frame = workers.assign(hours=(workers["ended"] - workers["started"]) / 3600)
+    frame["hours at work"] = frame["worker"].map(busy).astype(float).fillna(0.0) / 3600
+    frame["attempts"] = frame["worker"].map(known["worker"].value_counts()).fillna(0).astype(int)
+    frame = frame.sort_values(["hours", "worker"], ascending=[False, True], ignore_index=True)
+    frame["started"] = [clock(t) for t in frame["started"]]
+    frame["last sign"] = [clock(t) for t in frame.pop("ended")]
+    return DataTable(
+        name="workers-table",
+        title="Workers",
+        frame=frame,
+        source="from workers' cards and the record of attempts",
+        traced_by=("worker",),
+    )

@@ -1,0 +1,116 @@
+"""What the report of a study says: every figure is a view of a table that the analysis made."""
+
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+
+from jobpool.report.page.parts import EVERY, Report
+from jobpool.report.page.whole import Made
+from tests.report_pages import (
+    drawn,
+    figures_of,
+    names_of,
+    rows_of,
+    section_of,
+    study_report,
+    table_of,
+)
+from tests.synthetic_study import a_study
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return study_report(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def report(made: Made) -> Report:
+    return made.report
+
+
+def test_a_study_has_these_sections(report: Report) -> None:
+    assert names_of(report.sections) == [
+        "coverage",
+        "ranks",
+        "scores",
+        "strategies-section",
+        "best",
+        "trade-offs",
+        "all-results",
+    ]
+
+
+def test_plotly_takes_every_figure(report: Report) -> None:
+    made = [go.Figure(drawn(report, figure)) for figure in figures_of(report)]
+
+    assert len(made) == 7
+
+
+def test_the_mean_ranks_are_those_of_the_analysis(made: Made) -> None:
+    assert made.analysis is not None
+    assert made.analysis.ranking is not None
+
+    ranks = table_of(made.report, "ranks").frame
+    overall = ranks[ranks["pipeline"] == EVERY].set_index("parcellation")["mean_rank"]
+
+    expected = made.analysis.ranking.overall.set_index("parcellation")["mean_rank"]
+    assert overall.to_dict() == expected.to_dict()
+
+
+def test_the_power_law_is_drawn_in_its_region(made: Made) -> None:
+    assert made.analysis is not None
+    assert made.analysis.scaling is not None
+
+    curves = table_of(made.report, "rank-curves").frame
+    fit = curves[(curves["line"] == "fit") & (curves["pipeline"] == EVERY)]
+
+    law = made.analysis.scaling.region
+    assert (round(fit["size"].min()), round(fit["size"].max())) == (law.smallest, law.largest)
+    assert (fit["low"] < fit["mean_rank"]).all()
+
+
+def test_each_pipeline_has_a_power_law_of_its_own(report: Report) -> None:
+    rows = rows_of(table_of(report, "power-laws"))
+
+    assert {row["what"] for row in rows if row["of"] == "pipeline"} == {"elastic", "svm", "lgbm"}
+
+
+def test_the_reader_chooses_the_pipeline_or_the_target(report: Report) -> None:
+    chosen = {figure.name: figure.choose for figure in figures_of(report)}
+
+    assert (chosen["figure-ranks"], chosen["figure-scores"]) == ("pipeline", "target")
+
+
+def test_strategies_are_left_out_where_there_are_none(tmp_path: Path) -> None:
+    report = study_report(tmp_path, a_study(ensembles=False)).report
+
+    assert "strategies-section" not in names_of(report.sections)
+
+
+def test_a_table_of_mean_ranks_is_reported(tmp_path: Path) -> None:
+    frame = a_study(ensembles=False)
+    mean_ranks = frame.groupby("parcellation", as_index=False).agg(
+        size=("size", "first"), type=("type", "first"), mean_rank=("seconds", "mean")
+    )
+
+    report = study_report(tmp_path, mean_ranks).report
+
+    assert names_of(report.sections) == ["coverage", "ranks", "scores", "best", "all-results"]
+
+
+def test_missing_cells_are_listed(tmp_path: Path) -> None:
+    frame = a_study(ensembles=False).iloc[1:]
+
+    section = section_of(study_report(tmp_path, frame).report, "coverage")
+
+    assert names_of(section.items) == ["missing-cells"]
+    assert section.notes
+
+
+def test_rows_lead_to_the_results_they_were_made_from(report: Report) -> None:
+    results = set(table_of(report, "results").frame.columns)
+
+    traced = {name: set(table_of(report, name).traced_by) for name in ("ranks", "scores", "best-0")}
+
+    assert all(columns and columns <= results for columns in traced.values())
