@@ -307,7 +307,6 @@ def test_one_participant_who_differs_makes_another_key(change: dict[str, Array])
         {"settings": Settings(tolerance=1e-4)},
         {"settings": Settings(max_iterations=999)},
     ],
-    ids=str,
 )
 def test_another_search_makes_another_key(change: dict[str, Any]) -> None:
     assert key(replace(RECIPE, **change), DATA) != key(RECIPE, DATA)
