@@ -115,3 +115,8 @@ def fills_a_device(number: int) -> dict[str, object]:
     except OSError as error:
         raise RuntimeError("could not save") from error
     return {}
+
+
+def scored(number: int) -> dict[str, float]:
+    """Return numbers, one of which is called as a column of long tables."""
+    return {"score": number / 2, "letters": 3}

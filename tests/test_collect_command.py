@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 
 from jobpool import __version__
-from tests.builders import a_pool
+from jobpool.grid import Attribute, full_product
+from jobpool.making import create_pool
+from jobpool.task import Axis
+from tests.builders import a_pool, an_experiment
 from tests.conftest import Jobpool
 from tests.phases import (
     a_pool_in_parts,
@@ -80,6 +83,58 @@ def test_an_unknown_suffix_is_refused_before_any_work(fast_path: Path, jobpool: 
 
     assert shown.returncode == 2
     assert "write .csv or .parquet" in " ".join(shown.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-o", "/proc/results.csv"], "/proc/results.csv cannot be written: "),
+        (["-o", "a.csv", "--predictions", "./a.csv"], "a.csv is to be written twice"),
+        (["-o", "a.csv", "--incomplete", "a.csv"], "a.csv is to be written twice"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_any_work(
+    fast_path: Path,
+    jobpool: Jobpool,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(fast_path)
+
+    shown = jobpool("collect", fast_path / "no-pool", *options)
+
+    assert shown.returncode == 2
+    assert said in " ".join(shown.stderr.split())
+    assert list(fast_path.iterdir()) == []
+
+
+def test_scores_are_among_the_columns_shown(fast_path: Path, jobpool: Jobpool) -> None:
+    values = tuple(range(3))
+    same = [Attribute(name=f"same{i}", axis="number", values=("x",) * 3) for i in range(10)]
+    copy = Attribute(name="copy", axis="number", values=values)
+    size = Attribute(name="size", axis="number", values=(10, 20, 20))
+    grid = full_product([Axis(name="number", values=values)], [*same, copy, size])
+    experiment = an_experiment(fast_path / "study", *grid.axes)
+    create_pool(fast_path / "pool", experiment, grid, lambda _: None, now=0)
+    worker = SimulatedWorker(fast_path / "pool")
+    worker.do(0, 1, 2)
+
+    shown = jobpool("collect", worker.pool.folder)
+
+    assert shown.stdout.split("\n")[0].split()[:4] == ["task", "number", "size", "value"]
+
+
+def test_a_result_called_score_can_be_long(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 2, call="tests.tasks:scored")
+    ran = jobpool("run", pool)
+
+    shown = jobpool("collect", pool, "--long", "-o", tmp_path / "long.csv")
+
+    table = pd.read_csv(tmp_path / "long.csv")
+    assert (ran.returncode, shown.returncode) == (0, 0), shown.stderr
+    assert table.columns[:4].tolist() == ["task", "number", "metric", "score"]
+    assert table["metric"].tolist() == ["score"] * 2 + ["letters"] * 2
 
 
 def test_a_missing_folder_is_refused_before_any_work(fast_path: Path, jobpool: Jobpool) -> None:

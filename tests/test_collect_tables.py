@@ -108,6 +108,19 @@ def test_predictions_have_one_row_per_person_of_each_part(fast_path: Path) -> No
     assert table["task"].nunique() == 2
 
 
+def test_predictions_say_which_results_are_gone(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool_in_parts(fast_path))
+    do_whole(worker)
+    do_part(worker, 2)
+    lines = worker.results_file.read_bytes().splitlines(keepends=True)
+    worker.results_file.write_bytes(lines[0] + b"{\n")
+
+    written = write_predictions(fast_path / "p.csv", worker.pool, Doses(), None, {})
+
+    assert len(written.lost) == 1
+    assert written.damaged == ((worker.results_file, 2),)
+
+
 def test_predictions_keep_to_a_selection_of_parts(fast_path: Path) -> None:
     worker = SimulatedWorker(a_pool_in_parts(fast_path))
     do_whole(worker)

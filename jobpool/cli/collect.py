@@ -4,11 +4,11 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip
+from jobpool.cli.options import Only, PoolArgument, Skip, check_output
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from jobpool.pool import Pool
     from jobpool.report.collecting import Collected
+    from jobpool.report.predictions import Written
     from jobpool.task import Json
 
 _SUFFIXES = (".csv", ".parquet")
-_ROWS, _COLUMNS = 20, 10  # shown where no file is asked for
+_ROWS, _COLUMNS, _ATTRIBUTES = 20, 10, 2  # shown where no file is asked for
 _NAMED = 20  # incomplete sets named
 
 
@@ -64,8 +65,7 @@ def collect(
     jobpool collect POOL --predictions predictions.parquet
     jobpool collect POOL -o attempts.csv --attempts
     """
-    for path in (output, predictions, incomplete):
-        _check_output(path)
+    _check_outputs([path for path in (output, predictions, incomplete) if path is not None])
     if attempts and (long or by != "task" or predictions or incomplete):
         what = "goes with -o, --only and --skip alone: an attempt has neither parts nor scores"
         raise typer.BadParameter(what, param_hint="--attempts")
@@ -81,8 +81,9 @@ def collect(
         frame, names = attempts_frame(opened, chosen), opened.grid.attributes
         _give(frame, output, {**about, "by": "attempt"}, {one.name for one in names})
         return
+    is_whole = True
     if predictions is not None:
-        _write_predictions(opened, chosen, predictions, {**about, "by": "prediction"})
+        is_whole = _write_predictions(opened, chosen, predictions, {**about, "by": "prediction"})
     if predictions is None or output is not None or incomplete is not None:
         found = _collect(opened, chosen, by)
         frame, attributes = found.long() if long else found.frame, set(found.attributes)
@@ -90,19 +91,18 @@ def collect(
         _tell(opened, found)
         if incomplete is not None:
             _write_incomplete(incomplete, found)
-        if found.lost:
-            raise typer.Exit(1)
+        is_whole = is_whole and not found.lost
+    if not is_whole:
+        raise typer.Exit(1)
 
 
-def _check_output(path: Path | None) -> None:
-    """Refuse an output that cannot be written, before any work is done."""
-    if path is None:
-        return
-    if path.suffix not in _SUFFIXES:
-        what = f"{path} ends in {path.suffix or 'nothing'!r}; write .csv or .parquet"
+def _check_outputs(paths: list[Path]) -> None:
+    """Refuse outputs that cannot be written, before any work is done."""
+    for path in paths:
+        check_output(path, _SUFFIXES)
+    if len({path.resolve() for path in paths}) < len(paths):
+        what = f"{paths[0]} is to be written twice; give each file another name"
         raise typer.BadParameter(what, param_hint="FILE")
-    if not path.parent.is_dir():
-        raise typer.BadParameter(f"no such folder: {path.parent}", param_hint="FILE")
 
 
 def _collect(pool: "Pool", chosen: "NDArray[np.bool_] | None", by: str) -> "Collected":
@@ -115,7 +115,8 @@ def _collect(pool: "Pool", chosen: "NDArray[np.bool_] | None", by: str) -> "Coll
 
 def _write_predictions(
     pool: "Pool", chosen: "NDArray[np.bool_] | None", path: Path, about: "Mapping[str, Json]"
-) -> None:
+) -> bool:
+    """Write the predictions, and say whether no result is lost."""
     from jobpool.report.predictions import write_predictions
     from jobpool.report.text import count
     from jobpool.runners import make_runner
@@ -126,6 +127,9 @@ def _write_predictions(
     if written.n_without:
         what = "without predictions left out: they were not kept, or pruned from the cache"
         print(f"{count(written.n_without, 'part')} of tasks {what}", file=sys.stderr)
+    for line in _what_is_gone(pool, written):
+        print(line, file=sys.stderr)
+    return not written.lost
 
 
 def _give(
@@ -146,23 +150,34 @@ def _give(
 
 
 def _short_table(frame: "pd.DataFrame", attributes: set[str]) -> list[str]:
-    """Return the first rows, without attributes that tell nothing of these tasks."""
+    """Return the first rows, with few attributes, so that scores are seen."""
     from jobpool.report.text import table
 
     if frame.empty:
         return ["no row: nothing that is selected is done"]
-    named = [name for name in frame.columns if name not in attributes]
-    told = named + [name for name in frame.columns if name in attributes]
-    kept = frame[told].astype(object)
-    silent = {name for name in attributes if kept[name].nunique(dropna=False) == 1}
-    silent |= set(told) & attributes & set(kept.columns[kept.T.duplicated()])
-    shown = frame.drop(columns=sorted(silent)).iloc[:_ROWS, :_COLUMNS].astype(object)
+    shown = frame.drop(columns=_silent(frame, attributes))
+    shown = shown.iloc[:_ROWS, :_COLUMNS].astype(object)
     rows = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
     lines = table(list(shown.columns), rows)
     if len(frame) > _ROWS or len(frame.columns) > _COLUMNS:
         n_columns = len(frame.columns)
         lines.append(f"... {len(frame):,} rows of {n_columns} columns in all: -o results.csv")
     return lines
+
+
+def _silent(frame: "pd.DataFrame", attributes: set[str]) -> list[str]:
+    """Return attributes that are the same in all rows, or as another column, and all but two."""
+    seen: list[pd.Series[Any]] = []
+    told: list[str] = []
+    silent: list[str] = []
+    for name in frame.columns:
+        column = frame[name].astype("string")
+        if name in attributes:
+            is_same = column.nunique(dropna=False) == 1
+            is_told = not is_same and not any(column.equals(one) for one in seen)
+            (told if is_told else silent).append(name)
+        seen.append(column)
+    return silent + told[_ATTRIBUTES:]
 
 
 def _cell(value: object) -> str:
@@ -175,7 +190,6 @@ def _cell(value: object) -> str:
 
 def _tell(pool: "Pool", found: "Collected") -> None:
     """Say what did not become a row."""
-    from jobpool.errors import listing
     from jobpool.report.text import count
 
     lines = []
@@ -191,14 +205,22 @@ def _tell(pool: "Pool", found: "Collected") -> None:
         lines.append(f"{count(found.n_refused, 'result')} {what}")
     if found.n_strange:
         lines.append(f"{count(found.n_strange, 'result')} of no task of this pool left out")
+    for line in [*lines, *_what_is_gone(pool, found)]:
+        print(line, file=sys.stderr)
+
+
+def _what_is_gone(pool: "Pool", found: "Collected | Written") -> list[str]:
+    from jobpool.errors import listing
+    from jobpool.report.text import count
+
+    lines = []
     if found.damaged:
         places = listing((f"{path} line {number}" for path, number in found.damaged), most=5)
         lines.append(f"{count(len(found.damaged), 'damaged line')} left out: {places}")
     if found.lost:
         what = f"done without a result on disk: {listing(found.lost)}"
         lines.append(f"{count(len(found.lost), 'task')} {what}; run: jobpool doctor {pool.folder}")
-    for line in lines:
-        print(line, file=sys.stderr)
+    return lines
 
 
 def _write_incomplete(path: Path, found: "Collected") -> None:

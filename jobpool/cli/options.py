@@ -43,3 +43,23 @@ Trust = Annotated[
         "May be given several times.",
     ),
 ]
+
+
+def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Refuse a file that cannot be written, before any work is done."""
+    from jobpool.files import temporary_beside
+
+    if path.suffix not in suffixes:
+        what = f"{path} ends in {path.suffix or 'nothing'!r}; write {' or '.join(suffixes)}"
+        raise typer.BadParameter(what, param_hint="FILE")
+    if not path.parent.is_dir():
+        raise typer.BadParameter(f"no such folder: {path.parent}", param_hint="FILE")
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder; name a file in it", param_hint="FILE")
+    probe = temporary_beside(path)
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        what = f"{path} cannot be written: {error.strerror}; name a file elsewhere"
+        raise typer.BadParameter(what, param_hint="FILE") from error

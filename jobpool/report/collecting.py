@@ -61,8 +61,16 @@ class Collected:
         Scores that are missing have no row: most rows lack those of other kinds of tasks.
         """
         keys = [BY_TASK, *self.axes, *self.attributes]
-        long = self.frame.melt(keys, list(self.metrics), "metric", "score")
-        return long.dropna(subset=["score"], ignore_index=True)
+        # names that no column has: a result may be called score, an axis metric
+        long = self.frame.melt(keys, list(self.metrics), "\0metric", "\0score")
+        long = long.dropna(subset=["\0score"], ignore_index=True)
+        taken = {"metric", "score"} & set(keys)
+        return long.rename(
+            columns={
+                f"\0{name}": f"result_{name}" if name in taken else name
+                for name in ("metric", "score")
+            }
+        )
 
 
 def collect(

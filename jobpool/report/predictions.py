@@ -32,6 +32,8 @@ class Written:
     n_rows: int
     n_parts: int  # parts of tasks whose predictions are in the file
     n_without: int  # parts whose predictions were not kept, or are gone
+    lost: tuple[str, ...]  # ids of tasks that are done without a result on disk
+    damaged: tuple[tuple[Path, int], ...]  # file and number of lines that cannot be read
 
 
 def write_predictions(
@@ -76,7 +78,13 @@ def write_predictions(
                 n_parts += 1
         if not n_parts:
             raise PoolError(pool.folder, _why_none(n_all))
-    return Written(n_rows=file.n_rows, n_parts=n_parts, n_without=n_all - n_parts)
+    return Written(
+        n_rows=file.n_rows,
+        n_parts=n_parts,
+        n_without=n_all - n_parts,
+        lost=tuple(map(pool.grid.id, np.flatnonzero(parts.wanted & ~accepted.taken).tolist())),
+        damaged=tuple(accepted.damaged),
+    )
 
 
 def _why_none(n_parts: int) -> str:
