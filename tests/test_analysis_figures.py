@@ -2,32 +2,43 @@
 
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from typer import BadParameter
 
 from jobpool.analysis.figures import write_figures
+from jobpool.analysis.strategy_figures import strategies, trade_off_figure
 from jobpool.analysis.style import DPI, MM_PER_INCH, PALETTE
 from jobpool.analysis.table import read_study_table
 from jobpool.analysis.whole import Analysis, analyse
+from jobpool.cli.report import report
+from jobpool.errors import DataError
 from tests.synthetic_study import a_study
 
 SIZES_MM = {
     "rank-by-size": (89, 80),
     "rank-by-type": (183, 75),
     "rank-by-pipeline": (183, 75),
-    "strategies": (183, 75),
-    "trade-off": (183, 75),
+    "strategies": (183, 80),
+    "trade-off": (183, 80),
     "score-by-size": (183, 72),
 }
 LETTERS = {
-    "rank-by-size": ("Number of parcels", "Mean rank (1 is best)", "random", "all sizes: exponent"),
+    "rank-by-size": (
+        "Number of parcels",
+        "Mean rank (1 is best)",
+        "random",
+        "law of all sizes: exponent",
+    ),
     "rank-by-type": ("Number of parcels", "Mean rank, times that of hard (95 % interval)", "soft"),
     "rank-by-pipeline": ("Ranks within each pipeline", "Ranks among all pipelines together", "svm"),
-    "strategies": ("Number of parcels, all members", "Ensembles that score higher (%)", "voted"),
+    "strategies": ("Number of parcels, all members", "2 ensembles per point, in each", "voted"),
     "trade-off": ("Time per task (s)", "Peak memory (MB)", "nothing cheaper is better"),
     "score-by-size": ("target_01", "target_03", "Score", "Number of parcels", "elastic"),
 }
@@ -168,3 +179,77 @@ def test_a_study_without_ranks_still_shows_its_scores(tmp_path: Path) -> None:
     files = write_figures(analysed(a_study().iloc[:1], tmp_path), tmp_path)
 
     assert names_of(files) == ["trade-off", "score-by-size"]
+
+
+def test_a_study_of_one_type_has_one_panel_of_types(tmp_path: Path) -> None:
+    study = a_study(ensembles=False)
+
+    write_figures(analysed(study[study["type"] == "random"], tmp_path), tmp_path)
+
+    text = (tmp_path / "rank-by-type.svg").read_text(encoding="utf-8")
+    assert re.findall(r'width="([\d.]+)pt"', text) == [f"{89 / MM_PER_INCH * 72:.6f}"]
+    assert "Difference between types" not in text
+
+
+def test_strategies_left_out_of_the_joint_ranking_are_still_compared(tmp_path: Path) -> None:
+    study = a_study()
+    stacked = study["strategy"] == "stacked"
+
+    write_figures(analysed(study[~stacked | (study["target"] != "target_01")], tmp_path), tmp_path)
+
+    text = (tmp_path / "strategies.svg").read_text(encoding="utf-8")
+    assert ">stacked<" in text
+    assert "higher than the best of them" in text
+
+
+def test_points_with_equal_shares_lie_side_by_side(tmp_path: Path) -> None:
+    study = a_study()
+    best = study["score"].where(study["strategy"] == "single", 9.0)
+
+    figure = strategies(analysed(study.assign(score=best), tmp_path))
+
+    assert figure is not None
+    lines = [line for line in figure.axes[1].lines if line.get_marker() != "None"]
+    starts = {float(np.asarray(line.get_xdata(), np.float64)[0]) for line in lines}
+    assert len(starts) == 3
+    assert {float(np.asarray(line.get_ydata(), np.float64)[0]) for line in lines} == {100.0}
+
+
+@pytest.mark.parametrize("draw", [strategies, trade_off_figure])
+def test_a_legend_of_strategies_lies_below_all_panels(
+    draw: Callable[[Analysis], Figure | None], found: Analysis
+) -> None:
+    figure = draw(found)
+
+    assert figure is not None
+    figure.draw_without_rendering()
+    panels = [box for axes in figure.axes if (box := axes.get_tightbbox())]
+    assert len(panels) == 2
+    assert figure.legends[0].get_window_extent().y1 < min(box.y0 for box in panels)
+    assert [axes.get_legend() for axes in figure.axes] == [None, None]
+
+
+def test_letters_that_the_font_lacks_are_told_once(tmp_path: Path) -> None:
+    study = a_study(n_parcellations=6, ensembles=False).replace({"random": "年", "hard": "$a$"})
+    told: list[str] = []
+
+    write_figures(analysed(study, tmp_path), tmp_path, told.append)
+
+    assert told == ["the font of the figures lacks letters, drawn as boxes in png: 年"]
+    assert "年" in (tmp_path / "rank-by-size.svg").read_text(encoding="utf-8")
+    assert "$a$" in (tmp_path / "rank-by-size.svg").read_text(encoding="utf-8")
+
+
+def test_a_file_is_no_folder_for_figures(found: Analysis, tmp_path: Path) -> None:
+    (tmp_path / "figures").write_bytes(b"")
+
+    with pytest.raises(DataError, match=r"figures: is no folder .*; give another folder"):
+        write_figures(found, tmp_path / "figures")
+
+
+@pytest.mark.parametrize("name", ["figures", "figures/of/mine"])
+def test_a_file_is_refused_as_folder_before_any_work(name: str, tmp_path: Path) -> None:
+    (tmp_path / "figures").write_bytes(b"")
+
+    with pytest.raises(BadParameter, match="figures is a file; name a folder"):
+        report(None, tmp_path / "r.html", table=tmp_path / "none.csv", figures=tmp_path / name)

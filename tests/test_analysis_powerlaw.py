@@ -1,5 +1,7 @@
 """The power law: fits worked by hand, and laws that are known."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -152,11 +154,30 @@ def test_thousands_of_sizes_are_tried_in_steps() -> None:
     assert (scaling.region.smallest, scaling.region.largest) == (10, 2_009)
 
 
-def test_equal_mean_ranks_have_no_share_of_variance() -> None:
-    law = fit_power_law(a_law([10, 20, 40], factor=2.0, exponent=0.0))
+@pytest.mark.parametrize("fit", [fit_power_law, find_region])
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (a_law([10, 20, 40, 80, 160], factor=2.0, exponent=0.0), "all mean ranks are equal"),
+        (a_law([100] * 5).assign(mean_rank=[1.0, 2.0, 3.0, 4.0, 5.0]), "all sizes are equal"),
+    ],
+)
+def test_what_does_not_vary_gives_no_law(
+    fit: Callable[[pd.DataFrame], object], points: pd.DataFrame, said: str
+) -> None:
+    with pytest.raises(DataError, match=said):
+        fit(points)
 
-    assert law.exponent == 0
-    assert np.isnan(law.r2)
+
+def test_a_region_of_equal_mean_ranks_is_none() -> None:
+    points = a_law([10, 20, 40, 80, 160, 320, 640])
+    points.loc[:4, "mean_rank"] = 200.0
+
+    region = find_region(points).region
+
+    # five sizes of mean rank 200 lie on a line of exponent 0 at distance 0
+    assert region.largest > 160
+    assert np.isfinite(region.r2)
 
 
 def test_rows_in_a_region_include_its_borders() -> None:

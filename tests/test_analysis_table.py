@@ -87,6 +87,30 @@ def test_an_unknown_cost_may_be_written_in_every_usual_way(written: str, tmp_pat
     assert table.frame["seconds"].isna().all()
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_empty_cells_are_filled_as_columns_left_out(ending: str, tmp_path: Path) -> None:
+    study = a_study()
+    about = ["strategy", "set", "members"]
+    single = study["strategy"] == "single"
+    path = tmp_path / f"study{ending}"
+    mixed = pd.concat([study[single].drop(columns=about), study[~single]], ignore_index=True)
+    writers: dict[str, Callable[..., object]] = {".csv": mixed.to_csv, ".parquet": mixed.to_parquet}
+    writers[ending](path, index=False)
+
+    table = read_study_table(path)
+
+    whole = study.sort_values(["size", "parcellation", "pipeline", "target"], ignore_index=True)
+    pd.testing.assert_frame_equal(table.frame[about], whole[about], check_dtype=False)
+
+
+def test_an_ensemble_says_how_many_members_it_has(tmp_path: Path) -> None:
+    header = f"{HEADER},strategy,members"
+    path = a_file(tmp_path, f"{ROWS[0]},,", f"{ROWS[1]},voted,", header=header)
+
+    with pytest.raises(DataError, match="column 'members', row 2: '' is missing"):
+        read_study_table(path)
+
+
 def test_a_name_that_looks_like_a_number_stays_as_it_is(tmp_path: Path) -> None:
     table = read_study_table(a_file(tmp_path, "007,10,hard,svm,age,0.1"))
 
@@ -156,32 +180,6 @@ def test_a_table_has_scores_or_mean_ranks(tmp_path: Path) -> None:
         read_study_table(path)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("study.txt", b"x", "is no table that can be read; save it as one of: .csv"),
-        ("study.csv", b"", "cannot be read as a table"),
-        ("study.csv", b"a,b\n1,2,3\n4,5,6,7\n", "cannot be read as a table"),
-        ("study.csv", b"a\n\xff\xfe\n", "cannot be read as a table"),
-        ("study.parquet", b"no parquet", "cannot be read as a table"),
-    ],
-)
-def test_a_file_that_is_no_table_is_refused(
-    name: str, content: bytes, said: str, tmp_path: Path
-) -> None:
-    (tmp_path / name).write_bytes(content)
-
-    with pytest.raises(DataError) as caught:
-        read_study_table(tmp_path / name)
-
-    assert said in str(caught.value)
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nothing\.csv: no such file; correct the path"):
-        read_study_table(tmp_path / "nothing.csv")
-
-
 def test_the_first_reported_score_of_each_target_is_taken() -> None:
     table = from_results(results(), "POOL")
 
@@ -235,9 +233,48 @@ def test_results_without_any_score_are_refused() -> None:
         from_results(frame, "POOL")
 
 
-def test_a_metric_that_was_not_reported_is_refused() -> None:
-    with pytest.raises(DataError, match="POOL: no column 'rmse'"):
-        from_results(results(), "POOL", {"regression": "rmse"})
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"regression": "rmse"}, "kind 'regression' have no score 'rmse' (choose from: r2, mae)"),
+        ({"regression": "roc_auc"}, "have no score 'roc_auc' (choose from: r2, mae)"),
+        ({"binary": "parcels"}, "have no score 'parcels' (choose from: roc_auc)"),
+        ({"binary": "task"}, "have no score 'task' (choose from: roc_auc)"),
+        (
+            {"binery": "roc_auc"},
+            "no result has a target of kind 'binery'; did you mean 'binary'? (choose from: binary, "
+            "regression)",
+        ),
+    ],
+)
+def test_a_metric_that_is_no_score_is_refused(metrics: dict[str, str], said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        from_results(results(), "POOL", metrics)
+
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["f1", "task"])
+def test_a_kind_without_results_yet_takes_any_metric(name: str) -> None:
+    frame = results(roc_auc=[np.nan] * 4)
+
+    table = from_results(frame, "POOL", {"binary": name})
+
+    assert table.metrics == {"age": "r2"}
+    assert table.no_score["target"].tolist() == ["sex", "sex"]
+
+
+def test_scores_are_those_that_the_caller_names() -> None:
+    frame = results(gain=[1.0, np.nan, 2.0, np.nan])
+
+    table = from_results(frame, "POOL", {"regression": "gain"}, ("r2", "gain", "roc_auc"))
+
+    assert table.metrics == {"age": "gain", "sex": "roc_auc"}
+
+
+def test_a_column_that_the_caller_does_not_name_is_no_score() -> None:
+    with pytest.raises(DataError, match=r"no score 'mae' .*\(choose from: r2\)"):
+        from_results(results(), "POOL", {"regression": "mae"}, ("r2", "roc_auc"))
 
 
 def test_the_metrics_are_those_that_tasks_report() -> None:

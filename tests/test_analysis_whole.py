@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from jobpool.analysis.table import StudyTable, read_study_table
 from jobpool.analysis.whole import Analysis, analyse
@@ -94,7 +95,14 @@ def test_what_is_missing_is_said_of_single_ones_apart_from_ensembles(tmp_path: P
     found = analysed(study.drop(index=lost), tmp_path)
 
     assert found.coverage.complete
-    assert found.notes[-1].startswith("With ensembles: Parcellations left out of ranks, 1: voted_")
+    assert found.together_notes[-1].startswith(
+        "With ensembles: Parcellations left out of ranks, 1: voted_"
+    )
+    assert found.notes[-2:] == (
+        found.together_notes[-1],
+        "Pairs of parcellation and pipeline left out of score, time and memory, as they lack a "
+        "target: 1 of 108.",
+    )
 
 
 def test_combined_pipelines_are_compared_rather_than_ranked(tmp_path: Path) -> None:
@@ -121,3 +129,70 @@ def test_ensembles_alone_are_ranked_among_themselves(tmp_path: Path) -> None:
     assert found.together is not None
     assert len(found.together.overall) == 12
     assert found.compared["n_comparable"].eq(0).all()
+
+
+def test_ensembles_are_ranked_where_they_are(tmp_path: Path) -> None:
+    study = a_study()
+    without_lgbm = study[(study["strategy"] == "single") | (study["pipeline"] != "lgbm")]
+    lost = without_lgbm[without_lgbm["strategy"] == "single"].index[0]
+
+    found = analysed(without_lgbm.drop(index=lost), tmp_path)
+
+    assert found.together is not None
+    assert found.together.overall["strategy"].ne("single").sum() == 12
+    assert set(found.together.cells["pipeline"]) == {"elastic", "svm"}
+    assert found.together_notes[0] == (
+        "With ensembles: pipelines x targets that no ensemble has are left out of ranks, 3: "
+        "lgbm x target_01, lgbm x target_02, lgbm x target_03."
+    )
+
+
+def test_a_cell_that_no_one_was_to_have_does_not_count_as_missing(tmp_path: Path) -> None:
+    study = a_study()
+    singles = study["strategy"] == "single"
+    pairs = (study["pipeline"] == "svm") ^ (study["target"] == "target_01")
+
+    found = analysed(study[singles | pairs], tmp_path)
+
+    # the ensembles have four of nine pairs, which are no product of pipelines by targets
+    assert found.together is not None
+    assert found.together.coverage.complete
+    assert found.together.coverage.n_columns == 4
+
+
+def test_ensembles_that_all_lack_something_else_are_not_ranked_with_others(tmp_path: Path) -> None:
+    study = a_study()
+    each = study.groupby("parcellation")
+    lost = (study["strategy"] != "single") & (each.cumcount() == each.ngroup() % 9)
+
+    found = analysed(study[~lost], tmp_path)
+
+    assert found.together is None
+    assert found.together_notes[-1] == "No ranks with ensembles: none is left to be ranked."
+    assert not found.compared.empty
+
+
+def test_a_pair_lacks_no_target_because_another_pipeline_does(tmp_path: Path) -> None:
+    study = a_study()
+    without_lgbm = study[(study["strategy"] == "single") | (study["pipeline"] != "lgbm")]
+
+    found = analysed(without_lgbm, tmp_path)
+
+    assert len(found.trade_off) == 24 * 3 + 12 * 2
+    assert found.trade_off.groupby("pipeline").size().to_dict() == {
+        "elastic": 36,
+        "lgbm": 24,
+        "svm": 36,
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "said"), [("score", "all mean ranks are equal"), ("size", "all sizes are equal")]
+)
+def test_what_does_not_vary_is_said(column: str, said: str, tmp_path: Path) -> None:
+    study = a_study(n_parcellations=8, ensembles=False)
+
+    found = analysed(study.assign(**{column: 100}), tmp_path)
+
+    assert found.notes[0] == f"No power law of all single parcellations: {said}."
+    assert found.notes[1] == f"No regression with type: {said}."

@@ -63,6 +63,17 @@ def test_figures_are_written_beside(tmp_path: Path, study: Path) -> None:
     assert {file.suffix for file in (tmp_path / "figures").iterdir()} == {".png", ".svg"}
 
 
+def test_figures_that_cannot_be_written_are_told_in_a_sentence(
+    tmp_path: Path, study: Path, jobpool: Jobpool
+) -> None:
+    page = tmp_path / "report.html"
+
+    said = jobpool("report", "--table", study, "-o", page, "--figures", "/proc/figures")
+
+    assert (said.returncode, "Traceback" in said.stderr) == (1, False)
+    assert said.stderr.splitlines()[-1].startswith("jobpool: /proc/figures: is no folder and ")
+
+
 def test_a_pool_without_a_study_has_no_figures(
     pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,6 +100,8 @@ def test_the_name_of_a_pool_is_escaped(tmp_path: Path) -> None:
         (("POOL",), 2, "say where to write: -o report.html"),
         (("POOL", "-o", "r.pdf"), 2, "write .html"),
         (("POOL", "-o", "nowhere/r.html"), 2, "no such folder: nowhere"),
+        (("POOL", "-o", "/proc/r.html"), 2, "/proc/r.html cannot be written"),
+        (("POOL", "-o", "r.html", "--figures", "/dev/null"), 2, "is a file; name a folder"),
         (("POOL", "-o", "r.html", "--metric", "mae"), 2, "is not KIND=NAME"),
         (("POOL", "-o", "r.html", "--metric", "regression=mae"), 1, "leave --metric out"),
         (("--table", "x.csv", "--only", "a=b", "-o", "r.html"), 2, "are for a pool"),

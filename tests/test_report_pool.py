@@ -8,7 +8,7 @@ import pytest
 
 from jobpool.attempts import Attempt, write_attempt
 from jobpool.pool import Pool
-from jobpool.report.page.parts import DataTable, Report
+from jobpool.report.page.parts import DataTable, Report, counting
 from jobpool.report.timeline import covered
 from jobpool.task import Cause
 from tests.builders import a_pool
@@ -229,6 +229,39 @@ def test_plotly_takes_every_figure(report: Report) -> None:
     made = [go.Figure(drawn(report, figure)) for figure in figures_of(report)]
 
     assert len(made) == 11
+
+
+def test_counts_of_tasks_have_ticks_at_whole_numbers(fast_path: Path) -> None:
+    report = pool_report(a_pool(fast_path, 3)).report
+
+    (figure,) = (one for one in figures_of(report) if one.name == "figure-progress-0")
+
+    assert figure.layout["xaxis"] == {
+        "title": {"text": "tasks"},
+        "rangemode": "tozero",
+        "dtick": 1,
+    }
+
+
+def test_counts_of_attempts_have_ticks_at_whole_numbers(report: Report) -> None:
+    (figure,) = (one for one in figures_of(report) if one.name == "figure-endings")
+
+    assert figure.layout["yaxis"] == counting("attempts", 32)
+    assert counting("attempts", 2)["dtick"] == 1
+
+
+def test_captions_count_the_results_that_have_the_number(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    for place in range(4):
+        worker.finish(worker.claim(place), **({"score": 0.5} if place < 3 else {"other": 1}))
+
+    captions = {
+        one.title: one.caption for one in figures_of(pool_report(worker.pool.folder).report)
+    }
+
+    assert captions["score by number"] == (
+        "score of the 3 results that have it, for each of 3 values of number."
+    )
 
 
 def test_every_figure_names_a_table_of_the_report(report: Report) -> None:

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 import pytest
 
 from jobpool.report.page.parts import EVERY, Report
+from jobpool.report.page.study_strategies import GREY, NOT_COMPARED
 from jobpool.report.page.whole import Made
 from tests.report_pages import (
     drawn,
@@ -86,6 +87,105 @@ def test_strategies_are_left_out_where_there_are_none(tmp_path: Path) -> None:
     report = study_report(tmp_path, a_study(ensembles=False)).report
 
     assert "strategies-section" not in names_of(report.sections)
+
+
+def test_what_is_left_out_of_the_joint_ranking_stands_below_its_figure(tmp_path: Path) -> None:
+    frame = a_study()
+    gone = (frame["strategy"] == "grid") & (frame["target"] == "target_01")
+
+    report = study_report(tmp_path, frame[~gone]).report
+
+    (figure,) = (one for one in figures_of(report) if one.name == "figure-together")
+    assert "left out of ranks, 4: grid_random_100_x3_1" in figure.caption
+
+
+def test_gains_over_nothing_comparable_are_a_sentence(tmp_path: Path) -> None:
+    frame = a_study()
+    frame["size"] = frame["size"].where(frame["strategy"] == "single", 10**6)
+
+    report = study_report(tmp_path, frame).report
+
+    section = section_of(report, "strategies-section")
+    assert names_of(section.items) == ["figure-together", "strategies", "compared"]
+    assert section.notes == (NOT_COMPARED,)
+
+
+def test_a_strategy_alone_is_told_in_the_legend(tmp_path: Path) -> None:
+    frame = a_study()
+    frame = frame[frame["strategy"].isin(["single", "voted"])]
+
+    report = study_report(tmp_path, frame).report
+
+    legends = {one.name: one.layout.get("showlegend") for one in figures_of(report)}
+    assert (legends["figure-gain-over-best"], legends["figure-together"]) == (True, True)
+
+
+def test_a_strategy_has_one_colour_in_all_figures(tmp_path: Path) -> None:
+    frame = a_study()
+    gone = (frame["strategy"] == "grid") & (frame["target"] == "target_01")
+
+    report = study_report(tmp_path, frame[~gone]).report
+
+    figures = {one.name: one for one in figures_of(report)}
+    together, gains = (
+        {trace["name"]: trace["marker"]["color"] for trace in figures[name].traces}
+        for name in ("figure-together", "figure-gain-over-best")
+    )
+    assert together == {"single": GREY, **gains}
+
+
+def test_ensembles_are_told_from_single_parcellations_in_the_legend(report: Report) -> None:
+    figures = {one.name: one for one in figures_of(report)}
+
+    names = {trace["name"] for trace in figures["figure-trade-seconds"].traces}
+
+    assert {"front", "svm, single", "svm, voted", "lgbm, stacked"} <= names
+    assert names - {"front"} == {trace["name"] for trace in figures["figure-scores"].traces}
+
+
+def test_a_pipeline_has_the_same_colour_beside_combined_ones(tmp_path: Path) -> None:
+    frame = a_study()
+    combined = frame["strategy"].ne("single") & frame["pipeline"].eq("elastic")
+    frame["pipeline"] = frame["pipeline"].mask(combined, "elastic+svm")
+
+    report = study_report(tmp_path, frame).report
+
+    figures = {one.name: one for one in figures_of(report)}
+    scores, costs = (
+        {one["name"].partition(",")[0]: one["marker"]["color"] for one in figures[name].traces[1:]}
+        for name in ("figure-scores", "figure-trade-seconds")
+    )
+    assert set(scores) - set(costs) == {"elastic+svm"}
+    assert costs.items() <= scores.items()
+
+
+def test_costs_are_left_out_where_none_is_known(tmp_path: Path) -> None:
+    frame = a_study(ensembles=False).drop(columns=["seconds", "memory_mb"])
+
+    report = study_report(tmp_path, frame).report
+
+    assert "trade-offs" not in names_of(report.sections)
+
+
+def test_the_costs_say_who_could_not_be_ranked(tmp_path: Path) -> None:
+    frame = a_study(ensembles=False).iloc[1:]
+
+    section = section_of(study_report(tmp_path, frame).report, "trade-offs")
+
+    assert section.notes == (
+        "Not ranked here, without a score for every target, or of a pipeline that no single "
+        "parcellation has: 1 of 72 pairs of parcellation and pipeline.",
+    )
+
+
+def test_the_power_law_is_drawn_above_the_points(report: Report) -> None:
+    (figure,) = (one for one in figures_of(report) if one.name == "figure-ranks")
+
+    names = [trace.get("name", "band") for trace in figure.traces]
+
+    law = ["band", "band", *["outline", "power law"] * 3]
+    assert names == ["region of the power law", *names[1:-8], *law]
+    assert set(names[1:-8]) == {"hard", "random", "soft"}
 
 
 def test_a_table_of_mean_ranks_is_reported(tmp_path: Path) -> None:

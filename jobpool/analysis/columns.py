@@ -11,7 +11,7 @@ KEY = ("parcellation", "pipeline", "target")
 TEXTS = ("parcellation", "type", "pipeline", "target", "strategy", "set", "task")
 MISSING = ("", "n/a", "NA", "N/A", "nan", "NaN", "None")
 
-_DEFAULTS: dict[str, str | int | float] = {
+DEFAULTS: dict[str, str | int | float] = {
     "strategy": "single",
     "set": "",
     "members": 1,
@@ -23,12 +23,27 @@ _MAY_BE_EMPTY = ("set", "task")
 
 
 def with_defaults(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with the columns that may be left out, whether they were or not."""
+    """Return the frame with the columns that may be left out, whether they were or not.
+
+    Empty cells are filled too. The number of members is filled for single parcellations alone: of
+    an ensemble it must be known, unless the whole column is left out.
+    """
     frame = frame.reset_index(drop=True)
-    for name, value in _DEFAULTS.items():
+    for name, value in DEFAULTS.items():
         if name not in frame:
             frame[name] = value
+    every = pd.Series(data=True, index=frame.index)
+    _fill(frame, "strategy", every)
+    _fill(frame, "set", every)
+    _fill(frame, "members", frame["strategy"].astype(str).str.strip() == DEFAULTS["strategy"])
     return frame
+
+
+def _fill(frame: pd.DataFrame, name: str, rows: pd.Series) -> None:
+    """Fill the empty cells of some rows of a column."""
+    column = frame[name].astype("object")
+    empty = column.isna() | column.astype(str).str.strip().isin(MISSING)
+    frame[name] = column.mask(rows & empty, DEFAULTS[name])
 
 
 def check_columns(frame: pd.DataFrame, wanted: Sequence[str], source: str) -> None:

@@ -1,5 +1,7 @@
 """Strategies over several parcellations against single ones: score, time and memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ COMPARED = (
     *("best_comparable_name", "gain_over_mean", "gain_over_best"),
     *("best_single", "best_single_name", "gain_over_best_single"),
 )
+_BETWEEN = "\0"  # in no name: pairs sort as parcellation, then pipeline
 SUMMARY = ("strategy", "members", "pipeline", "target")
 _GAINS = ("gain_over_mean", "gain_over_best", "gain_over_best_single")
 
@@ -101,14 +104,15 @@ def trade_off(table: StudyTable) -> pd.DataFrame:
         ``seconds`` and ``memory_mb``, means over targets, NaN where one is unknown; and whether
         no other pair is as good in each and better in one: ``front_time`` in rank and seconds,
         ``front_memory`` in rank and memory, ``front`` in all three. Pipelines that no single
-        parcellation has are left out; empty for a table of mean ranks.
+        parcellation has are left out, and so is a pair that lacks a target, by the rule of
+        `coverage`; empty for a table of mean ranks.
     """
     combined = combined_pipelines(table)
     usable = table.without_pipelines(combined)
     if table.measure != SCORE:
         usable = usable.without_pipelines(usable.frame["pipeline"].unique().tolist())
-    cells = rank(usable, within=("target",)).cells
     key = ["parcellation", "pipeline"]
+    cells = _ranked_as_pairs(usable).sort_values(["size", *key, "target"], ignore_index=True)
     pairs = means_of(cells, key, [*ABOUT, "pipeline"])
     costs_of = cells.groupby(key)[["seconds", "memory_mb"]]
     found = costs_of.mean().where(costs_of.count().eq(costs_of.size(), axis=0))
@@ -143,6 +147,22 @@ def pareto_front(costs: FloatArray) -> NDArray[np.bool_]:
         beaten = (front <= costs[row]).all(axis=1) & (front < costs[row]).any(axis=1)
         on_front[row] = not beaten.any()
     return on_front
+
+
+def _ranked_as_pairs(table: StudyTable) -> pd.DataFrame:
+    """Return cells with ranks of pairs of parcellation and pipeline, each complete by itself.
+
+    A strategy that leaves a whole pipeline out is not incomplete in the others.
+    """
+    pairs = table
+    for name in ("frame", "no_score"):
+        rows = getattr(table, name)
+        apart = {"of_parcellation": rows["parcellation"], "of_pipeline": rows["pipeline"]}
+        together = rows["parcellation"] + _BETWEEN + rows["pipeline"]
+        pairs = replace(pairs, **{name: rows.assign(**apart, parcellation=together, pipeline="")})
+    cells = rank(pairs, within=("target",)).cells
+    names = {"of_parcellation": "parcellation", "of_pipeline": "pipeline"}
+    return cells.drop(columns=[*names.values()]).rename(columns=names)
 
 
 def _standards(ensembles: pd.DataFrame, singles: pd.DataFrame, pipeline: str) -> pd.DataFrame:

@@ -6,6 +6,7 @@ ranks are made of a complete block of parcellations and columns, where a column 
 pipeline and target. What is not in the block is named, never dropped in silence.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,7 +78,7 @@ class Coverage:
         return tuple(said)
 
 
-def coverage(table: StudyTable) -> Coverage:
+def coverage(table: StudyTable, pairs: Collection[tuple[str, str]] | None = None) -> Coverage:
     """Return which cells are missing, and what must be left out so that the rest is complete.
 
     As long as a cell is missing, the parcellation or the column with the largest share of missing
@@ -89,6 +90,9 @@ def coverage(table: StudyTable) -> Coverage:
     table : StudyTable
         Rows without a score count as missing, and so does every combination of a parcellation, a
         pipeline and a target that occur, but not together.
+    pairs : collection of (str, str), optional
+        The pairs of pipeline and target that there are to be; by default every combination. The
+        table has no others.
     """
     named = [table.frame, table.no_score]
     every = pd.concat([one[["parcellation", "pipeline", "target"]] for one in named])
@@ -97,6 +101,8 @@ def coverage(table: StudyTable) -> Coverage:
         [sorted(every["pipeline"].unique()), sorted(every["target"].unique())],
         names=["pipeline", "target"],
     )
+    if pairs is not None:
+        columns = columns[columns.isin(list(pairs))]
     present = np.zeros((len(parcellations), len(columns)), bool)
     found = pd.MultiIndex.from_frame(table.frame[["pipeline", "target"]])
     rows = pd.Index(parcellations).get_indexer(pd.Index(table.frame["parcellation"]))

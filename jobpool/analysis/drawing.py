@@ -1,7 +1,7 @@
 """Pieces that all figures are made of: axes in parcels and ranks, points, lines with bands."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -113,6 +113,11 @@ def handles(marked: Mapping[str, Mark], line: bool = False) -> list[Line2D]:
         )
         for name, mark in marked.items()
     ]
+
+
+def legend_below(figure: Figure, entries: Sequence[Line2D], most: int = 8) -> None:
+    """Draw one legend of all panels below them, where no point can lie under it."""
+    figure.legend(handles=list(entries), loc="outside lower center", ncols=min(most, len(entries)))
 
 
 def letter(axes: Axes, text: str, title: str) -> None:

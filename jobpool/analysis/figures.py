@@ -7,7 +7,10 @@ replaced whole.
 """
 
 import io
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,10 +28,15 @@ from jobpool.analysis.scaling_figures import (
 from jobpool.analysis.strategy_figures import strategies, trade_off_figure
 from jobpool.analysis.style import RC
 from jobpool.analysis.whole import Analysis
+from jobpool.errors import DataError, listing
 from jobpool.files import replace_whole
 
+_NO_LETTER = re.compile(r"Glyph (\d+) .* missing from font")
 
-def write_figures(found: Analysis, folder: Path) -> list[Path]:
+
+def write_figures(
+    found: Analysis, folder: Path, tell: Callable[[str], None] = lambda _: None
+) -> list[Path]:
     """Write the figures of an analysis, and return their files.
 
     Parameters
@@ -37,21 +45,47 @@ def write_figures(found: Analysis, folder: Path) -> list[Path]:
         From `analyse`.
     folder : Path
         Is made if it is missing.
+    tell : callable, optional
+        Told what is not right in the figures, in a sentence.
 
     Raises
     ------
+    DataError
+        If the folder cannot be made.
     StorageError
         If the disk is full, over quota or failing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"is no folder and cannot become one: {error.strerror}; give another folder"
+        raise DataError(folder, what) from error
     written = []
-    with rc_context(cast("Any", RC)):
+    with rc_context(cast("Any", RC)), _glyphs_told(tell):
         for name, figure in _figures(found):
             for ending, data in zip(("png", "svg"), _images(figure), strict=True):
                 path = folder / f"{name}.{ending}"
                 replace_whole(path, data)
                 written.append(path)
     return written
+
+
+@contextmanager
+def _glyphs_told(tell: Callable[[str], None]) -> Iterator[None]:
+    """Tell once which letters the font lacks, where matplotlib warns of each; let others pass."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    missing = set()
+    for one in caught:
+        found = _NO_LETTER.match(str(one.message))
+        if found:
+            missing.add(chr(int(found[1])))
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    if missing:
+        letters = listing(sorted(missing))
+        tell(f"the font of the figures lacks letters, drawn as boxes in png: {letters}")
 
 
 def _images(figure: Figure) -> tuple[bytes, bytes]:

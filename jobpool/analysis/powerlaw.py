@@ -45,7 +45,7 @@ class PowerLaw:
     exponent_error, exponent_low, exponent_high : float
         Standard error and 95 % confidence interval (Student's t, `n` - 2 degrees of freedom).
     r2 : float
-        Share of the variance of log10(mean rank); NaN if all mean ranks are equal.
+        Share of the variance of log10(mean rank).
     n, n_sizes : int
         Parcellations, and different sizes among them.
     smallest, largest : int
@@ -113,9 +113,10 @@ def fit_power_law(points: pd.DataFrame) -> PowerLaw:
     Raises
     ------
     DataError
-        If there are fewer than three different sizes.
+        If there are fewer than three different sizes, or all mean ranks are equal.
     """
     sizes, x, y = _sorted(points)
+    _check_varied(sizes, y)
     n_sizes = len(np.unique(sizes))
     if n_sizes < 3:
         raise DataError("mean ranks", f"a power law takes 3 different sizes, there are {n_sizes}")
@@ -134,7 +135,7 @@ def fit_power_law(points: pd.DataFrame) -> PowerLaw:
         exponent_error=error,
         exponent_low=exponent - reach,
         exponent_high=exponent + reach,
-        r2=1 - left / total if total else float("nan"),
+        r2=1 - left / total,
         n=n,
         n_sizes=n_sizes,
         smallest=int(sizes[0]),
@@ -169,14 +170,16 @@ def find_region(points: pd.DataFrame) -> Scaling:
     Returns
     -------
     Scaling
-        A region has at least `MIN_SIZES` different sizes and half of the parcellations.
+        A region has at least `MIN_SIZES` different sizes and half of the parcellations, and not
+        all mean ranks in it are equal.
 
     Raises
     ------
     DataError
-        If there are fewer different sizes than that.
+        If there are fewer different sizes than that, or all mean ranks are equal.
     """
     sizes, x, y = _sorted(points)
+    _check_varied(sizes, y)
     different, starts = np.unique(sizes, return_index=True)
     borders = np.append(starts, len(x))  # group k is rows borders[k] to borders[k + 1]
     n_groups = len(different)
@@ -190,6 +193,8 @@ def find_region(points: pd.DataFrame) -> Scaling:
             low, high = int(borders[first]), int(borders[last])
             if high - low < MIN_SHARE * len(x):
                 break
+            if _equal(y[low:high]):
+                continue  # nearest to a law of exponent 0, and none
             distance = ks_distance(y[low:high], _line(x[low:high], y[low:high]))
             candidates.append((distance, low - high, low))
     _, negative, low = min(candidates)
@@ -226,6 +231,18 @@ def _sorted(points: pd.DataFrame) -> tuple[NDArray[np.int64], FloatArray, FloatA
     frame = points[["size", "mean_rank"]].sort_values(["size", "mean_rank"])
     sizes = frame["size"].to_numpy(np.int64)
     return sizes, np.log10(sizes), np.log10(frame["mean_rank"].to_numpy(np.float64))
+
+
+def _check_varied(sizes: NDArray[np.int64], y: FloatArray) -> None:
+    """Raise a DataError if several points have one size, or one mean rank."""
+    if len(sizes) > 1 and sizes[0] == sizes[-1]:
+        raise DataError("mean ranks", "all sizes are equal")
+    if len(y) > 1 and _equal(y):
+        raise DataError("mean ranks", "all mean ranks are equal")
+
+
+def _equal(y: FloatArray) -> bool:
+    return bool(np.ptp(np.round(y, _DECIMALS)) == 0)
 
 
 def _line(x: FloatArray, y: FloatArray) -> FloatArray:

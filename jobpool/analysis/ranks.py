@@ -1,5 +1,6 @@
 """Ranks of parcellations within each pipeline and target, and their means."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -38,7 +39,11 @@ class Ranking:
     coverage: Coverage
 
 
-def rank(table: StudyTable, within: tuple[str, ...] = ("pipeline", "target")) -> Ranking:
+def rank(
+    table: StudyTable,
+    within: tuple[str, ...] = ("pipeline", "target"),
+    pairs: Collection[tuple[str, str]] | None = None,
+) -> Ranking:
     """Rank parcellations by score, the highest 1, and average the ranks.
 
     Equal scores share the mean of the ranks they take up: scores 0.5, 0.4, 0.4, 0.3 have ranks
@@ -53,12 +58,16 @@ def rank(table: StudyTable, within: tuple[str, ...] = ("pipeline", "target")) ->
     within : tuple of str, optional
         By default each pair of pipeline and target has its own ranks. With ``("target",)``, all
         pairs of parcellation and pipeline are ranked together: this compares pipelines.
+    pairs : collection of (str, str), optional
+        The pairs of pipeline and target to rank in; by default every combination.
 
     References
     ----------
     .. [1] Kendall, "The treatment of ties in ranking problems", Biometrika 33:239, 1945.
     """
-    covered = coverage(table)
+    if pairs is not None:
+        table = table.of_pairs(pairs)
+    covered = coverage(table, pairs)
     cells = complete_part(table, covered).frame
     if table.measure == SCORE:
         groups = cells.groupby(list(within), sort=False)[SCORE]

@@ -87,7 +87,10 @@ def regress(points: pd.DataFrame, factors: Sequence[str] = ("type", "pipeline"))
     formula = " + ".join(["log10_rank ~ log10_size", *(f"C({one})" for one in kept)])
     n_parameters = 2 + sum(frame[one].nunique() - 1 for one in kept)
     n_sizes, n_ranks = frame["size"].nunique(), frame["mean_rank"].nunique()
-    if min(n_sizes, n_ranks) < 2 or len(frame) <= n_parameters:
+    for number, what in ((n_sizes, "sizes"), (n_ranks, "mean ranks")):
+        if number == 1 and len(frame) > 1:
+            raise DataError("mean ranks", f"all {what} are equal")
+    if len(frame) <= n_parameters:
         found = f"{len(frame)} rows of {n_sizes} sizes with {n_ranks} mean ranks"
         raise DataError("mean ranks", f"{n_parameters} coefficients take more than {found}")
     fitted = models.ols(formula, frame).fit()

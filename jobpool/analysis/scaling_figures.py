@@ -79,8 +79,10 @@ def rank_by_type(found: Analysis) -> Figure | None:
     if found.ranking is None or found.regression is None:
         return None
     points, regression = found.ranking.overall, found.regression
-    figure = new_figure(TWO_COLUMNS_MM, 75)
-    left, right = figure.subplots(1, 2, width_ratios=[3, 2])
+    several = "type" in regression.baselines
+    figure = new_figure(TWO_COLUMNS_MM if several else ONE_COLUMN_MM, 75)
+    panels = figure.subplots(1, 1 + several, squeeze=False, width_ratios=[3, 2][: 1 + several])[0]
+    left = panels[0]
     by_type = marks(points["type"])
     for name, mark in by_type.items():
         scatter(left, points[points["type"] == name], mark, size=mark_size(len(points)))
@@ -89,10 +91,11 @@ def rank_by_type(found: Analysis) -> Figure | None:
     log_axis(left, "x")
     log_axis(left, "y")
     left.set(xlabel=SIZE_LABEL, ylabel=RANK_LABEL)
-    left.legend(handles=handles(by_type, line=bool(regression.baselines)), loc="lower left")
-    letter(left, "a", "Ranks within each pipeline and target")
-    _forest(right, regression, by_type)
-    letter(right, "b", "Difference between types at equal size")
+    left.legend(handles=handles(by_type, line=several), loc="lower left")
+    letter(left, "a" if several else "", "Ranks within each pipeline and target")
+    if several:
+        _forest(panels[1], regression, by_type)
+        letter(panels[1], "b", "Difference between types at equal size")
     return figure
 
 
@@ -180,15 +183,17 @@ def _medians(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _law_entries(axes: Axes, law: PowerLaw, whole: PowerLaw) -> list[Line2D]:
     """Return legend entries for the law, and for that of all sizes, drawn here, if it differs."""
+    exponent = _signed(law.exponent)
     if law == whole:
-        return [Line2D([], [], color=INK, label=f"exponent {_signed(law.exponent)}")]
+        return [Line2D([], [], color=INK, label=f"law of all sizes: exponent {exponent}")]
     mark_borders(axes, law.smallest, law.largest)
     sizes = spaced(whole.smallest, whole.largest)
     axes.plot(sizes, whole.predict(sizes), "--", color=GREY, linewidth=0.7, zorder=3)
-    region = f"{law.smallest:,} to {law.largest:,} parcels: exponent {_signed(law.exponent)}"
-    everywhere = f"all sizes: exponent {_signed(whole.exponent)}"
+    borders = f"region's borders: {law.smallest:,} and {law.largest:,} parcels"
+    everywhere = f"law of all sizes: exponent {_signed(whole.exponent)}"
     return [
-        Line2D([], [], color=INK, label=region),
+        Line2D([], [], color=INK, label=f"law in its region: exponent {exponent}"),
+        Line2D([], [], color=GREY, linewidth=0.5, linestyle=DOTS, label=borders),
         Line2D([], [], color=GREY, linestyle="--", linewidth=0.7, label=everywhere),
     ]
 
@@ -213,10 +218,6 @@ def _lines(regression: Regression, by: str, **fixed: str) -> Iterator[tuple[str,
 
 def _forest(axes: Axes, regression: Regression, by_type: Mapping[str, Mark]) -> None:
     """Draw how many times the mean rank of the baseline each type has, with intervals."""
-    if "type" not in regression.baselines:
-        axes.set_axis_off()
-        axes.text(0, 0.5, "The types cannot be told apart", transform=axes.transAxes)
-        return
     baseline = regression.baselines["type"]
     terms = {term.name: term for term in regression.terms}
     for place, (name, mark) in enumerate(by_type.items()):

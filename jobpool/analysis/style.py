@@ -44,7 +44,7 @@ RC: Mapping[str, object] = {
     "legend.handletextpad": 0.4,
     "legend.borderaxespad": 0.2,
     "legend.labelspacing": 0.3,
-    "mathtext.default": "regular",
+    "text.parse_math": False,  # a name with two dollars is a name
     "svg.fonttype": "none",  # letters stay letters: they can be searched and edited
     "svg.hashsalt": "jobpool",  # the same ids in every run
 }

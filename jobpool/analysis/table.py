@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from jobpool.analysis.columns import (
+    DEFAULTS,
     KEY,
     TEXTS,
     check_columns,
@@ -18,7 +19,8 @@ from jobpool.analysis.columns import (
     whole_numbers,
     with_defaults,
 )
-from jobpool.errors import DataError, listing
+from jobpool.analysis.sheets import read_sheet
+from jobpool.errors import DataError, listing, nearest
 
 SINGLE = "single"
 SCORE, MEAN_RANK = "score", "mean_rank"
@@ -42,8 +44,8 @@ LABELS: Mapping[str, str] = {
 }
 LOWER_IS_BETTER = frozenset({"mse", "rmse", "mae", "median_absolute_error"})
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _ORDER = ["size", "parcellation", "pipeline", "target"]
+_NAMES = (*KEY, "size", "type", SCORE, MEAN_RANK, *DEFAULTS)
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -101,6 +103,16 @@ class StudyTable:
         kept = [one[~one["pipeline"].isin(names)] for one in frames]
         return replace(self, frame=kept[0], no_score=kept[1])
 
+    def of_pairs(self, pairs: Collection[tuple[str, str]]) -> "StudyTable":
+        """Return the rows of these pairs of pipeline and target."""
+        wanted = list(pairs)
+        frames = (self.frame, self.no_score)
+        kept = [
+            one[pd.MultiIndex.from_frame(one[["pipeline", "target"]]).isin(wanted)]
+            for one in frames
+        ]
+        return replace(self, frame=kept[0], no_score=kept[1])
+
     def _part(self, *, single: bool) -> "StudyTable":
         frames = (self.frame, self.no_score)
         kept = [one[(one["strategy"] == SINGLE) == single] for one in frames]
@@ -124,7 +136,7 @@ def read_study_table(path: Path) -> StudyTable:
         If it cannot be read, lacks a column, or holds a value that cannot be. The text names
         the column, the row (the first one below the header is row 1) and the value.
     """
-    frame, source = _read(path), str(path)
+    frame, source = read_sheet(path, _NAMES), str(path)
     if SCORE in frame and MEAN_RANK in frame:
         raise DataError(source, "has both 'score' and 'mean_rank'; keep the one to be analysed")
     measure = MEAN_RANK if MEAN_RANK in frame else SCORE
@@ -136,7 +148,10 @@ def read_study_table(path: Path) -> StudyTable:
 
 
 def from_results(
-    frame: pd.DataFrame, source: str, metrics: Mapping[str, str] = _EMPTY
+    frame: pd.DataFrame,
+    source: str,
+    metrics: Mapping[str, str] = _EMPTY,
+    scores: Collection[str] = (),
 ) -> StudyTable:
     """Return the study table of collected results.
 
@@ -155,11 +170,14 @@ def from_results(
     metrics : mapping of str to str, optional
         The score to use by kind of target, such as ``{"regression": "mae"}``. By default the
         first one reported: the first column of scores that has a value for the target.
+    scores : collection of str, optional
+        The columns that are scores; by default those named in `LABELS`.
 
     Raises
     ------
     DataError
-        If a column is missing, or holds a value that cannot be.
+        If a column is missing, or holds a value that cannot be; if `metrics` names a kind that
+        no target has, or what is no score of that kind.
     """
     kind = "parcellation_type" if "parcellation_type" in frame else "parcellation_kind"
     check_columns(frame, [*KEY, "parcels", kind], source)
@@ -169,40 +187,23 @@ def from_results(
     table = frame[[one for one in wanted if one in frame]].rename(columns=names)
     if "strategy" in table and "set" in table:
         table["set"] = table["set"].where(table["strategy"].ne(SINGLE), "")
-    chosen = _chosen_metrics(frame, source, metrics)
+    chosen = _chosen_metrics(frame, source, metrics, scores)
     table[SCORE] = _scores(frame, chosen)
     return _checked(table, source, SCORE, chosen)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path).rename(columns=str)
-        elif path.suffix in _SEPARATORS:
-            # as text: an error shows the value as it was written
-            frame = pd.read_csv(
-                path, sep=_SEPARATORS[path.suffix], dtype=str, keep_default_na=False
-            )
-        else:
-            what = "is no table that can be read; save it as one of: .csv, .tsv, .parquet"
-            raise DataError(path, what)
-    except FileNotFoundError as error:
-        raise DataError(path, "no such file; correct the path") from error
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read as a table: {error}") from error
-    if frame.empty:
-        raise DataError(path, "has no rows; give one per parcellation, pipeline and target")
-    return frame.reset_index(drop=True)
-
-
-def _chosen_metrics(frame: pd.DataFrame, source: str, metrics: Mapping[str, str]) -> dict[str, str]:
+def _chosen_metrics(
+    frame: pd.DataFrame, source: str, metrics: Mapping[str, str], scores: Collection[str]
+) -> dict[str, str]:
     """Return the score of each target that has one."""
-    check_columns(frame, [*metrics.values(), *(["target_kind"] if metrics else [])], source)
-    known = [str(name) for name in frame.columns if name in LABELS]
+    known = [str(name) for name in frame.columns if name in (scores or LABELS)]
+    check_columns(frame, ["target_kind"] if metrics else [], source)
+    for kind, name in metrics.items():
+        _check_metric(frame, kind, name, source, known)
     chosen = {}
     for target, rows in frame.groupby("target", sort=True):
         kind = str(rows["target_kind"].iloc[0]) if "target_kind" in rows else ""
-        names = [metrics[kind]] if kind in metrics else known
+        names = [name for name in known if name == metrics.get(kind, name)]
         with_values = [name for name in names if rows[name].notna().any()]
         if with_values:
             chosen[str(target)] = with_values[0]
@@ -210,6 +211,21 @@ def _chosen_metrics(frame: pd.DataFrame, source: str, metrics: Mapping[str, str]
         what = f"no score in its columns ({listing(frame.columns)}); wait for the first result"
         raise DataError(source, what)
     return chosen
+
+
+def _check_metric(
+    frame: pd.DataFrame, kind: str, name: str, source: str, scores: Collection[str]
+) -> None:
+    """Raise a DataError unless the targets of a kind have this score."""
+    kinds = sorted(set(frame["target_kind"].dropna().astype(str)))
+    if kind not in kinds:
+        what = f"no result has a target of kind {kind!r}{nearest(kind, kinds)}"
+        raise DataError(source, f"{what} (choose from: {listing(kinds)})")
+    rows = frame.loc[frame["target_kind"].astype(str) == kind]
+    choices = [one for one in scores if rows[one].notna().any()]
+    if name not in choices and choices:
+        what = f"targets of kind {kind!r} have no score {name!r}{nearest(name, choices)}"
+        raise DataError(source, f"{what} (choose from: {listing(choices)})")
 
 
 def _scores(frame: pd.DataFrame, chosen: Mapping[str, str]) -> pd.Series:

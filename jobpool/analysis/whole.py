@@ -10,7 +10,7 @@ from jobpool.analysis.coverage import Coverage, combined_pipelines, coverage
 from jobpool.analysis.powerlaw import Scaling, find_region, in_region
 from jobpool.analysis.ranks import Ranking, rank
 from jobpool.analysis.regression import Regression, regress
-from jobpool.analysis.table import SCORE, StudyTable
+from jobpool.analysis.table import SCORE, SINGLE, StudyTable
 from jobpool.errors import DataError, listing
 
 
@@ -37,7 +37,9 @@ class Analysis:
     regression_by_pipeline : Regression, optional
         Of `across`, one row per parcellation and pipeline there: size, type and pipeline.
     together : Ranking, optional
-        Single parcellations and ensembles, within each pipeline and target.
+        Single parcellations and ensembles, within each pipeline and target that an ensemble has.
+    together_notes : tuple of str
+        What is left out of `together`, and why; also among `notes`.
     compared, summary : DataFrame
         Strategies against single parcellations.
     trade_off : DataFrame
@@ -56,6 +58,7 @@ class Analysis:
     regression: Regression | None
     regression_by_pipeline: Regression | None
     together: Ranking | None
+    together_notes: tuple[str, ...]
     compared: pd.DataFrame
     summary: pd.DataFrame
     trade_off: pd.DataFrame
@@ -90,6 +93,8 @@ class _Analyst:
         compared_pairs = across.by_pipeline if across else pairs
         scaling = self._scaling(overall, "all single parcellations")
         compared = compare_strategies(self._table)
+        together, together_notes = self._together()
+        pairs_and_costs = trade_off(self._table)
         return Analysis(
             table=self._table,
             coverage=covered,
@@ -100,16 +105,34 @@ class _Analyst:
             scaling_by_type=self._scalings(overall if scaling else None, "type"),
             regression=self._regression(overall, scaling, ("type",)),
             regression_by_pipeline=self._regression(compared_pairs, scaling, ("type", "pipeline")),
-            together=self._together(),
+            together=together,
+            together_notes=together_notes,
             compared=compared,
             summary=summarise_strategies(compared),
-            trade_off=trade_off(self._table),
-            notes=tuple(dict.fromkeys(self._notes)),
+            trade_off=pairs_and_costs,
+            notes=tuple(
+                dict.fromkeys(
+                    [*self._notes, *together_notes, *self._without_costs(len(pairs_and_costs))]
+                )
+            ),
         )
 
     def _without_score(self) -> list[str]:
         number = len(self._table.no_score)
-        return [f"{number:,} rows have no score; they count as missing."] if number else []
+        return [f"{number:,} cells have no score; they count as missing."] if number else []
+
+    def _without_costs(self, n_ranked: int) -> list[str]:
+        """Say how many pairs of parcellation and pipeline are not in the trade-off."""
+        table = self._table.without_pipelines(combined_pipelines(self._table))
+        key = ["parcellation", "pipeline"]
+        every = pd.concat([table.frame[key], table.no_score[key]]).drop_duplicates()
+        number = len(every) - n_ranked
+        if table.measure != SCORE or not number:
+            return []
+        return [
+            "Pairs of parcellation and pipeline left out of score, time and memory, as they lack a "
+            f"target: {number:,} of {len(every):,}."
+        ]
 
     def _ranked(self, table: StudyTable, within: tuple[str, ...]) -> Ranking | None:
         ranking = rank(table, within)
@@ -125,19 +148,35 @@ class _Analyst:
             return None
         return self._ranked(self._singles, ("target",))
 
-    def _together(self) -> Ranking | None:
-        """Rank single parcellations and ensembles together, where both have the pipeline."""
-        if self._table.ensembles.frame.empty:
-            return None
+    def _together(self) -> tuple[Ranking | None, tuple[str, ...]]:
+        """Rank single parcellations and ensembles where there are both; say what is left out."""
+        ensembles = self._table.ensembles.frame
+        if ensembles.empty:
+            return None, ()
+        said = []
         combined = combined_pipelines(self._table)
         if combined:
             names = listing(combined)
-            self._notes.append(
+            said.append(
                 f"Pipelines that no single parcellation has are not ranked with others: {names}."
             )
         table = self._table.without_pipelines(combined)
-        self._notes += [f"With ensembles: {one}" for one in coverage(table).sentences()]
-        return self._ranked(table, ("pipeline", "target"))
+        every = {*zip(table.frame["pipeline"], table.frame["target"], strict=True)}
+        # ranks among single parcellations alone say nothing of ensembles, and would cost those
+        # the joint ranking: whoever lacks a column leaves it
+        pairs = every & {*zip(ensembles["pipeline"], ensembles["target"], strict=True)}
+        if every - pairs:
+            names = listing(f"{pipeline} x {target}" for pipeline, target in sorted(every - pairs))
+            said.append(
+                f"With ensembles: pipelines x targets that no ensemble has are left out of ranks, "
+                f"{len(every - pairs)}: {names}."
+            )
+        ranking = rank(table, pairs=pairs)
+        said += [f"With ensembles: {one}" for one in ranking.coverage.sentences()]
+        if len(ranking.overall) < 2 or ranking.overall["strategy"].eq(SINGLE).all():
+            said.append("No ranks with ensembles: none is left to be ranked.")
+            return None, tuple(said)
+        return ranking, tuple(said)
 
     def _scalings(self, points: pd.DataFrame | None, by: str) -> dict[str, Scaling]:
         found = {}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobpool.cli.options import Only, Skip
+from jobpool.cli.options import Only, Skip, check_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +61,7 @@ def report(
     """
     source = _source(pool, table, [*(only or ()), *(skip or ()), *(metric or ())])
     target = _target(output)
+    _check_folder(figures)
     metrics = dict(_pair(text) for text in metric or ())
     if pool is not None:
         made = _of_pool(pool, tuple(only or ()), tuple(skip or ()), metrics)
@@ -87,12 +88,16 @@ def _target(output: Path | None) -> Path:
     """Return where to write, or refuse it before any work is done."""
     if output is None:
         raise typer.BadParameter("say where to write: -o report.html", param_hint="-o")
-    if output.suffix not in {".html", ".htm"}:
-        what = f"{output} ends in {output.suffix or 'nothing'!r}; write .html"
-        raise typer.BadParameter(what, param_hint="-o")
-    if not output.parent.is_dir():
-        raise typer.BadParameter(f"no such folder: {output.parent}", param_hint="-o")
+    check_output(output, (".html", ".htm"))
     return output
+
+
+def _check_folder(figures: Path | None) -> None:
+    """Refuse figures in what can be no folder before any work is done."""
+    there = [one for one in (figures, *figures.parents) if one.exists()] if figures else []
+    if there and not there[0].is_dir():
+        what = f"{there[0]} is a file; name a folder"
+        raise typer.BadParameter(what, param_hint="--figures")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -203,5 +208,5 @@ def _write_figures(made: "Made", folder: Path) -> None:
         return
     from jobpool.analysis.figures import write_figures
 
-    written = write_figures(made.analysis, folder)
+    written = write_figures(made.analysis, folder, lambda said: print(said, file=sys.stderr))
     print(f"{count(len(written), 'file')} in {folder}", file=sys.stderr)

@@ -170,6 +170,7 @@ def _figure_by_axis(table: DataTable) -> Figure:
         table=table.name,
         traces=traces,
         layout={
+            "showlegend": True,
             "barmode": "stack",
             "bargap": 0.05 if upright else 0.25,
             "height": 340 if upright else 110 + 26 * n_values,

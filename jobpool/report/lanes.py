@@ -88,6 +88,7 @@ def lane_figure(table: DataTable, people: DataTable) -> Figure:
         traces=traces,
         layout={
             "height": 110 + 16 * len(names),
+            "showlegend": True,
             "barmode": "overlay",
             "bargap": 0.2,
             "xaxis": {"type": "date"},

@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from jobpool.grid import Grid
 from jobpool.pool import Pool, state_of
-from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, plain
+from jobpool.report.page.parts import (
+    DataTable,
+    Figure,
+    Section,
+    clean,
+    column,
+    counting,
+    plain,
+)
 from jobpool.report.text import count
 from jobpool.task import TaskState
 
@@ -113,11 +121,12 @@ def _bars(table: DataTable) -> Figure:
     )
     names = {"type": "category", "title": {"text": plain(axis) if upright else ""}}
     layout = {
+        "showlegend": True,
         "barmode": "stack",
         "bargap": 0.05 if upright else 0.25,
         "height": 340 if upright else 110 + 26 * n_values,
         f"{position}axis": names if upright else {**names, "autorange": "reversed"},
-        f"{length}axis": {"title": {"text": "tasks"}, "rangemode": "tozero"},
+        f"{length}axis": counting("tasks", int(table.frame["tasks"].max())),
     }
     caption = f"Tasks in each state, for each of the {n_values:,} values of {axis}."
     return Figure(

@@ -9,7 +9,7 @@ from jobpool.cards import read_card
 from jobpool.pool import Pool
 from jobpool.report.costs import COLOURS
 from jobpool.report.lanes import clock, lane_figure, lanes_of
-from jobpool.report.page.parts import DataTable, Figure, Section, clean, column
+from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, counting
 from jobpool.workerfiles import worker_files
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ def _at_once(table: DataTable) -> Figure:
 
 
 def _endings(table: DataTable) -> Figure:
+    ended = [name for name in table.frame if str(name).startswith("ended ")]
     traces = tuple(
         {
             "type": "bar",
@@ -179,10 +180,11 @@ def _endings(table: DataTable) -> Figure:
         traces=traces,
         layout={
             "height": 280,
+            "showlegend": True,
             "barmode": "stack",
             "bargap": 0,
             "xaxis": {"type": "date"},
-            "yaxis": {"title": {"text": "attempts"}, "rangemode": "tozero"},
+            "yaxis": counting("attempts", int(table.frame[ended].sum(axis=1).max())),
         },
     )
 

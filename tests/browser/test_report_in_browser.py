@@ -36,6 +36,18 @@ def study_page(study: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def narrow_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a study whose tasks took about the same memory, with one strategy."""
+    folder = tmp_path_factory.mktemp("narrow")
+    frame = a_study()
+    frame = frame[frame["strategy"].isin(["single", "voted"])]
+    frame["memory_mb"] = 214 + 9 * (frame["size"] / frame["size"].max())
+    page = folder / "narrow.html"
+    page.write_bytes(html_of(study_report(folder, frame).report))
+    return page
+
+
+@pytest.fixture(scope="module")
 def pool_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pool")
     page = folder / "pool & <i>.html"
@@ -137,6 +149,61 @@ def test_the_points_of_a_figure_are_the_rows_of_its_table(
     ranks = table_of(study.report, "ranks").frame
     expected = ranks[ranks["pipeline"] == " all together"]["mean_rank"]
     assert sorted(drawn) == pytest.approx(sorted(expected), rel=1e-5)
+
+
+def ticks_of(browser: webdriver.Chrome, figure: str, axis: str) -> list[str]:
+    """Return the labels along an axis, `x` or `y`, of a figure."""
+    labels: list[str] = browser.execute_script(
+        f"return [...document.querySelectorAll('.plot[data-figure={figure}] .{axis}tick text')]"
+        ".map(one => one.textContent)"
+    )
+    return labels
+
+
+def test_a_wide_logarithmic_axis_has_round_ticks(shown: webdriver.Chrome) -> None:
+    assert {"10", "100", "1,000", "2,000"} <= set(ticks_of(shown, "figure-scores", "x"))
+
+
+def test_a_narrow_logarithmic_axis_has_ticks(chromium: webdriver.Chrome, narrow_page: Path) -> None:
+    open_report(chromium, narrow_page)
+
+    found = [float(text) for text in ticks_of(chromium, "figure-trade-memory-mb", "x")]
+
+    assert len(found) >= 3
+    assert 213 <= min(found) <= max(found) <= 224
+
+
+def test_a_look_at_a_part_of_an_axis_has_ticks(fresh: webdriver.Chrome) -> None:
+    plot = "document.querySelector('.plot[data-figure=figure-scores]')"
+
+    fresh.execute_script(f"Plotly.relayout({plot}, {{'xaxis.range': [2.35, 2.6]}})")
+
+    wait_until(lambda: "300" in ticks_of(fresh, "figure-scores", "x"), "ticks at equal steps")
+    fresh.execute_script(f"Plotly.relayout({plot}, {{'xaxis.autorange': true}})")
+    wait_until(lambda: "2,000" in ticks_of(fresh, "figure-scores", "x"), "round ticks")
+
+
+def test_the_only_strategy_is_told_in_the_legend(
+    chromium: webdriver.Chrome, narrow_page: Path
+) -> None:
+    open_report(chromium, narrow_page)
+
+    legends = chromium.execute_script(
+        "return [...document.querySelectorAll('.plot[data-figure=figure-gain-over-best] "
+        ".legendtext')].map(one => one.textContent)"
+    )
+    assert legends == ["voted"]
+
+
+def test_the_power_law_lies_above_the_points(shown: webdriver.Chrome) -> None:
+    above = shown.execute_script(
+        "const traces = [...document.querySelectorAll("
+        "'.plot[data-figure=figure-ranks] .xy .scatterlayer > .trace')];"
+        "const last = traces.findLastIndex(t => t.querySelector('.point'));"
+        "return traces.slice(last + 1).filter(t => t.querySelector('.js-line')).length"
+    )
+
+    assert above >= 4  # line and outline, in the region and beyond
 
 
 def test_a_choice_draws_another_target(shown: webdriver.Chrome) -> None:

@@ -3,6 +3,7 @@
 /* Figures: plotly draws them from columns of tables, in the colours of the page. */
 
 const PRINTED_WIDTH = 690; // pixels: an upright A4 page between its margins
+const NARROW = Math.log10(8); // a range of a logarithmic axis with too few of 1, 2 and 5 in it
 
 function escaped(value) {
   if (typeof value !== "string") return value;
@@ -57,6 +58,7 @@ function template() {
 class FigureView {
   constructor(figure, table, place) {
     Object.assign(this, { figure, table, place, chosen: null });
+    this.listens = false;
     if (figure.choose) this.offer();
   }
 
@@ -78,13 +80,28 @@ class FigureView {
     this.place.before(element("div", { className: "chooser" }, label, select));
   }
 
-  draw() {
+  async draw() {
     const layout = { ...structuredClone(this.figure.layout), template: template(), autosize: true };
     // named one by one: plotly's own choice has a button that sends the figure to its maker
     const buttons = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"];
     const image = { format: "svg", filename: this.place.dataset.figure };
     const config = { responsive: true, displaylogo: false, modeBarButtons: [buttons], toImageButtonOptions: image };
-    return Plotly.react(this.place, tracesOf(this.figure, this.table, this.chosen), layout, config);
+    await Plotly.react(this.place, tracesOf(this.figure, this.table, this.chosen), layout, config);
+    if (!this.listens) this.place.on("plotly_relayout", () => this.mark());
+    this.listens = true;
+    await this.mark();
+  }
+
+  /* Give narrow logarithmic axes ticks at equal steps, which plotly finds by itself. */
+  async mark() {
+    const changes = {};
+    for (const [name, axis] of Object.entries(this.figure.layout)) {
+      if (axis?.type !== "log") continue;
+      const { range: [start, end], tickmode } = this.place._fullLayout[name];
+      const wanted = Math.abs(end - start) < NARROW ? "auto" : axis.tickmode;
+      if (tickmode !== wanted) changes[`${name}.tickmode`] = wanted;
+    }
+    if (Object.keys(changes).length) await Plotly.relayout(this.place, changes);
   }
 
   restyle(width) {

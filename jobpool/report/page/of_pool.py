@@ -18,6 +18,7 @@ from jobpool.report.page.attention import attention_section
 from jobpool.report.page.parts import Report, Section, Tile, core_tile
 from jobpool.report.page.results import average_section, results_table
 from jobpool.report.page.study import study_sections
+from jobpool.report.page.unfinished import with_unfinished
 from jobpool.report.page.whole import ALL_RESULTS, Made, Tell, Wishes, facts_of
 from jobpool.report.progress import progress_section, states_of
 from jobpool.report.spending import Spending, read_spending
@@ -26,6 +27,8 @@ from jobpool.report.timeline import timeline_section, workers_frame
 from jobpool.task import TaskState
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from jobpool.analysis.whole import Analysis
     from jobpool.report.collecting import Collected
     from jobpool.runners.base import Runner
@@ -68,7 +71,9 @@ def report_of_pool(
     tell("collecting results")
     found = collect(pool, runner, chosen)
     tell("analysing")
-    analysis, warnings = _analysed(found, str(pool.folder), wishes.metrics)
+    asked = mask & (states != TaskState.ASIDE)
+    results = with_unfinished(found, pool.grid, asked)
+    analysis, warnings = _analysed(found, results, str(pool.folder), wishes.metrics)
     sections = [
         progress_section(pool.grid, states, mask),
         attention_section(pool.grid, states, mask, found, spending.failed),
@@ -89,17 +94,17 @@ def report_of_pool(
 
 
 def _analysed(
-    found: "Collected", source: str, metrics: Mapping[str, str]
+    found: "Collected", results: "pd.DataFrame", source: str, metrics: Mapping[str, str]
 ) -> "tuple[Analysis | None, tuple[str, ...]]":
     """Return the analysis of results that have the axes of a study, or why there is none."""
     if not set(KEY) <= set(found.axes):
         if metrics:
             raise DataError(source, f"no study with {', '.join(KEY)}; leave --metric out")
         return None, ()
-    if found.frame.empty:
+    if results.empty:
         return None, ()
     try:
-        return analyse(from_results(found.frame, source, metrics)), ()
+        return analyse(from_results(results, source, metrics, found.metrics)), ()
     except DataError as error:
         if metrics:
             raise

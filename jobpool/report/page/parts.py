@@ -17,6 +17,7 @@ Spec = Mapping[str, Any]  # a piece of a plotly figure, as JSON holds it
 EVERY = " all together"
 # Okabe and Ito, "Color universal design", 2008: told apart by colour-blind readers, too
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7a68a6")
+FEW = 10  # a number that has room for a tick at each step up to it; beyond, steps are whole
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "x", "hexagon")
 
 
@@ -148,12 +149,23 @@ def symbols_of(values: Sequence[object]) -> dict[Any, str]:
     return {value: SYMBOLS[i % len(SYMBOLS)] for i, value in enumerate(values)}
 
 
+def counting(title: str, most: int) -> Spec:
+    """Return an axis from 0 for numbers up to `most` that has ticks at whole numbers only."""
+    steps = {"dtick": 1} if most <= FEW else {}
+    return {"title": {"text": title}, "rangemode": "tozero", **steps}
+
+
 def logarithmic(title: str) -> Spec:
-    """Return a logarithmic axis with whole numbers at 1, 2 and 5 of each power of ten."""
+    """Return a logarithmic axis with whole numbers at 1, 2 and 5 of each power of ten.
+
+    Where these are too few, the page's script takes equal steps instead.
+    """
     ticks = [float(f"{digit}e{power}") for power in range(-4, 10) for digit in (1, 2, 5)]
     return {
         "type": "log",
         "title": {"text": title},
+        "separatethousands": True,
+        "exponentformat": "none",
         "tickmode": "array",
         "tickvals": ticks,
         "ticktext": [f"{tick:,g}" if tick < 1e6 else f"{tick / 1e6:,g}M" for tick in ticks],

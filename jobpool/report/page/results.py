@@ -7,6 +7,7 @@ from jobpool.errors import listing
 from jobpool.report.lanes import clock
 from jobpool.report.page.packing import packed_size
 from jobpool.report.page.parts import COLOURS, DataTable, Figure, Section, column, plain
+from jobpool.report.text import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +121,7 @@ def _averages(frame: "pd.DataFrame", axis: str, metrics: Sequence[str], name: st
 
 
 def _boxes(frame: "pd.DataFrame", axis: str, metric: str, name: str) -> Figure:
-    n_values = frame[axis].nunique()
+    known = frame.loc[frame[metric].notna(), axis]
     trace = {
         "type": "box",
         "x": column(axis),
@@ -134,7 +135,8 @@ def _boxes(frame: "pd.DataFrame", axis: str, metric: str, name: str) -> Figure:
     return Figure(
         name=name,
         title=f"{metric} by {axis}",
-        caption=f"{metric} of {len(frame):,} results for each of {n_values} values of {axis}.",
+        caption=f"{metric} of the {count(len(known), 'result')} that have it, for each of "
+        f"{known.nunique()} values of {axis}.",
         table=RESULTS,
         traces=(trace,),
         layout={

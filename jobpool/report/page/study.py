@@ -7,6 +7,7 @@ from jobpool.report.page.parts import DataTable, Section
 from jobpool.report.page.study_ranks import NAME, PIPELINE, TARGET, rank_section
 from jobpool.report.page.study_scores import cost_trade_section, score_section
 from jobpool.report.page.study_strategies import strategy_section
+from jobpool.report.text import count
 
 if TYPE_CHECKING:
     from jobpool.analysis.whole import Analysis
@@ -46,8 +47,9 @@ def _coverage_section(found: "Analysis") -> Section:
     return Section(
         name="coverage",
         title="The study and what is missing of it",
-        text=f"{covered.n_parcellations:,} single parcellations, {covered.n_columns:,} pairs of "
-        f"pipeline and target: {covered.n_present:,} of {covered.n_cells:,} cells have a result.",
+        text=f"{count(covered.n_parcellations, 'single parcellation')}, "
+        f"{count(covered.n_columns, 'pair')} of pipeline and target: {covered.n_present:,} of "
+        f"{count(covered.n_cells, 'cell')} with a result.",
         items=(missing,) if len(covered.missing) else (),
         notes=found.notes or ((calm,) if covered.complete else ()),
     )

@@ -188,7 +188,10 @@ def _regression(one: "Regression", name: str) -> DataTable:
 def _figure(points: "pd.DataFrame", with_law: bool) -> Figure:
     several = points[PIPELINE].nunique() > 1
     types = sorted(points["type"].unique())
-    traces = [*(_law_traces() if with_law else ()), *_points(types)]
+    # the law above the points: thousands of them would hide it
+    traces = [*_points(types), *(_law_traces() if with_law else ())]
+    if with_law:
+        traces.insert(0, _region())
     return Figure(
         name="figure-ranks",
         title="Mean rank against number of parcels",
@@ -198,6 +201,7 @@ def _figure(points: "pd.DataFrame", with_law: bool) -> Figure:
         traces=tuple(traces),
         choose=PIPELINE if several else "",
         layout={
+            "showlegend": True,
             "height": 560,
             "xaxis": logarithmic("Number of parcels"),
             "yaxis": logarithmic("mean rank"),
@@ -231,34 +235,41 @@ def _points(types: list[str]) -> Iterator[dict[str, Any]]:
         yield {**shared, **inset, "marker": small}
 
 
-def _law_traces() -> Iterator[dict[str, Any]]:
-    shared = {"type": "scatter", "mode": "lines", "x": column("size"), "hoverinfo": "skip"}
-    grey = "rgba(110,120,140,0.13)"
-    yield {
+_LINES = {"type": "scatter", "mode": "lines", "x": column("size"), "hoverinfo": "skip"}
+
+
+def _region() -> dict[str, Any]:
+    return {
         **rows({"line": "region"}, table="rank-curves"),
-        **shared,
+        **_LINES,
         "y": column("mean_rank"),
         "name": "region of the power law",
         "line": {"width": 0},
         "fill": "toself",
-        "fillcolor": grey,
+        "fillcolor": "rgba(110,120,140,0.13)",
     }
+
+
+def _law_traces() -> Iterator[dict[str, Any]]:
+    """Yield the band, then the line with a light outline."""
     band = {"line": {"width": 0}, "showlegend": False}
-    yield {**rows({"line": "fit"}, table="rank-curves"), **shared, "y": column("low"), **band}
+    yield {**rows({"line": "fit"}, table="rank-curves"), **_LINES, "y": column("low"), **band}
     yield {
         **rows({"line": "fit"}, table="rank-curves"),
-        **shared,
+        **_LINES,
         **band,
         "y": column("high"),
         "fill": "tonexty",
         "fillcolor": "rgba(110,120,140,0.35)",
     }
-    for line, dash in (("fit", "solid"), ("below", "dash"), ("above", "dash")):
-        yield {
-            **rows({"line": line}, table="rank-curves"),
-            **shared,
-            "y": column("mean_rank"),
-            "name": "power law",
-            "showlegend": line == "fit",
-            "line": {"color": "#6e788c", "width": 2, "dash": dash},
-        }
+    # in pixels: named dashes grow with the width
+    for line, dash in (("fit", "solid"), ("below", "9px,6px"), ("above", "9px,6px")):
+        for name, colour, width in (("outline", "#ffffff", 5), ("power law", "#5f6b80", 2.5)):
+            yield {
+                **rows({"line": line}, table="rank-curves"),
+                **_LINES,
+                "y": column("mean_rank"),
+                "name": name,
+                "showlegend": name == "power law" and line == "fit",
+                "line": {"color": colour, "width": width, "dash": dash},
+            }

@@ -53,11 +53,12 @@ def _score_figure(scores: DataTable, measure: str, label: str) -> Figure:
         name="figure-scores",
         title="Score against number of parcels",
         caption=f"{label[0].upper()}{label[1:]} of each parcellation for the chosen target, "
-        f"coloured by pipeline; {better} is better.",
+        f"coloured by pipeline, with a marker for each strategy; {better} is better.",
         table=scores.name,
         traces=tuple(_clouds(scores, {"x": column("size"), "y": column(measure)}, told)),
         choose=TARGET,
         layout={
+            "showlegend": True,
             "height": 460,
             "xaxis": logarithmic("parcels of all members"),
             "yaxis": {"title": {"text": plain(label)}},
@@ -66,7 +67,7 @@ def _score_figure(scores: DataTable, measure: str, label: str) -> Figure:
 
 
 def _clouds(table: DataTable, place: Spec, told: str) -> Iterator[Spec]:
-    """Yield the points of each pipeline and strategy: colour and marker.
+    """Yield the points of each pipeline and strategy: a colour and a marker, told in the legend.
 
     Parameters
     ----------
@@ -78,7 +79,9 @@ def _clouds(table: DataTable, place: Spec, told: str) -> Iterator[Spec]:
         The label's template.
     """
     strategies = sorted(table.frame[STRATEGY].unique(), key=lambda one: (one != SINGLE, one))
-    pipelines = sorted(table.frame[PIPELINE].unique())
+    alone = set(table.frame.loc[table.frame[STRATEGY] == SINGLE, PIPELINE])
+    # combined ones last: a pipeline has the same colour whether there are some or not
+    pipelines = sorted(table.frame[PIPELINE].unique(), key=lambda one: (one not in alone, one))
     for strategy, symbol in symbols_of(strategies).items():
         for pipeline, colour in colours_of(pipelines).items():
             yield {
@@ -86,7 +89,7 @@ def _clouds(table: DataTable, place: Spec, told: str) -> Iterator[Spec]:
                 **place,
                 "type": "scatter",
                 "mode": "markers",
-                "name": plain(pipeline if strategy == SINGLE else f"{pipeline}, {strategy}"),
+                "name": plain(pipeline if strategies == [SINGLE] else f"{pipeline}, {strategy}"),
                 "text": column(NAME),
                 "marker": {"color": colour, "symbol": symbol, "size": 7, "opacity": 0.75},
                 "hovertemplate": f"{told}<extra>%{{fullData.name}}</extra>",
@@ -115,6 +118,14 @@ def cost_trade_section(found: "Analysis") -> Section | None:
         for cost, words in known.items()
         if found.trade_off[cost].notna().any()
     ]
+    if not figures:
+        return None
+    n_pairs = len(found.table.frame[[NAME, PIPELINE]].drop_duplicates())
+    n_out = n_pairs - len(found.trade_off)
+    out = (
+        "Not ranked here, without a score for every target, or of a pipeline that no single "
+        f"parcellation has: {n_out:,} of {n_pairs:,} pairs of parcellation and pipeline."
+    )
     return Section(
         name="trade-offs",
         title="What a good rank costs",
@@ -122,6 +133,7 @@ def cost_trade_section(found: "Analysis") -> Section | None:
         "time and memory are means over targets, as measured when the tasks ran.",
         items=tuple(figures),
         tables=(table,),
+        notes=(out,) if n_out else (),
     )
 
 
@@ -141,8 +153,8 @@ def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Fig
     return Figure(
         name=f"figure-trade-{cost.replace('_', '-')}",
         title=f"Rank against {what}",
-        caption=f"Mean rank (lower is better) against {what}; the line joins the pairs that no "
-        "other beats in both.",
+        caption=f"Mean rank (lower is better) against {what}, coloured by pipeline, with a marker "
+        "for each strategy; the line joins the pairs that no other beats in both.",
         table=table.name,
         traces=(line, *_clouds(table, {**place, "customdata": column("size")}, told)),
         layout={

@@ -1,5 +1,6 @@
 """Strategies over several parcellations against single ones."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobpool.analysis.table import SINGLE
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 STRATEGY = "strategy"
 GREY = "#9aa3b2"
+NOT_COMPARED = (
+    "No gains are shown: there is no single parcellation with half to double the parcels of an "
+    "ensemble, and with its pipeline and target."
+)
 
 
 def strategy_section(found: "Analysis") -> Section | None:
@@ -43,20 +48,33 @@ def strategy_section(found: "Analysis") -> Section | None:
         frame=found.summary,
         source="from the table of each ensemble against single parcellations",
     )
+    looks = colours_of(sorted(set(found.table.frame[STRATEGY]) - {SINGLE}))
+    gains = {
+        "gain_over_mean": "the mean of comparable single parcellations",
+        "gain_over_best": "the best comparable single parcellation",
+    }
+    drawn = [gain for gain in gains if found.compared[gain].notna().any()]
     figures = (
-        *map(_together, together),
-        _gains(compared, "gain_over_mean", "the mean of comparable single parcellations"),
-        _gains(compared, "gain_over_best", "the best comparable single parcellation"),
+        *(_together(table, looks, " ".join(_left_out(found))) for table in together),
+        *(_gains(compared, gain, gains[gain], looks) for gain in drawn),
     )
+    notes = () if together else _left_out(found)
     return Section(
         name="strategies-section",
         title="Strategies over several parcellations",
         text="Voted: the mean of the members' predictions. Stacked: a ridge model on their "
         "predictions. Grid: the member that was best on the inner folds. Each is compared with "
         "single parcellations of about the same number of parcels in all.",
-        items=(*figures, summary),
-        tables=(*together, compared),
+        items=(*figures, summary, *(() if drawn else (compared,))),
+        tables=(*together, *((compared,) if drawn else ())),
+        notes=notes if drawn else (*notes, NOT_COMPARED),
     )
+
+
+def _left_out(found: "Analysis") -> tuple[str, ...]:
+    """Say what is not in the ranking of ensembles and single parcellations."""
+    said = (note.removeprefix("With ensembles: ") for note in found.together_notes)
+    return tuple(note[:1].upper() + note[1:] for note in said)
 
 
 def _ranked_together(found: "Analysis") -> list[DataTable]:
@@ -73,10 +91,9 @@ def _ranked_together(found: "Analysis") -> list[DataTable]:
     return [together]
 
 
-def _together(table: DataTable) -> Figure:
-    strategies = sorted(set(table.frame[STRATEGY]) - {SINGLE})
-    looks = {SINGLE: GREY, **colours_of(strategies)}
-    symbols = {SINGLE: "circle", **symbols_of(strategies)}
+def _together(table: DataTable, colours: Mapping[str, str], left_out: str) -> Figure:
+    looks = {SINGLE: GREY, **colours}
+    symbols = {SINGLE: "circle", **symbols_of([*colours])}
     traces = tuple(
         {
             **rows({STRATEGY: strategy}),
@@ -102,20 +119,20 @@ def _together(table: DataTable) -> Figure:
         name="figure-together",
         title="Mean rank of ensembles and single parcellations",
         caption="Ranked together within each pipeline and target; lower is better. Grey: single "
-        "parcellations.",
+        f"parcellations. {left_out}".rstrip(),
         table=table.name,
         traces=traces,
         choose=PIPELINE if table.frame[PIPELINE].nunique() > 1 else "",
         layout={
             "height": 460,
+            "showlegend": True,
             "xaxis": logarithmic("parcels of all members"),
             "yaxis": logarithmic("mean rank"),
         },
     )
 
 
-def _gains(table: DataTable, gain: str, over: str) -> Figure:
-    strategies = sorted(table.frame[STRATEGY].unique())
+def _gains(table: DataTable, gain: str, over: str, colours: Mapping[str, str]) -> Figure:
     traces: tuple[dict[str, Any], ...] = tuple(
         {
             **rows({STRATEGY: strategy}),
@@ -129,7 +146,7 @@ def _gains(table: DataTable, gain: str, over: str) -> Figure:
             "marker": {"color": colour, "size": 4, "opacity": 0.6},
             "hovertemplate": "%{text}<br>%{y:+.3f}<extra></extra>",
         }
-        for strategy, colour in colours_of(strategies).items()
+        for strategy, colour in colours.items()
     )
     return Figure(
         name=f"figure-{gain.replace('_', '-')}",
@@ -140,6 +157,7 @@ def _gains(table: DataTable, gain: str, over: str) -> Figure:
         traces=traces,
         layout={
             "height": 400,
+            "showlegend": True,
             "boxmode": "group",
             "xaxis": {"type": "category", "title": {"text": "members"}},
             "yaxis": {"title": {"text": "gain in score"}, "zeroline": True},

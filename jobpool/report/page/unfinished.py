@@ -1,0 +1,45 @@
+"""The cells of a study that have no result, as rows without a score."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.grid import Grid
+from jobpool.report.places import ID, point_columns
+from jobpool.report.tables import frame_of
+from jobpool.task import ALL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from jobpool.report.collecting import Collected
+
+
+def with_unfinished(found: "Collected", grid: Grid, asked: NDArray[np.bool_]) -> "pd.DataFrame":
+    """Return the results with a row for each task asked for that has none: it lacks all scores.
+
+    Parameters
+    ----------
+    found : Collected
+        The results, one row per task.
+    grid : Grid
+        The pool's tasks.
+    asked : ndarray of shape (n_tasks,), bool
+        The tasks that are to have a result. The parts of a task that was cut up count as that
+        task: without one of them it has none.
+    """
+    # without attributes, what values are like is told by results alone
+    if found.frame.empty or not found.attributes:
+        return found.frame
+    places = np.flatnonzero(asked)
+    _, first = np.unique(grid.units()[places], return_index=True)
+    if len(first) <= len(found.frame):
+        return found.frame
+    codes = grid.codes[:, places[first]].astype(np.intp)
+    if grid.part_axis is not None:
+        row = grid.names.index(grid.part_axis)
+        codes[row] = grid.axes[row].values.index(ALL)
+    every = frame_of(point_columns(grid, codes))
+    others = [name for name in found.frame.columns if name == ID or name not in every]
+    return every.merge(found.frame[others], on=ID, how="left", validate="1:1")
