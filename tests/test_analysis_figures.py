@@ -38,7 +38,7 @@ LETTERS = {
     ),
     "rank-by-type": ("Number of parcels", "Mean rank, times that of hard (95 % interval)", "soft"),
     "rank-by-pipeline": ("Ranks within each pipeline", "Ranks among all pipelines together", "svm"),
-    "strategies": ("Number of parcels, all members", "2 ensembles per point, in each", "voted"),
+    "strategies": ("Number of parcels, all members", "2 ensembles per point,", "voted"),
     "trade-off": ("Time per task (s)", "Peak memory (MB)", "nothing cheaper is better"),
     "score-by-size": ("target_01", "target_03", "Score", "Number of parcels", "elastic"),
 }

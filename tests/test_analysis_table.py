@@ -213,6 +213,18 @@ def test_how_a_parcellation_came_about_is_its_type_where_it_is_known() -> None:
     assert sorted(table.frame["type"].unique()) == ["random", "soft"]
 
 
+def test_a_task_that_found_its_fits_costs_what_these_took() -> None:
+    table = from_results(results(fit_seconds=[50.0, np.nan, 30.0, np.nan]), "pool")
+
+    seconds = table.frame.set_index(["parcellation", "target"])["seconds"].to_dict()
+    assert seconds == {
+        ("small", "age"): 50.0,
+        ("small", "sex"): 2.0,
+        ("large", "age"): 30.0,
+        ("large", "sex"): 4.0,
+    }
+
+
 def test_ensembles_keep_their_set() -> None:
     frame = results(
         strategy=["single"] * 2 + ["voted"] * 2,

@@ -95,10 +95,16 @@ def test_a_row_of_an_ensemble_counts_fits() -> None:
     fits = {"made": 1, "reused": 7, "waited_s": 0.5}
 
     (row,) = result_rows(
-        a_result(a_fold(0, n_left_out=2), a_fold(1, n_left_out=1), fits=fits), "task"
+        a_result(
+            a_fold(0, n_left_out=2, fit_seconds=9.0),
+            a_fold(1, n_left_out=1, fit_seconds=2.5),
+            fits=fits,
+        ),
+        "task",
     )
 
     assert (row["fits_made"], row["fits_reused"], row["fits_waited_s"]) == (1, 7, 0.5)
+    assert row["fit_seconds"] == 11.5
     assert row["n_left_out"] == 3
 
 

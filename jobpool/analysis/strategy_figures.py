@@ -130,7 +130,7 @@ def _shares(axes: Axes, compared: pd.DataFrame, marked: dict[str, Mark]) -> None
             )
     axes.axhline(50, color=GREY, linewidth=0.5, linestyle=DOTS)
     number = _range(compared.groupby(["strategy", "members"])["parcellation"].nunique())
-    axes.set_xlabel(f"Members\n{number} per point, in each pipeline and target")
+    axes.set_xlabel(f"Members\n{number} per point,\nin each pipeline and target")
     axes.set(ylabel="Ensembles that score higher (%)", ylim=(-4, 104))
     axes.set_xticks(members, [plain(n) for n in members])
     axes.set_xlim(members[0] - gap / 2, members[-1] + gap / 2)

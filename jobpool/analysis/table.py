@@ -164,7 +164,8 @@ def from_results(
         One row per task, as ``jobpool collect`` gives it: ``parcellation``, ``parcels``,
         ``parcellation_type`` or ``parcellation_kind``, ``pipeline``, ``target``, scores; where
         there are any, ``target_kind``, ``strategy``, ``inputs``, ``members``, ``task_seconds``,
-        ``peak_memory_mb``, ``task``.
+        ``fit_seconds``, ``peak_memory_mb``, ``task``. Seconds are those of the fits where they are
+        known: a task that found its fits took none itself.
     source : str
         What errors name: the pool.
     metrics : mapping of str to str, optional
@@ -187,6 +188,8 @@ def from_results(
     table = frame[[one for one in wanted if one in frame]].rename(columns=names)
     if "strategy" in table and "set" in table:
         table["set"] = table["set"].where(table["strategy"].ne(SINGLE), "")
+    if "seconds" in table and "fit_seconds" in frame:
+        table["seconds"] = frame["fit_seconds"].fillna(table["seconds"])
     chosen = _chosen_metrics(frame, source, metrics, scores)
     table[SCORE] = _scores(frame, chosen)
     return _checked(table, source, SCORE, chosen)

@@ -91,6 +91,9 @@ def _task_row(whole: dict[str, Any]) -> Row:
     if "n_left_out" in folds[0]:
         row["n_left_out"] = sum([fold["n_left_out"] for fold in folds])
     row["seconds"] = whole["seconds"]["total"]
+    if "fits" in whole:
+        seconds = [fold.get("fit_seconds", fold["seconds"]) for fold in folds]
+        row["fit_seconds"] = round(sum(seconds), 3)
     for name, number in whole.get("fits", {}).items():
         row[f"fits_{name}"] = number
     for fold in folds:
