@@ -47,7 +47,8 @@ Trust = Annotated[
 
 def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
     """Refuse a file that cannot be written, before any work is done."""
-    from jobpool.files import temporary_beside
+    from jobpool.errors import JobpoolError
+    from jobpool.files import storage_error, temporary_beside
 
     if path.suffix not in suffixes:
         what = f"{path} ends in {path.suffix or 'nothing'!r}; write {' or '.join(suffixes)}"
@@ -61,5 +62,8 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
+        found = storage_error(error, path)
+        if isinstance(found, JobpoolError):  # the disk's fault, not that of the command line
+            raise found from error
         what = f"{path} cannot be written: {error.strerror}; name a file elsewhere"
         raise typer.BadParameter(what, param_hint="FILE") from error
