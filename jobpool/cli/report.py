@@ -1,5 +1,6 @@
 """``jobpool report``: one HTML file with progress, cost, results and, for a study, its analysis."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -121,10 +122,12 @@ def _of_pool(
     pool = Pool(folder)
     chosen = select(pool.grid, only, skip) if only or skip else None
 
+    from jobpool.report.collecting import worth_starting
     from jobpool.report.page.of_pool import report_of_pool
-    from jobpool.runners import make_runner
+    from jobpool.runners.reading import make_results
 
-    runner = make_runner(pool.experiment(), pool.folder)
+    meaning = make_results(pool.info.runner)
+    processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
     words = [*only, *(f"not {text}" for text in skip)]
     wishes = _wishes(
         selection="; ".join(words),
@@ -132,7 +135,7 @@ def _of_pool(
         facts=_provenance(pool),
         rest=() if words else _rest(pool),
     )
-    return report_of_pool(pool, runner, chosen, wishes, _tell)
+    return report_of_pool(pool, meaning, chosen, wishes, _tell, processes)
 
 
 def _of_table(table: Path) -> "Made":

@@ -31,15 +31,16 @@ if TYPE_CHECKING:
 
     from jobpool.analysis.whole import Analysis
     from jobpool.report.collecting import Collected
-    from jobpool.runners.base import Runner
+    from jobpool.runners.base import Results
 
 
 def report_of_pool(
     pool: Pool,
-    runner: "Runner",
+    meaning: "Results",
     chosen: NDArray[np.bool_] | None,
     wishes: Wishes,
     tell: Tell,
+    processes: int = 1,
 ) -> Made:
     """Return the report of a pool.
 
@@ -47,14 +48,16 @@ def report_of_pool(
     ----------
     pool : Pool
         The pool.
-    runner : Runner
-        Makes rows of results.
+    meaning : Results
+        Makes rows of results; a runner does, too.
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; None for all tasks.
     wishes : Wishes
         What is asked for.
     tell : callable
         Told what is being done.
+    processes : int
+        That read results side by side; with several, `meaning` is sent to them.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def report_of_pool(
     if chosen is not None:
         workers = workers[workers["worker"].isin(set(spending.frame["worker"]))]
     tell("collecting results")
-    found = collect(pool, runner, chosen)
+    found = collect(pool, meaning, chosen, processes=processes)
     tell("analysing")
     asked = mask & (states != TaskState.ASIDE)
     results = with_unfinished(found, pool.grid, asked)
