@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from jobpool.grid import Grid
-from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, plain, rows
-from jobpool.report.progress import MOST_BARS, MOST_LABELLED
+from jobpool.report.page.bars import bars_by_axis
+from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, rows
+from jobpool.report.progress import MOST_BARS
 from jobpool.report.spending import AGAIN, RUNNING, USEFUL
 from jobpool.report.text import count
 from jobpool.task import Axis, Cause
@@ -145,36 +146,6 @@ def _by_axis(attempts: "pd.DataFrame", grid: Grid, axis: Axis, name: str) -> Dat
 
 
 def _figure_by_axis(table: DataTable) -> Figure:
-    axis, n_values = table.traced_by[0], len(table.frame)
-    upright = n_values > MOST_LABELLED
-    position, length = ("x", "y") if upright else ("y", "x")
-    traces = tuple(
-        {
-            "type": "bar",
-            "orientation": "v" if upright else "h",
-            "name": use,
-            position: column(axis),
-            length: column(f"core-hours {use}"),
-            "marker": {"color": colour},
-            "hovertemplate": f"%{{{position}}}<br>%{{{length}:,.4~g}} core-hours {use}"
-            "<extra></extra>",
-        }
-        for use, colour in COLOURS.items()
-        if f"core-hours {use}" in table.frame
-    )
-    names = {"type": "category", "title": {"text": plain(axis) if upright else ""}}
-    return Figure(
-        name=f"figure-{table.name}",
-        title=table.title,
-        caption=f"Core-hours for each value of {axis}, by what became of the attempt.",
-        table=table.name,
-        traces=traces,
-        layout={
-            "showlegend": True,
-            "barmode": "stack",
-            "bargap": 0.05 if upright else 0.25,
-            "height": 340 if upright else 110 + 26 * n_values,
-            f"{position}axis": names if upright else {**names, "autorange": "reversed"},
-            f"{length}axis": _HOURS,
-        },
-    )
+    shown = {use: colour for use, colour in COLOURS.items() if f"core-hours {use}" in table.frame}
+    caption = f"Core-hours for each value of {table.traced_by[0]}, by what became of the attempt."
+    return bars_by_axis(table, shown, "core-hours", _HOURS, caption)

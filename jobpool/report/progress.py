@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from jobpool.grid import Grid
 from jobpool.pool import Pool, state_of
+from jobpool.report.page.bars import bars_by_axis
 from jobpool.report.page.parts import (
     DataTable,
     Figure,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-MOST_LABELLED = 30  # values whose names fit beside their bars
 MOST_BARS = 1500
 MOST_CELLS = 6000
 STATES = {
@@ -103,40 +103,11 @@ def _by_axis(
 
 
 def _bars(table: DataTable) -> Figure:
+    shown = {word: colour for word, colour in STATES.values() if table.frame[f"tasks {word}"].any()}
     axis, n_values = table.traced_by[0], len(table.frame)
-    upright = n_values > MOST_LABELLED
-    position, length = ("x", "y") if upright else ("y", "x")
-    traces = tuple(
-        {
-            "type": "bar",
-            "orientation": "v" if upright else "h",
-            "name": word,
-            position: column(axis),
-            length: column(f"tasks {word}"),
-            "marker": {"color": colour},
-            "hovertemplate": f"%{{{position}}}<br>%{{{length}:,}} {word}<extra></extra>",
-        }
-        for word, colour in STATES.values()
-        if table.frame[f"tasks {word}"].any()
-    )
-    names = {"type": "category", "title": {"text": plain(axis) if upright else ""}}
-    layout = {
-        "showlegend": True,
-        "barmode": "stack",
-        "bargap": 0.05 if upright else 0.25,
-        "height": 340 if upright else 110 + 26 * n_values,
-        f"{position}axis": names if upright else {**names, "autorange": "reversed"},
-        f"{length}axis": counting("tasks", int(table.frame["tasks"].max())),
-    }
     caption = f"Tasks in each state, for each of the {n_values:,} values of {axis}."
-    return Figure(
-        name=f"figure-{table.name}",
-        title=table.title,
-        caption=caption,
-        table=table.name,
-        traces=traces,
-        layout=layout,
-    )
+    ticks = counting("tasks", int(table.frame["tasks"].max()))
+    return bars_by_axis(table, shown, "tasks", ticks, caption)
 
 
 def _cells(grid: Grid, states: NDArray[np.uint8], counted: NDArray[np.bool_]) -> DataTable | None:
