@@ -21,8 +21,9 @@ from jobpool.report.tables import write_frame
 from jobpool.runners import make_runner
 from jobpool.runners.reading import make_results
 from tests.finished_study import CUT, a_finished_study
+from tests.support.places import CHECKOUT
 
-PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+PAGE = CHECKOUT / "docs" / "results.md"
 SCORES = {name for metrics in METRICS.values() for name in metrics}
 KEYS = ["parcellation", "pipeline", "target", "fold"]
 

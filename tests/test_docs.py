@@ -26,12 +26,13 @@ from jobpool.learning.plan import read_plan
 from jobpool.reader import Reader
 from jobpool.runners import RUNNERS
 from jobpool.runners.evaluate import Evaluate
+from tests.support.places import CHECKOUT
 
-TOP = Path(__file__).parents[1]
 PAGES = sorted(
-    path.relative_to(TOP).as_posix() for path in [TOP / "README.md", *TOP.glob("docs/*.md")]
+    path.relative_to(CHECKOUT).as_posix()
+    for path in [CHECKOUT / "README.md", *CHECKOUT.glob("docs/*.md")]
 )
-CONFIGS = sorted(path.name for path in (TOP / "configs").glob("*.yaml"))
+CONFIGS = sorted(path.name for path in (CHECKOUT / "configs").glob("*.yaml"))
 
 _BLOCK = re.compile(r"(?:<!-- file: (\S+) -->\n)?```(\w*)\n(.*?)```", re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)")
@@ -49,7 +50,7 @@ class Step:
 
 
 def text_of(page: str) -> str:
-    return (TOP / page).read_text(encoding="utf-8")
+    return (CHECKOUT / page).read_text(encoding="utf-8")
 
 
 def steps_of(page: str) -> list[Step]:
@@ -121,7 +122,7 @@ def test_the_commands_of_a_page_print_what_it_shows(page: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("page", [*PAGES, "examples/nback-flanker/README.md"])
 def test_every_link_of_a_page_leads_to_a_file(page: str) -> None:
-    targets = [(TOP / page).parent / target for target, _ in _LINK.findall(text_of(page))]
+    targets = [(CHECKOUT / page).parent / target for target, _ in _LINK.findall(text_of(page))]
 
     assert [target for target in targets if not target.exists()] == []
 
@@ -134,7 +135,7 @@ def anchors_of(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_into_a_page_leads_to_a_heading(page: str) -> None:
-    here = TOP / page
+    here = CHECKOUT / page
     links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text_of(page))
 
     found = {
@@ -189,7 +190,7 @@ def test_every_option_of_a_command_is_in_its_section(command: str) -> None:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_an_example_has_no_wrong_setting(name: str) -> None:
-    experiment = load_experiment(TOP / "configs" / name, axes=(), runners=tuple(RUNNERS))
+    experiment = load_experiment(CHECKOUT / "configs" / name, axes=(), runners=tuple(RUNNERS))
     section = Reader(experiment.file, experiment.section, "evaluate")
 
     read_plan(section)
@@ -198,7 +199,7 @@ def test_an_example_has_no_wrong_setting(name: str) -> None:
 
 
 def test_the_example_with_data_has_sixteen_tasks() -> None:
-    experiment = load_experiment(TOP / "configs" / "nback-flanker.yaml")
+    experiment = load_experiment(CHECKOUT / "configs" / "nback-flanker.yaml")
 
     grid = Evaluate(experiment).lay_out()
 
@@ -207,7 +208,7 @@ def test_the_example_with_data_has_sixteen_tasks() -> None:
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "nback-flanker.yaml"])
 def test_every_pass_of_an_example_has_resources(name: str) -> None:
-    experiment = load_experiment(TOP / "configs" / name, axes=())
+    experiment = load_experiment(CHECKOUT / "configs" / name, axes=())
 
     assert experiment.passes
 

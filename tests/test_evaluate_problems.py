@@ -12,8 +12,9 @@ from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from jobpool.task import Value
 from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk
+from tests.support.places import CHECKOUT
 
-STUDY = Path(__file__).parents[1] / "configs" / "parcellation-study.yaml"
+STUDY = CHECKOUT / "configs" / "parcellation-study.yaml"
 FACTORIES = "tests.test_pipeline_factory"
 CONTEXT = RunContext(cores=1, cache=Path("unused"), checkpoint=Path("unused"))
 

@@ -39,9 +39,10 @@ from jobpool.learning.splits import Splits, make_splits
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk, scores, without_seconds
+from tests.support.places import CHECKOUT
 
-CONFIG = Path(__file__).parents[1] / "configs" / "nback-flanker.yaml"
-EXAMPLE = Path(__file__).parents[1] / "examples" / "nback-flanker"
+CONFIG = CHECKOUT / "configs" / "nback-flanker.yaml"
+EXAMPLE = CHECKOUT / "examples" / "nback-flanker"
 SEED, CANDIDATES, FOLDS = 5, 8, 3
 TREES_NEED = 480  # participants: a leaf holds at least 10 to 500
 # of the scores of the chosen candidates. The elastic net for two classes is compared with saga

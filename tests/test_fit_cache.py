@@ -18,8 +18,8 @@ from jobpool.errors import OutOfTimeError, PoolError, StorageError
 from jobpool.files import checked_line
 from jobpool.lock import LOCKS
 from tests.fit_study import NAME, a_bucket, about_of, arrays_of, files_in, has, key_of, put
+from tests.support.places import ASSETS
 
-ASSETS = Path(__file__).parent / "assets"
 KEY = key_of(0)
 NUMBERS = st.one_of(
     hnp.boolean_dtypes(), hnp.integer_dtypes(), hnp.unsigned_integer_dtypes(), hnp.floating_dtypes()

@@ -8,8 +8,7 @@ import pytest
 from jobpool.pool import Pool
 from jobpool.task import TaskState
 from tests.conftest import Jobpool
-
-ASSETS = Path(__file__).parent / "assets"
+from tests.support.places import ASSETS
 
 
 @pytest.fixture(params=[1])

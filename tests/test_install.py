@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.places import CHECKOUT
+
 pytestmark = pytest.mark.slow
 
-CHECKOUT = Path(__file__).parents[1]
 EXAMPLE = ("contrasts.tsv", "maps_4mm.npz", "parcellations_4mm.npz", "soft_schaefer100_4mm.npz")
 
 

@@ -17,6 +17,7 @@ from jobpool.poolinfo import check_owner
 from jobpool.task import TaskState
 from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.support.places import CHECKOUT
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files to others needs root")
 GROUP = WorkerSettings(shared="group")
@@ -130,7 +131,7 @@ def test_two_users_of_one_group_empty_a_pool_together(open_folder: Path) -> None
         timeout=120,
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=CHECKOUT,
     )
 
     owners = {path.stat().st_uid for path in (pool / "results").rglob("*.jsonl")}

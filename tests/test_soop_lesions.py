@@ -18,8 +18,7 @@ from jobpool.learning.pipelines import PIPELINES
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from tests.brain_study import scores
-
-LESIONS = Path(__file__).parents[2] / "shared" / "data" / "soop-lesions"
+from tests.support.places import LESIONS
 
 pytestmark = pytest.mark.skipif(
     not LESIONS.is_dir(), reason="the lesion maps may not be copied, and are not at hand here"

@@ -17,10 +17,11 @@ from jobpool.cards import read_card
 from jobpool.pool import Pool
 from jobpool.task import TaskState
 from jobpool.workerfiles import worker_files, worker_name
+from tests.support.places import CHECKOUT
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("strategies")]
 
-CONFIG = Path(__file__).parents[1] / "configs/nback-strategies.yaml"
+CONFIG = CHECKOUT / "configs/nback-strategies.yaml"
 MEMBERS, ENSEMBLES, FOLDS = 5, 9, 3
 PER_FOLD = 4  # the whole training part, and three inner folds
 

@@ -14,10 +14,10 @@ from jobpool.experiment import load_experiment
 from jobpool.making import create_pool
 from jobpool.runners.evaluate import Evaluate
 from tests.slurm.cluster import Cluster, Job
+from tests.support.places import CHECKOUT
 
 pytestmark = pytest.mark.slurm
 
-CHECKOUT = Path(__file__).parents[2]
 N, VERTICES = 700, 60  # three spans
 CONFIG = {
     "runner": "evaluate",

@@ -10,6 +10,7 @@ import pytest
 
 from tests.slurm.cluster import Cluster, ClusterError
 from tests.slurm.machine import CGROUPS, processes_with
+from tests.support.places import CHECKOUT
 
 pytestmark = pytest.mark.slurm
 
@@ -180,7 +181,7 @@ def test_nothing_is_left_of_a_start_that_fails_half_way(
 def test_the_daemons_end_when_the_tests_are_killed(slurm: Cluster, cluster_folder: Path) -> None:
     tests = subprocess.Popen(
         [sys.executable, "-c", KEEP_A_CLUSTER, str(cluster_folder)],
-        cwd=Path(__file__).parents[2],
+        cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         text=True,
     )

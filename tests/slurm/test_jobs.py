@@ -15,10 +15,10 @@ from jobpool.slurm.submit import job_prefix
 from jobpool.task import TaskState
 from tests.builders import a_pool
 from tests.slurm.cluster import Cluster, Job
+from tests.support.places import CHECKOUT
 
 pytestmark = pytest.mark.slurm
 
-CHECKOUT = Path(__file__).parents[2]
 LOOK = """\
 import json, subprocess, sys
 from dataclasses import asdict

@@ -3,16 +3,15 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.slurm.cluster import Cluster
 from tests.slurm.machine import CGROUPS
+from tests.support.places import CHECKOUT
 
 pytestmark = pytest.mark.slurm
 
-CHECKOUT = Path(__file__).parents[2]
 NEEDS_LIMITS = "tests/slurm/test_jobs.py::test_the_kernels_kill_is_counted_inside_the_job"
 # a container that may look at cgroups but make none
 READ_ONLY = f"""\
