@@ -25,8 +25,8 @@ from jobpool.errors import StorageError
 from jobpool.files import replace_whole, temporary_beside
 from jobpool.fitting import Fitting
 from jobpool.grid import read_grid
-from jobpool.heart import Heart
-from jobpool.liveness import Watch
+from jobpool.liveness.heartbeat import Heart
+from jobpool.liveness.reaper import Watch
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.runs import Runs

@@ -25,7 +25,7 @@ from jobpool.pool import Pool
 from jobpool.poolinfo import read_info
 from jobpool.report.history import history
 from jobpool.results import Result, all_results, write_result
-from jobpool.slurm.answers import read_answers
+from jobpool.scheduler.slurm.answers import read_answers
 from jobpool.task import Cause
 from jobpool.workerfiles import worker_name
 from tests.builders import a_pool

@@ -15,7 +15,7 @@ from jobpool.plan.arrays import Plan, Wanted, make_plan, share
 from jobpool.plan.left import Left
 from jobpool.plan.work import work_of
 from jobpool.records import code_of
-from jobpool.slurm.site import Partition, Site
+from jobpool.scheduler.slurm.limits import Partition, Site
 from jobpool.task import Axis
 from tests.forecasts import HOUR_S, Forecast, forecast
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.slurm.submit import job_prefix
+from jobpool.scheduler.slurm.submit import job_prefix
 from jobpool.task import Cause, Lesson
 from tests.builders import a_pool
 from tests.conftest import Jobpool

@@ -8,7 +8,7 @@ import pytest
 
 from jobpool.errors import SlurmError
 from jobpool.experiment import Pass
-from jobpool.slurm.site import Site, read_max_array_size, read_partitions, read_site
+from jobpool.scheduler.slurm.limits import Site, read_max_array_size, read_partitions, read_site
 
 CONFIG = "MaxArrayTasks = 5\nMaxArraySize            = 10001\nMaxDBDMsgs = 1"
 SINFO = """\

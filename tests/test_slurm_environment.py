@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import SlurmError
-from jobpool.slurm.environment import oom_kills, parse_time_left, read_capacity, read_job
+from jobpool.scheduler.slurm.environment import oom_kills, parse_time_left, read_capacity, read_job
 
 V1_MOUNT = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
 V2_MOUNT = "35 31 0:32 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"

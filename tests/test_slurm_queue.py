@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import SlurmError, SlurmMissingError
-from jobpool.slurm.answers import Questions, read_answers
-from jobpool.slurm.causes import Evidence, cause_of_death, cause_of_stop
-from jobpool.slurm.programs import run_program
-from jobpool.slurm.queue import MOST_NAMED, JobRun, JobSeen, ask
+from jobpool.liveness.causes import Evidence, cause_of_death, cause_of_stop
+from jobpool.scheduler.slurm.answers import Questions, read_answers
+from jobpool.scheduler.slurm.jobs import MOST_NAMED, JobRun, JobSeen, ask
+from jobpool.scheduler.slurm.programs import run_program
 from jobpool.task import Cause
 
 NOW = 1_800_000_000.0

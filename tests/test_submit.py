@@ -14,8 +14,8 @@ from jobpool.errors import SlurmError
 from jobpool.experiment import Pass
 from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Pool
-from jobpool.slurm.programs import run_program
-from jobpool.slurm.submit import (
+from jobpool.scheduler.slurm.programs import run_program
+from jobpool.scheduler.slurm.submit import (
     count_queued,
     job_prefix,
     sbatch_lines,

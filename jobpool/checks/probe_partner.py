@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobpool.checks.probes import run_side
 from jobpool.errors import JobpoolError
-from jobpool.slurm.environment import read_job
+from jobpool.scheduler.slurm.environment import read_job
 
 
 def main(folder: str, number: str) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from jobpool.checks.probes import Report, probe_folder, read_report
 from jobpool.checks.probes_talk import ProbeError
 from jobpool.errors import SlurmError
-from jobpool.slurm.programs import RunProgram, run_program
+from jobpool.scheduler.slurm.programs import RunProgram, run_program
 
 HERE_S = 300.0
 POLL_S = 0.05

@@ -128,8 +128,8 @@ def submit_fill(
 ) -> None:
     """Submit an array of jobs that fill a cache, unless it is full."""
     from jobpool.cli.submit import max_array_size_here, worker_program
-    from jobpool.slurm.submit import sbatch_lines
-    from jobpool.slurm.submit import submit as submit_lines
+    from jobpool.scheduler.slurm.submit import sbatch_lines
+    from jobpool.scheduler.slurm.submit import submit as submit_lines
 
     if all(one.state == "packed" for one in found.parcellations):
         print("everything is there; nothing was submitted", file=sys.stderr)

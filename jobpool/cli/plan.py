@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobpool.needs.estimates import Estimates
     from jobpool.plan.arrays import Plan
     from jobpool.pool import Pool
-    from jobpool.slurm.site import Site
+    from jobpool.scheduler.slurm.limits import Site
 
 
 def plan(
@@ -89,7 +89,7 @@ def look_around(pool: "Pool", *, must: bool, queued: Counter[str] | None = None)
     Where it must be there and does not answer, an error is raised.
     """
     from jobpool.errors import SlurmError
-    from jobpool.slurm.site import read_site
+    from jobpool.scheduler.slurm.limits import read_site
 
     try:
         return Around(queued=queued_of(pool) if queued is None else queued, site=read_site())
@@ -103,7 +103,7 @@ def look_around(pool: "Pool", *, must: bool, queued: Counter[str] | None = None)
 
 def queued_of(pool: "Pool") -> Counter[str]:
     """Return how many jobs of this pool wait or run, by the name of their size."""
-    from jobpool.slurm.submit import count_queued, job_prefix
+    from jobpool.scheduler.slurm.submit import count_queued, job_prefix
 
     return count_queued(job_prefix(pool.folder, pool.info.name))
 
@@ -148,7 +148,7 @@ def send(
 ) -> None:
     """Submit the arrays of a plan, and print their sbatch lines."""
     from jobpool.cli.submit import send_lines
-    from jobpool.slurm.site import USUAL_MAX_ARRAY_SIZE
+    from jobpool.scheduler.slurm.limits import USUAL_MAX_ARRAY_SIZE
 
     most = around.site.max_array_size if around.site else USUAL_MAX_ARRAY_SIZE
     for array in made.arrays:

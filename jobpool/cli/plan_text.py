@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jobpool.plan.arrays import Array, Plan
     from jobpool.plan.work import Interval
     from jobpool.pool import Pool
-    from jobpool.slurm.site import Site
+    from jobpool.scheduler.slurm.limits import Site
 
 MOST_SHOWN = 5  # tasks that are too large
 

@@ -50,8 +50,8 @@ def run(
     from jobpool.errors import SelectionError
     from jobpool.pool import Pool
     from jobpool.poolinfo import check_owner, set_umask
+    from jobpool.scheduler.slurm.environment import read_capacity
     from jobpool.selection import select
-    from jobpool.slurm.environment import read_capacity
 
     opened = Pool(pool)
     set_umask(opened.info.shared)

@@ -115,8 +115,8 @@ def send_lines(
     """Print the sbatch lines of a size, and run them."""
     from jobpool.nodes import read_bad_nodes
     from jobpool.poolinfo import check_owner, set_umask
-    from jobpool.slurm.submit import job_name, job_prefix, sbatch_lines, without_nodes
-    from jobpool.slurm.submit import submit as submit_lines
+    from jobpool.scheduler.slurm.submit import job_name, job_prefix, sbatch_lines, without_nodes
+    from jobpool.scheduler.slurm.submit import submit as submit_lines
 
     folder = pool.folder.resolve()
     check_owner(folder, trust or ())  # a pass may hold any option of sbatch
@@ -191,7 +191,7 @@ def worker_program(pool: Path) -> tuple[str, ...]:
 def max_array_size_here(dry_run: bool) -> int:
     """Ask the controller once; what is only shown can be shown without SLURM."""
     from jobpool.errors import SlurmError
-    from jobpool.slurm.site import USUAL_MAX_ARRAY_SIZE, read_max_array_size
+    from jobpool.scheduler.slurm.limits import USUAL_MAX_ARRAY_SIZE, read_max_array_size
 
     try:
         return read_max_array_size()

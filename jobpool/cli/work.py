@@ -64,7 +64,7 @@ def work(
 def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list[str]) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
     from jobpool.pool import Pool
-    from jobpool.slurm.environment import oom_kills
+    from jobpool.scheduler.slurm.environment import oom_kills
     from jobpool.stopping import StopSignals
     from jobpool.supervisor import Supervisor
     from jobpool.worker import Worker
@@ -97,7 +97,7 @@ def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list
 def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
     """Return what the worker's card says of its job."""
     from jobpool import __version__
-    from jobpool.slurm.environment import read_capacity, read_job
+    from jobpool.scheduler.slurm.environment import read_capacity, read_job
 
     capacity, job = read_capacity(), read_job()
     return {

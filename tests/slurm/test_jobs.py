@@ -11,7 +11,7 @@ import pytest
 
 from jobpool.assets import asset
 from jobpool.pool import Pool
-from jobpool.slurm.submit import job_prefix
+from jobpool.scheduler.slurm.submit import job_prefix
 from jobpool.task import TaskState
 from tests.builders import a_pool
 from tests.slurm.cluster import Cluster, Job
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slurm
 LOOK = """\
 import json, subprocess, sys
 from dataclasses import asdict
-from jobpool.slurm.environment import oom_kills, read_capacity, read_job
+from jobpool.scheduler.slurm.environment import oom_kills, read_capacity, read_job
 before = oom_kills()
 hungry = [sys.executable, "-c", "x = bytearray(600 << 20)"]
 code = subprocess.run(hungry).returncode if "hungry" in sys.argv else 0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from jobpool.errors import SlurmError
-from jobpool.slurm.queue import JobRun, ask
+from jobpool.scheduler.slurm.jobs import JobRun, ask
 from tests.slurm.cluster import Cluster, ClusterError
 
 pytestmark = pytest.mark.slurm

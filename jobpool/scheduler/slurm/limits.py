@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from jobpool.errors import SlurmError, listing, nearest
 from jobpool.experiment import Pass
-from jobpool.slurm.programs import RunProgram, run_program
+from jobpool.scheduler.slurm.programs import RunProgram, run_program
 
 USUAL_MAX_ARRAY_SIZE = 1001  # SLURM's default
 # name, * behind it for the default; up or not; longest time; cores and MB of a node

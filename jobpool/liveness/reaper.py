@@ -2,7 +2,7 @@
 
 A worker shows that it lives by touching its file in ``workers/``. Ages are taken between two
 modification times, both given by the file server, never between the clocks of two hosts. Who is
-silent for three heartbeats is in doubt, and SLURM is asked (`jobpool.slurm.answers`).
+silent for three heartbeats is in doubt, and SLURM is asked (`jobpool.scheduler.slurm.answers`).
 
 A claim is taken back when its worker is dead. If the worker had already written a result or the
 end of the attempt, that word stands; if not, the finder writes the cause that the evidence shows.
@@ -17,15 +17,22 @@ from functools import partial
 
 from jobpool.attempts import Attempt, write_attempt
 from jobpool.cards import WorkerCard, beat, read_card
+from jobpool.liveness.causes import cause_of_stop
+from jobpool.liveness.judge import UNSEEN, Look, look_at
+from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
 from jobpool.poolinfo import PoolInfo
 from jobpool.records import Record
-from jobpool.slurm.answers import FRESH, STOPPED_S, Answer, Answers, Questions, read_answers
-from jobpool.slurm.causes import cause_of_stop
-from jobpool.slurm.lastwords import Death, last_words
-from jobpool.slurm.looks import UNSEEN, Look, look_at
-from jobpool.slurm.programs import RunProgram, run_program
-from jobpool.slurm.queue import JobRun, JobSeen
+from jobpool.scheduler.slurm.answers import (
+    FRESH,
+    STOPPED_S,
+    Answer,
+    Answers,
+    Questions,
+    read_answers,
+)
+from jobpool.scheduler.slurm.jobs import JobRun, JobSeen
+from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 from jobpool.errors import SlurmError, SlurmMissingError, StorageError
 from jobpool.files import read_json, write_json
-from jobpool.slurm.programs import RunProgram
-from jobpool.slurm.queue import JobRun, JobSeen, ask
+from jobpool.scheduler.slurm.jobs import JobRun, JobSeen, ask
+from jobpool.scheduler.slurm.programs import RunProgram
 from jobpool.task import Json
 from jobpool.turns import take_turn
 

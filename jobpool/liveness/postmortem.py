@@ -10,9 +10,9 @@ from pathlib import Path
 from jobpool.attempts import Attempt, attempts_of
 from jobpool.cards import WorkerCard, read_use
 from jobpool.fingerprint import short_fingerprint
+from jobpool.liveness.causes import Evidence, cause_of_death
 from jobpool.results import results_of
-from jobpool.slurm.causes import Evidence, cause_of_death
-from jobpool.slurm.queue import JobSeen
+from jobpool.scheduler.slurm.jobs import JobSeen
 from jobpool.task import Cause, Lesson
 from jobpool.workerfiles import came_further
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.errors import SlurmError
-from jobpool.slurm.programs import RunProgram, run_program
+from jobpool.scheduler.slurm.programs import RunProgram, run_program
 
 MB = 1024 * 1024
 NO_LIMIT = 1 << 60  # v1 writes "none" as the largest number of whole pages

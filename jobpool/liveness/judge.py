@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.cards import WorkerCard, process_space, read_card, start_ticks
-from jobpool.slurm.queue import JobRun
+from jobpool.scheduler.slurm.jobs import JobRun
 from jobpool.workerfiles import worker_file
 
 UNSEEN = float("inf")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jobpool.errors import SlurmError
 from jobpool.experiment import Pass
-from jobpool.slurm.programs import RunProgram, run_program
+from jobpool.scheduler.slurm.programs import RunProgram, run_program
 
 POLITE = 100  # jobs that run at one time where the pass does not say
 _NAME = re.compile(r"[^\w.+-]")  # what squeue and file names should not hold

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jobpool.errors import SlurmError
-from jobpool.slurm.programs import RunProgram
+from jobpool.scheduler.slurm.programs import RunProgram
 
 MOST_NAMED = 1000  # jobs on a command line; to ask for more, all jobs are listed
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobpool.slurm.queue import REQUEUED, JobSeen
+from jobpool.scheduler.slurm.jobs import REQUEUED, JobSeen
 from jobpool.task import Cause
 
 NEARLY_ALL = 0.9  # of the memory: SLURM and the notes look now and then, and miss the last moment

@@ -1,0 +1,1 @@
+"""The scheduler that starts the workers: SLURM, or none."""
