@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from jobpool.checks.table import record_in, unchecked_table
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.grid import Grid
-from jobpool.liveness.reaper import Life
+from jobpool.liveness.judge import Life
 from jobpool.pool import Pool
 from jobpool.records import MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, amount_of
 from jobpool.task import TaskState, Value

@@ -17,7 +17,8 @@ from jobpool.cards import WorkerCard, beat, note_use, own_card, read_use, start_
 from jobpool.errors import SlurmError, SlurmMissingError
 from jobpool.experiment import WorkerSettings
 from jobpool.fingerprint import short_fingerprint
-from jobpool.liveness.reaper import Life, TakenBack, Watch, judge
+from jobpool.liveness.judge import Life, judge
+from jobpool.liveness.reaper import TakenBack, Watch
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.results import Result, write_result
@@ -232,7 +233,7 @@ def test_a_worker_in_another_space_of_process_numbers_is_not_dead(folder: Path) 
     a_card().write(folder, worker_name(1))
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from jobpool.liveness.reaper import judge; from jobpool.pool import Pool\n"
+        "from jobpool.liveness.judge import judge; from jobpool.pool import Pool\n"
         f"print(judge(Pool(Path({str(folder)!r})), {worker_name(1)!r}, time.time()))"
     )
 

@@ -15,7 +15,7 @@ from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.members import Ensemble, find_members
 from jobpool.learning.splits import make_splits
 from jobpool.learning.study import Readers, Study, read_study
-from jobpool.liveness.reaper import Life
+from jobpool.liveness.judge import Life
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.runners.laying import lay_out, notes

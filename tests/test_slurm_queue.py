@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import SlurmError, SlurmMissingError
-from jobpool.liveness.causes import Evidence, cause_of_death, cause_of_stop
+from jobpool.liveness.postmortem import Evidence, cause_of_death, cause_of_stop
 from jobpool.scheduler.slurm.answers import Questions, read_answers
 from jobpool.scheduler.slurm.jobs import MOST_NAMED, JobRun, JobSeen, ask
 from jobpool.scheduler.slurm.programs import run_program

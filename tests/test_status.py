@@ -13,7 +13,7 @@ import pytest
 from jobpool.cards import own_card
 from jobpool.errors import DamagedStateError, SelectionError
 from jobpool.grid import Attribute, full_product
-from jobpool.liveness.reaper import Life
+from jobpool.liveness.judge import Life
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
 from jobpool.selection import select

@@ -70,7 +70,7 @@ def doctor(
 
 def _surgery(pool: "Pool", *, repair: bool, force: bool) -> "Surgery":
     from jobpool.checks.doctor import Surgery
-    from jobpool.liveness.reaper import Life, judge
+    from jobpool.liveness.judge import Life, judge
     from jobpool.workerfiles import worker_name
 
     clock = _server_time(pool)

@@ -68,7 +68,7 @@ def _looker(
     import time
 
     from jobpool.files import server_time
-    from jobpool.liveness.reaper import Life, judge
+    from jobpool.liveness.judge import Life, judge
     from jobpool.pool import Pool
     from jobpool.selection import select
     from jobpool.status import look
@@ -175,7 +175,7 @@ def _eta(found: "Status") -> str:
 
 
 def _workers(found: "Status") -> str:
-    from jobpool.liveness.reaper import Life
+    from jobpool.liveness.judge import Life
     from jobpool.report.text import count
 
     words = [f"{count(found.workers[Life.ALIVE], 'worker')} alive"]

@@ -100,7 +100,7 @@ def _bound(found: "Why") -> str:
 
 
 def _runs(found: "Why") -> str:
-    from jobpool.liveness.reaper import Life
+    from jobpool.liveness.judge import Life
     from jobpool.report.text import duration
 
     since = duration(max(time.time() - found.record.changed_ms / 1000, 0.0))

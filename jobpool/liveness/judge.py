@@ -1,14 +1,32 @@
-"""What one host can see of a worker: its card, the age of its heartbeat, and its process."""
+"""Whether a worker lives: what one host can see of it, and what is concluded from that.
+
+A host sees a worker's card, the age of its heartbeat and, if it runs here, its process. Alive, dead
+and unknown are three answers. Who looks only asks nobody; a worker may ask the scheduler first
+(`jobpool.liveness.reaper`).
+"""
 
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from jobpool.cards import WorkerCard, process_space, read_card, start_ticks
-from jobpool.scheduler.slurm.jobs import JobRun
+from jobpool.pool import Pool
+from jobpool.poolinfo import PoolInfo
+from jobpool.scheduler.slurm.answers import FRESH, Answer, read_answers
+from jobpool.scheduler.slurm.jobs import JobRun, JobSeen
 from jobpool.workerfiles import worker_file
 
 UNSEEN = float("inf")
+DOUBT_BEATS = 3  # missed in a row: a busy disk delays one
+
+
+class Life(StrEnum):
+    """Whether a worker lives, as far as can be told."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +76,86 @@ def _is_gone(card: WorkerCard) -> bool:
     except PermissionError:
         return False
     return start_ticks(card.pid) not in {None, card.start_ticks}
+
+
+def judge(pool: Pool, name: str, server_time: float) -> Life:
+    """Say whether a worker lives, for somebody who only looks: SLURM is not asked.
+
+    Parameters
+    ----------
+    pool : Pool
+        The worker's pool.
+    name : str
+        The worker.
+    server_time : float
+        What the file server's clock says now: the return value of `beat`.
+    """
+    look = look_at(pool.folder, name)
+    silent_s = server_time - look.beaten
+    answer = None
+    if look.run is not None:
+        answer = read_answers(pool.folder, look.cluster).get(look.run)
+    # where no worker is left, nobody asks SLURM any more
+    has_hope = look.run is not None and not look.is_gone and silent_s <= pool.info.hung_after_s
+    life = life_of(look, answer, pool.info, server_time, can_ask=has_hope)
+    if life is Life.UNKNOWN and 0 <= silent_s <= pool.info.lost_after_s:
+        return Life.ALIVE
+    return life
+
+
+def life_of(
+    look: Look,
+    answer: Answer | None,
+    info: PoolInfo,
+    server_time: float,
+    *,
+    can_ask: bool,
+    is_steady: bool = True,
+) -> Life:
+    """Say whether a worker lives.
+
+    Parameters
+    ----------
+    look : Look
+        What is seen of it.
+    answer : Answer or None
+        What SLURM last said of its job.
+    info : PoolInfo
+        The pool's settings.
+    server_time : float
+        The file server's clock.
+    can_ask : bool
+        Whether SLURM can be asked about it, be it by another worker.
+    is_steady : bool
+        Whether its silence was watched: without that, old heartbeats may all be due to an outage.
+    """
+    silent_s, doubtful_s = server_time - look.beaten, doubt_s(info)
+    if silent_s <= doubtful_s and not look.is_gone:
+        return Life.UNKNOWN if look.beaten == UNSEEN else Life.ALIVE
+    is_long = silent_s > info.lost_after_s
+    word = answer if answer and (answer.asked >= look.beaten or answer.seen.has_ended) else None
+    if word is not None and word.seen.has_ended and (is_long or not word.seen.is_ending):
+        return Life.DEAD
+    if look.is_gone:  # SLURM's word on the cause is worth waiting for
+        has_waited = is_long or (word is not None and word.asked > look.beaten + doubtful_s)
+        return Life.DEAD if has_waited or not can_ask else Life.UNKNOWN
+    if word is not None and word.missing_since is not None:
+        since = max(word.missing_since, look.beaten)
+        is_dead = is_long and word.asked >= since + info.ask_slurm_s
+    elif word is not None and server_time < word.asked + FRESH * info.ask_slurm_s:
+        is_dead = silent_s > info.hung_after_s
+    else:
+        is_dead = is_long and not can_ask
+    return Life.DEAD if is_dead and is_steady else Life.UNKNOWN
+
+
+def doubt_s(info: PoolInfo) -> float:
+    """Return the silence in seconds after which a worker is in doubt."""
+    return min(DOUBT_BEATS * info.heartbeat_s, info.lost_after_s)
+
+
+def word_on(look: Look, answer: Answer | None) -> JobSeen | None:
+    """Return SLURM's word on a death; that the job runs says nothing of a process that is gone."""
+    if answer is None or answer.seen.has_ended:
+        return None if answer is None else answer.seen
+    return None if look.is_gone or answer.asked < look.beaten else answer.seen

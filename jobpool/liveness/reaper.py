@@ -12,40 +12,27 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import partial
 
 from jobpool.attempts import Attempt, write_attempt
 from jobpool.cards import WorkerCard, beat, read_card
-from jobpool.liveness.causes import cause_of_stop
-from jobpool.liveness.judge import UNSEEN, Look, look_at
-from jobpool.liveness.postmortem import Death, last_words
+from jobpool.liveness.judge import Life, Look, doubt_s, life_of, look_at, word_on
+from jobpool.liveness.postmortem import Death, cause_of_stop, last_words
 from jobpool.pool import Pool
-from jobpool.poolinfo import PoolInfo
 from jobpool.records import Record
 from jobpool.scheduler.slurm.answers import (
     FRESH,
     STOPPED_S,
-    Answer,
     Answers,
     Questions,
     read_answers,
 )
-from jobpool.scheduler.slurm.jobs import JobRun, JobSeen
+from jobpool.scheduler.slurm.jobs import JobRun
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 
-DOUBT_BEATS = 3  # missed in a row: a busy disk delays one
 POLL_S = 0.2
-
-
-class Life(StrEnum):
-    """Whether a worker lives, as far as can be told."""
-
-    ALIVE = "alive"
-    DEAD = "dead"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,88 +43,6 @@ class TakenBack:
     worker: str
     cause: Cause
     why: str = ""  # the evidence, in words; empty: the worker's own word
-
-
-def judge(pool: Pool, name: str, server_time: float) -> Life:
-    """Say whether a worker lives, for somebody who only looks: SLURM is not asked.
-
-    Parameters
-    ----------
-    pool : Pool
-        The worker's pool.
-    name : str
-        The worker.
-    server_time : float
-        What the file server's clock says now: the return value of `beat`.
-    """
-    look = look_at(pool.folder, name)
-    silent_s = server_time - look.beaten
-    answer = None
-    if look.run is not None:
-        answer = read_answers(pool.folder, look.cluster).get(look.run)
-    # where no worker is left, nobody asks SLURM any more
-    has_hope = look.run is not None and not look.is_gone and silent_s <= pool.info.hung_after_s
-    life = _life(look, answer, pool.info, server_time, can_ask=has_hope)
-    if life is Life.UNKNOWN and 0 <= silent_s <= pool.info.lost_after_s:
-        return Life.ALIVE
-    return life
-
-
-def _life(
-    look: Look,
-    answer: Answer | None,
-    info: PoolInfo,
-    server_time: float,
-    *,
-    can_ask: bool,
-    is_steady: bool = True,
-) -> Life:
-    """Say whether a worker lives.
-
-    Parameters
-    ----------
-    look : Look
-        What is seen of it.
-    answer : Answer or None
-        What SLURM last said of its job.
-    info : PoolInfo
-        The pool's settings.
-    server_time : float
-        The file server's clock.
-    can_ask : bool
-        Whether SLURM can be asked about it, be it by another worker.
-    is_steady : bool
-        Whether its silence was watched: without that, old heartbeats may all be due to an outage.
-    """
-    silent_s, doubt_s = server_time - look.beaten, _doubt_s(info)
-    if silent_s <= doubt_s and not look.is_gone:
-        return Life.UNKNOWN if look.beaten == UNSEEN else Life.ALIVE
-    is_long = silent_s > info.lost_after_s
-    word = answer if answer and (answer.asked >= look.beaten or answer.seen.has_ended) else None
-    if word is not None and word.seen.has_ended and (is_long or not word.seen.is_ending):
-        return Life.DEAD
-    if look.is_gone:  # SLURM's word on the cause is worth waiting for
-        has_waited = is_long or (word is not None and word.asked > look.beaten + doubt_s)
-        return Life.DEAD if has_waited or not can_ask else Life.UNKNOWN
-    if word is not None and word.missing_since is not None:
-        since = max(word.missing_since, look.beaten)
-        is_dead = is_long and word.asked >= since + info.ask_slurm_s
-    elif word is not None and server_time < word.asked + FRESH * info.ask_slurm_s:
-        is_dead = silent_s > info.hung_after_s
-    else:
-        is_dead = is_long and not can_ask
-    return Life.DEAD if is_dead and is_steady else Life.UNKNOWN
-
-
-def _doubt_s(info: PoolInfo) -> float:
-    return min(DOUBT_BEATS * info.heartbeat_s, info.lost_after_s)
-
-
-def _word_on(look: Look, answer: Answer | None) -> JobSeen | None:
-    """Return SLURM's word on a death; that the job runs says nothing of a process that is gone."""
-    if answer is None or answer.seen.has_ended:
-        return None if answer is None else answer.seen
-    return None if look.is_gone or answer.asked < look.beaten else answer.seen
 
 
 class Watch:
@@ -247,11 +152,11 @@ class Watch:
             self._seen[look.name] = look.beaten, since if beaten == look.beaten else server_time
 
     def _ask(self, looks: Iterable[Look], server_time: float) -> None:
-        doubt_s = _doubt_s(self._pool.info)
+        silence_s = doubt_s(self._pool.info)
         doubtful = [
             look
             for look in looks
-            if look.run is not None and (look.is_gone or server_time - look.beaten > doubt_s)
+            if look.run is not None and (look.is_gone or server_time - look.beaten > silence_s)
         ]
         if not doubtful or not self._questions.find_cluster():
             return
@@ -264,13 +169,13 @@ class Watch:
         can_ask = look.run is not None and (
             self._questions.covers(look.cluster) or answers.are_fresh(look.cluster)
         )
-        return _life(
+        return life_of(
             look,
             answers.about(look.cluster, look.run),
             self._pool.info,
             server_time,
             can_ask=can_ask,
-            is_steady=server_time - since >= _doubt_s(self._pool.info),
+            is_steady=server_time - since >= doubt_s(self._pool.info),
         )
 
     def _take_back(
@@ -292,8 +197,8 @@ class Watch:
                 worker=look.name,
                 card=look.card,
                 beaten=look.beaten,
-                end_slack_s=_doubt_s(pool.info),
-                seen=_word_on(look, answers.about(look.cluster, look.run)),
+                end_slack_s=doubt_s(pool.info),
+                seen=word_on(look, answers.about(look.cluster, look.run)),
             ),
         )
         write = partial(self._write, words.attempt)

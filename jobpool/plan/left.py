@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from jobpool.checks.table import read_table
 from jobpool.grid import Grid
-from jobpool.liveness.reaper import Life, judge
+from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.task import TaskState
 from jobpool.workerfiles import worker_name

@@ -9,7 +9,7 @@ from jobpool.attempts import Attempt, all_attempts, attempts_of
 from jobpool.cards import WorkerCard, read_card
 from jobpool.errors import PoolError, listing
 from jobpool.experiment import Pass
-from jobpool.liveness.reaper import Life, judge
+from jobpool.liveness.judge import Life, judge
 from jobpool.needs.offers import LIKELY, POSSIBLE
 from jobpool.plan.left import Forecast
 from jobpool.plan.sizes import chance_in, core_hours, usable_s
