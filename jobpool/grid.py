@@ -8,8 +8,6 @@ mean nothing to the user; a task is known by its id, which is made from its valu
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.errors import PoolError, listing
 from jobpool.files import newer_format, replace_whole
 from jobpool.shapes import has_shape, is_whole
@@ -220,8 +219,7 @@ def read_grid(path: Path) -> Grid:
         If the file is missing, damaged, or of a newer format.
     """
     try:
-        # opened here: np.load leaves its own file open when the archive is damaged
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with open_npz(path) as archive:
             header = json.loads(archive["header"].tobytes())
             codes = archive["codes"]
     except PermissionError as error:
@@ -229,17 +227,7 @@ def read_grid(path: Path) -> Grid:
     except FileNotFoundError as error:
         what = "missing: this is not a pool, or its making was cut short"
         raise PoolError(path, what) from error
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        RuntimeError,  # "encrypted", or of an unknown compression: a flipped bit in the archive
-        TypeError,
-        SyntaxError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except UNREADABLE as error:
         what = f"damaged ({error}); restore this file from a backup: it cannot be rebuilt"
         raise PoolError(path, what) from error
     if not isinstance(header, dict) or not has_shape(header, {"format": is_whole}):

@@ -12,7 +12,7 @@ PACKAGE = Path(jobpool.__file__).parent
 LAYERS = (
     {"errors", "__init__"},
     {"task"},
-    {"files", "reader", "assets", "fingerprint", "shapes"},
+    {"files", "disk", "reader", "assets", "fingerprint", "shapes"},
     {"axes", "lock", "workerfiles", "turns", "processes", "stopping"},
     {"experiment", "grid", "records", "poolinfo"},
     {"selection", "state", "results", "attempts", "cards", "brain", "analysis"},

@@ -3,10 +3,10 @@
 import csv
 import glob
 import re
-import zipfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from jobpool.disk.npz import UNREADABLE, array_names
 from jobpool.errors import listing, nearest
 from jobpool.reader import Reader
 from jobpool.task import Value
@@ -58,10 +58,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _members(reader: Reader, path: Path) -> list[str]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            return sorted(names, key=_natural)
-    except (OSError, zipfile.BadZipFile) as error:
+        return sorted(array_names(path), key=_natural)
+    except UNREADABLE as error:
         reader.problem("glob", str(path), f"is not an .npz archive: {error}")
         return []
 

@@ -5,7 +5,6 @@ Only the bytes asked for are read: a header alone, or a few rows at a time. Read
 
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from jobpool.disk.npz import UNREADABLE, array_names
 from jobpool.errors import DataError, listing, nearest
 
 Array = NDArray[Any]
@@ -23,7 +23,6 @@ FloatArray = NDArray[np.float64]
 
 CUT_SHORT = "the file ends before its last value; copy it again"
 _SPARSE_MEMBERS = frozenset({"format", "shape", "data"})  # what scipy.sparse.save_npz writes
-_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +116,7 @@ class ArrayFile:
             known = members(self.path)
             what = f"has no array {self.member!r}; it has: {listing(known)}"
             raise DataError(self.path, what + nearest(str(self.member), known)) from error
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise DataError(str(self), f"cannot be read: {error}") from error
 
 
@@ -160,11 +159,10 @@ def members(path: Path) -> tuple[str, ...]:
         If it is missing or no archive.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            return tuple(name.removesuffix(".npy") for name in archive.namelist())
+        return array_names(path)
     except FileNotFoundError as error:
         raise DataError(path, "no such file; correct the path") from error
-    except (OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(path, f"is not an .npz archive: {error}") from error
 
 
@@ -188,7 +186,7 @@ def read_sparse(path: Path) -> Any:
         if found.format in {"csr", "csc", "bsr"}:
             found.check_format(full_check=True)  # wrong indices would read beyond the arrays
         matrix = sparse.csr_matrix(found)
-    except (*_UNREADABLE, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise DataError(path, f"cannot be read as a sparse matrix: {error}") from error
     if matrix.dtype.kind not in "biuf":
         raise DataError(path, f"holds {matrix.dtype}, not plain numbers")

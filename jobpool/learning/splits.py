@@ -12,8 +12,6 @@ it. Format 1 had no holdout; it follows from the rest.
 import hashlib
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.errors import DataError
 from jobpool.files import replace_whole
 
@@ -278,8 +277,7 @@ def read_splits(path: Path, participants: Sequence[str], groups: Sequence[str]) 
 def _read_parts(path: Path) -> tuple[dict[str, Any], tuple[NDArray[Any], ...]]:
     """Return the header and the arrays, in the order of their hash."""
     try:
-        # opened here: NumPy leaves its own file open when the archive is damaged
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        with open_npz(path) as archive:
             header: dict[str, Any] = json.loads(archive["header"].tobytes())
             if header["format"] > FORMAT:
                 what = f"written in format {header['format']}, this jobpool knows {FORMAT}; install"
@@ -288,5 +286,5 @@ def _read_parts(path: Path) -> tuple[dict[str, Any], tuple[NDArray[Any], ...]]:
             return header, tuple(archive[name] for name in names)
     except FileNotFoundError as error:
         raise DataError(path, "missing: the making of this pool was cut short") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise DataError(path, f"damaged ({error}); restore it from a backup") from error

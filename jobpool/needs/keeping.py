@@ -2,17 +2,15 @@
 
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.files import replace_whole
 from jobpool.needs.evidence import Failed
 from jobpool.needs.features import FloatArray
@@ -22,18 +20,6 @@ FORMAT = 1
 FILE_NAME = "needs.npz"
 _FAILED = np.dtype(
     [("position", "<u4"), ("cores", "<u4"), ("seconds", "<f8"), ("work", "<f8"), ("mb", "<f8")]
-)
-_UNREADABLE = (  # what zipfile and numpy raise, by the place of a damaged byte
-    OSError,
-    ValueError,
-    LookupError,
-    EOFError,
-    RuntimeError,
-    TypeError,
-    SyntaxError,
-    TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
 )
 
 
@@ -95,7 +81,7 @@ def write_known(pool: Path, known: Known) -> None:
 def read_known(pool: Path, digest: int) -> Known | None:
     """Return what the file says, or None if it cannot be gone on from."""
     try:
-        with (pool / FILE_NAME).open("rb") as stream, np.load(stream) as archive:
+        with open_npz(pool / FILE_NAME) as archive:
             header = _header(archive, digest)
             if header is None:
                 return None
@@ -110,16 +96,16 @@ def read_known(pool: Path, digest: int) -> Known | None:
                 time_fit=_fit(archive["time_covariance"], archive["time_rest"]),
                 memory_fit=_fit(archive["memory_covariance"], archive["memory_rest"]),
             )
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
 def read_offsets(pool: Path, digest: int) -> dict[int, int] | None:
     """Return how far each file of attempts was read, or None if the rest cannot be gone on from."""
     try:
-        with (pool / FILE_NAME).open("rb") as stream, np.load(stream) as archive:
+        with open_npz(pool / FILE_NAME) as archive:
             return None if _header(archive, digest) is None else _offsets(archive)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -135,7 +121,7 @@ def written_at(pool: Path) -> tuple[int, int] | None:
 def read_fits(pool: Path, digest: int) -> Fits | None:
     """Return the part of the file that estimates need, or None if there is none to go by."""
     try:
-        with (pool / FILE_NAME).open("rb") as stream, np.load(stream) as archive:
+        with open_npz(pool / FILE_NAME) as archive:
             header = _header(archive, digest)
             if header is None:
                 return None
@@ -146,7 +132,7 @@ def read_fits(pool: Path, digest: int) -> Fits | None:
                 n_attempts=header["n_attempts"],
                 learned=header["learned"],
             )
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
