@@ -28,14 +28,13 @@ from jobpool.lock import LOCKS
 from jobpool.poolinfo import read_info
 from jobpool.records import EVERYTHING, Offer, Record, fits
 from jobpool.state import Shard, Visit
-from jobpool.task import NOTHING, Cause, Claim, Lesson, TaskState, check_move
+from jobpool.task import COUNTED, IDLE, NOTHING, Cause, Claim, Lesson, TaskState
 
 if TYPE_CHECKING:
     from jobpool.experiment import Experiment
 
 # naming a member of an enum is slow before Python 3.12
 _WAITING, _RUNNING, _DONE = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
-_IDLE = frozenset({TaskState.WAITING, TaskState.HELD, TaskState.PARKED})  # nobody runs it
 _ENDED_WELL = Cause.DONE
 
 
@@ -168,7 +167,7 @@ class Pool:
         """
         slot = ending.claim.position - visit.first
         record, fence = visit.record(slot), ending.claim.fence
-        if record.state in _IDLE and ending.cause is _ENDED_WELL and fence <= record.fence:
+        if record.state in IDLE and ending.cause is _ENDED_WELL and fence <= record.fence:
             record = record._replace(fence=fence, owner=self.worker)
         elif record.state is not _RUNNING or (record.fence, record.owner) != (fence, self.worker):
             return False
@@ -217,7 +216,7 @@ class Pool:
     def _put_ended(
         self, visit: Visit, slot: int, record: Record, cause: Cause, lesson: Lesson
     ) -> None:
-        before, attempts, _, fence, owner, _, need, same = record
+        _, attempts, _, fence, owner, _, need, same = record
         state, failed = _DONE, 0
         if cause is not _ENDED_WELL:
             need, same = record.learned(cause, lesson)
@@ -227,7 +226,6 @@ class Pool:
             elif self._is_to_cut(visit, slot, cause):
                 self.wake_parts(visit, slot)
                 state = TaskState.ASIDE
-        check_move(f"of claim {fence}", before, state)
         now_ms = int(self.now() * 1000)
         ended = Record(state, attempts + failed, cause, fence, owner, now_ms, need, same)
         visit.put(slot, ended)
@@ -275,6 +273,19 @@ def state_of(index: NDArray[np.uint8]) -> NDArray[np.uint8]:
     waiting = np.uint8(TaskState.WAITING)
     states: NDArray[np.uint8] = np.where(index & 0x80, waiting, index)
     return states
+
+
+def is_counted(states: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which states are those of tasks that count: not those that others stand for."""
+    counted = np.zeros(256, bool)
+    counted[list(COUNTED)] = True
+    found: NDArray[np.bool_] = counted[states]
+    return found
+
+
+def n_counted(counts: Mapping[TaskState, int]) -> int:
+    """Return how many tasks count, of how many are in each state."""
+    return sum(counts[state] for state in COUNTED)
 
 
 def count_states(index: NDArray[np.uint8]) -> Mapping[TaskState, int]:

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jobpool.task import CAUSE_CODES, CAUSE_OF_CODE, NOTHING, Cause, Lesson, TaskState
+from jobpool.task import CAUSE_CODES, CAUSE_OF_CODE, NOTHING, STATES, Cause, Lesson, TaskState
 
 # state, attempts, cause, same, fence, owner, changed (ms since the epoch), need, checksum
 RECORD = struct.Struct("<BBBBIQQII")
@@ -24,6 +24,11 @@ _SHORT = frozenset(cause for cause in Cause if cause.is_short)
 # if the last of them had too little memory or time
 WAITING_BASE, SHORT_BASE = 0x80, 0x90
 MOST_ATTEMPTS = 15
+STATE_OF_BYTE = {
+    **{int(state): state for state in TaskState if state is not _WAITING},
+    **dict.fromkeys(range(WAITING_BASE, SHORT_BASE + MOST_ATTEMPTS + 1), _WAITING),
+}
+BECOMES = {byte: STATES[state].becomes for byte, state in STATE_OF_BYTE.items()}
 
 STEPS = 8  # codes of an amount per doubling: 9 % from one to the next
 MOST_CODE = 255

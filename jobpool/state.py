@@ -24,12 +24,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from jobpool.errors import BrokenLockError, DamagedStateError
+from jobpool.errors import BrokenLockError, DamagedStateError, IllegalMoveError
 from jobpool.files import newer_format, storage_error
 from jobpool.lock import Lock, file_system
-from jobpool.records import RECORD, Record, unpack_record
+from jobpool.records import BECOMES, RECORD, STATE_OF_BYTE, Record, unpack_record
+from jobpool.task import RESTORED
 
 FORMAT = 1
 MAGIC = b"JP%02d" % FORMAT
@@ -93,9 +94,39 @@ class Visit:
                 self.index[slot] = found.index_byte()
 
     def put(self, slot: int, record: Record) -> None:
-        """Change the record of the task at `slot` when the visit ends."""
+        """Change the record of the task at `slot` when the visit ends.
+
+        Every change of state by workers and people goes through here. The task was read with
+        `record` before: its index byte then agrees with its record.
+
+        Raises
+        ------
+        IllegalMoveError
+            If the task may not go from its state to that of `record`; nothing is written then.
+        """
+        if record.state not in BECOMES[self.index[slot]]:
+            self._refuse(slot, record)
         self.changes[slot] = record
         self.index[slot] = record.index_byte()
+
+    def restore(self, slot: int, record: Record) -> None:
+        """Change the record of the task at `slot` to what results and attempts on disk say.
+
+        For repairs. No file shows that a worker holds a task, or that a person keeps it back.
+
+        Raises
+        ------
+        IllegalMoveError
+            If `record` changes the state to one that files cannot show.
+        """
+        if record.state not in RESTORED and STATE_OF_BYTE[self.index[slot]] is not record.state:
+            self._refuse(slot, record)
+        self.changes[slot] = record
+        self.index[slot] = record.index_byte()
+
+    def _refuse(self, slot: int, record: Record) -> NoReturn:
+        before = STATE_OF_BYTE[self.index[slot]].word
+        raise IllegalMoveError(f"at place {self.first + slot}", before, record.state.word)
 
     def write(self) -> None:
         """Write the records, then the index; each is checked before and read back after."""

@@ -18,16 +18,17 @@ from jobpool.grid import Grid
 from jobpool.liveness.judge import Life
 from jobpool.pool import Pool
 from jobpool.records import MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, amount_of
-from jobpool.task import TaskState, Value
+from jobpool.task import COUNTED, REMAINING, TaskState, Value
 
 MOST_VALUES = 12  # an axis with more is shown only when asked for
 WINDOWS_S = (60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0)
 ENOUGH = 50  # ends in a window: the rate is then known to about 15 percent
 FEWEST = 3  # with fewer ends nothing can be said
 
-_KINDS = ("waiting", "returned", "running", "done", "parked", "held")
-_ASIDE = len(_KINDS)  # another task stands for it: never counted
-_UNKNOWN = _ASIDE + 1
+# the fields of `Counts`; of the waiting tasks, those that failed are counted by themselves
+_KINDS = (*(state.word for state in sorted(COUNTED)), "returned")
+_UNCOUNTED = len(_KINDS)
+_UNKNOWN = _UNCOUNTED + 1
 _RUNNING, _DONE = _KINDS.index("running"), _KINDS.index("done")
 
 
@@ -39,13 +40,13 @@ def _kind_of_byte() -> NDArray[np.uint8]:
         kinds[base + 1 : base + MOST_ATTEMPTS + 1] = _KINDS.index("returned")
     for state in TaskState:
         if state is not TaskState.WAITING:
-            kinds[state] = _ASIDE if state is TaskState.ASIDE else _KINDS.index(state.name.lower())
+            kinds[state] = _KINDS.index(state.word) if state in COUNTED else _UNCOUNTED
     return kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many tasks stand where."""
+    """How many tasks stand where: by the words of the counted states."""
 
     waiting: int  # never failed
     returned: int  # failed, and waiting again
@@ -57,12 +58,14 @@ class Counts:
     @property
     def total(self) -> int:
         """Return the number of all tasks."""
-        return self.remaining + self.done + self.parked + self.held
+        total: int = self.returned + sum(getattr(self, state.word) for state in COUNTED)
+        return total
 
     @property
     def remaining(self) -> int:
         """Return how many tasks are to be done, those that run included."""
-        return self.waiting + self.returned + self.running
+        remaining: int = self.returned + sum(getattr(self, s.word) for s in REMAINING)
+        return remaining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,7 @@ from base64 import b32encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-
-from jobpool.errors import IllegalMoveError
+from typing import assert_never
 
 Value = str | int | float | bool
 Point = tuple[tuple[str, Value], ...]
@@ -20,7 +19,11 @@ ALL = "all"  # the value of the part axis for a task that is not cut into parts
 
 
 class TaskState(IntEnum):
-    """Where a task stands; the number is what the state table holds."""
+    """Where a task stands; the number is what the state table holds.
+
+    What a state means to everything that counts, offers or shows tasks is in `_meaning` alone, and
+    reaches the code as properties here and as the sets below.
+    """
 
     WAITING = 1
     RUNNING = 2
@@ -29,19 +32,72 @@ class TaskState(IntEnum):
     HELD = 5  # kept back by a person
     ASIDE = 6  # another stands for it: the whole task for its parts, or the parts for the whole
 
+    @property
+    def word(self) -> str:
+        """Return what users read."""
+        return STATES[self].word
 
-MOVES: Mapping[TaskState, frozenset[TaskState]] = {
-    TaskState.WAITING: frozenset(
-        {TaskState.RUNNING, TaskState.DONE, TaskState.HELD, TaskState.PARKED, TaskState.ASIDE}
-    ),
-    TaskState.RUNNING: frozenset(
-        {TaskState.WAITING, TaskState.DONE, TaskState.PARKED, TaskState.ASIDE}
-    ),
-    TaskState.DONE: frozenset({TaskState.WAITING}),  # doctor, when the result is gone
-    TaskState.PARKED: frozenset({TaskState.WAITING, TaskState.DONE}),  # a late result
-    TaskState.HELD: frozenset({TaskState.WAITING, TaskState.DONE}),
-    TaskState.ASIDE: frozenset({TaskState.WAITING}),
-}
+    @property
+    def settled(self) -> bool:
+        """Say whether nothing is to be computed for the task."""
+        return STATES[self].settled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a state means."""
+
+    word: str  # what users read
+    becomes: frozenset[TaskState]  # the states that workers and people may change it to
+    counted: bool = True  # among the study's tasks; False where other tasks count for it
+    settled: bool = False  # nothing is to be computed for the task
+    claimed: bool = False  # a worker holds the task
+    stuck: bool = False  # only a person lets the task go on
+    restored: bool = False  # results and attempts on disk can show that a task is in this state
+
+
+def _meaning(state: TaskState) -> Meaning:
+    """Return what a state means: the one place that a new state must be added to."""
+    waiting, running, done = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
+    parked, held, aside = TaskState.PARKED, TaskState.HELD, TaskState.ASIDE
+    match state:
+        case TaskState.WAITING:  # to itself: a person lets it forget what it needs; a late result
+            becomes = {waiting, running, done, held, parked, aside}
+            return Meaning(word="waiting", becomes=frozenset(becomes), restored=True)
+        case TaskState.RUNNING:
+            becomes = {waiting, done, parked, aside}
+            return Meaning(word="running", becomes=frozenset(becomes), claimed=True)
+        case TaskState.DONE:
+            becomes = {waiting}
+            return Meaning(word="done", becomes=frozenset(becomes), settled=True, restored=True)
+        case TaskState.PARKED:  # done: a late result
+            return Meaning(word="parked", becomes=frozenset({waiting, done}), stuck=True)
+        case TaskState.HELD:
+            return Meaning(word="held", becomes=frozenset({waiting, done}), stuck=True)
+        case TaskState.ASIDE:
+            return Meaning(
+                word="aside",
+                becomes=frozenset({waiting}),
+                counted=False,
+                settled=True,
+                restored=True,
+            )
+        case _:
+            assert_never(state)
+
+
+STATES: Mapping[TaskState, Meaning] = {state: _meaning(state) for state in TaskState}
+
+# sets made once: naming a member of an enum, or asking it, is slow before Python 3.12
+COUNTED = frozenset(state for state, means in STATES.items() if means.counted)
+STUCK = frozenset(state for state, means in STATES.items() if means.stuck)
+RESTORED = frozenset(state for state, means in STATES.items() if means.restored)
+# nobody runs it, and it is not done: a late result is welcome
+IDLE = frozenset(s for s, means in STATES.items() if not means.settled and not means.claimed)
+# workers will do it without help from a person
+REMAINING = frozenset(s for s, means in STATES.items() if not means.settled and not means.stuck)
+# the counted states in the order in which they are shown: what is done, what runs, the rest
+SHOWN = tuple(sorted(COUNTED, key=lambda s: (not s.settled, not STATES[s].claimed, s)))
 
 
 class Cause(StrEnum):
@@ -75,12 +131,6 @@ class Cause(StrEnum):
 
 CAUSE_CODES: Mapping[Cause, int] = {cause: code for code, cause in enumerate(Cause, start=1)}
 CAUSE_OF_CODE: Mapping[int, Cause] = {code: cause for cause, code in CAUSE_CODES.items()}
-
-
-def check_move(task: object, before: TaskState, after: TaskState) -> None:
-    """Raise `IllegalMoveError` unless a task may go from `before` to `after`."""
-    if after not in MOVES[before]:
-        raise IllegalMoveError(task, before.name.lower(), after.name.lower())
 
 
 def task_id(point: Point) -> str:

@@ -46,7 +46,8 @@ def put(folder: Path, position: int, **changes: Any) -> None:
     pool = Pool(folder, durable=False)
     shard, slot = pool.locate(position)
     with shard.visit() as visit:
-        visit.put(slot, visit.record(slot)._replace(**changes))
+        changed = visit.record(slot)._replace(**changes)
+        visit.changes[slot], visit.index[slot] = changed, changed.index_byte()
 
 
 def damage_records(folder: Path, *positions: int) -> None:

@@ -56,10 +56,7 @@ def left(
         waiting=np.array(waiting),
         memory_code=memory,
         time_code=time,
-        n_running=0,
-        n_done=0,
-        n_parked=0,
-        n_held=0,
+        elsewhere={},
     )
 
 

@@ -1,12 +1,12 @@
-"""Tasks: ids, moves, causes."""
+"""Tasks: ids, causes."""
 
 import pickle
 from pathlib import Path
 
 import pytest
 
-from jobpool.errors import ConfigError, IllegalMoveError, Problem
-from jobpool.task import CAUSE_CODES, Cause, TaskState, check_move, task_id
+from jobpool.errors import ConfigError, Problem
+from jobpool.task import CAUSE_CODES, Cause, task_id
 
 
 def test_a_task_id_never_changes() -> None:
@@ -21,11 +21,6 @@ def test_a_task_id_does_not_depend_on_the_order_of_the_axes() -> None:
 
 def test_a_number_differs_from_the_same_digits_as_text() -> None:
     assert task_id((("a", 1),)) != task_id((("a", "1"),))
-
-
-def test_a_finished_task_cannot_be_claimed_again() -> None:
-    with pytest.raises(IllegalMoveError, match="from done to running"):
-        check_move("t", TaskState.DONE, TaskState.RUNNING)
 
 
 def test_the_codes_of_causes_on_disk_never_change() -> None:

@@ -185,11 +185,22 @@ def settle(pool: Pool, one: Contradiction, finder: str) -> Finding:
     with shard.visit() as visit:
         if visit.record(slot) != one.found:
             return one.finding.done("it changed meanwhile")
-        visit.put(slot, one.right)
+        visit.restore(slot, one.right)
     if one.right.state is one.found.state:
         return one.finding.done("its record says what can be true")
-    words = {TaskState.DONE: "done", TaskState.WAITING: "waiting again"}
-    return one.finding.done(f"the task is {words.get(one.right.state, 'set aside')}")
+    return one.finding.done(f"the task is {_became(one.right.state)}")
+
+
+def _became(state: TaskState) -> str:
+    match state:
+        case TaskState.WAITING:
+            return "waiting again"
+        case TaskState.ASIDE:
+            return "set aside"
+        case TaskState.DONE | TaskState.RUNNING | TaskState.PARKED | TaskState.HELD:
+            return state.word
+        case _:
+            assert_never(state)
 
 
 def _write_missing(pool: Pool, one: Contradiction, finder: str) -> Finding:

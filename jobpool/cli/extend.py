@@ -32,14 +32,13 @@ def extend(
     """
     from jobpool.cli.init import load
     from jobpool.extending import extend_pool
-    from jobpool.pool import Pool
+    from jobpool.pool import Pool, n_counted
     from jobpool.poolinfo import set_umask
-    from jobpool.task import TaskState
 
     opened = Pool(pool)
 
     set_umask(opened.info.shared)
-    n_before = len(opened.grid) - opened.counts()[TaskState.ASIDE]
+    n_before = n_counted(opened.counts())
     experiment, runner, grid = load(config)
     added = extend_pool(opened, experiment, grid, runner.prepare, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"

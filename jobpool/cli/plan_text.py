@@ -27,8 +27,7 @@ def plan_text(pool: "Pool", made: "Plan", around: "Around") -> str:
     left = made.left
     waits = "waits" if left.n_waiting == 1 else "wait"
     head = f"{pool.info.name}: {count(left.n_waiting, 'task')} {waits} in {pool.folder}"
-    counts = [(left.n_running, "run"), (left.n_done, "done"), (left.n_parked, "parked")]
-    others = [f"{n:,} {word}" for n, word in [*counts, (left.n_held, "held")] if n]
+    others = [f"{n:,} {state.word}" for state, n in left.elsewhere.items() if n]
     lines = [f"{head}; {', '.join(others)}" if others else head]
     if made.arrays:
         lines += ["", *(f"  {line}" for line in _sizes(made)), "", *_sums(made)]
@@ -131,10 +130,7 @@ def json_text(pool: "Pool", made: "Plan", site: "Site | None") -> str:
             "pool": str(pool.folder),
             "name": pool.info.name,
             "waiting": left.n_waiting,
-            "running": left.n_running,
-            "done": left.n_done,
-            "parked": left.n_parked,
-            "held": left.n_held,
+            **{state.word: n for state, n in left.elsewhere.items()},
             "queued": made.n_queued,
             "to_submit": made.n_jobs,
             "sizes": [_array(array) for array in made.arrays],

@@ -132,14 +132,14 @@ def _watch(pool: "Pool", chosen: "NDArray[np.bool_]", started: list[_Local]) -> 
 def _update(
     progress: "Progress", shown: "TaskID", pool: "Pool", chosen: "NDArray[np.bool_]"
 ) -> None:
-    from jobpool.pool import count_states
+    from jobpool.pool import count_states, n_counted
     from jobpool.task import TaskState
 
     counts = count_states(pool.index()[chosen])
     progress.update(
         shown,
         completed=counts[TaskState.DONE],
-        total=sum(counts.values()) - counts[TaskState.ASIDE],
+        total=n_counted(counts),
         description=f"{counts[TaskState.RUNNING]} running, done",
     )
 
@@ -159,11 +159,11 @@ def _print_end(
     started: list[_Local],
     folder: Path,
 ) -> None:
-    from jobpool.pool import count_states
+    from jobpool.pool import count_states, n_counted
     from jobpool.task import TaskState
 
     counts = count_states(pool.index()[chosen])
-    done, total = counts[TaskState.DONE], sum(counts.values()) - counts[TaskState.ASIDE]
+    done, total = counts[TaskState.DONE], n_counted(counts)
     print(f"{done:,} of {total:,} tasks done")
     failed = {_last_line(one.log): one for one in started if one.process.returncode}
     for said, worker in failed.items():  # workers that fail for one reason say one thing

@@ -189,7 +189,8 @@ def _workers(found: "Status") -> str:
 def _axis_lines(axis: "AxisCounts", plain: bool) -> list[str]:
     from jobpool.report.text import bar, percent, table
 
-    names = ("running", "waiting", "returned", "parked", "held")
+    names = _kinds()
+    names.remove("done")
     kept = [name for name in names if any(getattr(counts, name) for _, counts in axis.values)]
     rows = [
         [
@@ -229,5 +230,14 @@ def _json(pool: "Pool", found: "Status") -> str:
 
 
 def _numbers(counts: "Counts") -> dict[str, int]:
-    names = ("done", "remaining", "running", "waiting", "returned", "parked", "held", "total")
-    return {name: getattr(counts, name) for name in names}
+    names = _kinds()
+    names.insert(1, "remaining")
+    return {name: getattr(counts, name) for name in [*names, "total"]}
+
+
+def _kinds() -> list[str]:
+    """Return the words of the counted states as they are shown, "returned" after "waiting"."""
+    from jobpool.task import SHOWN, TaskState
+
+    pairs = ([s.word, "returned"] if s is TaskState.WAITING else [s.word] for s in SHOWN)
+    return [word for pair in pairs for word in pair]

@@ -78,12 +78,12 @@ def _top_up(pool: "Pool", jobs: int | None, trust: list[str] | None, *, dry_run:
     """Submit so many jobs that this pool has `jobs` in the queue, as far as there is work."""
     from jobpool.cli.plan import alone, look_around, make, queued_of, send
     from jobpool.plan.arrays import USUAL_JOBS
-    from jobpool.task import TaskState
+    from jobpool.task import REMAINING, STUCK
 
     most, counts = jobs or USUAL_JOBS, pool.counts()
-    if not counts[TaskState.WAITING] + counts[TaskState.RUNNING]:
-        kept = [f"{counts[s]:,} {s.name.lower()}" for s in (TaskState.PARKED, TaskState.HELD)]
-        n_kept = counts[TaskState.PARKED] + counts[TaskState.HELD]
+    if not sum(counts[state] for state in REMAINING):
+        kept = [f"{counts[state]:,} {state.word}" for state in sorted(STUCK)]
+        n_kept = sum(counts[state] for state in STUCK)
         what = f"nothing waits; {' and '.join(kept)}: see jobpool status {pool.folder}"
         left = what if n_kept else "nothing is left to do"
         print(f"{pool.folder}: {left}", file=sys.stderr)

@@ -129,12 +129,12 @@ def _stands_aside(folder: "Path", found: "Why") -> str:
     if found.whole is not None:
         task, state = found.whole
         return (
-            f"the whole task {task} stands for this part, and is {state.name.lower()}: "
+            f"the whole task {task} stands for this part, and is {state.word}: "
             f"jobpool why {folder} {task}"
         )
     n_done, n_all = found.parts.get(TaskState.DONE, 0), sum(found.parts.values())
     words = [
-        f"{n} {state.name.lower()}"
+        f"{n} {state.word}"
         for state, n in sorted(found.parts.items())
         if state is not TaskState.DONE
     ]
@@ -145,7 +145,6 @@ def _stands_aside(folder: "Path", found: "Why") -> str:
 def _details(pool: "Pool", found: "Why") -> list[str]:
     """Return what is known of the task, a line each."""
     from jobpool.report.text import count, duration, memory
-    from jobpool.task import TaskState
 
     lines = []
     if found.record.attempts:
@@ -155,7 +154,7 @@ def _details(pool: "Pool", found: "Why") -> list[str]:
             "a row parks it"
         )
     lines += _last(found)
-    if found.record.state in {TaskState.DONE, TaskState.ASIDE}:
+    if found.record.state.settled:
         return lines
     if found.seconds is None or found.memory_mb is None:
         lines.append("nothing is learned yet of how long tasks take")

@@ -1,5 +1,6 @@
 """What is left of a pool: the tasks that wait, and how much each is known to need at least."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ from jobpool.checks.table import read_table
 from jobpool.grid import Grid
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
-from jobpool.task import TaskState
+from jobpool.task import COUNTED, TaskState
 from jobpool.workerfiles import worker_name
 
 Mask = NDArray[np.bool_]
@@ -46,10 +47,7 @@ class Left:
     waiting: Mask  # (n_tasks,): also those that dead workers hold
     memory_code: NDArray[np.uint8]  # (n_tasks,): codes of the bounds, see `jobpool.records`
     time_code: NDArray[np.uint8]
-    n_running: int
-    n_done: int
-    n_parked: int
-    n_held: int
+    elsewhere: Mapping[TaskState, int]  # of each counted state but waiting
 
     @property
     def n_waiting(self) -> int:
@@ -87,10 +85,10 @@ def read_left(pool: Pool, server_time: float) -> Left:
         waiting=(state == TaskState.WAITING) | lost,
         memory_code=(need & 0xFF).astype(np.uint8),
         time_code=(need >> 8 & 0xFF).astype(np.uint8),
-        n_running=int(np.count_nonzero(running & ~lost)),
-        n_done=int(np.count_nonzero(state == TaskState.DONE)),
-        n_parked=int(np.count_nonzero(state == TaskState.PARKED)),
-        n_held=int(np.count_nonzero(state == TaskState.HELD)),
+        elsewhere={
+            one: int(np.count_nonzero((state == one) & ~lost))
+            for one in sorted(COUNTED - {TaskState.WAITING})
+        },
     )
 
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from jobpool.checks.table import Table, unchecked_table
 from jobpool.grid import Grid
-from jobpool.pool import Pool
-from jobpool.task import TaskState
+from jobpool.pool import Pool, is_counted
 
 
 def positions_by_id(pool: Pool) -> dict[str, int]:
@@ -33,6 +32,6 @@ def positions_in(grid: Grid, table: Table) -> dict[str, int]:
     table : ndarray of shape (n_tasks,), `jobpool.checks.table.RECORD_TYPE`
         Their records.
     """
-    was_claimed = (table["fence"] > 0) | (table["state"] != TaskState.ASIDE)
+    was_claimed = (table["fence"] > 0) | is_counted(table["state"])
     positions = np.flatnonzero(~grid.starts_aside | was_claimed)
     return dict(zip(grid.take(positions).ids(), positions.tolist(), strict=True))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from jobpool.checks.table import Table
 from jobpool.grid import Grid
+from jobpool.pool import is_counted
 from jobpool.task import ALL, Point, TaskState, Value, label
 
 
@@ -66,7 +67,7 @@ class Parts:
         """Return which tasks are parts of a whole task that stands for them."""
         if not self.is_part.any():
             return self.is_part
-        stands = ~self.is_part & (self._state != TaskState.ASIDE)
+        stands = ~self.is_part & is_counted(self._state)
         spare: NDArray[np.bool_] = self.is_part & np.isin(self.units, self.units[stands])
         return spare
 

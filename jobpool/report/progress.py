@@ -1,13 +1,13 @@
 """How far a pool is: the states of its tasks by the values of each axis, and cells not done."""
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.grid import Grid
-from jobpool.pool import Pool, state_of
+from jobpool.pool import Pool, is_counted, state_of
 from jobpool.report.page.bars import bars_by_axis
 from jobpool.report.page.parts import (
     DataTable,
@@ -19,7 +19,7 @@ from jobpool.report.page.parts import (
     plain,
 )
 from jobpool.report.text import count
-from jobpool.task import TaskState
+from jobpool.task import SHOWN, TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +27,25 @@ if TYPE_CHECKING:
 
 MOST_BARS = 1500
 MOST_CELLS = 6000
-STATES = {
-    TaskState.DONE: ("done", "#009e73"),
-    TaskState.RUNNING: ("running", "#56b4e9"),
-    TaskState.WAITING: ("waiting", "#b9c0cc"),
-    TaskState.PARKED: ("parked", "#d55e00"),
-    TaskState.HELD: ("held", "#e69f00"),
-}
+
+
+def _colour(state: TaskState) -> str:
+    match state:
+        case TaskState.DONE:
+            return "#009e73"
+        case TaskState.RUNNING:
+            return "#56b4e9"
+        case TaskState.WAITING | TaskState.ASIDE:  # of the two, only waiting is shown
+            return "#b9c0cc"
+        case TaskState.PARKED:
+            return "#d55e00"
+        case TaskState.HELD:
+            return "#e69f00"
+        case _:
+            assert_never(state)
+
+
+COLOURS = {state.word: _colour(state) for state in SHOWN}
 _TEXT = (
     "How many tasks stand where, from the pool's state table. Waiting: never run, or failed and "
     "returned. Parked: failed in the same way again and again, until somebody lets them go. Held: "
@@ -58,7 +70,7 @@ def progress_section(grid: Grid, states: NDArray[np.uint8], chosen: NDArray[np.b
     chosen : ndarray of shape (n_tasks,), bool
         The selection.
     """
-    counted = chosen & (states != TaskState.ASIDE)
+    counted = chosen & is_counted(states)
     figures, tables = list[Figure](), list[DataTable]()
     for number, axis in enumerate(grid.axes):
         table = _by_axis(grid, axis.name, f"progress-{number}", states, counted)
@@ -87,8 +99,10 @@ def _by_axis(
 
     values, codes = grid.axis(axis).values, grid.column(axis)
     columns = {
-        f"tasks {word}": np.bincount(codes[counted & (states == state)], minlength=len(values))
-        for state, (word, _) in STATES.items()
+        f"tasks {state.word}": np.bincount(
+            codes[counted & (states == state)], minlength=len(values)
+        )
+        for state in SHOWN
     }
     all_tasks = np.bincount(codes[counted], minlength=len(values))
     frame = pd.DataFrame({axis: list(map(clean, values)), **columns, "tasks": all_tasks})
@@ -103,7 +117,7 @@ def _by_axis(
 
 
 def _bars(table: DataTable) -> Figure:
-    shown = {word: colour for word, colour in STATES.values() if table.frame[f"tasks {word}"].any()}
+    shown = {word: one for word, one in COLOURS.items() if table.frame[f"tasks {word}"].any()}
     axis, n_values = table.traced_by[0], len(table.frame)
     caption = f"Tasks in each state, for each of the {n_values:,} values of {axis}."
     ticks = counting("tasks", int(table.frame["tasks"].max()))

@@ -4,7 +4,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from jobpool import __version__
-from jobpool.pool import Pool
+from jobpool.pool import Pool, n_counted
 from jobpool.task import Json, TaskState
 
 KEY = "jobpool"  # under which a data frame and a file keep it
@@ -32,7 +32,7 @@ def provenance(pool: Pool, **about: Json) -> dict[str, Json]:
         "collected": datetime.fromtimestamp(pool.now(), tz=UTC).isoformat(timespec="seconds"),
         "tasks": {
             "done": counts[TaskState.DONE],
-            "all": sum(counts.values()) - counts[TaskState.ASIDE],
+            "all": n_counted(counts),
         },
         **about,
     }

@@ -11,7 +11,7 @@ from jobpool.analysis.table import from_results
 from jobpool.analysis.whole import analyse
 from jobpool.errors import DataError
 from jobpool.grid import Grid
-from jobpool.pool import Pool
+from jobpool.pool import Pool, is_counted, n_counted
 from jobpool.report.collecting import collect
 from jobpool.report.costs import cost_section
 from jobpool.report.page.attention import attention_section
@@ -24,7 +24,7 @@ from jobpool.report.progress import progress_section, states_of
 from jobpool.report.spending import Spending, read_spending
 from jobpool.report.text import count, percent
 from jobpool.report.timeline import timeline_section, workers_frame
-from jobpool.task import TaskState
+from jobpool.task import SHOWN, TaskState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,7 @@ def report_of_pool(
     tell("collecting results")
     found = collect(pool, meaning, chosen, processes=processes)
     tell("analysing")
-    asked = mask & (states != TaskState.ASIDE)
+    asked = mask & is_counted(states)
     results = with_unfinished(found, pool.grid, asked)
     analysis, warnings = _analysed(found, results, str(pool.folder), wishes.metrics)
     sections = [
@@ -136,21 +136,16 @@ def _damage(found: "Collected") -> tuple[str, ...]:
 
 
 def _progress_tiles(states: NDArray[np.uint8], found: "Collected") -> tuple[Tile, ...]:
-    n_all = int(np.count_nonzero(states != TaskState.ASIDE))
     n_of = {state: int(np.count_nonzero(states == state)) for state in TaskState}
-    done = n_of[TaskState.DONE]
-    left = [
-        (n_of[TaskState.RUNNING], "running"),
-        (n_of[TaskState.WAITING], "waiting"),
-        (n_of[TaskState.HELD], "held"),
-    ]
+    n_all, done = n_counted(n_of), n_of[TaskState.DONE]
+    left = {s: n_of[s] for s in SHOWN if not s.settled and s is not TaskState.PARKED}
     stuck = n_of[TaskState.PARKED] + len(found.lost)
     return (
         Tile(label="tasks done", value=percent(done, n_all), detail=f"{done:,} of {n_all:,}"),
         Tile(
             label="left",
-            value=f"{n_all - done - n_of[TaskState.PARKED]:,}",
-            detail=", ".join(f"{n:,} {word}" for n, word in left if n) or "nothing",
+            value=f"{sum(left.values()):,}",
+            detail=", ".join(f"{n:,} {s.word}" for s, n in left.items() if n) or "nothing",
         ),
         Tile(
             label="need a person",
