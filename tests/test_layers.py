@@ -20,7 +20,9 @@ LAYERS = (
     {"puller", "making", "extending", "liveness", "runners", "needs", "moves", "nodes"},
     {"supervisor", "checks", "fitting", "doubts"},
     {"runs"},
-    {"worker", "status", "plan", "report"},
+    {"worker", "status", "report"},
+    {"plan", "overview"},
+    {"api"},
     {"cli"},
     {"__main__"},
 )

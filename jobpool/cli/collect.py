@@ -1,6 +1,5 @@
 """``jobpool collect``: results as one table."""
 
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from jobpool.pool import Pool
     from jobpool.report.collecting import Collected
-    from jobpool.report.predictions import Written
     from jobpool.task import Json
 
 _SUFFIXES = (".csv", ".parquet")
@@ -71,6 +69,7 @@ def collect(
         raise typer.BadParameter(what, param_hint="--attempts")
     from jobpool.pool import Pool
     from jobpool.report.attempts import attempts_frame
+    from jobpool.report.collecting import collect_pool
     from jobpool.report.provenance import provenance
     from jobpool.selection import select
 
@@ -85,7 +84,7 @@ def collect(
     if predictions is not None:
         is_whole = _write_predictions(opened, chosen, predictions, {**about, "by": "prediction"})
     if predictions is None or output is not None or incomplete is not None:
-        found = _collect(opened, chosen, by)
+        found = collect_pool(opened, chosen, by)
         frame, attributes = found.long() if long else found.frame, set(found.attributes)
         _give(frame, output, {**about, "by": by, "long": long}, attributes)
         _tell(opened, found)
@@ -105,18 +104,11 @@ def _check_outputs(paths: list[Path]) -> None:
         raise typer.BadParameter(what, param_hint="FILE")
 
 
-def _collect(pool: "Pool", chosen: "NDArray[np.bool_] | None", by: str) -> "Collected":
-    from jobpool.report.collecting import collect, worth_starting
-    from jobpool.runners.reading import make_results
-
-    processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
-    return collect(pool, make_results(pool.info.runner), chosen, by, processes)
-
-
 def _write_predictions(
     pool: "Pool", chosen: "NDArray[np.bool_] | None", path: Path, about: "Mapping[str, Json]"
 ) -> bool:
     """Write the predictions, and say whether no result is lost."""
+    from jobpool.report.collecting import what_is_gone
     from jobpool.report.predictions import write_predictions
     from jobpool.report.text import count
     from jobpool.runners import make_runner
@@ -127,7 +119,7 @@ def _write_predictions(
     if written.n_without:
         what = "without predictions left out: they were not kept, or pruned from the cache"
         print(f"{count(written.n_without, 'part')} of tasks {what}", file=sys.stderr)
-    for line in _what_is_gone(pool, written):
+    for line in what_is_gone(pool.folder, written.lost, written.damaged):
         print(line, file=sys.stderr)
     return not written.lost
 
@@ -190,6 +182,7 @@ def _cell(value: object) -> str:
 
 def _tell(pool: "Pool", found: "Collected") -> None:
     """Say what did not become a row."""
+    from jobpool.report.collecting import what_is_gone
     from jobpool.report.text import count
 
     lines = []
@@ -205,22 +198,8 @@ def _tell(pool: "Pool", found: "Collected") -> None:
         lines.append(f"{count(found.n_refused, 'result')} {what}")
     if found.n_strange:
         lines.append(f"{count(found.n_strange, 'result')} of no task of this pool left out")
-    for line in [*lines, *_what_is_gone(pool, found)]:
+    for line in [*lines, *what_is_gone(pool.folder, found.lost, found.damaged)]:
         print(line, file=sys.stderr)
-
-
-def _what_is_gone(pool: "Pool", found: "Collected | Written") -> list[str]:
-    from jobpool.errors import listing
-    from jobpool.report.text import count
-
-    lines = []
-    if found.damaged:
-        places = listing((f"{path} line {number}" for path, number in found.damaged), most=5)
-        lines.append(f"{count(len(found.damaged), 'damaged line')} left out: {places}")
-    if found.lost:
-        what = f"done without a result on disk: {listing(found.lost)}"
-        lines.append(f"{count(len(found.lost), 'task')} {what}; run: jobpool doctor {pool.folder}")
-    return lines
 
 
 def _write_incomplete(path: Path, found: "Collected") -> None:

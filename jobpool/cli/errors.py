@@ -9,9 +9,10 @@ import typer
 from jobpool.cli.options import Only, PoolArgument, Skip
 
 if TYPE_CHECKING:
-    from jobpool.nodes import BadNode
+    from collections.abc import Mapping
+
     from jobpool.pool import Pool
-    from jobpool.report.failures import FailureGroup
+    from jobpool.report.failures import FailureGroup, Failures
 
 _TASKS = 5  # tasks shown of each group
 _LINES = 12  # lines shown of a traceback
@@ -46,79 +47,53 @@ def errors(
     jobpool errors POOL --cause memory --only pipeline=elastic
     jobpool errors POOL --full --limit 1
     """
-    from jobpool.attempts import all_attempts, damaged_attempts
-    from jobpool.nodes import suspect_nodes
-    from jobpool.pool import Pool, state_of
-    from jobpool.report.failures import group_failures
-    from jobpool.report.names import positions_by_id
+    from jobpool.errors import SelectionError
+    from jobpool.pool import Pool
+    from jobpool.report.failures import find_failures
     from jobpool.report.text import count
     from jobpool.selection import select
-    from jobpool.task import TaskState
 
-    causes = _parse_causes(cause or ())
     opened = Pool(pool)
     chosen = select(opened.grid, tuple(only or ()), tuple(skip or ())) if only or skip else None
-    attempts = list(all_attempts(pool))
-    failed = [one for one in attempts if str(one.cause) in causes]
-    positions = positions_by_id(opened) if failed else {}
-    if chosen is not None:
-        failed = [one for one in failed if one.task in positions and chosen[positions[one.task]]]
-    if damaged := damaged_attempts(pool):
-        what = f"{count(len(damaged), 'damaged line')} left out; see: jobpool doctor {pool}"
+    try:
+        found = find_failures(opened, chosen, cause or None)
+    except SelectionError as error:
+        raise typer.BadParameter(error.what, param_hint="--cause") from error
+    if found.n_damaged:
+        what = f"{count(found.n_damaged, 'damaged line')} left out; see: jobpool doctor {pool}"
         print(what, file=sys.stderr)
-    is_parked = state_of(opened.index()) == TaskState.PARKED
-    if chosen is not None:
-        is_parked &= chosen
-    parked = {opened.grid.id(place) for place in is_parked.nonzero()[0].tolist()}
-    _print_groups(opened, group_failures(failed, parked), positions, full, limit)
-    _print_advice(opened, len(parked), suspect_nodes(attempts))
+    _print_groups(opened, found, full, limit)
+    _print_advice(opened, found)
 
 
-def _print_groups(
-    pool: "Pool",
-    groups: "tuple[FailureGroup, ...]",
-    positions: dict[str, int],
-    full: bool,
-    limit: int,
-) -> None:
+def _print_groups(pool: "Pool", found: "Failures", full: bool, limit: int) -> None:
     from jobpool.report.failures import count_causes
     from jobpool.report.text import count
 
+    groups = found.groups
     if not groups:
         print(f"no attempt failed in {pool.folder}")
         return
     counts = ", ".join(f"{n:,} {name}" for name, n in count_causes(groups).most_common())
     print(f"{count(len(groups), 'kind')} of failure in {pool.folder}: {counts}")
     for group in groups[:limit]:
-        _print_group(pool, group, positions, full)
+        _print_group(pool, group, found.positions, full)
     if len(groups) > limit:
         print(f"\n... and {count(len(groups) - limit, 'more kind')}: --limit {len(groups)}")
 
 
-def _parse_causes(given: "list[str] | tuple[str, ...]") -> set[str]:
-    from jobpool.errors import listing, nearest
-    from jobpool.task import Cause
-
-    known = [str(cause) for cause in Cause if cause is not Cause.DONE]
-    for name in given:
-        if name not in known:
-            what = f"no such cause: {name!r}; there are: {listing(known)}{nearest(name, known)}"
-            raise typer.BadParameter(what, param_hint="--cause")
-    return set(given or known)
-
-
-def _print_advice(pool: "Pool", n_parked: int, suspects: "tuple[BadNode, ...]") -> None:
+def _print_advice(pool: "Pool", found: "Failures") -> None:
     """Say what to do about parked tasks, and which nodes look bad."""
     import time
 
     from jobpool.nodes import read_bad_nodes
     from jobpool.report.text import count, local_time
 
-    if n_parked:
-        what = f"{count(n_parked, 'task')} parked; when the cause is mended"
+    if found.n_parked:
+        what = f"{count(found.n_parked, 'task')} parked; when the cause is mended"
         print(f"\n{what}: jobpool retry {pool.folder}")
     left = read_bad_nodes(pool.folder, time.time())
-    for name, node in sorted({**{one.node: one for one in suspects}, **left}.items()):
+    for name, node in sorted({**{one.node: one for one in found.suspects}, **left}.items()):
         print(f"\nnode {name} looks bad, the last time {local_time(node.since)}: {node.why}")
         if name in left:
             until = f"jobpool release {pool.folder} --node {name}"
@@ -126,7 +101,7 @@ def _print_advice(pool: "Pool", n_parked: int, suspects: "tuple[BadNode, ...]") 
 
 
 def _print_group(
-    pool: "Pool", group: "FailureGroup", positions: dict[str, int], full: bool
+    pool: "Pool", group: "FailureGroup", positions: "Mapping[str, int]", full: bool
 ) -> None:
     from jobpool.report.failures import find_logs
     from jobpool.report.text import count, local_time

@@ -30,16 +30,16 @@ def extend(
     jobpool extend configs/nback-flanker.yaml POOL
     jobpool extend newplace/study.yaml newplace/pool --moved
     """
-    from jobpool.cli.init import load
     from jobpool.extending import extend_pool
     from jobpool.pool import Pool, n_counted
     from jobpool.poolinfo import set_umask
+    from jobpool.runners import load_study
 
     opened = Pool(pool)
 
     set_umask(opened.info.shared)
     n_before = n_counted(opened.counts())
-    experiment, runner, grid = load(config)
+    experiment, runner, grid = load_study(config)
     added = extend_pool(opened, experiment, grid, runner.prepare, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"
     print(f"{word} {added:,} tasks to {pool}, which had {n_before:,}")

@@ -9,12 +9,7 @@ import typer
 from jobpool.cli.options import ConfigArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobpool.errors import Problem
-    from jobpool.experiment import Experiment
     from jobpool.grid import Grid
-    from jobpool.runners.base import Runner
 
 
 def init(
@@ -33,8 +28,9 @@ def init(
     import time
 
     from jobpool.making import create_pool, free_to_make
+    from jobpool.runners import load_study
 
-    experiment, runner, grid = load(config)
+    experiment, runner, grid = load_study(config)
     free_to_make(pool)
     if not dry_run:  # before anything is printed: whoever reads that may go away
         create_pool(pool, experiment, grid, runner.prepare, now=time.time())
@@ -46,41 +42,6 @@ def init(
     print(f"made {pool}; next: jobpool run {pool} --workers 2")
     if experiment.passes:
         print(f"or by SLURM: jobpool submit {pool} --pass {experiment.passes[0].name} --jobs 20")
-
-
-def load(config: Path) -> "tuple[Experiment, Runner, Grid]":
-    """Return the experiment in a file, its runner and its tasks, all completely checked."""
-    from jobpool.errors import ConfigError
-    from jobpool.experiment import read_experiment
-    from jobpool.runners import RUNNERS, make_runner
-
-    experiment, found = read_experiment(config, runners=tuple(RUNNERS))
-    problems = list(found)
-    if experiment.runner in RUNNERS:
-        try:
-            runner = make_runner(experiment)
-            if all(axis.values for axis in experiment.axes):
-                grid = runner.lay_out()
-                problems += _problems_of_selections(experiment, grid)
-        except ConfigError as error:
-            known = {problem.key for problem in problems}
-            problems += [problem for problem in error.problems if problem.key not in known]
-    if problems:
-        raise ConfigError(tuple(problems))
-    return experiment, runner, grid
-
-
-def _problems_of_selections(experiment: "Experiment", grid: "Grid") -> "Iterator[Problem]":
-    from jobpool.errors import Problem, SelectionError
-    from jobpool.selection import select
-
-    selections = [(f"passes.{one.name}", one.only, one.skip) for one in experiment.passes]
-    selections += [(f"needs.{i}", one.only, ()) for i, one in enumerate(experiment.needs)]
-    for key, only, skip in selections:
-        try:
-            select(grid, only, skip)
-        except SelectionError as error:
-            yield Problem(experiment.file, key, error.text, error.what)
 
 
 def print_counts(grid: "Grid", most: int = 12) -> None:

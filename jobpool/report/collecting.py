@@ -8,6 +8,7 @@ are named. Parts of a whole task that was not cut, or that is done itself, do no
 By part, every part gives the same row, whether it was computed alone or with the whole task.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobpool.checks.table import read_table
-from jobpool.errors import PoolError
+from jobpool.errors import PoolError, listing
 from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
 from jobpool.report.accepted import FACTS
@@ -28,7 +29,9 @@ from jobpool.report.lines import fast_record
 from jobpool.report.parts import IncompleteSet, Parts
 from jobpool.report.places import attributes_of, own_columns, point_columns
 from jobpool.report.tables import frame_of
+from jobpool.report.text import count
 from jobpool.runners.base import Results
+from jobpool.runners.reading import make_results
 from jobpool.workerfiles import worker_files
 
 _OF_ONE_PROCESS = 1 << 26  # bytes of results that are not worth the start of another
@@ -119,6 +122,39 @@ def collect(
     shares = [replace(one, workers=some) for some in _dealt(pool.folder, processes)]
     found = dict(in_processes(gather, shares, len(shares)))
     return _put_together(one, [found[number] for number in sorted(found)])
+
+
+def collect_pool(
+    pool: Pool, chosen: NDArray[np.bool_] | None = None, by: str = BY_TASK
+) -> Collected:
+    """Return the rows of a pool as its runner understands them; parameters as of `collect`.
+
+    As many processes read as are worth starting on this process's cores.
+    """
+    processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
+    return collect(pool, make_results(pool.info.runner), chosen, by, processes)
+
+
+def what_is_gone(pool: Path, lost: Sequence[str], damaged: Sequence[tuple[Path, int]]) -> list[str]:
+    """Return a line for the person about results that are not on disk, or cannot be read.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    lost : sequence of str
+        Ids of tasks that are done without a result on disk.
+    damaged : sequence of (Path, int)
+        File and number of lines that cannot be read.
+    """
+    lines = []
+    if damaged:
+        places = listing((f"{path} line {number}" for path, number in damaged), most=5)
+        lines.append(f"{count(len(damaged), 'damaged line')} left out: {places}")
+    if lost:
+        what = f"done without a result on disk: {listing(lost)}"
+        lines.append(f"{count(len(lost), 'task')} {what}; run: jobpool doctor {pool}")
+    return lines
 
 
 def worth_starting(pool: Path, cores: int) -> int:

@@ -2,13 +2,20 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobpool.attempts import Attempt
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.attempts import Attempt, all_attempts, damaged_attempts
+from jobpool.errors import SelectionError, listing, nearest
 from jobpool.fingerprint import fingerprint
-from jobpool.task import Cause
+from jobpool.nodes import BadNode, suspect_nodes
+from jobpool.pool import Pool, state_of
+from jobpool.report.names import positions_by_id
+from jobpool.task import Cause, TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +44,64 @@ class _Growing:
         task.n_attempts += 1
         if attempt.ended >= task.newest.ended:
             task.newest = attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """What went wrong in a pool, or in a selected part of it."""
+
+    groups: tuple[FailureGroup, ...]  # those that parked tasks first, then the newest
+    n_parked: int  # tasks that are parked
+    positions: Mapping[str, int]  # of the tasks by id; empty where nothing failed
+    suspects: tuple[BadNode, ...]  # nodes on which many different tasks failed
+    n_damaged: int  # lines of attempts that cannot be read
+
+
+def find_failures(
+    pool: Pool, chosen: NDArray[np.bool_] | None = None, causes: Collection[str] | None = None
+) -> Failures:
+    """Return what went wrong in a pool.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    chosen : ndarray of shape (n_tasks,), bool, optional
+        The selection; None for all tasks.
+    causes : collection of str, optional
+        Only attempts that ended so; None for all but ``done``.
+
+    Raises
+    ------
+    SelectionError
+        If there is no such cause.
+    """
+    wanted = _known_causes(causes)
+    attempts = list(all_attempts(pool.folder))
+    failed = [one for one in attempts if str(one.cause) in wanted]
+    positions = positions_by_id(pool) if failed else {}
+    if chosen is not None:
+        failed = [one for one in failed if one.task in positions and chosen[positions[one.task]]]
+    is_parked = state_of(pool.index()) == TaskState.PARKED
+    if chosen is not None:
+        is_parked &= chosen
+    parked = {pool.grid.id(place) for place in is_parked.nonzero()[0].tolist()}
+    return Failures(
+        groups=group_failures(failed, parked),
+        n_parked=len(parked),
+        positions=positions,
+        suspects=suspect_nodes(attempts),
+        n_damaged=len(damaged_attempts(pool.folder)),
+    )
+
+
+def _known_causes(causes: Collection[str] | None) -> set[str]:
+    known = [str(cause) for cause in Cause if cause is not Cause.DONE]
+    for name in causes or ():
+        if name not in known:
+            what = f"no such cause: {name!r}; there are: {listing(known)}{nearest(name, known)}"
+            raise SelectionError(name, what)
+    return set(known if causes is None else causes)
 
 
 def group_failures(

@@ -1,0 +1,6 @@
+"""What stands where: how a pool is looked at while it is worked off.
+
+    status_text    how a pool stands, as text and as JSON
+
+Called by the command line and the Python door; nothing here changes a pool.
+"""
