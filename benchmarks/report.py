@@ -19,7 +19,7 @@ from jobpool.pool import Pool
 from jobpool.report.page.of_pool import report_of_pool
 from jobpool.report.page.whole import Wishes
 from jobpool.report.page.writing import html_of
-from jobpool.runners import make_runner
+from jobpool.runners import make_results
 
 _COLLECTING = "collecting results"
 
@@ -44,9 +44,9 @@ def measure(folder: Path) -> tuple[dict[str, float], bytes]:
     watch = Stopwatch()
     watch("opening")
     pool = Pool(folder)
-    runner = make_runner(pool.experiment(), folder)
+    results = make_results(pool.info.runner)
     wishes = Wishes(now=time.time(), version="benchmark", metrics={})
-    made = report_of_pool(pool, runner, None, wishes, watch)
+    made = report_of_pool(pool, results, None, wishes, watch)
     watch("writing")
     page = html_of(made.report)
     watch("end")

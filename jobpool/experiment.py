@@ -4,7 +4,7 @@ Reads files, writes none. The section under the runner's own name is handed to t
 stands: what it means is not known here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from jobpool.axes import read_axes
+from jobpool.axes.forms import PLAIN, ValueForm
 from jobpool.errors import ConfigError, Problem
 from jobpool.lock import LOCKS
 from jobpool.reader import Reader
@@ -127,12 +128,17 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return {str(key): value for key, value in data.items()}
 
 
+def _no_forms(runner: str) -> Mapping[str, ValueForm]:  # noqa: ARG001
+    return {}
+
+
 def load_experiment(
     file: Path,
     *,
     folder: Path | None = None,
     axes: tuple[Axis, ...] | None = None,
     runners: tuple[str, ...] = (),
+    forms: Callable[[str], Mapping[str, ValueForm]] = _no_forms,
 ) -> Experiment:
     """Return the experiment in `file`, completely checked but for the runner's own section.
 
@@ -146,13 +152,17 @@ def load_experiment(
         The axes frozen in a pool; without them they are read and expanded from the file.
     runners : tuple of str
         The runners there are; empty to accept any.
+    forms : callable
+        Given the name of the runner, returns the forms of axis values that it adds.
 
     Raises
     ------
     ConfigError
         With every problem found.
     """
-    experiment, problems = read_experiment(file, folder=folder, axes=axes, runners=runners)
+    experiment, problems = read_experiment(
+        file, folder=folder, axes=axes, runners=runners, forms=forms
+    )
     if problems:
         raise ConfigError(problems)
     return experiment
@@ -164,6 +174,7 @@ def read_experiment(
     folder: Path | None = None,
     axes: tuple[Axis, ...] | None = None,
     runners: tuple[str, ...] = (),
+    forms: Callable[[str], Mapping[str, ValueForm]] = _no_forms,
 ) -> tuple[Experiment, tuple[Problem, ...]]:
     """Return the experiment in `file` and its problems, so that a runner can look for more.
 
@@ -183,7 +194,7 @@ def read_experiment(
         folder=folder,
         runner=runner,
         seed=reader.whole("seed", default=0, least=0),
-        axes=read_axes(reader.child("axes", required=True), folder) if axes is None else axes,
+        axes=_read_axes(reader, folder, forms(runner)) if axes is None else axes,
         section=_read_section(reader, runner, runners),
         passes=_read_passes(reader.child("passes")),
         workers=_read_workers(reader.child("workers")),
@@ -192,6 +203,10 @@ def read_experiment(
     if axes is not None:
         reader.mapping("axes")
     return experiment, reader.all_problems()
+
+
+def _read_axes(reader: Reader, folder: Path, added: Mapping[str, ValueForm]) -> tuple[Axis, ...]:
+    return read_axes(reader.child("axes", required=True), folder, {**PLAIN, **added})
 
 
 def _read_section(reader: Reader, runner: str, runners: tuple[str, ...]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Reader:
 
     def all_problems(self) -> tuple[Problem, ...]:
         """Return all problems found, unknown keys among them."""
-        self._find_unknown()
+        self.note_unknown()
         return tuple(self.problems)
 
     def finish(self) -> None:
@@ -81,13 +81,14 @@ class Reader:
         if problems := self.all_problems():
             raise ConfigError(problems)
 
-    def _find_unknown(self) -> None:
+    def note_unknown(self) -> None:
+        """Note every key that nothing asked for, here and in inner mappings."""
         for name in self._mapping:
             if name not in self._asked:
                 advice = f"unknown key; known here: {listing(self._asked, most=40) or 'none'}"
                 self.problem(name, self._mapping[name], advice + nearest(name, self._asked))
         for child in self._children:
-            child._find_unknown()
+            child.note_unknown()
 
     def names(self) -> list[str]:
         """Return all keys, and count each as known."""

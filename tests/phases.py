@@ -24,15 +24,6 @@ class Doses:
     def lay_out(self) -> Grid:
         raise NotImplementedError
 
-    def notes(self) -> list[str]:
-        raise NotImplementedError
-
-    def prepare(self, pool: Path) -> None:
-        raise NotImplementedError
-
-    def check(self) -> None:
-        raise NotImplementedError
-
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
         raise NotImplementedError
 

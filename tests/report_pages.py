@@ -18,7 +18,7 @@ from jobpool.report.page.of_pool import report_of_pool
 from jobpool.report.page.parts import DataTable, Figure, Report, Section
 from jobpool.report.page.whole import Made, Wishes, report_of_table
 from jobpool.report.page.writing import tables_of
-from jobpool.runners import make_runner
+from jobpool.runners import make_results
 from jobpool.selection import select
 from jobpool.task import Axis, Cause
 from tests.builders import an_experiment
@@ -66,8 +66,8 @@ def pool_report(folder: Path, *only: str, wishes: Wishes = WISHES) -> Made:
     """Return the report of a pool, or of a selection."""
     pool = Pool(folder)
     chosen = select(pool.grid, only) if only else None
-    runner = make_runner(pool.experiment(), folder)
-    return report_of_pool(pool, runner, chosen, wishes, silent)
+    results = make_results(pool.info.runner)
+    return report_of_pool(pool, results, chosen, wishes, silent)
 
 
 def study_report(folder: Path, frame: Any = None) -> Made:

@@ -10,6 +10,7 @@ import numpy as np
 from jobpool.experiment import load_experiment
 from jobpool.making import create_pool
 from jobpool.results import all_results
+from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from jobpool.task import ALL
@@ -43,14 +44,14 @@ class StrategiesStudy(StudyOnDisk):
     def made(self) -> Path:
         """Make the pool and return its folder."""
         shutil.rmtree(self.pool)
-        experiment = load_experiment(self.written())
+        experiment = load_experiment(self.written(), forms=forms_of)
         runner = Evaluate(experiment)
         create_pool(self.pool, experiment, runner.lay_out(), runner.prepare, now=time.time())
         return self.pool
 
     def evaluate(self, parcellation: str, **point: Any) -> dict[str, Any]:
         """Run one task in this process, as a worker that has just started."""
-        runner = Evaluate(load_experiment(self.file), self.pool)
+        runner = Evaluate(load_experiment(self.file, forms=forms_of), self.pool)
         context = RunContext(
             cores=1, cache=self.pool / "cache", checkpoint=self.pool / "checkpoints" / parcellation
         )

@@ -8,13 +8,14 @@ import pytest
 from jobpool.brain.parcellations import read_parcellation
 from jobpool.errors import ConfigError
 from jobpool.experiment import load_experiment
+from jobpool.runners import forms_of
 from jobpool.task import Axis
 
 
 def axis(folder: Path, form: str) -> Axis:
     file = folder / "study.yaml"
-    file.write_text(f"runner: function\naxes: {{shape: {form}}}", encoding="utf-8")
-    return load_experiment(file, runners=("evaluate", "function")).axes[0]
+    file.write_text(f"runner: evaluate\naxes: {{shape: {form}}}", encoding="utf-8")
+    return load_experiment(file, forms=forms_of).axes[0]
 
 
 def problems(folder: Path, form: str) -> list[str]:

@@ -9,6 +9,7 @@ import yaml
 from jobpool.axes.ensembles import EnsembleSource, read_ensemble
 from jobpool.errors import ConfigError
 from jobpool.experiment import load_experiment
+from jobpool.runners import forms_of
 from jobpool.task import Axis
 
 PUBLISHED = """
@@ -23,8 +24,8 @@ PLAIN = {"random": {"mesh": "m.npy", "sizes": [2], "repeats": 3, "seed": 1}}
 def axis(folder: Path, form: object) -> Axis:
     np.save(folder / "m.npy", np.array([[0, 1, 2], [1, 2, 3]]))
     file = folder / "study.yaml"
-    file.write_text(yaml.safe_dump({"runner": "function", "axes": {"shape": form}}))
-    return load_experiment(file, runners=("evaluate", "function")).axes[0]
+    file.write_text(yaml.safe_dump({"runner": "evaluate", "axes": {"shape": form}}))
+    return load_experiment(file, forms=forms_of).axes[0]
 
 
 def one_set(**form: object) -> dict[str, object]:

@@ -18,8 +18,7 @@ from jobpool.report.collecting import Collected, collect
 from jobpool.report.predictions import write_predictions
 from jobpool.report.provenance import provenance
 from jobpool.report.tables import write_frame
-from jobpool.runners import make_runner
-from jobpool.runners.reading import make_results
+from jobpool.runners import make_results, make_runner
 from tests.finished_study import CUT, a_finished_study
 from tests.support.places import CHECKOUT
 
@@ -48,7 +47,7 @@ def by_fold(pool: Pool) -> Collected:
 def predictions(pool: Pool) -> pd.DataFrame:
     file = pool.folder.parent / "predictions.parquet"
     runner = make_runner(load_experiment(pool.folder.parent / "study.yaml"), pool.folder)
-    write_predictions(file, pool, runner, None, provenance(pool))
+    write_predictions(file, pool, runner, make_results("evaluate"), None, provenance(pool))
     return pd.read_parquet(file)
 
 

@@ -93,7 +93,7 @@ def test_predictions_have_one_row_per_person_of_each_part(fast_path: Path) -> No
     do_part(worker, 1)
     file = fast_path / "predictions.parquet"
 
-    written = write_predictions(file, worker.pool, Doses(), None, provenance(worker.pool))
+    written = write_predictions(file, worker.pool, Doses(), Doses(), None, provenance(worker.pool))
 
     table = pd.read_parquet(file)
     assert (written.n_rows, written.n_parts, written.n_without) == (6, 3, 1)
@@ -115,7 +115,7 @@ def test_predictions_say_which_results_are_gone(fast_path: Path) -> None:
     lines = worker.results_file.read_bytes().splitlines(keepends=True)
     worker.results_file.write_bytes(lines[0] + b"{\n")
 
-    written = write_predictions(fast_path / "p.csv", worker.pool, Doses(), None, {})
+    written = write_predictions(fast_path / "p.csv", worker.pool, Doses(), Doses(), None, {})
 
     assert len(written.lost) == 1
     assert written.damaged == ((worker.results_file, 2),)
@@ -128,7 +128,7 @@ def test_predictions_keep_to_a_selection_of_parts(fast_path: Path) -> None:
     file, pool = fast_path / "predictions.csv", worker.pool
 
     written = write_predictions(
-        file, pool, Doses(), select(pool.grid, ["phase=2"]), provenance(pool)
+        file, pool, Doses(), Doses(), select(pool.grid, ["phase=2"]), provenance(pool)
     )
 
     assert (written.n_parts, written.n_without) == (1, 0)

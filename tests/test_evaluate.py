@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from jobpool.learning.pipelines import PIPELINES
+from jobpool.learning.results import EvaluateResults
 from jobpool.task import Json
 from tests.brain_study import VERTICES, N, StudyOnDisk, scores, without_seconds
 
@@ -45,7 +46,7 @@ def test_merged_folds_equal_the_whole_task(study: StudyOnDisk) -> None:
     whole = study.run(target="sex")
     parts = [study.run(target="sex", fold=fold) for fold in (3, 0, 4, 1, 2)]
 
-    merged = study.runner().merge(parts)
+    merged = EvaluateResults().merge(parts)
 
     assert without_seconds(merged) == without_seconds(whole)
 
@@ -53,7 +54,7 @@ def test_merged_folds_equal_the_whole_task(study: StudyOnDisk) -> None:
 def test_seconds_of_parts_add_up(study: StudyOnDisk) -> None:
     part = study.run(fold=0)
 
-    merged = study.runner().merge([part, {**part, "seconds": {"values": 1.0, "total": 2.0}}])
+    merged = EvaluateResults().merge([part, {**part, "seconds": {"values": 1.0, "total": 2.0}}])
 
     assert merged["seconds"]["total"] == pytest.approx(part["seconds"]["total"] + 2, abs=1e-3)  # type: ignore[index,call-overload]
 
@@ -62,7 +63,7 @@ def test_parts_made_by_other_versions_name_both(study: StudyOnDisk) -> None:
     part = study.run(fold=0)
     other = {**part, "versions": {**part["versions"], "numpy": "0.1"}}
 
-    merged: dict[str, Any] = study.runner().merge([part, other])
+    merged: dict[str, Any] = EvaluateResults().merge([part, other])
 
     assert merged["versions"]["numpy"] == f"0.1, {np.__version__}"
 
@@ -93,7 +94,7 @@ def test_a_result_is_plain_json(study: StudyOnDisk) -> None:
 def test_a_row_has_means_with_every_fold_beside_them(study: StudyOnDisk) -> None:
     result = study.run(target="sex")
 
-    (row,) = study.runner().rows(result, "task")
+    (row,) = EvaluateResults().rows(result, "task")
 
     assert row["roc_auc"] == pytest.approx(np.mean(scores(result, "roc_auc")))
     assert row["matthews_fold3"] == scores(result, "matthews")[3]
@@ -206,7 +207,7 @@ def test_a_fold_without_a_score_leaves_the_mean_empty(study: StudyOnDisk) -> Non
     result = study.run()
     result["folds"][2]["scores"]["mse"] = None
 
-    (row,) = study.runner().rows(result, "task")
+    (row,) = EvaluateResults().rows(result, "task")
 
     assert row["mse"] is None
     assert row["mae"] is not None
@@ -218,7 +219,7 @@ def test_folds_of_edited_data_name_both_values_in_their_row(study: StudyOnDisk) 
     np.save(study.folder / "maps.npy", study.maps)
     after = study.run(fold=1)
 
-    (row,) = study.runner().rows(study.runner().merge([before, after]), "task")
+    (row,) = EvaluateResults().rows(EvaluateResults().merge([before, after]), "task")
 
     assert len(str(row["roi_values"]).split(", ")) == 2
 
@@ -226,6 +227,6 @@ def test_folds_of_edited_data_name_both_values_in_their_row(study: StudyOnDisk) 
 def test_folds_of_the_same_data_name_one_value_in_their_row(study: StudyOnDisk) -> None:
     parts = [study.run(fold=0), study.run(fold=1)]
 
-    (row,) = study.runner().rows(study.runner().merge(parts), "task")
+    (row,) = EvaluateResults().rows(EvaluateResults().merge(parts), "task")
 
     assert row["roi_values"] == parts[0]["roi_values"]

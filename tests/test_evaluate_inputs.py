@@ -18,6 +18,7 @@ from jobpool.brain.arrays import Array
 from jobpool.brain.meshes import grow_labels, read_recipe
 from jobpool.errors import ConfigError, DataError
 from jobpool.experiment import load_experiment
+from jobpool.learning.results import EvaluateResults
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from jobpool.task import Value
@@ -97,8 +98,7 @@ class Lab:
 
     def row(self, result: dict[str, Any]) -> dict[str, Value | None]:
         """Return the row that `jobpool collect` makes of a result."""
-        runner = Evaluate(load_experiment(self.folder / "study.yaml"), self.folder)
-        (row,) = runner.rows(result, "task")
+        (row,) = EvaluateResults().rows(result, "task")
         return row
 
     def refused(self, maps: Texts, atlas: str = "atlas.npy", **settings: Any) -> str:

@@ -18,6 +18,7 @@ from jobpool.learning.study import Readers, Study, read_study
 from jobpool.liveness.judge import Life
 from jobpool.making import create_pool
 from jobpool.pool import Pool
+from jobpool.runners import forms_of
 from jobpool.runners.laying import lay_out, notes
 from jobpool.selection import select
 from jobpool.status import look
@@ -47,7 +48,7 @@ class SetsOnDisk(StudyOnDisk):
     def experiment(self) -> Experiment:
         block = {"strategies": self.strategies, "sets": self.sets}
         self.config["axes"]["parcellation"] = [*self.plain, block] if self.sets else self.plain
-        return load_experiment(self.written())
+        return load_experiment(self.written(), forms=forms_of)
 
     def all(self) -> tuple[Experiment, Checked]:
         experiment = self.experiment()

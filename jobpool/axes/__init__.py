@@ -1,4 +1,4 @@
-"""Axis values from an experiment file: lists, globs, ranges, columns of a table, ensembles."""
+"""Axis values from an experiment file: lists, globs, ranges, columns of a table."""
 
 from jobpool.axes.reading import RESERVED, read_axes
 

@@ -1,8 +1,13 @@
-"""The forms of axis values that need no other value: ranges, files, columns of a table."""
+"""The forms of axis values that every experiment has: ranges, files, columns of a table.
+
+A runner adds forms of its own as a mapping of `ValueForm`; a new one is one file and one entry.
+"""
 
 import csv
 import glob
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -16,7 +21,21 @@ _DIGITS = re.compile(r"(\d+)")
 Pairs = list[tuple[Value, str | None]]  # a value, and what is behind it
 
 
-def from_range(reader: Reader) -> list[int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueForm:
+    """One way to write many values of an axis: as a mapping with certain keys."""
+
+    keys: tuple[str, ...]  # any of them says that a mapping has this form
+    example: str  # shown to a user who wrote none of the forms
+    # given a reader of the mapping, the folder where relative paths start, and the values of the
+    # axis that stand there without this form, each with what is behind it
+    expand: Callable[[Reader, Path, Mapping[str, str]], Pairs]
+    of_others: bool = False  # its values are made of the others: expanded when these are known
+    # given the reader of all axes, the name of one with such values, and all values of it
+    check: Callable[[Reader, str, Pairs], None] | None = None
+
+
+def _range(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  # noqa: ARG001
     """Return whole numbers from one to another, the last included."""
     first, last = reader.whole("from"), reader.whole("to")
     step = reader.whole("step", default=1, least=1)
@@ -25,8 +44,14 @@ def from_range(reader: Reader) -> list[int]:
     numbers = range(first, last + 1, max(step, 1))
     if len(numbers) > MOST_NUMBERS:
         reader.problem("to", last, f"makes more than {MOST_NUMBERS:,} values; take a larger step")
-        return [first]
-    return list(numbers)
+        return [(first, None)]
+    return [(number, None) for number in numbers]
+
+
+def _glob(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  # noqa: ARG001
+    """Return one value per file that a pattern matches."""
+    patterns = reader.texts("glob")
+    return [pair for one in patterns for pair in from_files(reader, one, folder)]
 
 
 def from_files(reader: Reader, pattern: str, folder: Path) -> list[tuple[str, str]]:
@@ -64,8 +89,12 @@ def _members(reader: Reader, path: Path) -> list[str]:
         return []
 
 
-def from_table(reader: Reader, folder: Path) -> list[Value]:
+def _table(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  # noqa: ARG001
     """Return the values of one column, or the names of the columns that match a pattern."""
+    return [(value, None) for value in _from_table(reader, folder)]
+
+
+def _from_table(reader: Reader, folder: Path) -> list[Value]:
     path = folder / reader.text("table")
     try:
         header, rows = _read_table(path)
@@ -124,3 +153,10 @@ def whole_numbers(reader: Reader, name: str, least: int, example: int) -> list[i
     for number in dict.fromkeys(one for one in numbers if numbers.count(one) > 1):
         reader.problem(name, number, "is given twice; give it once")
     return numbers
+
+
+PLAIN: Mapping[str, ValueForm] = {
+    "files": ValueForm(keys=("glob",), example="{glob: ...}", expand=_glob),
+    "range": ValueForm(keys=("from",), example="{from: ..., to: ...}", expand=_range),
+    "table": ValueForm(keys=("table",), example="{table: ...}", expand=_table),
+}

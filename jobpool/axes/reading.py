@@ -3,13 +3,12 @@
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jobpool.axes.ensembles import describe_source
-from jobpool.axes.forms import Pairs, from_files, from_range, from_table
-from jobpool.axes.grown import from_random
-from jobpool.axes.sets import check_members, from_sets
+from jobpool.axes.forms import PLAIN, Pairs, ValueForm
 from jobpool.errors import listing
 from jobpool.reader import Reader
 from jobpool.task import Axis, Value
@@ -19,7 +18,9 @@ MOST_SHOWN = 12  # values given twice
 _NAME = re.compile(r"[^=<>!,\s]+")
 
 
-def read_axes(reader: Reader, folder: Path) -> tuple[Axis, ...]:
+def read_axes(
+    reader: Reader, folder: Path, forms: Mapping[str, ValueForm] = PLAIN
+) -> tuple[Axis, ...]:
     """Return every axis of the experiment with its values expanded.
 
     Parameters
@@ -28,39 +29,48 @@ def read_axes(reader: Reader, folder: Path) -> tuple[Axis, ...]:
         Of the ``axes`` mapping; takes the problems.
     folder : Path
         Where relative paths start.
+    forms : mapping
+        The ways to write values as a mapping.
     """
     names = reader.names()
     if not names and not reader.problems:
         reader.problem("", None, "has no axis; give at least one")
-    return tuple(_read_axis(reader, name, folder) for name in names)
+    return tuple(_read_axis(reader, name, folder, forms) for name in names)
 
 
-def _read_axis(reader: Reader, name: str, folder: Path) -> Axis:
+def _read_axis(reader: Reader, name: str, folder: Path, forms: Mapping[str, ValueForm]) -> Axis:
     given = reader.raw(name)
     _check_name(reader, name)
     before = len(reader.problems)
     items: list[Pairs] = []
-    ensembles: dict[int, Reader] = {}  # by the position of the item: they need all others
+    late: dict[int, tuple[Reader, ValueForm]] = {}  # by the position of the item
+    used: list[ValueForm] = []
     for item in given if isinstance(given, list) else [given]:
         items.append([])
         if isinstance(item, dict):
             inner = Reader(reader.file, item, f"{reader.key}.{name}", reader.problems)
-            if inner.has("strategies") or inner.has("sets"):
-                ensembles[len(items) - 1] = inner
-            else:
-                items[-1] = _expand(inner, item, folder)
+            form = _form_of(inner, item, forms)
+            used += [] if form is None else [form]
+            if form is not None and form.of_others:
+                late[len(items) - 1] = inner, form
+            elif form is not None:
+                items[-1] = form.expand(inner, folder, {})
+                inner.note_unknown()
         elif isinstance(item, str | int | float | bool):
             items[-1] = [(item, None)]
         elif item is not None or isinstance(given, list):
             reader.problem(name, item, "a value must be a text, a number, or true or false")
     singles = {str(value): source or str(value) for pairs in items for value, source in pairs}
-    for position, inner in ensembles.items():
-        items[position] = from_sets(inner, singles, folder)
-        inner._find_unknown()
+    for position, (inner, form) in late.items():
+        items[position] = form.expand(inner, folder, singles)
+        inner.note_unknown()
     pairs = [pair for pairs in items for pair in pairs]
     if not pairs and len(reader.problems) == before:
         reader.problem(name, given, "has no values; give at least one")
     _check_values(reader, name, pairs)
+    for check in dict.fromkeys(form.check for form in used if form.check is not None):
+        check(reader, name, pairs)
+    _check_numbers(reader, name, [value for value, _ in pairs])
     return Axis(
         name=name,
         values=tuple(value for value, _ in pairs),
@@ -80,8 +90,6 @@ def _check_values(reader: Reader, name: str, pairs: Pairs) -> None:
     for value in counts:
         if value == "" or value.strip() != value:
             reader.problem(name, value, "is empty or has blanks around it")
-    check_members(reader, name, pairs)
-    _check_numbers(reader, name, [value for value, _ in pairs])
 
 
 def _check_numbers(reader: Reader, name: str, values: list[Value]) -> None:
@@ -103,23 +111,13 @@ def _check_name(reader: Reader, name: str) -> None:
         reader.problem(name, None, advice)
 
 
-def _expand(reader: Reader, form: dict[Any, Any], folder: Path) -> Pairs:
-    pairs: Pairs = []
-    if reader.has("glob"):
-        for pattern in reader.texts("glob"):
-            pairs += from_files(reader, pattern, folder)
-    elif reader.has("from"):
-        pairs = [(number, None) for number in from_range(reader)]
-    elif reader.has("table"):
-        pairs = [(value, None) for value in from_table(reader, folder)]
-    elif reader.has("random"):
-        pairs = from_random(reader.child("random"), folder)
-    else:
-        advice = (
-            "write a list of values, or one of: {glob: ...}, {from: ..., to: ...}, {table: ...}, "
-            "{random: ...}, {strategies: ..., sets: ...}"
-        )
-        reader.problem("", form, advice)
-        reader.names()
-    reader._find_unknown()
-    return pairs
+def _form_of(
+    reader: Reader, item: dict[Any, Any], forms: Mapping[str, ValueForm]
+) -> ValueForm | None:
+    """Return the form that a mapping has, and note if it has none."""
+    for form in forms.values():
+        if any(reader.has(key) for key in form.keys):
+            return form
+    shown = ", ".join(form.example for form in forms.values())
+    reader.problem("", item, f"write a list of values, or one of: {shown}")
+    return None

@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
     from jobpool.pool import Pool  # heavy: not for the guard
     from jobpool.poolinfo import check_owner
     from jobpool.runners import make_runner
+    from jobpool.runners.base import SupportsCheck
 
     with os.fdopen(answers, "w", encoding="utf-8") as stream:
         try:
@@ -48,7 +49,8 @@ def main(arguments: list[str]) -> int:
             check_owner(folder, os.environ.get("JOBPOOL_TRUST", "").split(","))
             pool = Pool(folder)
             runner = make_runner(pool.experiment(), folder)
-            runner.check()
+            if isinstance(runner, SupportsCheck):
+                runner.check()
         except JobpoolError as error:
             _send(stream, {"error": str(error)})
             return 1

@@ -111,10 +111,11 @@ def _write_predictions(
     from jobpool.report.collecting import what_is_gone
     from jobpool.report.predictions import write_predictions
     from jobpool.report.text import count
-    from jobpool.runners import make_runner
+    from jobpool.runners import make_results, make_runner
 
     runner = make_runner(pool.experiment(), pool.folder)
-    written = write_predictions(path, pool, runner, chosen, about)
+    results = make_results(pool.info.runner)
+    written = write_predictions(path, pool, runner, results, chosen, about)
     print(f"{count(written.n_rows, 'row')} in {path}", file=sys.stderr)
     if written.n_without:
         what = "without predictions left out: they were not kept, or pruned from the cache"

@@ -1,5 +1,6 @@
 """``jobpool extend``: add to a pool what a changed experiment file adds."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -34,12 +35,14 @@ def extend(
     from jobpool.pool import Pool, n_counted
     from jobpool.poolinfo import set_umask
     from jobpool.runners import load_study
+    from jobpool.runners.base import prepare
 
     opened = Pool(pool)
 
     set_umask(opened.info.shared)
     n_before = n_counted(opened.counts())
     experiment, runner, grid = load_study(config)
-    added = extend_pool(opened, experiment, grid, runner.prepare, dry_run=dry_run, moved=moved)
+    shared = partial(prepare, runner)
+    added = extend_pool(opened, experiment, grid, shared, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"
     print(f"{word} {added:,} tasks to {pool}, which had {n_before:,}")

@@ -1,6 +1,7 @@
 """``jobpool init``: make a pool from an experiment file."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,13 +30,14 @@ def init(
 
     from jobpool.making import create_pool, free_to_make
     from jobpool.runners import load_study
+    from jobpool.runners.base import SupportsNotes, prepare
 
     experiment, runner, grid = load_study(config)
     free_to_make(pool)
     if not dry_run:  # before anything is printed: whoever reads that may go away
-        create_pool(pool, experiment, grid, runner.prepare, now=time.time())
+        create_pool(pool, experiment, grid, partial(prepare, runner), now=time.time())
     print_counts(grid)
-    for line in runner.notes():
+    for line in runner.notes() if isinstance(runner, SupportsNotes) else ():
         print(f"  {line}")
     if dry_run:
         return

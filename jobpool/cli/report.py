@@ -124,7 +124,7 @@ def _of_pool(
 
     from jobpool.report.collecting import worth_starting
     from jobpool.report.page.of_pool import report_of_pool
-    from jobpool.runners.reading import make_results
+    from jobpool.runners import make_results
 
     meaning = make_results(pool.info.runner)
     processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))

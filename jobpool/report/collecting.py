@@ -30,8 +30,8 @@ from jobpool.report.parts import IncompleteSet, Parts
 from jobpool.report.places import attributes_of, own_columns, point_columns
 from jobpool.report.tables import frame_of
 from jobpool.report.text import count
-from jobpool.runners.base import Results
-from jobpool.runners.reading import make_results
+from jobpool.runners import make_results
+from jobpool.runners.base import Results, SupportsMerge
 from jobpool.workerfiles import worker_files
 
 _OF_ONE_PROCESS = 1 << 26  # bytes of results that are not worth the start of another
@@ -90,7 +90,7 @@ def collect(
     pool : Pool
         The pool.
     results : Results
-        Merges parts, and makes rows of a result; a runner does, too.
+        Makes rows of a result and, of tasks in parts, merges these.
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; a part that is not selected counts as missing, or by part as not asked for.
     by : str
@@ -207,6 +207,8 @@ def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
 def _merge_parts(share: Share, parts: Parts, found: Gathered) -> dict[int, list[int]]:
     """Add a row for each set of parts that is whole; return the tasks of each such row."""
     merged: dict[int, list[int]] = {}
+    if not isinstance(share.results, SupportsMerge):
+        return merged
     for places in parts.whole_sets(found.held):
         done = [_result_in(found.held.pop(place)) for place in places]
         merged[found.rows.n_rows] = places

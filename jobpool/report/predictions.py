@@ -20,7 +20,7 @@ from jobpool.report.columns import typed
 from jobpool.report.parts import Parts
 from jobpool.report.places import ID
 from jobpool.report.tables import growing_file
-from jobpool.runners.base import Runner
+from jobpool.runners.base import Results, Runner, SupportsPredictions
 from jobpool.task import ALL, Json, Value, task_id
 from jobpool.workerfiles import worker_files
 
@@ -40,6 +40,7 @@ def write_predictions(
     path: Path,
     pool: Pool,
     runner: Runner,
+    results: Results,
     chosen: NDArray[np.bool_] | None,
     about: Mapping[str, Json],
 ) -> Written:
@@ -52,7 +53,9 @@ def write_predictions(
     pool : Pool
         The pool.
     runner : Runner
-        Knows where the predictions of a result are.
+        Knows where the predictions of a result are, if it keeps any.
+    results : Results
+        Of that runner.
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; one of parts chooses these of a whole task, too.
     about : mapping
@@ -65,9 +68,12 @@ def write_predictions(
     StorageError
         If the disk refuses it; a file of this name stays as it was.
     """
+    if not isinstance(runner, SupportsPredictions):
+        raise PoolError(pool.folder, _why_none(len(pool.grid)))
     table = read_table(pool)
     parts = Parts(pool.grid, table, chosen, one_by_one=True)
-    accepted, pieces = Accepted(pool.grid, table, parts.wanted), _Pieces(pool, runner, parts)
+    accepted = Accepted(pool.grid, table, parts.wanted)
+    pieces = _Pieces(pool, runner, results, parts)
     workers = [file.stem for file in worker_files(pool.folder, "results")]
     n_parts = n_all = 0
     with growing_file(path, about) as file:
@@ -99,8 +105,11 @@ def _why_none(n_parts: int) -> str:
 class _Pieces:
     """Makes the rows of one part of a task after the other."""
 
-    def __init__(self, pool: Pool, runner: Runner, parts: Parts) -> None:
-        self._grid, self._runner, self._parts = pool.grid, runner, parts
+    def __init__(
+        self, pool: Pool, runner: SupportsPredictions, results: Results, parts: Parts
+    ) -> None:
+        self._grid, self._parts = pool.grid, parts
+        self._runner, self._results = runner, results
         self._cache = pool.folder / "cache"
         # "all" stands in no row, so that parts with numbers are a column of numbers
         self._values = [
@@ -110,7 +119,7 @@ class _Pieces:
 
     def asked(self, position: int, result: Mapping[str, Json]) -> list[int]:
         """Return the codes of the parts of a result that are selected."""
-        rows = self._runner.rows(result, self._grid.part_axis or ID)
+        rows = self._results.rows(result, self._grid.part_axis or ID)
         codes = [self._code(row) for row in rows]
         return [code for code in codes if self._parts.is_chosen(position, code)]
 

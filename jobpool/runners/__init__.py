@@ -1,18 +1,42 @@
-"""Runners by name. Each is imported when it is asked for: some load scikit-learn."""
+"""Runners by name: what each is made of, imported when it is asked for.
+
+Importing a runner may take seconds. What reads its results, perhaps in several processes, and the
+forms of axis values that it adds come from modules of their own, which load less.
+"""
 
 import importlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from jobpool.errors import ConfigError, Problem, SelectionError
+from jobpool.axes.forms import ValueForm
+from jobpool.errors import ConfigError, Problem, SelectionError, listing
 from jobpool.experiment import Experiment, read_experiment
 from jobpool.grid import Grid
-from jobpool.runners.base import Runner
+from jobpool.runners.base import Results, Runner
 from jobpool.selection import select
 
-RUNNERS: Mapping[str, str] = {
-    "evaluate": "jobpool.runners.evaluate:Evaluate",
-    "function": "jobpool.runners.function:Function",
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Where the parts of a runner are, each as ``module:name``."""
+
+    runner: str  # made from an experiment and, once there is one, the pool
+    results: str  # made from nothing
+    forms: str | None = None  # a mapping of `ValueForm` by name
+
+
+RUNNERS: Mapping[str, Parts] = {
+    "evaluate": Parts(
+        runner="jobpool.runners.evaluate:Evaluate",
+        results="jobpool.learning.results:EvaluateResults",
+        forms="jobpool.runners.sets:FORMS",
+    ),
+    "function": Parts(
+        runner="jobpool.runners.function:Function",
+        results="jobpool.runners.function:FunctionResults",
+    ),
 }
 
 
@@ -31,8 +55,7 @@ def make_runner(experiment: Experiment, pool: Path | None = None) -> Runner:
     ConfigError
         With every problem of the runner's section and axes.
     """
-    module, _, name = RUNNERS[experiment.runner].partition(":")
-    runner: Runner = getattr(importlib.import_module(module), name)(experiment, pool)
+    runner: Runner = _load(RUNNERS[experiment.runner].runner)(experiment, pool)
     return runner
 
 
@@ -51,7 +74,7 @@ def load_study(file: Path, folder: Path | None = None) -> tuple[Experiment, Runn
     ConfigError
         With every problem found.
     """
-    experiment, found = read_experiment(file, folder=folder, runners=tuple(RUNNERS))
+    experiment, found = read_experiment(file, folder=folder, runners=tuple(RUNNERS), forms=forms_of)
     problems = list(found)
     if experiment.runner in RUNNERS:
         try:
@@ -75,3 +98,31 @@ def _problems_of_selections(experiment: Experiment, grid: Grid) -> Iterator[Prob
             select(grid, only, skip)
         except SelectionError as error:
             yield Problem(experiment.file, key, error.text, error.what)
+
+
+def make_results(runner: str) -> Results:
+    """Return what reads the results of the runner of this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if runner not in RUNNERS:
+        raise ValueError(f"no runner is called {runner!r}; known: {listing(RUNNERS)}")
+    results: Results = _load(RUNNERS[runner].results)()
+    return results
+
+
+def forms_of(runner: str) -> Mapping[str, ValueForm]:
+    """Return the forms of axis values that a runner adds to those that every experiment has."""
+    where = RUNNERS[runner].forms if runner in RUNNERS else None
+    if where is None:
+        return {}
+    forms: Mapping[str, ValueForm] = _load(where)
+    return forms
+
+
+def _load(where: str) -> Any:
+    module, _, name = where.partition(":")
+    return getattr(importlib.import_module(module), name)

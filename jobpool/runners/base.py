@@ -1,9 +1,14 @@
-"""What a runner is: the meaning of running a task, behind one small protocol."""
+"""What a runner is: the meaning of running a task, behind one small protocol.
+
+A runner lays out the tasks and runs them; what its results mean is a `Results` of its own. Each
+further ability is a protocol of one method, looked for where it is used: a runner that lacks the
+ability writes nothing for it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jobpool.grid import Grid
 from jobpool.task import Json, Value
@@ -24,17 +29,13 @@ class RunContext:
 class Results(Protocol):
     """Knows what the results of a runner mean; can be sent to another process."""
 
-    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-        """Return, from the results of all parts of a task, what the whole task returns."""
-        ...
-
     def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:
         """Return a result as rows of the results table.
 
         Parameters
         ----------
         result : mapping
-            What `run` or `merge` returned.
+            What `Runner.run` or `SupportsMerge.merge` returned.
         by : str
             ``task``: one row; the name of the part axis: one row for each part in the result,
             whose value of that axis stands under this name.
@@ -46,7 +47,16 @@ class Results(Protocol):
         ...
 
 
-class Runner(Results, Protocol):
+@runtime_checkable
+class SupportsMerge(Protocol):
+    """The results of a runner whose tasks can be cut into parts."""
+
+    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
+        """Return, from the results of all parts of a task, what the whole task returns."""
+        ...
+
+
+class Runner(Protocol):
     """Knows what the axes mean; made once in a worker's child, then runs many tasks.
 
     A runner is made from an `Experiment` and raises `ConfigError` with every problem of its
@@ -57,21 +67,41 @@ class Runner(Results, Protocol):
         """Return all tasks, with the attributes of axis values and the part axis, if any."""
         ...
 
-    def notes(self) -> list[str]:
-        """Return lines for a person about the tasks, beside their counts."""
-        ...
-
-    def prepare(self, pool: Path) -> None:
-        """Write into a new pool what all tasks share, such as the splits."""
-        ...
-
-    def check(self) -> None:
-        """Raise `ConfigError` if tasks cannot be run here; called once before the first."""
-        ...
-
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
         """Run one task and return its result as what JSON can hold."""
         ...
+
+
+@runtime_checkable
+class SupportsNotes(Protocol):
+    """A runner that has more to say about its tasks than their counts."""
+
+    def notes(self) -> list[str]:
+        """Return lines for a person."""
+        ...
+
+
+@runtime_checkable
+class SupportsPrepare(Protocol):
+    """A runner whose tasks share something that is made once, such as the splits."""
+
+    def prepare(self, pool: Path) -> None:
+        """Write into a new pool what all tasks share; refuse if it would change in an old one."""
+        ...
+
+
+@runtime_checkable
+class SupportsCheck(Protocol):
+    """A runner that can tell beforehand whether tasks can be run on this machine."""
+
+    def check(self) -> None:
+        """Raise `ConfigError` if they cannot; called once before the first."""
+        ...
+
+
+@runtime_checkable
+class SupportsPredictions(Protocol):
+    """A runner that keeps what was predicted."""
 
     def predictions(
         self, point: Mapping[str, Value], result: Mapping[str, Json], cache: Path
@@ -83,7 +113,7 @@ class Runner(Results, Protocol):
         point : mapping
             The task's value on each axis.
         result : mapping
-            What `run` or `merge` returned for it.
+            What `Runner.run` or `SupportsMerge.merge` returned for it.
         cache : Path
             The folder that all workers of the pool share.
 
@@ -93,3 +123,9 @@ class Runner(Results, Protocol):
             Columns of one length; the part's value stands under the name of the part axis.
         """
         ...
+
+
+def prepare(runner: Runner, pool: Path) -> None:
+    """Write into a pool what all tasks of the runner share, if they share anything."""
+    if isinstance(runner, SupportsPrepare):
+        runner.prepare(pool)

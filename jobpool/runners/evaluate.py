@@ -30,7 +30,7 @@ from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.evaluation import evaluate_fold
 from jobpool.learning.folds import Folds
 from jobpool.learning.members import SINGLE
-from jobpool.learning.results import merge_results, metric_names, prediction_table, result_rows
+from jobpool.learning.results import prediction_table
 from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study, read_study
@@ -239,21 +239,6 @@ class Evaluate:
     @cached_property
     def _folds(self) -> Folds:
         return Folds(self._splits, self._study.groups)
-
-    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-        """Return, from the results of single folds, what the whole task returns; seconds add up."""
-        return merge_results(parts)
-
-    def check(self) -> None:
-        """Look at nothing: the data were checked when the pool was made."""
-
-    def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:
-        """Return mean scores, scores per fold, parameters and counts; or one row per fold."""
-        return result_rows(result, by)
-
-    def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
-        """Return the names of the reported scores."""
-        return metric_names(result)
 
     def predictions(
         self, point: Mapping[str, Value], result: Mapping[str, Json], cache: Path

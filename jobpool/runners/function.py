@@ -9,7 +9,7 @@ The function must be importable where the workers run. What it returns is the ta
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,6 @@ from jobpool.task import Json, Value
 class FunctionResults:
     """Reads what functions returned."""
 
-    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-        """Refuse: there are no parts."""
-        raise ValueError(f"{len(parts)} parts of a function's result, which has none")
-
     def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:  # noqa: ARG002
         """Return the result's plain values; a nested one is written as text."""
         plain = str | int | float | bool | None
@@ -36,9 +32,6 @@ class FunctionResults:
     def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
         """Return the names of all numbers."""
         return tuple(key for key, value in result.items() if type(value) in {int, float})
-
-
-_RESULTS = FunctionResults()
 
 
 class Function:
@@ -56,13 +49,6 @@ class Function:
     def lay_out(self) -> Grid:
         """Return every combination of the axes."""
         return full_product(self._experiment.axes)
-
-    def notes(self) -> list[str]:
-        """Return nothing: the counts say all."""
-        return []
-
-    def prepare(self, pool: Path) -> None:
-        """Write nothing: the tasks share nothing."""
 
     def check(self) -> None:
         """Import the function, and see that it takes the axes as its arguments."""
@@ -82,27 +68,6 @@ class Function:
         """Return what the function returns; a single value becomes ``{"value": ...}``."""
         found = self._function(**point)
         return found if isinstance(found, dict) else {"value": found}
-
-    def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-        """Refuse: there are no parts."""
-        return _RESULTS.merge(parts)
-
-    def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:
-        """Return the result's plain values."""
-        return _RESULTS.rows(result, by)
-
-    def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
-        """Return the names of all numbers."""
-        return _RESULTS.metrics(result)
-
-    def predictions(
-        self,
-        point: Mapping[str, Value],  # noqa: ARG002
-        result: Mapping[str, Json],  # noqa: ARG002
-        cache: Path,  # noqa: ARG002
-    ) -> Iterator[Mapping[str, Sequence[Any]]]:
-        """Yield nothing: what a function predicts is not known."""
-        return iter(())
 
 
 def _import(name: str) -> Any:

@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from jobpool.axes.ensembles import STRATEGIES, EnsembleSource, read_ensemble
-from jobpool.axes.forms import Pairs, from_files, whole_numbers
-from jobpool.axes.grown import Ground, read_ground
+from jobpool.axes.forms import Pairs, ValueForm, from_files, whole_numbers
 from jobpool.errors import listing, nearest
 from jobpool.reader import Reader
+from jobpool.runners.grown import GROWN, Ground, read_ground
 
 _FORMS = ("random", "members", "glob")
 _Members = tuple[tuple[str, str], ...]  # name and source of each
@@ -26,17 +26,17 @@ class _Set:
     members: _Members
 
 
-def from_sets(reader: Reader, singles: Mapping[str, str], folder: Path) -> Pairs:
+def from_sets(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:
     """Return one value per strategy and set.
 
     Parameters
     ----------
     reader : Reader
         Of a mapping with ``strategies`` and ``sets``; takes the problems.
-    singles : mapping of str to str
-        Name and source of every other value of the axis: what `members` may name.
     folder : Path
         Where relative paths start.
+    singles : mapping of str to str
+        Name and source of every other value of the axis: what `members` may name.
     """
     strategies = _read_strategies(reader)
     if not reader.has("sets"):
@@ -190,3 +190,14 @@ def check_members(reader: Reader, axis: str, pairs: Pairs) -> None:
         more = f", and there are {len(others) - 1} more such names" if len(others) > 1 else ""
         advice = f"would mean both {known[name]} and {text}{more}; give a set, or a file, another "
         reader.problem(axis, name, advice + "name")
+
+
+SETS = ValueForm(
+    keys=("strategies", "sets"),
+    example="{strategies: ..., sets: ...}",
+    expand=from_sets,
+    of_others=True,
+    check=check_members,
+)
+# what the runner evaluate adds to the forms that every experiment has
+FORMS: Mapping[str, ValueForm] = {"random": GROWN, "sets": SETS}

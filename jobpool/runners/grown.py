@@ -2,11 +2,12 @@
 
 import glob
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from jobpool.axes.forms import Pairs, whole_numbers
+from jobpool.axes.forms import Pairs, ValueForm, whole_numbers
 from jobpool.reader import Reader
 
 _BRACES = re.compile(r"\{\w+\}")
@@ -36,8 +37,9 @@ def read_ground(reader: Reader, folder: Path) -> Ground:
     return Ground(mesh=_quoted(folder, mesh), mask=_quoted(folder, mask) if mask else None)
 
 
-def from_random(reader: Reader, folder: Path) -> Pairs:
+def from_random(given: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  # noqa: ARG001
     """Return one value per size and repeat."""
+    reader = given.child("random")
     ground = read_ground(reader, folder)
     sizes = whole_numbers(reader, "sizes", least=1, example=100)
     repeats, seed = reader.whole("repeats", default=1, least=1), reader.whole("seed", 0, least=0)
@@ -51,3 +53,6 @@ def from_random(reader: Reader, folder: Path) -> Pairs:
 def _quoted(folder: Path, path: str) -> str:
     """Return a path for use in a source, in which ? & = % and what is not ASCII mean more."""
     return quote(str(folder / path), safe="/{}: ,+@~()[]")
+
+
+GROWN = ValueForm(keys=("random",), example="{random: ...}", expand=from_random)
