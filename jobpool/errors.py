@@ -1,14 +1,27 @@
-"""Every error that jobpool raises on purpose, in one tree.
+"""Every error that jobpool raises on purpose, in one tree, by whose fault it is.
 
-Each says where, what, and what to do next; the command line prints it without a traceback and
-ends with exit code 1. All arguments go to the base class, so that an error survives pickling on
-its way back from a joblib worker.
+A message reads ``where: what is wrong; what to do next``. The command line prints it without a
+traceback and ends with the exit code of the fault; a bug alone keeps its traceback. All arguments
+go to the base class, so that an error survives pickling on its way back from a joblib worker.
 """
 
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
+from typing import ClassVar
+
+
+class Fault(IntEnum):
+    """Whose fault an error is, and the exit code that says so (2 is wrong usage: Click's)."""
+
+    INPUT = 1  # what the user wrote or asked for
+    POOL = 10  # the pool's files: damaged, missing, of a newer format, not to be trusted
+    FILE_SYSTEM = 11  # full, not writable, or without locks that hold
+    SCHEDULER = 12  # absent, silent, or it refused
+    TASK = 13  # the computation: it cannot be done, was killed, or has no time left
+    BUG = 14  # jobpool itself
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -40,7 +53,27 @@ def listing(values: Iterable[object], most: int = 12) -> str:
 
 
 class JobpoolError(Exception):
-    """Base of all errors raised on purpose: the user can do something about each."""
+    """Base of all errors raised on purpose; each class names its fault and the usual next step."""
+
+    fault: Fault
+    advice: ClassVar[str]  # the next step where a message names none of its own
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of a command that ends with this error."""
+        return int(self.fault)
+
+    @property
+    def next_step(self) -> str:
+        """Return what to do next: the last clause of the message, or the usual advice."""
+        _, found, own = str(self).rpartition("; ")
+        return own if found else self.advice
+
+    @property
+    def message(self) -> str:
+        """Return where, what, and what to do next."""
+        said = str(self)
+        return said if self.next_step in said else f"{said}; {self.next_step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +94,9 @@ class Problem:
 class ConfigError(JobpoolError):
     """An experiment file cannot be used; holds every problem found, not just the first."""
 
+    fault = Fault.INPUT
+    advice = "correct the experiment file"
+
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__(problems)
         self.problems = problems
@@ -71,20 +107,40 @@ class ConfigError(JobpoolError):
         lines = [f"  {problem}" for problem in self.problems]
         return "\n".join([f"{len(lines)} problems:", *lines])
 
+    @property
+    def next_step(self) -> str:
+        """Return what to do next; each of several problems says it for itself."""
+        return self.advice if len(self.problems) > 1 else super().next_step
 
-class DataError(JobpoolError):
-    """A data file does not hold what the experiment says it holds."""
+    @property
+    def message(self) -> str:
+        """Return all problems, each with what to do next."""
+        return str(self)
 
-    def __init__(self, file: Path | str, what: str) -> None:
-        super().__init__(file, what)
-        self.file, self.what = file, what
+
+class PlacedError(JobpoolError):
+    """An error of a file, a folder or a place in one: where, and what is wrong there."""
+
+    def __init__(self, place: Path | str, what: str) -> None:
+        super().__init__(place, what)
+        self.place, self.what = place, what
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.what}"
+        return f"{self.place}: {self.what}"
+
+
+class DataError(PlacedError):
+    """A data file does not hold what the experiment says it holds."""
+
+    fault = Fault.INPUT
+    advice = "correct the file, or what the experiment says of it"
 
 
 class SelectionError(JobpoolError):
     """A ``--only`` or ``--skip`` names an axis or a value that the pool does not have."""
+
+    fault = Fault.INPUT
+    advice = "name what the pool has"
 
     def __init__(self, text: str, what: str) -> None:
         super().__init__(text, what)
@@ -94,15 +150,18 @@ class SelectionError(JobpoolError):
         return f"selection {self.text!r}: {self.what}"
 
 
-class PoolError(JobpoolError):
-    """A pool cannot be opened, made, extended or read."""
+class RequestError(PlacedError):
+    """A command is asked for what is not there, or cannot be done there."""
 
-    def __init__(self, pool: Path, what: str) -> None:
-        super().__init__(pool, what)
-        self.pool, self.what = pool, what
+    fault = Fault.INPUT
+    advice = "ask for what is there"
 
-    def __str__(self) -> str:
-        return f"{self.pool}: {self.what}"
+
+class PoolError(PlacedError):
+    """Files of a pool are damaged, missing, of a newer format, or not to be trusted."""
+
+    fault = Fault.POOL
+    advice = "see what is wrong with: jobpool doctor POOL"
 
 
 class DamagedStateError(PoolError):
@@ -111,7 +170,7 @@ class DamagedStateError(PoolError):
     def __init__(self, pool: Path, file: str, what: str) -> None:
         super().__init__(pool, what)
         self.args = (pool, file, what)
-        self.file = file
+        self.pool, self.file = pool, file
 
     def __str__(self) -> str:
         return (
@@ -120,13 +179,22 @@ class DamagedStateError(PoolError):
         )
 
 
-class BrokenLockError(PoolError):
+class AccessError(PlacedError):
+    """A place cannot be read, written or made by this user."""
+
+    fault = Fault.FILE_SYSTEM
+    advice = "ask its owner, or choose a place where you may write"
+
+
+class BrokenLockError(JobpoolError):
     """Two processes wrote the same state file at once: the lock does not lock here."""
 
+    fault = Fault.FILE_SYSTEM
+    advice = "stop the workers and run: jobpool doctor POOL --nodes 2"
+
     def __init__(self, pool: Path, file: str, file_system: str) -> None:
-        super().__init__(pool, file)
-        self.args = (pool, file, file_system)
-        self.file, self.file_system = file, file_system
+        super().__init__(pool, file, file_system)
+        self.pool, self.file, self.file_system = pool, file, file_system
 
     def __str__(self) -> str:
         return (
@@ -136,45 +204,25 @@ class BrokenLockError(PoolError):
         )
 
 
-class IllegalMoveError(JobpoolError):
-    """A task cannot go from one state to another."""
-
-    def __init__(self, task: object, before: str, after: str) -> None:
-        super().__init__(task, before, after)
-        self.task, self.before, self.after = task, before, after
-
-    def __str__(self) -> str:
-        return f"task {self.task} cannot go from {self.before} to {self.after}"
-
-
 class StorageError(JobpoolError):
     """The shared disk cannot be written: full, over quota, or broken."""
+
+    fault = Fault.FILE_SYSTEM
+    advice = "free space or quota, then submit workers again: no task is lost"
 
     def __init__(self, file: Path, reason: str) -> None:
         super().__init__(file, reason)
         self.file, self.reason = file, reason
 
     def __str__(self) -> str:
-        return (
-            f"{self.file}: cannot write: {self.reason}; free space or quota, then submit workers "
-            "again: no task is lost"
-        )
-
-
-class OutOfTimeError(JobpoolError):
-    """The job may be killed before something is finished; what was computed is kept."""
-
-    def __init__(self, what: str, n_left: int) -> None:
-        super().__init__(what, n_left)
-        self.what, self.n_left = what, n_left
-
-    def __str__(self) -> str:
-        left = f"no time is left to {self.what} ({self.n_left} pieces of work remain)"
-        return f"{left}; start again: what was computed is kept"
+        return f"{self.file}: cannot write: {self.reason}; {self.advice}"
 
 
 class SlurmError(JobpoolError):
     """SLURM did not do what it was asked."""
+
+    fault = Fault.SCHEDULER
+    advice = "try again when it answers"
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -186,3 +234,46 @@ class SlurmError(JobpoolError):
 
 class SlurmMissingError(SlurmError):
     """SLURM's programs are not on this machine."""
+
+
+class StartError(JobpoolError):
+    """The child that runs the tasks could not start: no task was touched."""
+
+    fault = Fault.TASK
+    advice = "read the worker's log"
+
+    def __init__(self, what: str, fault: Fault = Fault.TASK) -> None:
+        super().__init__(what, fault)
+        self.what, self.fault = what, fault  # the fault of what ended the child
+
+    def __str__(self) -> str:
+        return self.what
+
+
+class OutOfTimeError(JobpoolError):
+    """The job may be killed before something is finished; what was computed is kept."""
+
+    fault = Fault.TASK
+    advice = "start again: what was computed is kept"
+
+    def __init__(self, what: str, n_left: int) -> None:
+        super().__init__(what, n_left)
+        self.what, self.n_left = what, n_left
+
+    def __str__(self) -> str:
+        left = f"no time is left to {self.what} ({self.n_left} pieces of work remain)"
+        return f"{left}; {self.advice}"
+
+
+class IllegalMoveError(JobpoolError):
+    """A task cannot go from one state to another."""
+
+    fault = Fault.BUG
+    advice = "report this with the traceback"
+
+    def __init__(self, task: object, before: str, after: str) -> None:
+        super().__init__(task, before, after)
+        self.task, self.before, self.after = task, before, after
+
+    def __str__(self) -> str:
+        return f"task {self.task} cannot go from {self.before} to {self.after}"

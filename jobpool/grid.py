@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.disk.npz import UNREADABLE, open_npz
-from jobpool.errors import PoolError, listing
+from jobpool.errors import AccessError, PoolError, listing
 from jobpool.files import newer_format, replace_whole
 from jobpool.shapes import has_shape, is_whole
 from jobpool.task import Axis, Point, Value, id_of_pairs, pair_text, task_id
@@ -217,13 +217,15 @@ def read_grid(path: Path) -> Grid:
     ------
     PoolError
         If the file is missing, damaged, or of a newer format.
+    AccessError
+        If this user may not read it.
     """
     try:
         with open_npz(path) as archive:
             header = json.loads(archive["header"].tobytes())
             codes = archive["codes"]
     except PermissionError as error:
-        raise PoolError(path, "cannot be read: Permission denied; ask its owner") from error
+        raise AccessError(path, "cannot be read: Permission denied; ask its owner") from error
     except FileNotFoundError as error:
         what = "missing: this is not a pool, or its making was cut short"
         raise PoolError(path, what) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from jobpool import __version__
-from jobpool.errors import ConfigError, JobpoolError, PoolError, Problem
+from jobpool.errors import AccessError, ConfigError, JobpoolError, Problem, RequestError
 from jobpool.experiment import Experiment
 from jobpool.files import replace_whole, storage_error, sync_folder, temporary_beside
 from jobpool.grid import Grid, write_grid
@@ -48,8 +48,10 @@ def create_pool(
 
     Raises
     ------
-    PoolError
-        If `folder` is taken or cannot be written.
+    RequestError
+        If `folder` is taken.
+    AccessError
+        If it cannot be written.
     ConfigError
         If the experiment has no tasks.
     """
@@ -70,7 +72,7 @@ def create_pool(
         found = storage_error(error, folder)
         if isinstance(found, JobpoolError):
             raise found from error
-        raise PoolError(folder, f"cannot be made: {error.strerror}") from error
+        raise AccessError(folder, f"cannot be made: {error.strerror}") from error
     finally:
         if before is not None:
             os.umask(before)
@@ -78,10 +80,10 @@ def create_pool(
 
 
 def free_to_make(folder: Path) -> None:
-    """Raise `PoolError` if there is something in the way of a new pool."""
+    """Raise `RequestError` if there is something in the way of a new pool."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "is there already; choose another name, or add to it with: jobpool extend"
-        raise PoolError(folder, what)
+        raise RequestError(folder, what)
 
 
 def _fill(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.errors import PoolError
+from jobpool.errors import RequestError
 from jobpool.pool import Pool, state_of
 from jobpool.records import MOST_ATTEMPTS, WAITING_BASE, Record
 from jobpool.selection import select
@@ -105,7 +105,7 @@ def choose(
 
     Raises
     ------
-    PoolError
+    RequestError
         If no task has such an id.
     SelectionError
         If a condition does not fit the pool.
@@ -119,7 +119,7 @@ def choose(
         found = [position for position, name in enumerate(ids) if name.startswith(word)]
         if not found:
             what = f"has no task whose id begins with {word!r}; ids are in: jobpool errors, collect"
-            raise PoolError(pool.folder, what)
+            raise RequestError(pool.folder, what)
         for position in found:
             has_id[[position, *pool.grid.parts_of(position)]] = True
     return chosen & has_id

@@ -11,7 +11,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from jobpool.errors import PoolError
+from jobpool.errors import AccessError, PoolError, RequestError
 from jobpool.files import newer_format, read_json, write_json
 from jobpool.lock import LOCKS
 from jobpool.shapes import has_shape, is_number, is_text, is_whole, one_of, optional
@@ -80,16 +80,20 @@ def read_info(pool: Path) -> PoolInfo:
 
     Raises
     ------
+    RequestError
+        If there is no pool.
+    AccessError
+        If it cannot be read.
     PoolError
-        If there is no pool, or it cannot be read.
+        If it is damaged, or of a newer format.
     """
     try:
         line = read_json(pool / "pool.json")
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "not a pool" if pool.exists() else "no such folder"
-        raise PoolError(pool, f"{what}; make one with: jobpool init CONFIG {pool}") from error
+        raise RequestError(pool, f"{what}; make one with: jobpool init CONFIG {pool}") from error
     except OSError as error:
-        raise PoolError(pool, f"cannot be read: {error.strerror}; ask its owner") from error
+        raise AccessError(pool, f"cannot be read: {error.strerror}; ask its owner") from error
     if line is not None and is_whole(line.get("format")) and int(str(line["format"])) > FORMAT:
         raise PoolError(pool, newer_format(line["format"], FORMAT))
     if line is None or not has_shape(line, _SHAPE):
@@ -126,8 +130,10 @@ def check_owner(pool: Path, trusted: Collection[str] = ()) -> None:
         except FileNotFoundError as error:
             raise PoolError(file, "missing; restore it from a backup") from error
         if found.st_mode & 0o022:
-            what = f"can be changed by others, and says which code tasks run: chmod go-w {file}"
-            raise PoolError(file, what)
+            what = (
+                f"can be changed by others, and says which code tasks run; run: chmod go-w {file}"
+            )
+            raise PoolError(file, f"{what}; run: chmod go-w {file}")
         owner = found.st_uid
         if owner != os.geteuid() and _user_name(owner) not in trusted:
             what = f"belongs to {_user_name(owner)}, whose pool says which code its tasks run; if "

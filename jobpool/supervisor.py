@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jobpool.errors import JobpoolError
+from jobpool.errors import Fault, StartError
 from jobpool.processes import (
     adopt_orphans,
     children,
@@ -39,17 +39,6 @@ LARGE = 0.3  # part of the memory in use from which a counted kill may have been
 FULL = 0.9  # part of the memory in use from which a kill without a word is the kernel's
 
 _STOPPING = {-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGHUP}
-
-
-class StartError(JobpoolError):
-    """The child that runs the tasks could not start: no task was touched."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
-
-    def __str__(self) -> str:
-        return self.what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +153,8 @@ class Supervisor:
                 raise StartError(f"{what}; ask for more: sbatch --mem=...")
             raise StartError(f"the task process ended at its start with exit code {code}")
         if answer is not None and "ready" not in answer:
-            raise StartError(str(answer.get("error")))
+            fault = Fault(answer.get("exit_code", Fault.TASK))
+            raise StartError(str(answer.get("error")), fault)
         self._task_process = (answer or {}).get("pid", self._child.pid)
 
     def run(self, request: Mapping[str, Any]) -> Outcome:

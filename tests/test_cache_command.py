@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobpool.cli.cache import cache, size_in_bytes
+from jobpool.errors import Fault
 from jobpool.experiment import load_experiment
 from jobpool.making import create_pool
 from tests.brain_study import StudyOnDisk
@@ -89,7 +90,7 @@ def test_a_stopped_fill_leaves_nothing_half_done(pool: Path) -> None:
     waiting.send_signal(signal.SIGUSR1)
     _, said = waiting.communicate(timeout=30)
 
-    assert waiting.returncode == 1, first
+    assert waiting.returncode == Fault.TASK, first
     assert said.splitlines()[-1] == "stopped: what was computed is kept"
     assert files_of(pool, ".*.tmp") == []
 
@@ -122,7 +123,7 @@ def test_damage_is_an_exit_code(pool: Path) -> None:
 
     found = typed("verify", pool)
 
-    assert found.exit_code == 1
+    assert found.exit_code == Fault.POOL
     assert found.stdout.splitlines() == [f"damaged: {path}", "1 damaged file left"]
 
 

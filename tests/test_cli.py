@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.cli import COMMANDS
+from jobpool.errors import Fault
 from jobpool.files import write_json
 from jobpool.pool import Pool
 from tests.builders import a_pool
@@ -124,7 +125,7 @@ def test_a_pool_of_a_newer_format_is_one_clear_line(
 
     done = jobpool(command[0], pool, *command[1:])
 
-    assert done.returncode == 1
+    assert done.returncode == Fault.POOL
     assert "install the newer jobpool that made it" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -145,7 +146,7 @@ def test_a_pool_without_permission_is_one_clear_line(tmp_path: Path, command: li
         check=False,
     )
 
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert (done.returncode, "Traceback" in done.stderr) == (Fault.FILE_SYSTEM, False), done.stderr
     assert f"{pool}: cannot be read: Permission denied" in done.stderr
 
 
@@ -306,6 +307,7 @@ def test_a_pool_on_a_read_only_disk_is_looked_at_or_refused(
 ) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
+    code = Fault.FILE_SYSTEM if said else 0
     pool = a_pool(tmp_path, 2)
     words = [sys.executable, "-m", "jobpool", command[0], str(pool), *command[1:]]
     words = [str(pool / word) if word.endswith(".csv") else word for word in words]
@@ -317,5 +319,5 @@ def test_a_pool_on_a_read_only_disk_is_looked_at_or_refused(
         ["unshare", "--mount", "sh", "-c", mount], capture_output=True, text=True, check=False
     )
 
-    assert (done.returncode, "Traceback" in done.stderr) == (int(bool(said)), False), done.stderr
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
     assert said in done.stderr

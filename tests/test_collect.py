@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from jobpool.errors import DamagedStateError, PoolError
+from jobpool.errors import DamagedStateError, RequestError
 from jobpool.report.collecting import worth_starting
 from jobpool.task import Cause, TaskState
 from tests.builders import a_pool, shard_files
@@ -280,7 +280,7 @@ def test_a_selection_of_parts_chooses_these_of_a_whole_task_too(fast_path: Path)
 def test_parts_that_a_pool_does_not_have_are_refused(fast_path: Path) -> None:
     folder = a_pool_in_parts(fast_path)
 
-    with pytest.raises(PoolError, match="by 'site'; write one of: task, phase"):
+    with pytest.raises(RequestError, match="by 'site'; write one of: task, phase"):
         collected(folder, by="site")
 
 

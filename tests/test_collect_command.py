@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from jobpool import __version__
+from jobpool.errors import Fault
 from jobpool.grid import Attribute, full_product
 from jobpool.making import create_pool
 from jobpool.task import Axis
@@ -28,7 +29,7 @@ def test_a_done_task_without_a_result_is_named_aloud(fast_path: Path, jobpool: J
 
     shown = jobpool("collect", worker.pool.folder)
 
-    assert shown.returncode == 1
+    assert shown.returncode == Fault.POOL
     assert f"1 task done without a result on disk: {worker.pool.grid.id(3)}" in shown.stderr
     assert "jobpool doctor" in shown.stderr
 

@@ -12,7 +12,7 @@ from jobpool.attempts import all_attempts
 from jobpool.cards import own_card
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
-from jobpool.errors import PoolError
+from jobpool.errors import RequestError
 from jobpool.pool import Pool
 from jobpool.task import Cause, Claim, TaskState
 from tests.builders import a_pool, shard_files
@@ -205,7 +205,7 @@ def test_a_repair_is_refused_while_a_living_worker_holds_a_task(folder: Path) ->
     damage(shard_files(folder)[0], flip(70))
     before = shard_files(folder)[0].read_bytes()
 
-    with pytest.raises(PoolError, match="000000000009; stop them"):
+    with pytest.raises(RequestError, match="000000000009; stop them"):
         check(folder, repair=True, is_alive=everybody)
 
     assert shard_files(folder)[0].read_bytes() == before
@@ -217,7 +217,7 @@ def test_a_repair_is_refused_while_a_worker_may_hold_a_task_of_a_damaged_file(
     own_card(started=1.0, cores=1).write(folder, SimulatedWorker(folder, 9).name)
     shard_files(folder)[0].unlink()
 
-    with pytest.raises(PoolError, match="000000000009; stop them"):
+    with pytest.raises(RequestError, match="000000000009; stop them"):
         check(folder, repair=True, is_alive=everybody)
 
 

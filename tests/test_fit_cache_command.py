@@ -8,6 +8,7 @@ import pytest
 
 from jobpool.cache.fits import FitCache
 from jobpool.cache.fitupkeep import FitsInfo, find_damaged_fits, look_at_fits, prune_fits
+from jobpool.errors import Fault
 from tests.cache_study import flip
 from tests.fit_study import a_bucket, files_in, has, put
 from tests.test_cache_command import pool, typed
@@ -109,7 +110,7 @@ def test_damage_of_a_fit_is_an_exit_code(pool: Path) -> None:
 
     found = typed("verify", pool)
 
-    assert found.exit_code == 1
+    assert found.exit_code == Fault.POOL
     assert found.stdout.startswith(f"damaged: {path}: bytes ")
     assert found.stdout.splitlines()[-1] == "1 damaged file left"
 

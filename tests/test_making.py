@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jobpool import extending
-from jobpool.errors import ConfigError, PoolError
+from jobpool.errors import ConfigError, RequestError
 from jobpool.experiment import Experiment, load_experiment
 from jobpool.extending import extend_pool
 from jobpool.grid import Attribute, Grid, full_product, split_parts
@@ -48,7 +48,7 @@ def test_a_pool_is_not_made_over_other_files(tmp_path: Path) -> None:
     (tmp_path / "pool").mkdir()
     (tmp_path / "pool" / "thesis.tex").touch()
 
-    with pytest.raises(PoolError, match="is there already"):
+    with pytest.raises(RequestError, match="is there already"):
         make(tmp_path, SITES)
 
     assert (tmp_path / "pool" / "thesis.tex").exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.errors import PoolError
+from jobpool.errors import RequestError
 from jobpool.fingerprint import short_fingerprint
 from jobpool.moves import choose, hold, release, retry
 from jobpool.pool import Ending, Pool
@@ -174,7 +174,7 @@ def test_ids_are_narrowed_by_a_selection(folder: Path) -> None:
 
 
 def test_an_id_of_no_task_is_an_error(folder: Path) -> None:
-    with pytest.raises(PoolError, match="no task whose id begins with 'none'"):
+    with pytest.raises(RequestError, match="no task whose id begins with 'none'"):
         choose(Pool(folder), ["none"], (), ())
 
 

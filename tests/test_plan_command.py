@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.errors import Fault
 from jobpool.scheduler.slurm.submit import job_prefix
 from jobpool.task import Cause, Lesson
 from tests.builders import a_pool
@@ -237,7 +238,7 @@ def test_without_an_answer_of_squeue_nothing_is_submitted(cluster: Cluster) -> N
 
     refused = cluster.run("submit", cluster.pool, "--keep-full")
 
-    assert refused.returncode == 1
+    assert refused.returncode == Fault.SCHEDULER
     assert "slurm_load_jobs error" in refused.stderr
     assert cluster.lines == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.errors import PoolError
+from jobpool.errors import PoolError, RequestError
 from jobpool.files import write_json
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
@@ -179,12 +179,12 @@ def test_claims_spread_over_the_whole_pool(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_pool_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(PoolError, match="not a pool; make one with: jobpool init"):
+    with pytest.raises(RequestError, match="not a pool; make one with: jobpool init"):
         Pool(tmp_path)
 
 
 def test_a_pool_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PoolError, match="no such folder"):
+    with pytest.raises(RequestError, match="no such folder"):
         Pool(tmp_path / "none")
 
 

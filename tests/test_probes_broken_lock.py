@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.cards import own_card
+from jobpool.errors import Fault
 from jobpool.pool import Pool
 from jobpool.results import all_results
 from jobpool.workerfiles import worker_name
@@ -66,7 +67,7 @@ def test_doctor_names_a_lock_that_does_not_lock(
 
     done = jobpool("doctor", pool, LD_PRELOAD=no_lock)
 
-    assert done.returncode == 1
+    assert done.returncode == Fault.POOL
     assert "flock does not hold on this" in done.stdout
     assert "then take exclusive, which holds; repair it with --repair" in done.stdout
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.errors import PoolError
+from jobpool.errors import Fault, PoolError
 from jobpool.experiment import WorkerSettings
 from jobpool.pool import Pool
 from jobpool.poolinfo import check_owner
@@ -67,7 +67,7 @@ def test_the_pool_of_somebody_else_is_not_worked_on(tmp_path: Path, jobpool: Job
 
     done = jobpool("work", pool)
 
-    assert done.returncode == 1
+    assert done.returncode == Fault.POOL
     assert "pool.json: belongs to nobody, whose pool says which code its tasks run" in done.stderr
     assert Pool(pool).counts()[TaskState.WAITING] == 3
 
@@ -146,7 +146,7 @@ def test_an_experiment_that_others_can_change_is_refused(tmp_path: Path, jobpool
 
     done = jobpool("work", pool)
 
-    assert done.returncode == 1
+    assert done.returncode == Fault.POOL
     assert "experiment.yaml: can be changed by others" in done.stderr
 
 
@@ -156,7 +156,7 @@ def test_a_pool_without_its_experiment_is_no_traceback(tmp_path: Path, jobpool: 
 
     done = jobpool("work", pool)
 
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert (done.returncode, "Traceback" in done.stderr) == (Fault.POOL, False)
     assert "experiment.yaml: missing; restore it from a backup" in done.stderr
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jobpool.cards import own_card
-from jobpool.errors import DamagedStateError, SelectionError
+from jobpool.errors import DamagedStateError, Fault, SelectionError
 from jobpool.grid import Attribute, full_product
 from jobpool.liveness.judge import Life
 from jobpool.making import create_pool
@@ -163,7 +163,7 @@ def test_a_zeroed_state_file_is_named(fast_path: Path, jobpool: Jobpool) -> None
 
     shown = jobpool("status", folder)
 
-    assert shown.returncode == 1
+    assert shown.returncode == Fault.POOL
     assert f"{path}: its head is damaged" in shown.stderr
     assert "doctor" in shown.stderr
 

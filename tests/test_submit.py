@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.errors import SlurmError
+from jobpool.errors import Fault, SlurmError
 from jobpool.experiment import Pass
 from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Pool
@@ -246,7 +246,7 @@ def test_nothing_is_submitted_for_a_pool_of_somebody_else(tmp_path: Path, jobpoo
 
     refused = jobpool("submit", pool, "--pass", "first", "--dry-run")
 
-    assert refused.returncode == 1
+    assert refused.returncode == Fault.POOL
     assert "belongs to daemon, whose pool says which code its tasks run" in refused.stderr
 
 
@@ -312,6 +312,6 @@ def test_submitting_without_slurm_says_what_to_do(
 
     refused = jobpool("submit", pool, "--pass", "first")
 
-    assert refused.returncode == 1
+    assert refused.returncode == Fault.SCHEDULER
     assert "scontrol cannot be run" in refused.stderr
     assert "jobpool run POOL" in refused.stderr

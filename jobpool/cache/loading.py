@@ -15,12 +15,16 @@ from jobpool.brain.meshes import is_random, read_recipe
 from jobpool.brain.parcellations import Parcellation, ParcellationSummary, read_parcellation
 from jobpool.brain.reduction import Reducer
 from jobpool.brain.spaces import sides
+from jobpool.errors import Fault, JobpoolError
 
 _WEIGHT_BYTES = 256 << 20
 
 
-class FilesChangedError(Exception):
+class FilesChangedError(JobpoolError):
     """A map or parcellation changed since it was looked at; never leaves this package."""
+
+    fault = Fault.BUG
+    advice = "report this with the traceback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

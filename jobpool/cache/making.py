@@ -13,15 +13,18 @@ from jobpool.cache.loading import Extraction, FilesChangedError, Loader
 from jobpool.cache.planning import Layout, Span
 from jobpool.cache.sharing import Kind, share
 from jobpool.cache.store import Store
-from jobpool.errors import StorageError
+from jobpool.errors import Fault, JobpoolError, StorageError
 from jobpool.task import Json
 
 _WORK = "fill the ROI cache"
 _ROUNDS = 5  # in each, damaged blocks are removed and computed again
 
 
-class _DamagedBlockError(Exception):
+class _DamagedBlockError(JobpoolError):
     """A block does not hold what was written; it is removed. Never leaves this module."""
+
+    fault = Fault.BUG
+    advice = "report this with the traceback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

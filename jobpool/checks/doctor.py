@@ -20,7 +20,7 @@ from jobpool.checks.surroundings import (
     leftovers,
     old_marks,
 )
-from jobpool.errors import PoolError, listing
+from jobpool.errors import RequestError, listing
 from jobpool.files import replace_whole
 from jobpool.pool import Pool
 from jobpool.records import Record
@@ -44,7 +44,7 @@ def check_pool(pool: Pool, surgery: Surgery) -> list[Finding]:
 
     Raises
     ------
-    PoolError
+    RequestError
         If a repair is asked for while workers hold tasks; nothing was changed.
     """
     inspected = _inspect_all(pool)  # before results and attempts: these may only be newer
@@ -80,7 +80,7 @@ def _refuse_while_held(pool: Pool, inspected: Sequence[Inspected], surgery: Surg
     if alive:
         what = f"workers are at it: {listing(alive, most=5)}; stop them, and wait until they count "
         what += f"as lost ({pool.info.lost_after_s:.0f} s), or repair at once with --force"
-        raise PoolError(pool.folder, what)
+        raise RequestError(pool.folder, what)
 
 
 def _remove_leftovers(pool: Pool, surgery: Surgery) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobpool.errors import JobpoolError
+from jobpool.errors import Fault, JobpoolError
 from jobpool.files import checked_line, parse_line
 from jobpool.lock import look_afresh
 
@@ -27,6 +27,9 @@ PATIENCE_S = 60.0
 
 class ProbeError(JobpoolError):
     """A probe could not be finished."""
+
+    fault = Fault.FILE_SYSTEM
+    advice = "run it again when the disk is neither slow nor full"
 
     def __init__(self, what: str) -> None:
         super().__init__(what)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.checks.remaking import Remaker
-from jobpool.errors import PoolError
+from jobpool.errors import AccessError
 from jobpool.files import create_exclusively, newer_format, replace_whole, storage_error
 from jobpool.lock import Held
 from jobpool.records import RECORD, Record, unpack_record
@@ -35,7 +35,7 @@ def read_locked(shard: Shard) -> bytes | None:
 
     Raises
     ------
-    PoolError
+    AccessError
         If it cannot be opened for the lock.
     """
     try:
@@ -45,7 +45,7 @@ def read_locked(shard: Shard) -> bytes | None:
         return None
     except PermissionError as error:
         what = "cannot be locked without the permission to write; ask the pool's owner"
-        raise PoolError(shard.path, what) from error
+        raise AccessError(shard.path, what) from error
 
 
 def _read(descriptor: int) -> bytes:

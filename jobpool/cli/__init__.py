@@ -1,7 +1,8 @@
 """The command line: one file per command, and the only place that prints.
 
-Results go to standard output, all else to standard error. Exit code 0: success; 1: an error that
-the user can fix, printed without a traceback; 2: wrong usage.
+Results go to standard output, all else to standard error. An error on purpose is printed without a
+traceback, and its fault is the exit code (`jobpool.errors.Fault`); 0 is success, 2 wrong usage. A
+bug keeps its traceback.
 """
 
 import errno
@@ -15,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from jobpool import __version__
-from jobpool.errors import JobpoolError
+from jobpool.errors import AccessError, Fault, JobpoolError
 
 # in the order of use; a command's module is imported when it is asked for, or by --help
 COMMANDS = (
@@ -40,8 +41,8 @@ COMMANDS = (
 )
 
 
-# what a user can mend: a place that is not theirs, not writable, or of another kind
-USERS_ERRNOS = frozenset(
+# a place that is not the user's, not writable, or of another kind
+PLACE_ERRNOS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}
 )
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -107,16 +108,19 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except JobpoolError as error:
-        print(f"jobpool: {error}", file=sys.stderr)
-        sys.exit(1)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
-    except OSError as error:
-        if error.errno not in USERS_ERRNOS:
-            raise
-        place = error.filename2 or error.filename
-        advice = "ask its owner, or choose a place where you may write"
-        print(f"jobpool: {place}: {error.strerror}; {advice}", file=sys.stderr)
-        sys.exit(1)
+    except Exception as error:
+        sys.exit(_tell(error))
+
+
+def _tell(error: Exception) -> int:
+    """Print an error, and return the exit code that it stands for."""
+    if isinstance(error, OSError) and error.errno in PLACE_ERRNOS:
+        error = AccessError(error.filename2 or error.filename, error.strerror or str(error))
+    if isinstance(error, JobpoolError) and error.fault is not Fault.BUG:
+        print(f"jobpool: {error.message}", file=sys.stderr)
+        return error.exit_code
+    sys.excepthook(type(error), error, error.__traceback__)
+    return int(Fault.BUG)

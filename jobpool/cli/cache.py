@@ -9,6 +9,7 @@ import typer
 
 from jobpool.cli.cache_fill import UNITS, fill_here, size_text, submit_fill
 from jobpool.cli.options import PoolArgument
+from jobpool.errors import Fault
 
 if TYPE_CHECKING:
     from jobpool.cache.roi import RoiCache
@@ -124,7 +125,7 @@ def verify(
     """Read all values and fits, and compare them with their checksums.
 
     Workers do so too with all that they use, and never use what is damaged. Exit code 0 if no
-    damage remains, else 1.
+    damage remains, else 10.
 
     \b
     jobpool cache verify POOL
@@ -142,7 +143,7 @@ def verify(
     n_left = len({one.path for one in damage if not one.removed})
     print(f"{count(n_left, 'damaged file')} left" if n_left else "all is well")
     if n_left:
-        raise typer.Exit(1)
+        raise typer.Exit(Fault.POOL)
 
 
 @cache.command()
@@ -194,7 +195,7 @@ def prune(
 
 def _open(folder: Path) -> "tuple[Pool, RoiCache]":
     """Return a pool and its ROI cache."""
-    from jobpool.errors import PoolError
+    from jobpool.errors import RequestError
     from jobpool.pool import Pool
     from jobpool.poolinfo import set_umask
     from jobpool.runners import make_runner
@@ -205,7 +206,7 @@ def _open(folder: Path) -> "tuple[Pool, RoiCache]":
     make = getattr(runner, "roi_cache", None)
     if make is None:
         what = f"its runner, {pool.info.runner}, has no ROI cache; only evaluate has one"
-        raise PoolError(folder, what)
+        raise RequestError(folder, what)
     found: RoiCache = make(folder / "cache")
     return pool, found
 

@@ -15,6 +15,8 @@ from typing import IO, TYPE_CHECKING
 
 import typer
 
+from jobpool.errors import Fault
+
 if TYPE_CHECKING:
     from jobpool.cache.making import Progress
     from jobpool.cache.roi import RoiCache
@@ -35,7 +37,7 @@ def fill_here(found: "RoiCache", pool: Path, workers: int) -> None:
             report = found.fill(_Teller())
     except KeyboardInterrupt:
         print("stopped: what was computed is kept", file=sys.stderr)
-        raise typer.Exit(1) from None
+        raise typer.Exit(Fault.TASK) from None
     what = found.info()
     n_packed = sum(one.state == "packed" for one in what.parcellations)
     print(
@@ -45,7 +47,7 @@ def fill_here(found: "RoiCache", pool: Path, workers: int) -> None:
     for name, problem in report.problems.items():
         print(f"{name}: {problem}", file=sys.stderr)
     if report.problems:
-        raise typer.Exit(1)
+        raise typer.Exit(Fault.INPUT)
 
 
 @contextmanager

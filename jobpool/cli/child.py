@@ -52,8 +52,8 @@ def main(arguments: list[str]) -> int:
             if isinstance(runner, SupportsCheck):
                 runner.check()
         except JobpoolError as error:
-            _send(stream, {"error": str(error)})
-            return 1
+            _send(stream, {"error": error.message, "exit_code": error.exit_code})
+            return error.exit_code
         _send(stream, {"ready": True, "pid": os.getpid()})
         for line in sys.stdin:
             _send(stream, _answer(runner, folder, cores, json.loads(line)))

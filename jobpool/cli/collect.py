@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, check_output
+from jobpool.errors import Fault
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +93,7 @@ def collect(
             _write_incomplete(incomplete, found)
         is_whole = is_whole and not found.lost
     if not is_whole:
-        raise typer.Exit(1)
+        raise typer.Exit(Fault.POOL)
 
 
 def _check_outputs(paths: list[Path]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import PoolArgument
+from jobpool.errors import Fault
 
 if TYPE_CHECKING:
     from jobpool.checks.doctor import Surgery
@@ -42,7 +43,7 @@ def doctor(
 
     A note is what killed workers leave behind, or what is worth knowing: nothing needs to be done.
     A problem is damage, or a lock that does not hold: --repair makes damaged states anew from
-    results and attempts, and takes a lock that holds. Exit code 0 if no problem remains, else 1.
+    results and attempts, and takes a lock that holds. Exit code 0 if no problem remains, else 10.
     Whether a lock holds between nodes can only be told from two: --nodes 2.
 
     \b
@@ -65,7 +66,7 @@ def doctor(
     findings += check_pool(opened, replace(surgery, server_time=_server_time(opened)))
     print(as_object(opened, reports, findings) if as_json else as_text(opened, reports, findings))
     if any(finding.is_open for finding in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(Fault.POOL)
 
 
 def _surgery(pool: "Pool", *, repair: bool, force: bool) -> "Surgery":
@@ -117,7 +118,7 @@ def _take_best_lock(
 ) -> "list[Finding]":
     """Write a lock that holds into the pool; refuse while a worker may live."""
     from jobpool.checks.probes_verdict import repair_lock
-    from jobpool.errors import PoolError, listing
+    from jobpool.errors import RequestError, listing
     from jobpool.workerfiles import worker_files
 
     numbers = {path.stem: int(path.stem, 16) for path in worker_files(pool.folder, "workers")}
@@ -125,7 +126,7 @@ def _take_best_lock(
     if alive:
         what = f"the lock cannot be changed while workers live: {listing(alive, most=5)}; stop "
         what += f"them, and wait until they count as lost ({pool.info.lost_after_s:.0f} s)"
-        raise PoolError(pool.folder, what)
+        raise RequestError(pool.folder, what)
     return [repair_lock(pool, reports, finding) for finding in findings]
 
 

@@ -64,23 +64,23 @@ def log(
 def _of_task(
     events: "list[Event]", task: str | None, ids: "Iterable[str]", pool: "Path"
 ) -> "list[Event]":
-    from jobpool.errors import PoolError
+    from jobpool.errors import RequestError
 
     if task is None:
         return events
     if not any(name.startswith(task) for name in ids):
         what = f"has no task whose id begins with {task!r}; ids are in: jobpool collect, errors"
-        raise PoolError(pool, what)
+        raise RequestError(pool, what)
     return [event for event in events if event.task and event.task.startswith(task)]
 
 
 def _of_worker(events: "list[Event]", worker: str | None, pool: "Path") -> "list[Event]":
-    from jobpool.errors import PoolError
+    from jobpool.errors import RequestError
 
     if worker is None:
         return events
     found = [event for event in events if event.worker.startswith(worker)]
     if not found:
         what = f"has no worker whose id begins with {worker!r}; see all with: jobpool log {pool}"
-        raise PoolError(pool, what)
+        raise RequestError(pool, what)
     return found

@@ -30,15 +30,15 @@ def new(
     jobpool init study.yaml pool
     jobpool run pool --workers 2
     """
-    from jobpool.errors import PoolError
+    from jobpool.errors import AccessError, RequestError
 
     if name.exists():
-        raise PoolError(name, "is there already; choose another name")
+        raise RequestError(name, "is there already; choose another name")
     try:
         _lay_out(name)
     except OSError as error:
         what = f"cannot be made: {error.strerror or error}; choose another place"
-        raise PoolError(name, what) from error
+        raise AccessError(name, what) from error
     print(f"{name}/study.yaml   the experiment: edit axes, data and passes here")
     print(f"{name}/data         the example's maps, parcellations and table")
     print(f"{name}/sbatch       scripts for SLURM: edit partition and account here")

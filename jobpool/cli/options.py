@@ -16,7 +16,7 @@ def duration(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
-# readable=False: what cannot be read is reported with the next step, and with exit code 1
+# readable=False: what cannot be read is reported with the next step, and the exit code of its fault
 PoolArgument = Annotated[
     Path, typer.Argument(metavar="POOL", readable=False, help="The pool's folder.")
 ]

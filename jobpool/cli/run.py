@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, Trust
+from jobpool.errors import Fault
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,7 +170,8 @@ def _print_end(
     for said, worker in failed.items():  # workers that fail for one reason say one thing
         print(f"a worker failed: {said}\nits log: {worker.log}", file=sys.stderr)
     if failed:
-        raise typer.Exit(1)
+        code = next(iter(failed.values())).process.returncode
+        raise typer.Exit(code if code > 0 else Fault.TASK)
     if done < total:
         for said in {_last_line(one.log).partition(" left: ")[2] for one in started}:
             print(f"its workers left: {said}", file=sys.stderr)

@@ -140,13 +140,13 @@ def send_lines(
 
 def find_pass(pool: "Pool", name: str) -> "Pass":
     """Return a pass of the pool's experiment; one that is not there is an error."""
-    from jobpool.errors import PoolError, listing, nearest
+    from jobpool.errors import RequestError, listing, nearest
 
     passes = {one.name: one for one in pool.experiment().passes}
     if name not in passes:
         known = listing(passes) if passes else "none; add some to its experiment.yaml under passes"
         what = f"its experiment has no pass {name!r}; passes: {known}{nearest(name, passes)}"
-        raise PoolError(pool.folder, what)
+        raise RequestError(pool.folder, what)
     return passes[name]
 
 
@@ -156,7 +156,7 @@ def _narrowed(one: "Pass", only: list[str] | None, skip: list[str] | None) -> "P
 
 def _count_free(pool: "Pool", one: "Pass", jobs: int) -> int:
     """Return how many tasks wait for such workers; more workers would leave at once."""
-    from jobpool.errors import PoolError
+    from jobpool.errors import RequestError
     from jobpool.files import server_time
     from jobpool.plan.left import read_left
     from jobpool.plan.sizes import within_bounds
@@ -170,8 +170,8 @@ def _count_free(pool: "Pool", one: "Pass", jobs: int) -> int:
         what = f"no task waits for workers of pass {one.name!r}; nothing was submitted"
         if n_larger := int(waiting.sum()):
             what += f": {count(n_larger, 'task')} had too little with as much as it has"
-            raise PoolError(pool.folder, f"{what}; larger jobs: jobpool plan {pool.folder}")
-        raise PoolError(pool.folder, f"{what}; see: jobpool status {pool.folder}")
+            raise RequestError(pool.folder, f"{what}; larger jobs: jobpool plan {pool.folder}")
+        raise RequestError(pool.folder, f"{what}; see: jobpool status {pool.folder}")
     if free < jobs:
         n_larger = int(waiting.sum()) - free
         more = f" ({n_larger} more need more than it has)" if n_larger else ""

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.errors import JobpoolError
+from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.methods import METHODS
 from jobpool.learning.pipelines.base import Predictions
@@ -28,6 +28,9 @@ from jobpool.task import Json
 class NoCandidateError(JobpoolError):
     """No candidate of a search could be fitted and scored."""
 
+    fault = Fault.TASK
+    advice = "use scaling: standard, more candidates, or another search_metric"
+
     def __init__(self, n_candidates: int) -> None:
         super().__init__(n_candidates)
         self.n_candidates = n_candidates
@@ -35,8 +38,7 @@ class NoCandidateError(JobpoolError):
     def __str__(self) -> str:
         return (
             f"none of {self.n_candidates} candidates has a score on every inner fold: fits "
-            "overflowed, or the score is not defined for what they predict; use scaling: standard, "
-            "more candidates, or another search_metric"
+            f"overflowed, or the score is not defined for what they predict; {self.advice}"
         )
 
 

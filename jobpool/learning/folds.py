@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.errors import JobpoolError
+from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.scores import METRICS
 from jobpool.learning.search import FoldData, Recipe
 from jobpool.learning.splits import Splits, deal_groups, hold_out_groups
@@ -22,6 +22,9 @@ from jobpool.learning.usable import check_fold, group_ranks
 class TooFewGroupsError(JobpoolError):
     """The training part without an inner fold has too few groups for splits of its own."""
 
+    fault = Fault.TASK
+    advice = "set fewer inner folds, or leave out the strategies stacked and grid"
+
     def __init__(self, fold: int, without: int, what: str) -> None:
         super().__init__(fold, without, what)
         self.fold, self.without, self.what = fold, without, what
@@ -29,7 +32,7 @@ class TooFewGroupsError(JobpoolError):
     def __str__(self) -> str:
         return (
             f"outer fold {self.fold} without inner fold {self.without}: {self.what}, as no group "
-            "is divided; set fewer inner folds, or leave out the strategies stacked and grid"
+            f"is divided; {self.advice}"
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from jobpool.errors import JobpoolError
+from jobpool.errors import Fault, JobpoolError
 
 _PR_SET_PDEATHSIG = 1
 Unit = TypeVar("Unit")
@@ -28,19 +28,22 @@ Result = TypeVar("Result")
 class HelperKilledError(JobpoolError):
     """A helper process of a task was killed: by the kernel for memory, or by somebody."""
 
+    fault = Fault.TASK
+    advice = "if it needed more memory than the job has, run it with fewer cores or more memory"
+
     def __init__(self, what: str) -> None:
         super().__init__(what)
         self.what = what
 
     def __str__(self) -> str:
-        return (
-            f"a helper process of the task was killed ({self.what}); if it needed more memory than "
-            "the job has, run it with fewer cores or more memory"
-        )
+        return f"a helper process of the task was killed ({self.what}); {self.advice}"
 
 
 class HelperError(JobpoolError):
     """An error in a helper process that cannot be sent as it is: its text."""
+
+    fault = Fault.TASK
+    advice = "correct what its traceback names"
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

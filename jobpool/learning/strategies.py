@@ -20,7 +20,7 @@ from functools import reduce
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.errors import JobpoolError
+from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.fits import Fitted
 from jobpool.learning.pipelines.base import Kind, Predictions
 from jobpool.learning.ridge import STRENGTHS, Meta, solve_ridge
@@ -31,6 +31,9 @@ from jobpool.task import Json
 class TooFewTogetherError(JobpoolError):
     """The members of an ensemble have too few participants in common."""
 
+    fault = Fault.TASK
+    advice = "repair the maps, or leave out the member that lacks most of them"
+
     def __init__(self, fold: int, part: str) -> None:
         super().__init__(fold, part)
         self.fold, self.part = fold, part
@@ -38,13 +41,15 @@ class TooFewTogetherError(JobpoolError):
     def __str__(self) -> str:
         return (
             f"outer fold {self.fold}: {self.part} has too few participants, or one class only, "
-            "among those that all members can use; repair the maps, or leave out the member that "
-            "lacks most of them"
+            f"among those that all members can use; {self.advice}"
         )
 
 
 class NothingComparedError(JobpoolError):
     """No member, or no strength of the penalty, has a score on every inner fold."""
+
+    fault = Fault.TASK
+    advice = "use another search_metric"
 
     def __init__(self, fold: int, metric: str) -> None:
         super().__init__(fold, metric)
@@ -53,7 +58,7 @@ class NothingComparedError(JobpoolError):
     def __str__(self) -> str:
         return (
             f"outer fold {self.fold}: {self.metric} is defined on every inner fold for nothing "
-            "that could be chosen; use another search_metric"
+            f"that could be chosen; {self.advice}"
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.errors import JobpoolError
+from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.search import FoldData
 from jobpool.learning.targets import Target
@@ -23,15 +23,16 @@ NOT_FINITE = "a parcel without finite values"
 class TooFewError(JobpoolError):
     """What is left of the participants cannot be learned from."""
 
+    fault = Fault.TASK
+    advice = "repair the maps, set fewer folds, or leave this task out"
+
     def __init__(self, place: str, what: str) -> None:
         super().__init__(place, what)
         self.place, self.what = place, what
 
     def __str__(self) -> str:
-        return (
-            f"{self.place}: {self.what} after participants without a usable map were "
-            "dropped; repair the maps, set fewer folds, or leave this task out"
-        )
+        what = f"{self.what} after participants without a usable map were dropped"
+        return f"{self.place}: {what}; {self.advice}"
 
 
 def usable_participants(

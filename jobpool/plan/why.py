@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from jobpool.attempts import Attempt, all_attempts, attempts_of
 from jobpool.cards import WorkerCard, read_card
-from jobpool.errors import PoolError, listing
+from jobpool.errors import RequestError, listing
 from jobpool.experiment import Pass
 from jobpool.liveness.judge import Life, judge
 from jobpool.needs.offers import LIKELY, POSSIBLE
@@ -66,7 +66,7 @@ def find_task(pool: Pool, identifier: str) -> int:
 
     Raises
     ------
-    PoolError
+    RequestError
         If there is none, or more than one.
     """
     wanted = identifier.lower()
@@ -77,10 +77,10 @@ def find_task(pool: Pool, identifier: str) -> int:
     if found:
         named = [f"{ids[position]} ({label(pool.grid.point(position))})" for position in found]
         what = f"{len(found)} tasks have an id that begins with {identifier!r}; give more of it: "
-        raise PoolError(pool.folder, what + listing(named, most=5))
+        raise RequestError(pool.folder, what + listing(named, most=5))
     close = listing(_closest(wanted, ids), most=3)
     what = f"no task has an id that begins with {identifier!r}; nearest: {close}"
-    raise PoolError(pool.folder, f"{what}; ids are in: jobpool errors, log, collect")
+    raise RequestError(pool.folder, f"{what}; ids are in: jobpool errors, log, collect")
 
 
 def _closest(wanted: str, ids: Iterable[str]) -> list[str]:

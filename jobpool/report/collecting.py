@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobpool.checks.table import read_table
-from jobpool.errors import PoolError, listing
+from jobpool.errors import RequestError, listing
 from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
 from jobpool.report.accepted import FACTS
@@ -102,13 +102,13 @@ def collect(
     ------
     DamagedStateError
         If the state table cannot be trusted.
-    PoolError
+    RequestError
         If the pool has no such parts.
     """
     known = [BY_TASK] if pool.grid.part_axis is None else [BY_TASK, pool.grid.part_axis]
     if by not in known:
         what = f"its results cannot be given by {by!r}; write one of: {', '.join(known)}"
-        raise PoolError(pool.folder, what)
+        raise RequestError(pool.folder, what)
     table = read_table(pool)  # before the results
     one = Share(
         folder=pool.folder,

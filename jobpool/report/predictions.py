@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobpool.checks.table import read_table
-from jobpool.errors import PoolError
+from jobpool.errors import RequestError
 from jobpool.pool import Pool
 from jobpool.report.accepted import Accepted
 from jobpool.report.columns import typed
@@ -63,13 +63,13 @@ def write_predictions(
 
     Raises
     ------
-    PoolError
+    RequestError
         If the pool kept none.
     StorageError
         If the disk refuses it; a file of this name stays as it was.
     """
     if not isinstance(runner, SupportsPredictions):
-        raise PoolError(pool.folder, _why_none(len(pool.grid)))
+        raise RequestError(pool.folder, _why_none(len(pool.grid)))
     table = read_table(pool)
     parts = Parts(pool.grid, table, chosen, one_by_one=True)
     accepted = Accepted(pool.grid, table, parts.wanted)
@@ -83,7 +83,7 @@ def write_predictions(
                 file.add(piece)
                 n_parts += 1
         if not n_parts:
-            raise PoolError(pool.folder, _why_none(n_all))
+            raise RequestError(pool.folder, _why_none(n_all))
     return Written(
         n_rows=file.n_rows,
         n_parts=n_parts,

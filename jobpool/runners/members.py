@@ -19,7 +19,7 @@ from jobpool.cache.fitrecords import Entry
 from jobpool.cache.fits import Bucket, FitCache
 from jobpool.cache.roi import RoiCache
 from jobpool.cache.store import RoiMatrix
-from jobpool.errors import DataError, JobpoolError, StorageError
+from jobpool.errors import DataError, Fault, JobpoolError, StorageError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.fits import NoCandidateError, fit, fit_key
 from jobpool.learning.folds import Folds
@@ -47,6 +47,9 @@ class Wish:
 
 class MemberError(JobpoolError):
     """A member of a task cannot be fitted."""
+
+    fault = Fault.TASK
+    advice = "correct the member, or leave it out"
 
     def __init__(self, wish: Wish, what: str) -> None:
         super().__init__(wish, what)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobpool.errors import JobpoolError, listing, nearest
+from jobpool.errors import Fault, JobpoolError, listing, nearest
 from jobpool.learning.pipelines.base import Kind, Pipeline, Settings
 from jobpool.learning.pipelines.space import Candidate, Dimension
 
@@ -26,6 +26,9 @@ _SHAPE = "return (estimator, space), the space a dict, or None for a kind that i
 
 class PipelineError(JobpoolError):
     """A factory of pipelines cannot be used."""
+
+    fault = Fault.INPUT
+    advice = "correct the factory"
 
     def __init__(self, name: str, what: str) -> None:
         super().__init__(name, what)
