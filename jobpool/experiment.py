@@ -175,10 +175,12 @@ def read_experiment(
     axes: tuple[Axis, ...] | None = None,
     runners: tuple[str, ...] = (),
     forms: Callable[[str], Mapping[str, ValueForm]] = _no_forms,
+    known: tuple[str, ...] = (),
 ) -> tuple[Experiment, tuple[Problem, ...]]:
     """Return the experiment in `file` and its problems, so that a runner can look for more.
 
-    What is wrong has an empty value in its place. Parameters as of `load_experiment`.
+    What is wrong has an empty value in its place. Parameters as of `load_experiment`, and `known`:
+    the names of axes that a pool has already, which are not refused for being taken.
 
     Raises
     ------
@@ -194,7 +196,7 @@ def read_experiment(
         folder=folder,
         runner=runner,
         seed=reader.whole("seed", default=0, least=0),
-        axes=_read_axes(reader, folder, forms(runner)) if axes is None else axes,
+        axes=_read_axes(reader, folder, forms(runner), known) if axes is None else axes,
         section=_read_section(reader, runner, runners),
         passes=_read_passes(reader.child("passes")),
         workers=_read_workers(reader.child("workers")),
@@ -205,8 +207,10 @@ def read_experiment(
     return experiment, reader.all_problems()
 
 
-def _read_axes(reader: Reader, folder: Path, added: Mapping[str, ValueForm]) -> tuple[Axis, ...]:
-    return read_axes(reader.child("axes", required=True), folder, {**PLAIN, **added})
+def _read_axes(
+    reader: Reader, folder: Path, added: Mapping[str, ValueForm], known: tuple[str, ...]
+) -> tuple[Axis, ...]:
+    return read_axes(reader.child("axes", required=True), folder, {**PLAIN, **added}, known)
 
 
 def _read_section(reader: Reader, runner: str, runners: tuple[str, ...]) -> dict[str, Any]:

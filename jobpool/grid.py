@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.axes.columns import ID, OF_VALUE, set_apart
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.errors import AccessError, PoolError, listing
 from jobpool.files import newer_format, replace_whole
@@ -58,6 +59,12 @@ class Grid:
     def names(self) -> tuple[str, ...]:
         """Return the names of the axes."""
         return tuple(axis.name for axis in self.axes)
+
+    @cached_property
+    def attributes_by_name(self) -> dict[str, Attribute]:
+        """Return the attributes by names that no axis has: those of columns and selections."""
+        names = set_apart([one.name for one in self.attributes], (ID, *self.names), OF_VALUE)
+        return {names[one.name]: one for one in self.attributes}
 
     def axis(self, name: str) -> Axis:
         """Return the axis called `name`."""

@@ -107,10 +107,10 @@ def _named(grid: Grid, condition: Condition) -> tuple[str, tuple[Value | None, .
     for axis in grid.axes:
         if axis.name == condition.name:
             return axis.name, axis.values
-    for attribute in grid.attributes:
-        if attribute.name == condition.name:
-            return attribute.axis, attribute.values
-    known = [*grid.names, *(attribute.name for attribute in grid.attributes)]
+    attribute = grid.attributes_by_name.get(condition.name)
+    if attribute is not None:
+        return attribute.axis, attribute.values
+    known = [*grid.names, *grid.attributes_by_name]
     what = f"the pool has no {condition.name!r}; it has: {listing(known)}"
     raise SelectionError(condition.text, what + nearest(condition.name, known))
 

@@ -230,12 +230,12 @@ def _column(grid: Grid, name: str) -> tuple[NDArray[np.unsignedinteger], tuple[V
     """Return one code per task, and the values they stand for, of an axis or an attribute."""
     if name in grid.names:
         return grid.column(name), grid.axis(name).values
-    for attribute in grid.attributes:
-        if attribute.name == name:
-            values = tuple(dict.fromkeys(attribute.values))
-            codes = np.array([values.index(value) for value in attribute.values], np.uint32)
-            return codes[grid.column(attribute.axis)], values
-    known = [*grid.names, *(attribute.name for attribute in grid.attributes)]
+    attribute = grid.attributes_by_name.get(name)
+    if attribute is not None:
+        values = tuple(dict.fromkeys(attribute.values))
+        codes = np.array([values.index(value) for value in attribute.values], np.uint32)
+        return codes[grid.column(attribute.axis)], values
+    known = [*grid.names, *grid.attributes_by_name]
     what = f"the pool has no axis {name!r}; it has: {listing(known)}{nearest(name, known)}"
     raise SelectionError(f"--by {name}", what)
 

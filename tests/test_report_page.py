@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jobpool.axes.columns import OF_RESULTS
 from jobpool.grid import full_product
 from jobpool.report.collecting import Collected
 from jobpool.report.page.packing import rounded, table_json
@@ -125,6 +126,8 @@ def many_rows(n_numbers: int) -> Collected:
     return Collected(
         frame=frame,
         by="task",
+        id="task",
+        own={name: name for name in OF_RESULTS},
         axes=("site",),
         attributes=(),
         metrics=("score_59",),

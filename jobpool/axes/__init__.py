@@ -1,5 +1,5 @@
 """Axis values from an experiment file: lists, globs, ranges, columns of a table."""
 
-from jobpool.axes.reading import RESERVED, read_axes
+from jobpool.axes.reading import read_axes
 
-__all__ = ["RESERVED", "read_axes"]
+__all__ = ["read_axes"]

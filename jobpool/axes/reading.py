@@ -3,23 +3,26 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from jobpool.axes.columns import why_not
 from jobpool.axes.ensembles import describe_source
 from jobpool.axes.forms import PLAIN, Pairs, ValueForm
 from jobpool.errors import listing
 from jobpool.reader import Reader
 from jobpool.task import Axis, Value
 
-RESERVED = frozenset({"task", "task_seconds", "failed_attempts", "worker"})
 MOST_SHOWN = 12  # values given twice
 _NAME = re.compile(r"[^=<>!,\s]+")
 
 
 def read_axes(
-    reader: Reader, folder: Path, forms: Mapping[str, ValueForm] = PLAIN
+    reader: Reader,
+    folder: Path,
+    forms: Mapping[str, ValueForm] = PLAIN,
+    known: Collection[str] = (),
 ) -> tuple[Axis, ...]:
     """Return every axis of the experiment with its values expanded.
 
@@ -31,16 +34,19 @@ def read_axes(
         Where relative paths start.
     forms : mapping
         The ways to write values as a mapping.
+    known : collection of str
+        Names that axes of a pool have already: they are not refused for being taken.
     """
     names = reader.names()
     if not names and not reader.problems:
         reader.problem("", None, "has no axis; give at least one")
+    for name in names:
+        _check_name(reader, name, known)
     return tuple(_read_axis(reader, name, folder, forms) for name in names)
 
 
 def _read_axis(reader: Reader, name: str, folder: Path, forms: Mapping[str, ValueForm]) -> Axis:
     given = reader.raw(name)
-    _check_name(reader, name)
     before = len(reader.problems)
     items: list[Pairs] = []
     late: dict[int, tuple[Reader, ValueForm]] = {}  # by the position of the item
@@ -102,10 +108,9 @@ def _check_numbers(reader: Reader, name: str, values: list[Value]) -> None:
             reader.problem(name, number, "must be a finite number")
 
 
-def _check_name(reader: Reader, name: str) -> None:
-    if name in RESERVED:
-        advice = f"is a column of every results table; name the axis otherwise than {name!r}"
-        reader.problem(name, None, advice)
+def _check_name(reader: Reader, name: str, known: Collection[str]) -> None:
+    if (why := why_not(name)) and name not in known:
+        reader.problem(name, None, f"{why}; name the axis otherwise than {name!r}")
     if not _NAME.fullmatch(name):
         advice = "cannot be selected: write a name without blanks, commas and = < > !"
         reader.problem(name, None, advice)

@@ -78,8 +78,9 @@ def collect(
     chosen = select(opened.grid, *selection) if only or skip else None
     about = provenance(opened, only=list(selection[0]), skip=list(selection[1]))
     if attempts:
-        frame, names = attempts_frame(opened, chosen), opened.grid.attributes
-        _give(frame, output, {**about, "by": "attempt"}, {one.name for one in names})
+        frame = attempts_frame(opened, chosen)
+        names = set(opened.grid.attributes_by_name)
+        _give(frame, output, {**about, "by": "attempt"}, names)
         return
     is_whole = True
     if predictions is not None:
@@ -205,15 +206,17 @@ def _tell(pool: "Pool", found: "Collected") -> None:
 
 
 def _write_incomplete(path: Path, found: "Collected") -> None:
+    from jobpool.axes.columns import OF_INCOMPLETE, OURS, set_apart
     from jobpool.report.tables import to_frame, write_frame
 
+    shown = set_apart(OF_INCOMPLETE, found.axes, OURS)
     rows = [
         {
             **dict(one.point),
-            "n_parts": one.n_parts,
-            "missing": ", ".join(map(str, one.missing)),
+            shown["n_parts"]: one.n_parts,
+            shown["missing"]: ", ".join(map(str, one.missing)),
         }
         for one in found.incomplete
     ]
-    names = list(rows[0]) if rows else ["n_parts", "missing"]
+    names = list(rows[0]) if rows else list(shown.values())
     write_frame(path, to_frame({name: [row[name] for row in rows] for name in names}))

@@ -41,7 +41,7 @@ def extend(
 
     set_umask(opened.info.shared)
     n_before = n_counted(opened.counts())
-    experiment, runner, grid = load_study(config)
+    experiment, runner, grid = load_study(config, known=opened.grid.names)
     shared = partial(prepare, runner)
     added = extend_pool(opened, experiment, grid, shared, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobpool.attempts import Attempt, Key, told_themselves
+from jobpool.axes.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
 from jobpool.pool import Pool
 from jobpool.report.columns import Rows
 from jobpool.report.lines import ATTEMPT, fast_lines
 from jobpool.report.names import positions_by_id
-from jobpool.report.places import ID, point_columns
+from jobpool.report.places import point_columns
 from jobpool.report.tables import frame_of
 from jobpool.workerfiles import worker_files
 
@@ -44,8 +46,10 @@ def attempts_frame(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> pd.Da
     codes = pool.grid.codes[:, places].astype(np.intp)
     order = np.lexsort((columns["fence"].to_numpy(), *codes[::-1]))
     points = point_columns(pool.grid, codes[:, order])
-    own = {name: one.take(pa.array(order)) for name, one in columns.items() if name not in points}
-    return frame_of(points | own).assign(seconds=_seconds)
+    columns["seconds"] = _seconds(columns["started"], columns["ended"])
+    shown = set_apart(OF_ATTEMPTS, points, OURS)
+    own = {shown[name]: one for name, one in listed(OF_ATTEMPTS, columns).items()}
+    return frame_of(points | {name: one.take(pa.array(order)) for name, one in own.items()})
 
 
 def _records(pool: Pool) -> Iterator[dict[str, Any]]:
@@ -72,5 +76,5 @@ def _as_known(name: str, column: Any) -> Any:
     return column if name in _WHOLE else column.cast(pa.float64())
 
 
-def _seconds(frame: pd.DataFrame) -> "pd.Series[float]":
-    return (frame["ended"] - frame["started"]).round(3)
+def _seconds(started: Any, ended: Any) -> Any:
+    return pc.round(pc.subtract(ended, started), 3)

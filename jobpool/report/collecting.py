@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from jobpool.axes.columns import OF_RESULT, OF_SCORES, set_apart
 from jobpool.checks.table import read_table
 from jobpool.errors import RequestError, listing
 from jobpool.learning.parallel import in_processes
@@ -27,7 +28,12 @@ from jobpool.report.accepted import FACTS
 from jobpool.report.gathering import BY_TASK, Gathered, Share, gather
 from jobpool.report.lines import fast_record
 from jobpool.report.parts import IncompleteSet, Parts
-from jobpool.report.places import attributes_of, own_columns, point_columns
+from jobpool.report.places import (
+    id_name,
+    own_columns,
+    own_names,
+    point_columns,
+)
 from jobpool.report.tables import frame_of
 from jobpool.report.text import count
 from jobpool.runners import make_results
@@ -44,6 +50,8 @@ class Collected:
 
     frame: pd.DataFrame  # rows in the order of the axes
     by: str
+    id: str  # name of the column of ids
+    own: Mapping[str, str]  # names of columns by those in `OF_RESULTS`
     axes: tuple[str, ...]  # names of columns, as the next two
     attributes: tuple[str, ...]
     metrics: tuple[str, ...]
@@ -63,17 +71,12 @@ class Collected:
 
         Scores that are missing have no row: most rows lack those of other kinds of tasks.
         """
-        keys = [BY_TASK, *self.axes, *self.attributes]
+        keys = [self.id, *self.axes, *self.attributes]
         # names that no column has: a result may be called score, an axis metric
         long = self.frame.melt(keys, list(self.metrics), "\0metric", "\0score")
         long = long.dropna(subset=["\0score"], ignore_index=True)
-        taken = {"metric", "score"} & set(keys)
-        return long.rename(
-            columns={
-                f"\0{name}": f"result_{name}" if name in taken else name
-                for name in ("metric", "score")
-            }
-        )
+        shown = set_apart(OF_SCORES, keys, OF_RESULT)
+        return long.rename(columns={f"\0{name}": shown[name] for name in OF_SCORES})
 
 
 def collect(
@@ -194,7 +197,9 @@ def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
         frame=frame_of(columns),
         by=share.by,
         axes=grid.names,
-        attributes=tuple(one.name for one in attributes_of(grid)),
+        id=id_name(grid),
+        own=own_names(grid),
+        attributes=tuple(grid.attributes_by_name),
         metrics=metrics,
         incomplete=parts.incomplete(taken),
         lost=tuple(grid.take(lost).ids()),
@@ -234,10 +239,11 @@ def _columns(
         codes[share.grid.names.index(share.grid.part_axis)] = found.codes
     order = np.lexsort(codes[::-1])
     columns = point_columns(share.grid, codes[:, order])
+    names = own_names(share.grid)
     own = own_columns(share.table, facts, places, merged)
-    renamed = {name: f"result_{name}" for name in (*columns, *own)}
-    for name, column in found.rows.columns(order).items():
-        columns[renamed.get(name, name)] = column
-    columns |= {name: column.take(pa.array(order)) for name, column in own.items()}
-    scores = {renamed.get(name, name) for names in found.metrics for name in names}
+    results = found.rows.columns(order)
+    shown = set_apart(results, {*columns, *names.values()}, OF_RESULT)
+    columns |= {shown[name]: column for name, column in results.items()}
+    columns |= {names[name]: column.take(pa.array(order)) for name, column in own.items()}
+    scores = {shown[name] for some in found.metrics for name in some if name in shown}
     return columns, tuple(name for name in columns if name in scores)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from jobpool.axes.columns import beside_report
 from jobpool.grid import Grid
 from jobpool.report.page.bars import bars_by_axis
 from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, rows
@@ -135,13 +136,13 @@ def _by_axis(attempts: "pd.DataFrame", grid: Grid, axis: Axis, name: str) -> Dat
     frame = frame[[use for use in COLOURS if use in frame.columns]]
     frame = frame.rename(columns=lambda use: f"core-hours {use}")
     frame["core-hours"] = frame.sum(axis=1)
-    frame.insert(0, axis.name, values)
+    frame.insert(0, beside_report(axis.name), values)
     return DataTable(
         name=name,
         title=f"Core-hours by {axis.name}",
         frame=frame.reset_index(drop=True),
         source="from the record of attempts",
-        traced_by=(axis.name,),
+        traced_by=(beside_report(axis.name),),
     )
 
 

@@ -11,19 +11,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from jobpool.axes.columns import ID, OF_RESULTS, OURS, listed, set_apart
 from jobpool.checks.table import Table
-from jobpool.grid import Attribute, Grid, smallest_codes
+from jobpool.grid import Grid, smallest_codes
 from jobpool.report.columns import typed
 from jobpool.task import ALL
 from jobpool.workerfiles import worker_name
 
-ID = "task"
-OWN = ("task_seconds", "failed_attempts", "worker", "peak_memory_mb", "cores", "ended")
 
-
-def attributes_of(grid: Grid) -> tuple[Attribute, ...]:
-    """Return the attributes that are not named like an axis."""
-    return tuple(one for one in grid.attributes if one.name not in grid.names)
+def id_name(grid: Grid) -> str:
+    """Return the name of the column of ids."""
+    return set_apart([ID], grid.names, OURS)[ID]
 
 
 def point_columns(grid: Grid, codes: NDArray[np.intp]) -> dict[str, Any]:
@@ -43,17 +41,22 @@ def point_columns(grid: Grid, codes: NDArray[np.intp]) -> dict[str, Any]:
     units = replace(grid, codes=smallest_codes(whole, grid.axes)).units()
     _, first, rows = np.unique(units, return_index=True, return_inverse=True)
     ids = replace(grid, codes=smallest_codes(whole[:, first], grid.axes)).ids()
-    columns = {ID: pa.array(ids, pa.string()).take(pa.array(rows))}
+    columns = {id_name(grid): pa.array(ids, pa.string()).take(pa.array(rows))}
     for axis, some in zip(grid.axes, codes, strict=True):
         used = np.bincount(some, minlength=len(axis.values)) > 0
         used |= not used.any()  # the type of a column without rows is that of all values
         # where "all" has no row, parts with numbers are a column of numbers
         values = [value if one else None for value, one in zip(axis.values, used, strict=True)]
         columns[axis.name] = typed(values).take(pa.array(some))
-    for attribute in attributes_of(grid):
+    for name, attribute in grid.attributes_by_name.items():
         some = codes[grid.names.index(attribute.axis)]
-        columns[attribute.name] = typed(attribute.values).take(pa.array(some))
+        columns[name] = typed(attribute.values).take(pa.array(some))
     return columns
+
+
+def own_names(grid: Grid) -> dict[str, str]:
+    """Return the names of the columns that `own_columns` makes, beside the others of a pool."""
+    return set_apart(OF_RESULTS, {id_name(grid), *grid.names, *grid.attributes_by_name}, OURS)
 
 
 def own_columns(
@@ -62,7 +65,7 @@ def own_columns(
     places: NDArray[np.intp],
     merged: Mapping[int, list[int]],
 ) -> dict[str, Any]:
-    """Return the columns of `OWN` as Arrow arrays.
+    """Return the columns of `OF_RESULTS` as Arrow arrays.
 
     Parameters
     ----------
@@ -85,12 +88,12 @@ def own_columns(
             columns[name][row] = by_place[several].sum()
     columns["task_seconds"] = columns["task_seconds"].round(3)
     columns["worker"] = _workers(table["owner"], places, merged)
-    for name in OWN[3:]:
+    for name in ("peak_memory_mb", "cores", "ended"):
         columns[name] = facts[name][places]
         for row, several in merged.items():
             columns[name][row] = np.fmax.reduce(facts[name][several])
     arrays = {name: pa.array(column, from_pandas=True) for name, column in columns.items()}
-    return {**arrays, "cores": arrays["cores"].cast(pa.int64())}
+    return listed(OF_RESULTS, {**arrays, "cores": arrays["cores"].cast(pa.int64())})
 
 
 def _workers(

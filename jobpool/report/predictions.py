@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from jobpool.axes.columns import ID, OF_RESULT, set_apart
 from jobpool.checks.table import read_table
 from jobpool.errors import RequestError
 from jobpool.pool import Pool
 from jobpool.report.accepted import Accepted
 from jobpool.report.columns import typed
 from jobpool.report.parts import Parts
-from jobpool.report.places import ID
+from jobpool.report.places import id_name
 from jobpool.report.tables import growing_file
 from jobpool.runners.base import Results, Runner, SupportsPredictions
 from jobpool.task import ALL, Json, Value, task_id
@@ -145,10 +146,11 @@ class _Pieces:
         if self._grid.part_axis is not None:
             codes[self._grid.names.index(self._grid.part_axis)] = code
             whole[self._grid.part_axis] = ALL
-        made = {ID: pa.repeat(task_id(tuple(whole.items())), n_rows)}
+        made = {id_name(self._grid): pa.repeat(task_id(tuple(whole.items())), n_rows)}
         for name, values, one in zip(self._grid.names, self._values, codes, strict=True):
             made[name] = pa.repeat(values[one], n_rows)
-        for name, column in columns.items():
-            array = typed(column) if isinstance(column, list) else pa.array(column)
-            made.setdefault(name, array)
+        predicted = [name for name in columns if name != self._grid.part_axis]
+        for name, shown in set_apart(predicted, made, OF_RESULT).items():
+            column = columns[name]
+            made[shown] = typed(column) if isinstance(column, list) else pa.array(column)
         return pa.table(made)

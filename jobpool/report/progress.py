@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.axes.columns import beside_report
 from jobpool.grid import Grid
 from jobpool.pool import Pool, is_counted, state_of
 from jobpool.report.page.bars import bars_by_axis
@@ -105,14 +106,15 @@ def _by_axis(
         for state in SHOWN
     }
     all_tasks = np.bincount(codes[counted], minlength=len(values))
-    frame = pd.DataFrame({axis: list(map(clean, values)), **columns, "tasks": all_tasks})
+    shown = beside_report(axis)
+    frame = pd.DataFrame({shown: list(map(clean, values)), **columns, "tasks": all_tasks})
     frame["done in %"] = np.floor(1000 * frame["tasks done"] / frame["tasks"].clip(1)) / 10
     return DataTable(
         name=name,
         title=f"Tasks by {axis}",
         frame=frame[frame["tasks"] > 0].reset_index(drop=True),
         source="from the pool's state table",
-        traced_by=(axis,),
+        traced_by=(shown,),
     )
 
 
@@ -145,8 +147,8 @@ def _cells(grid: Grid, states: NDArray[np.uint8], counted: NDArray[np.bool_]) ->
     first, second = np.unravel_index(np.arange(len(n_all)), sizes)
     frame = pd.DataFrame(
         {
-            one: [clean(grid.axis(one).values[i]) for i in first],
-            other: [clean(grid.axis(other).values[i]) for i in second],
+            beside_report(one): [clean(grid.axis(one).values[i]) for i in first],
+            beside_report(other): [clean(grid.axis(other).values[i]) for i in second],
             "tasks": n_all,
             "tasks done": n_done,
             "done in %": np.floor(1000 * n_done / np.maximum(n_all, 1)) / 10,
@@ -160,7 +162,7 @@ def _cells(grid: Grid, states: NDArray[np.uint8], counted: NDArray[np.bool_]) ->
         title=f"Cells of {one} and {other}",
         frame=frame,
         source="from the pool's state table",
-        traced_by=(one, other),
+        traced_by=(beside_report(one), beside_report(other)),
         note=f"{count(missing, 'cell')} of {len(frame):,} not complete.",
     )
 

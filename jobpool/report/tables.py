@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from jobpool.axes.columns import OF_SOURCE, OURS, listed, set_apart
 from jobpool.files import storage_error, sync_folder, temporary_beside
 from jobpool.report.columns import Cell, typed
 from jobpool.report.provenance import KEY
@@ -85,8 +86,9 @@ def _append_csv(path: Path, table: Any, about: Mapping[str, Any]) -> None:
             "experiment": f"sha256:{digest}",  # twelve digits alone could be read as a number
             "collected": about["collected"],
         }
-        for name in [name for name in short if name not in table.column_names]:
-            table = table.append_column(name, pa.repeat(short[name], table.num_rows))
+        shown = set_apart(OF_SOURCE, table.column_names, OURS)
+        for name, value in listed(OF_SOURCE, short).items():
+            table = table.append_column(shown[name], pa.repeat(value, table.num_rows))
     with path.open("ab") as stream:
         if stream.tell() == 0:
             head = io.StringIO()

@@ -59,7 +59,9 @@ def make_runner(experiment: Experiment, pool: Path | None = None) -> Runner:
     return runner
 
 
-def load_study(file: Path, folder: Path | None = None) -> tuple[Experiment, Runner, Grid]:
+def load_study(
+    file: Path, folder: Path | None = None, known: tuple[str, ...] = ()
+) -> tuple[Experiment, Runner, Grid]:
     """Return the experiment in a file, its runner and its tasks, all completely checked.
 
     Parameters
@@ -68,13 +70,17 @@ def load_study(file: Path, folder: Path | None = None) -> tuple[Experiment, Runn
         The experiment file (YAML).
     folder : Path, optional
         Where its relative paths start: by default the folder of `file`.
+    known : tuple of str
+        The axes of the pool that is to be extended.
 
     Raises
     ------
     ConfigError
         With every problem found.
     """
-    experiment, found = read_experiment(file, folder=folder, runners=tuple(RUNNERS), forms=forms_of)
+    experiment, found = read_experiment(
+        file, folder=folder, runners=tuple(RUNNERS), forms=forms_of, known=known
+    )
     problems = list(found)
     if experiment.runner in RUNNERS:
         try:
@@ -83,8 +89,8 @@ def load_study(file: Path, folder: Path | None = None) -> tuple[Experiment, Runn
                 grid = runner.lay_out()
                 problems += _problems_of_selections(experiment, grid)
         except ConfigError as error:
-            known = {problem.key for problem in problems}
-            problems += [problem for problem in error.problems if problem.key not in known]
+            keys = {problem.key for problem in problems}
+            problems += [problem for problem in error.problems if problem.key not in keys]
     if problems:
         raise ConfigError(tuple(problems))
     return experiment, runner, grid

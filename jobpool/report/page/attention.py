@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.attempts import Attempt
+from jobpool.axes.columns import beside_report
 from jobpool.grid import Grid
 from jobpool.report.failures import group_failures
 from jobpool.report.lanes import clock
@@ -75,7 +76,7 @@ def _stuck(
         rows.append(
             {
                 "task": task,
-                **{axis: clean(value) for axis, value in grid.point(position)},
+                **{beside_report(axis): clean(value) for axis, value in grid.point(position)},
                 "what": "its result is lost" if task in missing else "parked",
                 "last cause": str(newest.cause) if newest else None,
                 "last error": clean(newest.error or "") if newest else None,
@@ -129,7 +130,7 @@ def _incomplete(found: "Collected") -> DataTable:
 
     rows = [
         {
-            **{axis: clean(value) for axis, value in one.point},
+            **{beside_report(axis): clean(value) for axis, value in one.point},
             "parts": one.n_parts,
             "state": f"incomplete: {len(one.missing):,} missing",
             "missing": clean(", ".join(map(str, one.missing))),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jobpool.axes.columns import beside_report
 from jobpool.errors import listing
 from jobpool.report.lanes import clock
 from jobpool.report.page.packing import packed_size
@@ -35,7 +36,8 @@ def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
     where : str
         What the reader can do to see all columns.
     """
-    frame, left_out = found.frame, list[str]()
+    frame = found.frame.rename(columns={axis: beside_report(axis) for axis in found.axes})
+    left_out = list[str]()
     if grid.part_axis is not None:
         values = grid.axis(grid.part_axis).values
         ends = tuple(f"_{grid.part_axis}{value}" for value in values)
@@ -44,8 +46,9 @@ def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
     if len(frame) > MANY_ROWS:
         dropped = _beyond(frame, found)
         frame, left_out = frame.drop(columns=dropped), [*left_out, *dropped]
-    if "ended" in frame and len(frame) <= MANY_ROWS:
-        frame = frame.assign(ended=[clock(time) for time in frame["ended"]])
+    ended = found.own["ended"]
+    if ended in frame and len(frame) <= MANY_ROWS:
+        frame = frame.assign(**{ended: [clock(time) for time in frame[ended]]})
     note = (
         f"Not in this table: {listing(left_out, most=4)}; all columns: {where}." if left_out else ""
     )
@@ -56,12 +59,14 @@ def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
 
 def _beyond(frame: "pd.DataFrame", found: "Collected") -> list[str]:
     """Return the columns that a file of this many rows has no room for, the least wanted."""
-    wanted = ["task", *found.axes, *found.attributes, *_USEFUL, *found.metrics]
+    keys = [found.id, *map(beside_report, found.axes)]
+    useful = [found.own[name] for name in _USEFUL]
+    wanted = [*keys, *found.attributes, *useful, *found.metrics]
     names = [name for name in dict.fromkeys([*wanted, *frame.columns]) if name in frame]
     room, dropped = MOST_BYTES, []
     for name in names:
         size = packed_size(frame[name])
-        if size > room and name not in {"task", *found.axes}:
+        if size > room and name not in keys:
             dropped.append(name)
         else:
             room -= size
@@ -114,9 +119,9 @@ def _averages(frame: "pd.DataFrame", axis: str, metrics: Sequence[str], name: st
     return DataTable(
         name=name,
         title=f"Averages by {axis}",
-        frame=made.reset_index(),
+        frame=made.rename_axis(beside_report(axis)).reset_index(),
         source="from all results",
-        traced_by=(axis,),
+        traced_by=(beside_report(axis),),
     )
 
 
@@ -124,7 +129,7 @@ def _boxes(frame: "pd.DataFrame", axis: str, metric: str, name: str) -> Figure:
     known = frame.loc[frame[metric].notna(), axis]
     trace = {
         "type": "box",
-        "x": column(axis),
+        "x": column(beside_report(axis)),
         "y": column(metric),
         "name": plain(metric),
         "boxpoints": "outliers" if len(frame) < 5000 else False,

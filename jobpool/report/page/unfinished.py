@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.grid import Grid
-from jobpool.report.places import ID, point_columns
+from jobpool.report.places import point_columns
 from jobpool.report.tables import frame_of
 from jobpool.task import ALL
 
@@ -41,5 +41,5 @@ def with_unfinished(found: "Collected", grid: Grid, asked: NDArray[np.bool_]) ->
         row = grid.names.index(grid.part_axis)
         codes[row] = grid.axes[row].values.index(ALL)
     every = frame_of(point_columns(grid, codes))
-    others = [name for name in found.frame.columns if name == ID or name not in every]
-    return every.merge(found.frame[others], on=ID, how="left", validate="1:1")
+    others = [name for name in found.frame.columns if name == found.id or name not in every]
+    return every.merge(found.frame[others], on=found.id, how="left", validate="1:1")
