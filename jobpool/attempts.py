@@ -4,16 +4,18 @@ A worker writes its own attempts. What a dead worker could not write is written,
 file, by the worker that finds it dead.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from jobpool.files import append_line
-from jobpool.task import Cause
-from jobpool.workerfiles import all_lines, lines_of, worker_file
+from jobpool.fingerprint import short_fingerprint
+from jobpool.task import NOTHING, Cause, Lesson
+from jobpool.workerfiles import all_lines, came_further, lines_of, worker_file
 
 FORMAT = 1
+LOST = "lost"  # one fingerprint for all, however the evidence is worded
 Key = tuple[str, int, str]  # task, fence, worker
 
 
@@ -66,7 +68,7 @@ def write_attempt(pool: Path, attempt: Attempt) -> None:
 
 def attempts_of(pool: Path, worker: str) -> Iterator[Attempt]:
     """Yield the undamaged attempts that one worker wrote."""
-    yield from map(_attempt, lines_of(pool, "attempts", worker))
+    yield from map(attempt_from, lines_of(pool, "attempts", worker))
 
 
 def all_attempts(pool: Path) -> Iterator[Attempt]:
@@ -77,7 +79,7 @@ def all_attempts(pool: Path) -> Iterator[Attempt]:
     found: dict[Key, Attempt] = {}
     for _, _, line in all_lines(pool, "attempts"):
         if line is not None:
-            attempt = _attempt(line)
+            attempt = attempt_from(line)
             if attempt.found_by is None:
                 yield attempt
             else:
@@ -102,7 +104,51 @@ def damaged_attempts(pool: Path) -> list[tuple[Path, int]]:
     return [(path, number) for path, number, line in all_lines(pool, "attempts") if line is None]
 
 
-def _attempt(line: dict[str, Any]) -> Attempt:
+def lesson_of(
+    pool: Path,
+    attempt: Attempt,
+    *,
+    checkpoint: Callable[[], str],
+    end: float | None,
+    since: float | None = None,
+) -> Lesson:
+    """Return what an attempt that ended teaches about its task.
+
+    The one place that says so: for its own worker, for the worker that finds that one dead, and
+    for a repair long after.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    attempt : Attempt
+        How it ended.
+    checkpoint : callable
+        Returns the folder of the task's finished pieces, below ``checkpoints/``.
+    end : float, optional
+        When the job of its worker was to end, in seconds since the epoch; None where that is not
+        known: then it could give no more time than it gave.
+    since : float, optional
+        When it began by the file server's clock; None: as the attempt says.
+    """
+    cause, started = attempt.cause, attempt.started
+    if cause is Cause.MEMORY:
+        return Lesson(memory_mb=attempt.memory_mb)
+    if cause is Cause.TIME and started is not None:
+        # who left more than was there before may well end it with the same time again
+        since = started if since is None else since
+        if came_further(pool, checkpoint(), since, attempt.worker):
+            return NOTHING
+        return Lesson(core_s=(attempt.cores or 1) * ((end or attempt.ended) - started))
+    if cause is Cause.LOST:
+        return Lesson(error=short_fingerprint(LOST))
+    if cause.is_poison:
+        return Lesson(error=short_fingerprint(attempt.error, attempt.traceback))
+    return NOTHING
+
+
+def attempt_from(line: dict[str, Any]) -> Attempt:
+    """Return the attempt of an undamaged line."""
     known = {key: value for key, value in line.items() if key in _KNOWN}
     known.setdefault("started", None)
     return Attempt(cause=Cause(line["cause"]), worker=line["worker"], **known)

@@ -148,6 +148,11 @@ class Grid:
                 return whole
         return None
 
+    def checkpoint_of(self, position: int) -> str:
+        """Return the folder of a task's finished pieces: a whole task and its parts share one."""
+        whole = self.whole_of(position)
+        return self.id(position if whole is None else whole)
+
     def _same(self, one: int, other: int) -> bool:
         """Say whether two tasks differ in nothing but the part."""
         return self.whole(one) == self.whole(other)

@@ -9,15 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from jobpool.attempts import Attempt, write_attempt
+from jobpool.attempts import Attempt, lesson_of, write_attempt
 from jobpool.cards import WorkerCard
 from jobpool.errors import JobpoolError, StorageError
-from jobpool.fingerprint import short_fingerprint
 from jobpool.pool import Ending, Pool
 from jobpool.results import Result, write_result
 from jobpool.supervisor import Outcome
-from jobpool.task import Cause, Claim, Lesson, TaskState, label, task_id
-from jobpool.workerfiles import came_further, worker_name
+from jobpool.task import Cause, Claim, TaskState, label
+from jobpool.workerfiles import worker_name
 
 
 class RunsTasks(Protocol):
@@ -89,7 +88,7 @@ class Runs:
     def _run(self, claim: Claim, server_time: float) -> Ending:
         self._report(f"task {claim.id}: {label(claim.point)}")
         started = self._pool.now()
-        folder = self.checkpoint_of(claim.position)
+        folder = self._pool.grid.checkpoint_of(claim.position)
         request = {
             "task": claim.id,
             "point": claim.point,
@@ -102,21 +101,25 @@ class Runs:
         ended = self._pool.now()
         if outcome.cause is Cause.CANCELLED:
             outcome = replace(outcome, cause=self._refine(outcome.cause))
+        attempt = self._attempt(claim, outcome, started, ended)
         written = False
         try:
             if outcome.result is not None:
                 write_result(self._pool.folder, self._result(claim, outcome, started, ended))
                 written = True
-            write_attempt(self._pool.folder, self._attempt(claim, outcome, started, ended))
+            write_attempt(self._pool.folder, attempt)
         except StorageError as error:
             self._give_up(claim, outcome, error, written)
             raise
         why = f": {outcome.error}" if outcome.error else ""
         self._report(f"task {claim.id}: {outcome.cause} after {ended - started:.1f} s{why}")
-        further = outcome.cause is Cause.TIME and came_further(
-            self._pool.folder, folder, server_time, self._name
+        lesson = lesson_of(
+            self._pool.folder,
+            attempt,
+            checkpoint=lambda: folder,
+            end=self._card.end,
+            since=server_time,
         )
-        lesson = self._lesson(outcome, started, further)
         return Ending(claim=claim, cause=outcome.cause, lesson=lesson)
 
     def _return_unrun(self, claim: Claim, error: BaseException) -> None:
@@ -128,11 +131,6 @@ class Runs:
         with suppress(JobpoolError, OSError):
             self._pool.end(Ending(claim=claim, cause=Cause.CANCELLED))
 
-    def checkpoint_of(self, position: int) -> str:
-        """Return the folder of a task's finished pieces: a whole task and its parts share one."""
-        whole = self._pool.grid.whole_of(position)
-        return task_id(self._pool.grid.point(position if whole is None else whole))
-
     def is_all_done(self, position: int) -> bool:
         """Say whether nobody will need the finished pieces of a task any more.
 
@@ -143,20 +141,6 @@ class Runs:
             return True
         parts = self._pool.grid.parts_of(whole)
         return all(self._pool.record(part).state is TaskState.DONE for part in parts)
-
-    def _lesson(self, outcome: Outcome, started: float, further: bool) -> Lesson:
-        if outcome.cause is Cause.MEMORY:
-            return Lesson(memory_mb=self._card.memory_mb)
-        if outcome.cause is Cause.TIME:
-            # who left more than was there before may well end it with the same time again
-            return Lesson(core_s=None if further else self._core_s_from(started))
-        if outcome.cause.is_poison:
-            return Lesson(error=short_fingerprint(outcome.error, outcome.traceback))
-        return Lesson()
-
-    def _core_s_from(self, started: float) -> float:
-        """Return the core-seconds that this worker could give from the claim to its end."""
-        return self._card.cores * ((self._card.end or self._pool.now()) - started)
 
     def _give_up(self, claim: Claim, outcome: Outcome, error: StorageError, written: bool) -> None:
         """Return a task whose result the disk refused; a full disk takes a change of state."""

@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.attempts import Attempt, attempt_from, lesson_of
+from jobpool.cards import read_card
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.fingerprint import short_fingerprint
 from jobpool.grid import Grid
 from jobpool.pool import Pool
 from jobpool.task import Cause, Json, Lesson
@@ -94,6 +95,12 @@ class _Places:
 def gather(pool: Pool) -> Evidence:
     """Read every result and attempt of a pool."""
     places = _Places(pool.grid)
+
+    @cache
+    def end_of(worker: str) -> float | None:
+        card = read_card(pool.folder, worker)
+        return None if card is None else card.end
+
     results: dict[int, list[ResultSeen]] = {}
     attempts: dict[int, list[AttemptSeen]] = {}
     damaged: list[tuple[Path, int]] = []
@@ -113,7 +120,9 @@ def gather(pool: Pool) -> Evidence:
             elif kind == "results":
                 results.setdefault(position, []).append(_result(path, line))
             else:
-                attempts.setdefault(position, []).append(_attempt(line))
+                attempt = attempt_from(line)
+                seen = _attempt(pool, position, attempt, end_of(attempt.worker))
+                attempts.setdefault(position, []).append(seen)
     return Evidence(
         results=results,
         attempts=attempts,
@@ -127,27 +136,17 @@ def _result(path: Path, line: dict[str, Json]) -> ResultSeen:
     return ResultSeen(int(str(line["fence"])), int(path.stem, 16), float(str(line["ended"])))
 
 
-def _attempt(line: dict[str, Any]) -> AttemptSeen:
-    cause = Cause(line["cause"])
+def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> AttemptSeen:
+    checkpoint = partial(pool.grid.checkpoint_of, position)
+    lesson = lesson_of(pool.folder, attempt, checkpoint=checkpoint, end=end)
     return AttemptSeen(
-        fence=int(line["fence"]),
-        worker=int(line["worker"], 16),
-        cause=cause,
-        ended=float(line["ended"]),
-        lesson=_lesson(cause, line),
-        found=line.get("found_by") is not None,
+        fence=attempt.fence,
+        worker=int(attempt.worker, 16),
+        cause=attempt.cause,
+        ended=attempt.ended,
+        lesson=lesson,
+        found=attempt.found_by is not None,
     )
-
-
-def _lesson(cause: Cause, line: dict[str, Any]) -> Lesson:
-    """Return what an attempt teaches: of the time that its worker could give, what it used."""
-    if cause is Cause.MEMORY:
-        return Lesson(memory_mb=line.get("memory_mb"))
-    if cause is Cause.TIME and line.get("started") is not None:
-        return Lesson(core_s=(line.get("cores") or 1) * (line["ended"] - line["started"]))
-    if cause.is_poison:
-        return Lesson(error=short_fingerprint(line.get("error"), line.get("traceback")))
-    return Lesson()
 
 
 def _is_torn(path: Path, number: int) -> bool:

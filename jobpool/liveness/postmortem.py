@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.attempts import Attempt, attempts_of
+from jobpool.attempts import Attempt, attempts_of, lesson_of
 from jobpool.cards import WorkerCard, read_use
-from jobpool.fingerprint import short_fingerprint
 from jobpool.results import results_of
 from jobpool.scheduler.slurm.jobs import REQUEUED, JobSeen
 from jobpool.task import Cause, Lesson
-from jobpool.workerfiles import came_further
 
 NEARLY_ALL = 0.9  # of the memory: SLURM and the notes look now and then, and miss the last moment
 
@@ -28,7 +26,6 @@ _CAUSE_OF_STATE: Mapping[str, Cause] = {
     "BOOT_FAIL": Cause.NODE,
     "CANCELLED": Cause.CANCELLED,
 }
-LOST = "lost"  # one fingerprint for all, however the evidence is worded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +80,19 @@ def last_words(pool: Path, death: Death) -> LastWords:
             attempt = None if own else _attempt(death, Cause.DONE, None, None)
             return LastWords(cause=Cause.DONE, lesson=Lesson(), attempt=attempt)
     if own and own[-1].cause is not Cause.DONE:
-        said = own[-1]
-        error = short_fingerprint(said.error, said.traceback)
-        return LastWords(cause=said.cause, lesson=_lesson(pool, death, said.cause, error))
+        return LastWords(cause=own[-1].cause, lesson=_lesson(pool, death, own[-1]))
     noted_mb = _noted_mb(pool, death)
     cause, why = cause_of_death(_evidence(death, noted_mb))
     peak_mb = noted_mb
     if cause is Cause.MEMORY and death.seen is not None:  # SLURM's is of all tasks of the job
         peak_mb = max(noted_mb or 0.0, death.seen.max_rss_mb or 0.0) or None
-    return LastWords(
-        cause=cause,
-        lesson=_lesson(pool, death, cause, short_fingerprint(LOST)),
-        why=why,
-        attempt=_attempt(death, cause, peak_mb, why),
-    )
+    attempt = _attempt(death, cause, peak_mb, why)
+    return LastWords(cause=cause, lesson=_lesson(pool, death, attempt), why=why, attempt=attempt)
+
+
+def _lesson(pool: Path, death: Death, attempt: Attempt) -> Lesson:
+    end = death.card.end if death.card else None
+    return lesson_of(pool, attempt, checkpoint=lambda: death.checkpoint, end=end)
 
 
 def _noted_mb(pool: Path, death: Death) -> float | None:
@@ -112,21 +108,6 @@ def _evidence(death: Death, noted_mb: float | None) -> Evidence:
         peak_mb=noted_mb,
         was_at_its_end=bool(card and card.end and death.beaten >= card.end - death.end_slack_s),
     )
-
-
-def _lesson(pool: Path, death: Death, cause: Cause, error: int) -> Lesson:
-    card = death.card
-    if cause.is_poison:
-        return Lesson(error=error)
-    if cause is Cause.MEMORY and card is not None:
-        return Lesson(memory_mb=card.memory_mb)
-    if (
-        cause is Cause.TIME
-        and card is not None
-        and not came_further(pool, death.checkpoint, death.claimed, death.worker)
-    ):
-        return Lesson(core_s=card.cores * ((card.end or death.ended) - death.claimed))
-    return Lesson()
 
 
 def _attempt(death: Death, cause: Cause, peak_mb: float | None, why: str | None) -> Attempt:

@@ -186,12 +186,11 @@ class Watch:
             # who ended it was killed before the index followed; a visit mends that
             pool.take_back(position, record.fence, Cause.LOST)
             return TakenBack(position=position, worker=look.name, cause=record.cause or Cause.LOST)
-        whole = pool.grid.whole_of(position)
         words = last_words(
             pool.folder,
             Death(
                 task=pool.grid.id(position),
-                checkpoint=pool.grid.id(position if whole is None else whole),
+                checkpoint=pool.grid.checkpoint_of(position),
                 fence=record.fence,
                 claimed=record.changed_ms / 1000,
                 worker=look.name,

@@ -1,0 +1,139 @@
+"""What an ended attempt teaches is the same, whoever looks at it."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobpool.attempts import write_attempt
+from jobpool.cards import WorkerCard, own_card
+from jobpool.checks.evidence import gather
+from jobpool.liveness.postmortem import Death, last_words
+from jobpool.pool import Pool
+from jobpool.records import Record
+from jobpool.runs import Runs
+from jobpool.scheduler.slurm.jobs import JobSeen
+from jobpool.supervisor import Outcome
+from jobpool.task import Cause, Claim, Lesson
+from jobpool.workerfiles import worker_name
+from tests.builders import a_pool
+
+WORKER, FINDER = 7, worker_name(8)
+END_S = 3600.0  # from the start of an attempt to the end of its worker's job
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Runs a task that ends at once, in the way a test wants."""
+
+    outcome: Outcome
+    pool: Path
+    leaves: bool = False  # a finished piece
+
+    def run(self, request: Mapping[str, Any]) -> Outcome:
+        if self.leaves:
+            leave_a_piece(self.pool, request["checkpoint"])
+        return self.outcome
+
+
+def leave_a_piece(pool: Path, folder: str) -> None:
+    pieces = pool / "checkpoints" / folder
+    pieces.mkdir(parents=True)
+    piece = pieces / f"{worker_name(WORKER)}.jsonl"
+    piece.touch()
+    os.utime(piece, (time.time() + 1, time.time() + 1))  # file systems know less than a clock
+
+
+def a_claim(folder: Path) -> tuple[Pool, Claim, WorkerCard]:
+    now = time.time()
+    card = own_card(cores=2, memory_mb=4096, started=now, end=now + END_S)
+    card.write(folder, worker_name(WORKER))
+    pool = Pool(folder, worker=WORKER, durable=False)
+    shard, slot = pool.locate(0)
+    with shard.visit() as visit:
+        claim = pool.claim_in(visit, slot)
+    assert claim is not None
+    return pool, claim, card
+
+
+def a_death(pool: Pool, claim: Claim, card: WorkerCard, seen: JobSeen | None) -> Death:
+    record = pool.record(0)
+    return Death(
+        task=claim.id,
+        checkpoint=pool.grid.checkpoint_of(0),
+        fence=record.fence,
+        claimed=record.changed_ms / 1000,
+        worker=worker_name(WORKER),
+        card=card,
+        beaten=time.time(),
+        end_slack_s=0.0,
+        seen=seen,
+    )
+
+
+def by_doctor(pool: Pool, cause: Cause) -> tuple[int, int]:
+    """Return bounds and error as the doctor makes them from the files."""
+    (seen,) = gather(pool).attempts[0]
+    return Record().learned(cause, seen.lesson)
+
+
+def learned(cause: Cause, lesson: Lesson) -> tuple[int, int]:
+    return Record().learned(cause, lesson)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(cause=Cause.MEMORY, error="killed"),
+        Outcome(cause=Cause.TIME, error="stopped"),
+        Outcome(cause=Cause.ERROR, error="ValueError: 3", traceback="no traceback"),
+        Outcome(cause=Cause.STORAGE, error="disk full"),
+        Outcome(cause=Cause.CANCELLED),
+    ],
+    ids=lambda outcome: str(outcome.cause),
+)
+def test_worker_finder_and_doctor_learn_the_same_from_an_end(
+    fast_path: Path, outcome: Outcome, leaves: bool
+) -> None:
+    pool, claim, card = a_claim(a_pool(fast_path, 3))
+    ends = Ends(outcome, pool.folder, leaves)
+    runs = Runs(pool, card, ends, refine=lambda cause: cause, report=lambda _: None)
+
+    ending = runs.run(claim, time.time() - 1)
+    found = last_words(pool.folder, a_death(pool, claim, card, None))
+
+    of_worker = learned(ending.cause, ending.lesson)
+    assert learned(found.cause, found.lesson) == of_worker
+    assert by_doctor(pool, ending.cause) == of_worker
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+@pytest.mark.parametrize("state", ["OUT_OF_MEMORY", "TIMEOUT", "FAILED", "NODE_FAIL", "PREEMPTED"])
+def test_finder_and_doctor_learn_the_same_from_a_death(
+    fast_path: Path, state: str, leaves: bool
+) -> None:
+    pool, claim, card = a_claim(a_pool(fast_path, 3))
+    if leaves:
+        leave_a_piece(pool.folder, claim.id)
+    seen = JobSeen(job="12", state=state, node="n7")
+
+    found = last_words(pool.folder, a_death(pool, claim, card, seen))
+    assert found.attempt is not None
+    write_attempt(pool.folder, replace(found.attempt, found_by=FINDER))
+
+    assert by_doctor(pool, found.cause) == learned(found.cause, found.lesson)
+
+
+def test_the_doctor_leaves_a_task_that_came_further_to_jobs_of_the_same_size(
+    fast_path: Path,
+) -> None:
+    pool, claim, card = a_claim(a_pool(fast_path, 3))
+    ends = Ends(Outcome(cause=Cause.TIME), pool.folder, leaves=True)
+    Runs(pool, card, ends, refine=lambda cause: cause, report=lambda _: None).run(claim, 0.0)
+
+    assert by_doctor(pool, Cause.TIME) == (0, 0)
