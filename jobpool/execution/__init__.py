@@ -1,0 +1,4 @@
+"""Tasks and workers at run time.
+
+local    workers on this machine, without a scheduler
+"""
