@@ -25,7 +25,7 @@ _SHAPE = {
     **dict.fromkeys(("pid", "cores", "restarts"), is_whole),
     "started": is_number,
     **dict.fromkeys(("start_ticks", "end", "memory_mb"), optional(is_number)),
-    **dict.fromkeys(("node", "job", "cluster"), optional(is_text)),
+    **dict.fromkeys(("node", "job", "cluster", "scheduler"), optional(is_text)),
     **dict.fromkeys(("only", "skip"), list_of(is_text)),
 }
 
@@ -39,12 +39,13 @@ class WorkerCard:
     started: float
     space: str = ""  # where the process number means something
     start_ticks: int | None = None  # tells the process from a later one with the same number
-    end: float | None = None  # when SLURM ends the job, seconds since the epoch
+    end: float | None = None  # when the job ends, seconds since the epoch
     cores: int
     memory_mb: int | None = None
-    node: str | None = None  # as SLURM calls it
-    job: str | None = None  # SLURM's job, with the array task
+    node: str | None = None  # as the scheduler calls it
+    job: str | None = None  # as the scheduler names it, with its place in an array
     cluster: str | None = None
+    scheduler: str = ""  # whose job it is; empty: before there was another than the usual one
     restarts: int = 0
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()

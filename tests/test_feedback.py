@@ -16,6 +16,7 @@ from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
 from jobpool.records import Record
 from jobpool.runs import Runs
+from jobpool.scheduler.base import JobStatus
 from jobpool.scheduler.slurm.jobs import JobSeen
 from jobpool.supervisor import Outcome
 from jobpool.task import Cause, Claim, Lesson
@@ -60,7 +61,7 @@ def a_claim(folder: Path) -> tuple[Pool, Claim, WorkerCard]:
     return pool, claim, card
 
 
-def a_death(pool: Pool, claim: Claim, card: WorkerCard, seen: JobSeen | None) -> Death:
+def a_death(pool: Pool, claim: Claim, card: WorkerCard, seen: JobStatus | None) -> Death:
     record = pool.record(0)
     return Death(
         task=claim.id,
@@ -120,7 +121,7 @@ def test_finder_and_doctor_learn_the_same_from_a_death(
     pool, claim, card = a_claim(a_pool(fast_path, 3))
     if leaves:
         leave_a_piece(pool.folder, claim.id)
-    seen = JobSeen(job="12", state=state, node="n7")
+    seen = JobSeen(job="12", state=state, node="n7").status()
 
     found = last_words(pool.folder, a_death(pool, claim, card, seen))
     assert found.attempt is not None

@@ -25,7 +25,7 @@ from jobpool.pool import Pool
 from jobpool.poolinfo import read_info
 from jobpool.report.history import history
 from jobpool.results import Result, all_results, write_result
-from jobpool.scheduler.slurm.answers import read_answers
+from jobpool.scheduler.polling import Cluster, read_statuses
 from jobpool.task import Cause
 from jobpool.workerfiles import worker_name
 from tests.builders import a_pool
@@ -46,12 +46,14 @@ FILES = {
 JOB: dict[str, Any] = {
     "job": "12_3",
     "state": "TIMEOUT",
+    "phase": "ended",
+    "cause": "time",
     "restarts": 0,
     "exit_code": 0,
     "signal": 15,
     "node": "n1",
     "max_rss_mb": 100.0,
-    "requeued_as": None,
+    "is_preempted": False,
     "asked": 5.0,
     "missing_since": None,
 }
@@ -88,7 +90,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "card": lambda pool: read_card(pool, NAME),
     "attempts": lambda pool: list(all_attempts(pool)),
     "results": lambda pool: list(all_results(pool)),
-    "slurm": lambda pool: read_answers(pool, None),
+    "slurm": lambda pool: read_statuses(pool, Cluster("slurm", None)),
     "node": lambda pool: read_bad_nodes(pool, 2.0),
 }
 
@@ -174,7 +176,7 @@ def test_an_odd_answer_of_slurm_is_no_answer(pool: Path, data: st.DataObject) ->
     line = resealed({**SLURM, "jobs": [job]})
 
     with changed(pool, "slurm", lambda _: line) as copy:
-        assert len(read_answers(copy, None)) <= 1
+        assert len(read_statuses(copy, Cluster("slurm", None))) <= 1
 
 
 @settings(FUZZ, max_examples=100)

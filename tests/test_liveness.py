@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import pytest
 
 from jobpool.attempts import Attempt, all_attempts, write_attempt
 from jobpool.cards import WorkerCard, beat, note_use, own_card, read_use, start_ticks
-from jobpool.errors import SlurmError, SlurmMissingError
 from jobpool.experiment import WorkerSettings
 from jobpool.fingerprint import short_fingerprint
 from jobpool.liveness.judge import Life, judge
@@ -22,6 +20,8 @@ from jobpool.liveness.reaper import TakenBack, Watch
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.results import Result, write_result
+from jobpool.scheduler.base import Phase
+from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.task import Cause, Claim, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 from tests.builders import a_pool
@@ -39,30 +39,33 @@ def folder(tmp_path: Path) -> Path:
 
 
 def a_card(**changes: object) -> WorkerCard:
-    return replace(own_card(started=time.time(), cores=1), **changes)  # type: ignore[arg-type]
+    card = own_card(started=time.time(), cores=1, scheduler="simulated")
+    return replace(card, **changes)  # type: ignore[arg-type]
 
 
-class Slurm:
-    """Stands in for squeue, whose answer may change, on a cluster without accounting."""
-
-    def __init__(self, answer: str | None = "") -> None:
-        self.answer, self.n_asked = answer, 0
-
-    def __call__(self, command: Sequence[str]) -> str:
-        if command == ["squeue", "--version"]:
-            return "slurm 23.02"
-        if command[0] != "squeue" or self.answer is None:
-            raise SlurmError(f"{command[0]} did not answer")
-        self.n_asked += 1
-        return self.answer
+Status = tuple[Phase, Cause | None, str]
+ENDED, RUNNING = (Phase.ENDED, Cause.TIME, "TIMEOUT"), (Phase.RUNNING, None, "RUNNING")
+SUSPENDED = (Phase.SUSPENDED, None, "SUSPENDED")
 
 
-def in_queue(state: str, restarts: int = 0, status: int = 0) -> str:
-    return f"12  {state}  {restarts}  {status}  N/A  None  n1\n"
+def saying(status: Status | None = None, restarts: int = 0) -> SimulatedScheduler:
+    """Return a scheduler that says this of job 12; None: it knows no such job."""
+    scheduler = SimulatedScheduler()
+    if status is not None:
+        scheduler.say("12", *status, restarts=restarts)
+    return scheduler
 
 
-def no_slurm(command: Sequence[str]) -> str:
-    raise SlurmMissingError(f"{command[0]} cannot be run")
+def silent_scheduler() -> SimulatedScheduler:
+    scheduler = SimulatedScheduler()
+    scheduler.answers = False
+    return scheduler
+
+
+def no_scheduler() -> SimulatedScheduler:
+    scheduler = SimulatedScheduler()
+    scheduler.is_here = False
+    return scheduler
 
 
 def gone_process() -> int:
@@ -78,9 +81,9 @@ def claim_by_dead_worker(folder: Path) -> Claim:
     return claim
 
 
-def a_watch(folder: Path, slurm: Slurm | None = None) -> Watch:
-    card = a_card(job="99", cluster="hpc") if slurm else a_card()
-    return Watch(Pool(folder, worker=FINDER), card, run=slurm or no_slurm)
+def a_watch(folder: Path, scheduler: SimulatedScheduler | None = None) -> Watch:
+    card = a_card(job="99", cluster="hpc") if scheduler else a_card()
+    return Watch(Pool(folder, worker=FINDER), card, scheduler=scheduler or no_scheduler())
 
 
 def look(folder: Path) -> list[Cause]:
@@ -247,7 +250,7 @@ def test_a_worker_in_another_space_of_process_numbers_is_not_dead(folder: Path) 
     assert done.stdout == "alive\n"
 
 
-# workers of SLURM jobs on other hosts: what their silence means
+# workers of jobs on other hosts: what their silence means
 
 
 def claim_by_distant_worker(folder: Path, **card: object) -> tuple[Claim, float]:
@@ -268,61 +271,59 @@ def causes(taken: list[TakenBack]) -> list[Cause]:
     return [one.cause for one in taken]
 
 
-def test_slurm_is_not_asked_while_all_beat(folder: Path) -> None:
+def test_the_scheduler_is_not_asked_while_all_beat(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    slurm = Slurm()
+    scheduler = saying()
 
-    taken = watched(a_watch(folder, slurm), beaten, 1, 3 * BEAT_S)
+    taken = watched(a_watch(folder, scheduler), beaten, 1, 3 * BEAT_S)
 
-    assert (taken, slurm.n_asked) == ([], 0)
+    assert (taken, scheduler.n_asked) == ([], 0)
 
 
 def test_the_silent_worker_of_an_ended_job_is_dead(folder: Path) -> None:
     claim, beaten = claim_by_distant_worker(folder)
-    slurm = Slurm(in_queue("TIMEOUT"))
+    scheduler = saying(ENDED)
 
-    (taken,) = watched(a_watch(folder, slurm), beaten, 4)
+    (taken,) = watched(a_watch(folder, scheduler), beaten, 4)
 
     (attempt,) = all_attempts(folder)
     assert (taken.cause, taken.position) == (Cause.TIME, claim.position)
-    assert taken.why == attempt.error == "SLURM says of job 12 on n1: TIMEOUT"
+    assert taken.why == attempt.error == "the scheduler says of job 12 on n1: TIMEOUT"
     assert attempt.ended == pytest.approx(beaten, abs=1)
 
 
 def test_the_silent_worker_of_a_requeued_job_is_dead(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
 
-    taken = watched(a_watch(folder, Slurm(in_queue("RUNNING", restarts=1))), beaten, 4)
+    taken = watched(a_watch(folder, saying(RUNNING, restarts=1)), beaten, 4)
 
     assert causes(taken) == [Cause.PREEMPTED]
 
 
 def test_the_silent_worker_of_a_running_job_is_in_doubt(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watch = a_watch(folder, Slurm(in_queue("RUNNING")))
+    watch = a_watch(folder, saying(RUNNING))
 
     taken = watched(watch, beaten, 4, LOST_S + 1, HUNG_S - 1)
 
     assert (taken, watch.suspects) == ([], 1)
 
 
-@pytest.mark.parametrize(
-    ("state", "cause"), [("RUNNING", Cause.LOST), ("SUSPENDED", Cause.PREEMPTED)]
-)
+@pytest.mark.parametrize(("state", "cause"), [(RUNNING, Cause.LOST), (SUSPENDED, Cause.PREEMPTED)])
 def test_the_worker_of_a_running_job_is_given_up_in_the_end(
-    folder: Path, state: str, cause: Cause
+    folder: Path, state: Status, cause: Cause
 ) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watch = a_watch(folder, Slurm(in_queue(state)))
+    watch = a_watch(folder, saying(state))
 
     taken = watched(watch, beaten, 4, HUNG_S - 1, HUNG_S + ASK_S)
 
     assert (causes(taken), watch.suspects) == ([cause], 0)
 
 
-def test_a_worker_is_in_doubt_as_long_as_squeue_does_not_answer(folder: Path) -> None:
+def test_a_worker_is_in_doubt_as_long_as_the_scheduler_does_not_answer(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watch = a_watch(folder, Slurm(None))
+    watch = a_watch(folder, silent_scheduler())
 
     taken = watched(watch, beaten, 4, LOST_S + 1, HUNG_S + 1, 100 * HUNG_S)
 
@@ -331,10 +332,10 @@ def test_a_worker_is_in_doubt_as_long_as_squeue_does_not_answer(folder: Path) ->
 
 def test_an_old_word_that_a_job_runs_is_none(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    slurm = Slurm(in_queue("RUNNING"))
-    watch = a_watch(folder, slurm)
+    scheduler = saying(RUNNING)
+    watch = a_watch(folder, scheduler)
     watched(watch, beaten, 4)
-    slurm.answer = None  # the controller went down
+    scheduler.answers = False  # the controller went down
 
     taken = watched(watch, beaten, HUNG_S + 1, HUNG_S + 10)
 
@@ -343,7 +344,7 @@ def test_an_old_word_that_a_job_runs_is_none(folder: Path) -> None:
 
 def test_a_job_must_be_missing_in_two_answers(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watch = a_watch(folder, Slurm())
+    watch = a_watch(folder, saying())
 
     once = watched(watch, beaten, LOST_S - 3, LOST_S + 1)
     twice = watched(watch, beaten, LOST_S + ASK_S)
@@ -354,12 +355,12 @@ def test_a_job_must_be_missing_in_two_answers(folder: Path) -> None:
 def test_a_job_that_is_missing_lives_until_it_is_silent_for_long(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
 
-    taken = watched(a_watch(folder, Slurm()), beaten, 4, 20, LOST_S - 1)
+    taken = watched(a_watch(folder, saying()), beaten, 4, 20, LOST_S - 1)
 
     assert taken == []
 
 
-def test_without_slurm_the_heartbeat_alone_counts(folder: Path) -> None:
+def test_without_a_scheduler_the_heartbeat_alone_counts(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
     watch = a_watch(folder)
 
@@ -388,9 +389,9 @@ def test_a_patient_worker_forgets_the_silence_that_it_saw(folder: Path) -> None:
     assert (taken, watch.suspects) == ([], 1)
 
 
-def test_a_worker_without_squeue_reads_what_others_heard(folder: Path) -> None:
+def test_a_worker_without_a_scheduler_reads_what_others_heard(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watched(a_watch(folder, Slurm(in_queue("RUNNING"))), beaten, LOST_S + 5)
+    watched(a_watch(folder, saying(RUNNING)), beaten, LOST_S + 5)
     watch = a_watch(folder)
 
     taken = watched(watch, beaten, LOST_S + 5, LOST_S + 15)
@@ -400,21 +401,21 @@ def test_a_worker_without_squeue_reads_what_others_heard(folder: Path) -> None:
 
 def test_a_worker_asks_nothing_about_another_cluster(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder, cluster="elsewhere")
-    slurm = Slurm(in_queue("TIMEOUT"))
+    scheduler = saying(ENDED)
 
-    taken = watched(a_watch(folder, slurm), beaten, 4, LOST_S + 1)
+    taken = watched(a_watch(folder, scheduler), beaten, 4, LOST_S + 1)
 
-    assert (causes(taken), slurm.n_asked) == ([Cause.LOST], 0)
+    assert (causes(taken), scheduler.n_asked) == ([Cause.LOST], 0)
 
 
-def test_slurms_word_on_a_process_that_is_gone_is_waited_for(folder: Path) -> None:
+def test_the_schedulers_word_on_a_process_that_is_gone_is_waited_for(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(
         folder, pid=gone_process(), space=own_card(started=0, cores=1).space
     )
-    slurm = Slurm(in_queue("RUNNING"))
-    watch = a_watch(folder, slurm)
+    scheduler = saying(RUNNING)
+    watch = a_watch(folder, scheduler)
     at_once = watched(watch, beaten, 0.1)
-    slurm.answer = in_queue("OUT_OF_MEMORY")
+    scheduler.say("12", Phase.ENDED, Cause.MEMORY)
 
     later = watched(watch, beaten, 0.1 + ASK_S)
 
@@ -426,7 +427,7 @@ def test_a_process_that_is_gone_from_a_running_job_does_not_hang(folder: Path) -
     claim, beaten = claim_by_distant_worker(folder, pid=gone_process(), space=space)
     note_use(folder, worker_name(DEAD), claim.id, 950.0)
 
-    (taken,) = watched(a_watch(folder, Slurm(in_queue("RUNNING"))), beaten, 4)
+    (taken,) = watched(a_watch(folder, saying(RUNNING)), beaten, 4)
 
     why = "the worker died without a word; its task took 950 of 1000 MB"
     assert (taken.cause, taken.why) == (Cause.MEMORY, why)
@@ -439,7 +440,7 @@ def test_memory_that_was_too_little_becomes_a_bound(folder: Path) -> None:
     claim, beaten = claim_by_distant_worker(folder, memory_mb=1000)
     note_use(folder, worker_name(DEAD), claim.id, 950.0)
 
-    watched(a_watch(folder, Slurm(in_queue("FAILED", status=9))), beaten, 4)
+    watched(a_watch(folder, saying((Phase.ENDED, None, "FAILED"))), beaten, 4)
 
     (attempt,) = all_attempts(folder)
     assert (attempt.cause, attempt.peak_memory_mb) == (Cause.MEMORY, 950.0)
@@ -450,7 +451,7 @@ def test_what_was_noted_of_another_task_is_no_evidence(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder, memory_mb=1000)
     note_use(folder, worker_name(DEAD), "another", 950.0)
 
-    taken = watched(a_watch(folder, Slurm(in_queue("FAILED", status=9))), beaten, 4)
+    taken = watched(a_watch(folder, saying((Phase.ENDED, None, "FAILED"))), beaten, 4)
 
     assert causes(taken) == [Cause.LOST]
 
@@ -458,7 +459,7 @@ def test_what_was_noted_of_another_task_is_no_evidence(folder: Path) -> None:
 def test_time_that_was_too_short_becomes_a_bound(folder: Path) -> None:
     claim, beaten = claim_by_distant_worker(folder, cores=4, end=time.time() + 100)
 
-    watched(a_watch(folder, Slurm(in_queue("TIMEOUT"))), beaten, 4)
+    watched(a_watch(folder, saying(ENDED)), beaten, 4)
 
     assert Pool(folder).record(claim.position).core_s == pytest.approx(400, rel=0.06)
 
@@ -470,7 +471,7 @@ def test_time_is_no_bound_for_a_task_that_came_further(folder: Path) -> None:
     finished.touch()
     os.utime(finished, (beaten + 1, beaten + 1))
 
-    taken = watched(a_watch(folder, Slurm(in_queue("TIMEOUT"))), beaten, 4)
+    taken = watched(a_watch(folder, saying(ENDED)), beaten, 4)
 
     assert causes(taken) == [Cause.TIME]
     assert Pool(folder).record(claim.position).core_s is None
@@ -479,7 +480,7 @@ def test_time_is_no_bound_for_a_task_that_came_further(folder: Path) -> None:
 def test_who_beat_until_the_end_of_its_job_ran_out_of_time(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder, end=time.time() + 1)
 
-    taken = watched(a_watch(folder, Slurm()), beaten, LOST_S - 3, LOST_S + ASK_S)
+    taken = watched(a_watch(folder, saying()), beaten, LOST_S - 3, LOST_S + ASK_S)
 
     assert causes(taken) == [Cause.TIME]
 
@@ -525,33 +526,36 @@ def test_a_note_of_use_is_read_back(folder: Path) -> None:
 # a worker that was told to stop
 
 
-def stopped(folder: Path, slurm: Slurm, job: str = "12") -> Cause | None:
+def stopped(folder: Path, scheduler: SimulatedScheduler, job: str = "12") -> Cause | None:
     card = a_card(job=job, cluster="hpc")
-    return Watch(Pool(folder, worker=1), card, run=slurm).why_stopped(time.time())
+    return Watch(Pool(folder, worker=1), card, scheduler=scheduler).why_stopped(time.time())
 
 
 @pytest.mark.parametrize(
-    ("answer", "cause"),
+    ("scheduler", "cause"),
     [
-        (in_queue("TIMEOUT"), Cause.TIME),
-        (in_queue("PENDING", restarts=1), Cause.PREEMPTED),
-        (in_queue("COMPLETING"), None),
-        (in_queue("RUNNING"), None),
-        (None, None),
+        (saying(ENDED), Cause.TIME),
+        (saying((Phase.WAITING, Cause.PREEMPTED, "REQUEUED")), Cause.PREEMPTED),
+        (saying((Phase.ENDING, None, "COMPLETING")), None),
+        (saying(RUNNING), None),
+        (silent_scheduler(), None),
     ],
 )
-def test_a_stopped_worker_asks_why(folder: Path, answer: str | None, cause: Cause | None) -> None:
-    assert stopped(folder, Slurm(answer)) is cause
+def test_a_stopped_worker_asks_why(
+    folder: Path, scheduler: SimulatedScheduler, cause: Cause | None
+) -> None:
+    assert stopped(folder, scheduler) is cause
 
 
 def test_of_many_stopped_workers_one_asks_for_all(folder: Path) -> None:
     claim_by_distant_worker(folder, job="13")
-    slurm = Slurm(in_queue("TIMEOUT") + in_queue("TIMEOUT").replace("12", "13"))
+    scheduler = saying(ENDED)
+    scheduler.say("13", *ENDED)
 
-    found = [stopped(folder, slurm, job) for job in ("12", "13")]
+    found = [stopped(folder, scheduler, job) for job in ("12", "13")]
 
-    assert (found, slurm.n_asked) == ([Cause.TIME, Cause.TIME], 1)
+    assert (found, scheduler.n_asked) == ([Cause.TIME, Cause.TIME], 1)
 
 
-def test_a_stopped_worker_outside_slurm_asks_nobody(folder: Path) -> None:
+def test_a_stopped_worker_outside_a_job_asks_nobody(folder: Path) -> None:
     assert a_watch(folder).why_stopped(time.time()) is None

@@ -15,13 +15,13 @@ from jobpool.plan.arrays import Plan, Wanted, make_plan, share
 from jobpool.plan.left import Left
 from jobpool.plan.work import work_of
 from jobpool.records import code_of
-from jobpool.scheduler.slurm.limits import Partition, Site
+from jobpool.scheduler.base import Limits, Partition
 from jobpool.task import Axis
 from tests.forecasts import HOUR_S, Forecast, forecast
 
 FIRST = Pass(name="first", cores=1, memory_gb=4, walltime_s=3 * HOUR_S, max_running=50)
 SECOND = Pass(name="second", cores=16, memory_gb=64, walltime_s=30 * HOUR_S)
-SHORT = Site(
+SHORT = Limits(
     max_array_size=1001,
     partitions=(
         Partition(
@@ -66,7 +66,7 @@ def plan_of(
     tasks: Left,
     grid: Grid | None = None,
     passes: Sequence[Pass] = (FIRST, SECOND),
-    site: Site | None = None,
+    site: Limits | None = None,
     **wanted: Any,
 ) -> Plan:
     return make_plan(

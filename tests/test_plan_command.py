@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import Fault
-from jobpool.scheduler.slurm.submit import job_prefix
+from jobpool.scheduler.base import job_prefix
 from jobpool.task import Cause, Lesson
 from tests.builders import a_pool
 from tests.conftest import Jobpool
@@ -32,7 +32,7 @@ for word; do
     case $word in --job-name=*) name=${word#*=};; --array=*) last=${word#*=0-};; esac
 done
 sleep 0.2
-for i in $(seq 0 "${last%%%*}"); do echo "PENDING $name" >> queue; done
+for i in $(seq 0 "${last%%%*}"); do echo "77_$i 77 PENDING $name" >> queue; done
 echo 77""",
 }
 
@@ -60,7 +60,7 @@ class Cluster:
 
     def queue(self, *names: str) -> None:
         prefix = job_prefix(self.pool, "test")
-        text = "".join(f"RUNNING {prefix}{name}\n" for name in names)
+        text = "".join(f"5_{i} 5 RUNNING {prefix}{name}\n" for i, name in enumerate(names))
         (self.folder / "queue").write_text(text)
 
     def replace_program(self, name: str, body: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from jobpool.errors import SlurmError
 from jobpool.experiment import Pass
-from jobpool.scheduler.slurm.limits import Site, read_max_array_size, read_partitions, read_site
+from jobpool.scheduler.base import Limits
+from jobpool.scheduler.slurm.limits import read_limits, read_max_array_size, read_partitions
 
 CONFIG = "MaxArrayTasks = 5\nMaxArraySize            = 10001\nMaxDBDMsgs = 1"
 SINFO = """\
@@ -34,14 +35,14 @@ class Programs:
 
 
 @pytest.fixture
-def site() -> Site:
-    return read_site(Programs())
+def site() -> Limits:
+    return read_limits(Programs())
 
 
 def test_a_cluster_is_known_from_two_questions() -> None:
     programs = Programs()
 
-    site = read_site(programs)
+    site = read_limits(programs)
 
     assert [command[0] for command in programs.ran] == ["scontrol", "sinfo"]
     assert site.max_array_size == 10_001
@@ -64,11 +65,11 @@ def test_a_cluster_without_a_partition_for_this_user_is_named() -> None:
         read_partitions(Programs(sinfo="\n"))
 
 
-def test_a_job_without_a_partition_runs_in_the_default_one(site: Site) -> None:
+def test_a_job_without_a_partition_runs_in_the_default_one(site: Limits) -> None:
     assert [part.name for part in site.of(SMALL)] == ["short"]
 
 
-def test_a_job_that_fits_one_kind_of_node_is_not_refused(site: Site) -> None:
+def test_a_job_that_fits_one_kind_of_node_is_not_refused(site: Limits) -> None:
     assert site.refusal(replace(SMALL, cores=64, memory_gb=19)) is None
 
 
@@ -84,20 +85,20 @@ def test_a_job_that_fits_one_kind_of_node_is_not_refused(site: Site) -> None:
     ],
 )
 def test_a_job_that_the_cluster_has_no_place_for_is_refused_with_the_reason(
-    site: Site, job: Pass, reason: str
+    site: Limits, job: Pass, reason: str
 ) -> None:
     refusal = site.refusal(job)
 
     assert re.search(reason, refusal or "")
 
 
-def test_a_job_that_may_go_to_several_partitions_needs_room_in_one(site: Site) -> None:
+def test_a_job_that_may_go_to_several_partitions_needs_room_in_one(site: Limits) -> None:
     job = replace(SMALL, partition="short,long", walltime_s=4 * 3600)
 
     assert site.refusal(job) is None
 
 
-def test_a_cluster_without_a_default_partition_refuses_nothing(site: Site) -> None:
+def test_a_cluster_without_a_default_partition_refuses_nothing(site: Limits) -> None:
     without = replace(site, partitions=site.partitions[2:])
 
     assert without.refusal(replace(SMALL, cores=1000)) is None

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from jobpool.checks.probes import Report, probe_folder
-from jobpool.checks.probes_nodes import Reports, partner, probe_here, sbatch_line
+from jobpool.checks.probes_nodes import Reports, probe_here, probe_on_two_nodes
 from jobpool.checks.probes_talk import Probed, ProbeError, Side, SilentPartnerError, at_most
 from jobpool.checks.probes_verdict import examine
 from jobpool.lock import LOCKS, best_lock, holds, kinds_on
 from jobpool.pool import Pool
+from jobpool.scheduler.simulated import SimulatedScheduler
 from tests.builders import a_pool
 from tests.conftest import Jobpool
 
@@ -80,12 +81,26 @@ def test_a_call_that_never_returns_is_interrupted() -> None:
         time.sleep(60)
 
 
-def test_a_report_is_asked_from_two_nodes_of_slurm(tmp_path: Path) -> None:
-    line = sbatch_line(tmp_path, ["--partition=short"])
+def test_a_job_that_ends_without_two_reports_says_so(pool: Pool) -> None:
+    scheduler = SimulatedScheduler()
 
-    assert line[:4] == ("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=1")
-    assert line[-2] == "--partition=short"
-    assert partner(tmp_path, 0)[-1] == "0"
+    def end(line: str) -> None:
+        scheduler.end("1")
+
+    with pytest.raises(ProbeError, match="job 1 ended without two reports; it said: nothing"):
+        probe_on_two_nodes(pool.folder, "flock", (), end, scheduler=scheduler, ask_every_s=0.1)
+
+
+def test_an_interrupted_probe_of_two_nodes_cancels_its_job(pool: Pool) -> None:
+    scheduler = SimulatedScheduler()
+
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        probe_on_two_nodes(pool.folder, "flock", (), interrupt, scheduler=scheduler)
+
+    assert scheduler.cancelled == [("1",)]
 
 
 def test_a_lock_that_does_not_hold_is_a_problem_with_the_next_step(pool: Pool) -> None:

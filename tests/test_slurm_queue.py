@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import SlurmError, SlurmMissingError
-from jobpool.liveness.postmortem import Evidence, cause_of_death, cause_of_stop
-from jobpool.scheduler.slurm.answers import Questions, read_answers
-from jobpool.scheduler.slurm.jobs import MOST_NAMED, JobRun, JobSeen, ask
-from jobpool.scheduler.slurm.programs import run_program
+from jobpool.liveness.postmortem import Evidence, cause_of_death
+from jobpool.scheduler.base import JobRun
+from jobpool.scheduler.polling import Cluster, StatusPoller, read_statuses
+from jobpool.scheduler.slurm.jobs import MOST_NAMED, JobSeen, ask
+from jobpool.scheduler.slurm.programs import RunProgram, run_program
+from jobpool.scheduler.slurm.scheduler import Slurm
 from jobpool.task import Cause
 
 NOW = 1_800_000_000.0
@@ -202,8 +204,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asking(folder: Path, controller: Controller) -> Questions:
-    return Questions(folder, "hpc", 60.0, controller)
+HPC, OTHER = Cluster("slurm", "hpc"), Cluster("slurm", "other")
+
+
+def asking(folder: Path, run: RunProgram, cluster: str | None = "hpc") -> StatusPoller:
+    return StatusPoller(folder, Slurm(run), cluster, interval_s=60.0, patience_s=20.0)
 
 
 def test_of_two_workers_one_asks(folder: Path) -> None:
@@ -213,7 +218,7 @@ def test_of_two_workers_one_asks(folder: Path) -> None:
     asking(folder, controller).ask([JobRun("1", 0)], NOW + 1)
 
     assert controller.programs == ["squeue"]
-    assert read_answers(folder, "hpc")[JobRun("1", 0)].seen.state == "SUSPENDED"
+    assert read_statuses(folder, HPC)[JobRun("1", 0)].status.word == "SUSPENDED"
 
 
 def test_an_interval_lies_between_two_questions_of_the_pool(folder: Path) -> None:
@@ -232,7 +237,7 @@ def test_a_job_is_missing_since_the_first_answer_without_it(folder: Path) -> Non
     asking(folder, controller).ask([JobRun("9999", 0)], NOW)
     asking(folder, controller).ask([JobRun("9999", 0)], NOW + 120)
 
-    answer = read_answers(folder, "hpc")[JobRun("9999", 0)]
+    answer = read_statuses(folder, HPC)[JobRun("9999", 0)]
     assert (answer.asked, answer.missing_since) == (NOW + 120, NOW)
 
 
@@ -242,13 +247,13 @@ def test_no_answer_leaves_what_was_known(folder: Path) -> None:
 
     asking(folder, garbled).ask([JobRun("1", 0)], NOW + 120)
 
-    assert read_answers(folder, "hpc")[JobRun("1", 0)].asked == NOW
+    assert read_statuses(folder, HPC)[JobRun("1", 0)].asked == NOW
 
 
 def test_two_clusters_do_not_share_their_jobs(folder: Path) -> None:
     asking(folder, Controller()).ask([JobRun("1", 0)], NOW)
 
-    assert read_answers(folder, "other") == {}
+    assert read_statuses(folder, OTHER) == {}
 
 
 def test_a_damaged_file_of_answers_counts_as_none(folder: Path) -> None:
@@ -256,30 +261,30 @@ def test_a_damaged_file_of_answers_counts_as_none(folder: Path) -> None:
     (file,) = folder.glob("slurm-*.json")
     file.write_bytes(file.read_bytes()[:-20])
 
-    assert read_answers(folder, "hpc") == {}
+    assert read_statuses(folder, HPC) == {}
 
 
 def test_a_worker_outside_a_job_asks_which_cluster_this_is(folder: Path) -> None:
-    questions = Questions(folder, None, 60.0, lambda _: "Version = 23\nClusterName  = hpc\n")
+    poller = asking(folder, lambda _: "Version = 23\nClusterName  = hpc\n", None)
 
-    assert questions.find_cluster()
-    assert (questions.covers("hpc"), questions.covers("other")) == (True, False)
+    assert poller.find_cluster()
+    assert (poller.covers(HPC), poller.covers(OTHER)) == (True, False)
 
 
 def test_a_controller_that_does_not_tell_its_cluster_may_answer_later(folder: Path) -> None:
     def silent(command: Sequence[str]) -> str:
         raise SlurmError("Unable to contact slurm controller")
 
-    questions = Questions(folder, None, 60.0, silent)
+    poller = asking(folder, silent, None)
 
-    assert (questions.find_cluster(), questions.covers("hpc")) == (False, True)
+    assert (poller.find_cluster(), poller.covers(HPC)) == (False, True)
 
 
 def test_a_worker_without_slurms_programs_takes_no_turn(folder: Path) -> None:
     def missing(command: Sequence[str]) -> str:
         raise SlurmMissingError("squeue cannot be run")
 
-    assert not Questions(folder, "hpc", 60.0, missing).covers("hpc")
+    assert not asking(folder, missing).covers(HPC)
 
 
 # causes
@@ -304,24 +309,24 @@ def test_a_worker_without_slurms_programs_takes_no_turn(folder: Path) -> None:
     ],
 )
 def test_each_state_of_a_job_has_its_cause(state: str, cause: Cause) -> None:
-    found, why = cause_of_death(Evidence(seen=JobSeen(job="12", state=state)))
+    found, why = cause_of_death(Evidence(seen=JobSeen(job="12", state=state).status()))
 
     assert found is cause
     assert state in why
 
 
 def test_a_killed_worker_whose_task_had_nearly_all_memory_ran_out_of_it() -> None:
-    killed = JobSeen(job="12", state="FAILED", signal=9)
+    killed = JobSeen(job="12", state="FAILED", signal=9).status()
 
     noted, why = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=901))
     little, _ = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=899))
 
     assert (noted, little) == (Cause.MEMORY, Cause.LOST)
-    assert why == "SLURM says of job 12: FAILED by signal 9; its task took 901 of 1000 MB"
+    assert why == "the scheduler says of job 12: FAILED by signal 9; its task took 901 of 1000 MB"
 
 
 def test_slurms_own_measure_of_memory_counts() -> None:
-    killed = JobSeen(job="12", state="FAILED", signal=9, max_rss_mb=1001)
+    killed = JobSeen(job="12", state="FAILED", signal=9, max_rss_mb=1001).status()
 
     cause, _ = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=10))
 
@@ -339,4 +344,4 @@ def test_who_beat_until_its_end_ran_out_of_time() -> None:
     [("11", Cause.CANCELLED), ("13", Cause.TIME), ("15", Cause.PREEMPTED), ("2_1", None)],
 )
 def test_a_stopped_worker_hears_why(job: str, cause: Cause | None) -> None:
-    assert cause_of_stop(seen_of(job)) is cause
+    assert seen_of(job).status().cause is cause

@@ -14,14 +14,9 @@ from jobpool.errors import Fault, SlurmError
 from jobpool.experiment import Pass
 from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Pool
+from jobpool.scheduler.base import count_queued, job_prefix
 from jobpool.scheduler.slurm.programs import run_program
-from jobpool.scheduler.slurm.submit import (
-    count_queued,
-    job_prefix,
-    sbatch_lines,
-    submit,
-    without_nodes,
-)
+from jobpool.scheduler.slurm.submit import read_queue, sbatch_lines, submit, without_nodes
 from jobpool.task import Cause, Lesson
 from tests.builders import a_pool
 from tests.conftest import Jobpool
@@ -152,14 +147,14 @@ def test_the_jobs_of_two_pools_of_one_experiment_have_different_names(tmp_path: 
 
 def test_jobs_in_the_queue_are_counted_by_size_with_one_question() -> None:
     squeue = Programs(
-        "PENDING test-1a2b-first\nRUNNING test-1a2b-first\nCOMPLETING test-1a2b-first\n"
-        "RUNNING test-1a2b-96gb-2d\nRUNNING test-9999-first\nPENDING first_pass\n"
+        "1 1 PENDING test-1a2b-first\n2 2 RUNNING test-1a2b-first\n3 3 COMPLETING test-1a2b-first\n"
+        "4 4 RUNNING test-1a2b-96gb-2d\n5 5 RUNNING test-9999-first\n6 6 PENDING first_pass\n"
     )
 
-    counts = count_queued("test-1a2b-", squeue)
+    counts = count_queued(read_queue(squeue), "test-1a2b-")
 
     assert counts == {"first": 2, "96gb-2d": 1}
-    assert squeue.ran == [["squeue", "--me", "--noheader", "--array", "--format=%T %j"]]
+    assert squeue.ran == [["squeue", "--me", "--noheader", "--array", "--format=%i %F %T %j"]]
 
 
 def test_the_ids_of_the_jobs_come_back() -> None:

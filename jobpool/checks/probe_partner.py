@@ -2,7 +2,7 @@
 
     python -m jobpool.checks.probe_partner FOLDER NUMBER
 
-Started by ``jobpool doctor`` on this host, or by SLURM on two nodes with NUMBER 0 and 1.
+Started by ``jobpool doctor`` on this host, or by the scheduler on two nodes with NUMBER 0 and 1.
 """
 
 import socket
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from jobpool.checks.probes import run_side
 from jobpool.errors import JobpoolError
-from jobpool.scheduler.slurm.environment import read_job
+from jobpool.scheduler.detect import find_scheduler
 
 
 def main(folder: str, number: str) -> int:
     """Run one side; return the exit code."""
     try:
-        job = read_job()
+        job = find_scheduler().own_job()
         host = (job.node if job else None) or socket.gethostname()
         run_side(Path(folder), int(number), host)
     except JobpoolError as error:

@@ -1,6 +1,5 @@
-"""Start the two sides of a probing, here or by SLURM on two nodes, and wait for their reports."""
+"""Start the two sides of a probing, here or on two nodes, and wait for their reports."""
 
-import shlex
 import subprocess
 import sys
 import time
@@ -11,20 +10,21 @@ from pathlib import Path
 from jobpool.checks.probes import Report, probe_folder, read_report
 from jobpool.checks.probes_talk import ProbeError
 from jobpool.errors import SlurmError
-from jobpool.scheduler.slurm.programs import RunProgram, run_program
+from jobpool.scheduler.base import JobRun, Phase, Scheduler
 
 HERE_S = 300.0
 POLL_S = 0.05
 ASK_EVERY_S = 30.0
+ANSWER_S = 60.0
+_GONE = {Phase.ENDED, Phase.UNLISTED}
 
 Reports = tuple[Report, Report]
 Tell = Callable[[str], None]
 
 
-def partner(folder: Path, number: int | str) -> list[str]:
-    """Return the command that runs one side."""
-    module = "jobpool.checks.probe_partner"
-    return [sys.executable, "-m", module, str(folder), str(number)]
+def partner(folder: Path) -> list[str]:
+    """Return the command that runs a side, but for its number."""
+    return [sys.executable, "-m", "jobpool.checks.probe_partner", str(folder)]
 
 
 def probe_here(pools: tuple[Path, Path], lock: str, tell: Tell) -> Reports:
@@ -47,7 +47,7 @@ def probe_here(pools: tuple[Path, Path], lock: str, tell: Tell) -> Reports:
     with probe_folder(pools[0], lock) as folder:
         sides = [
             subprocess.Popen(
-                partner(pool / folder.name, number),
+                [*partner(pool / folder.name), str(number)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -83,37 +83,16 @@ def _both(folder: Path) -> Reports | None:
     return (first, second) if first and second else None
 
 
-def sbatch_line(folder: Path, options: Sequence[str]) -> tuple[str, ...]:
-    """Return the command that submits both sides to two nodes.
-
-    Examples
-    --------
-    >>> line = sbatch_line(Path("/data/pool/probe-1"), ["--partition=short"])
-    >>> line[:4]
-    ('sbatch', '--parsable', '--nodes=2', '--ntasks-per-node=1')
-    >>> line[-2]
-    '--partition=short'
-    """
-    side = shlex.join(partner(folder, "NUMBER")).replace("NUMBER", "$SLURM_PROCID")
-    script = f"srun --kill-on-bad-exit=0 sh -c {shlex.quote(f'exec {side}')}"
-    return (
-        *("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=1", "--time=15"),
-        *("--job-name=jobpool-doctor", f"--output={folder / 'job.log'}"),
-        *options,  # last, so that the user's word counts
-        f"--wrap={script}",
-    )
-
-
-def probe_by_slurm(
+def probe_on_two_nodes(
     pool: Path,
     lock: str,
     options: Sequence[str],
     tell: Tell,
     *,
-    run: RunProgram = run_program,
+    scheduler: Scheduler,
     ask_every_s: float = ASK_EVERY_S,
 ) -> Reports:
-    """Probe from two nodes by a SLURM job; it is cancelled if this is interrupted.
+    """Probe from two nodes by a job of the scheduler; it is cancelled if this is interrupted.
 
     Parameters
     ----------
@@ -122,35 +101,35 @@ def probe_by_slurm(
     lock : str
         The kind of lock that the pool has.
     options : sequence of str
-        For sbatch, such as ``--partition=short``.
+        For the scheduler, in its own form.
     tell : callable
         Given a line from time to time.
-    run : callable
-        Runs SLURM's programs.
+    scheduler : Scheduler
+        Starts the job.
     ask_every_s : float
-        Seconds between two questions to SLURM, and for which a report may be on its way.
+        Seconds between two questions to it, and for which a report may be on its way.
 
     Raises
     ------
-    SlurmError
-        If SLURM does not take the job.
+    SchedulerError
+        If the scheduler does not take the job.
     ProbeError
         If the job ends without the reports of two nodes.
     """
     with probe_folder(pool.absolute(), lock) as folder:
-        job = run(sbatch_line(folder, options)).strip().splitlines()[-1].partition(";")[0]
+        job = scheduler.submit_pair(partner(folder), folder, options)
         try:
-            return _wait_for_job(folder, job, tell, run, ask_every_s)
+            return _wait_for_job(folder, job, tell, scheduler, ask_every_s)
         except BaseException:
             with suppress(SlurmError):
-                run(["scancel", job])
+                scheduler.cancel([job])
             raise
 
 
 def _wait_for_job(
-    folder: Path, job: str, tell: Tell, run: RunProgram, ask_every_s: float
+    folder: Path, job: str, tell: Tell, scheduler: Scheduler, ask_every_s: float
 ) -> Reports:
-    asked, state = time.monotonic(), "PENDING"
+    asked, phase = time.monotonic(), Phase.WAITING
     gone_since: float | None = None
     while True:
         if reports := _both(folder):
@@ -160,18 +139,18 @@ def _wait_for_job(
         if gone_since and time.monotonic() - gone_since > ask_every_s:
             raise ProbeError(f"job {job} ended without two reports; it said: {_log(folder)}")
         if not gone_since and time.monotonic() - asked > ask_every_s:
-            asked, state = time.monotonic(), _state(job, state, run)
-            gone_since = None if state else time.monotonic()
-        tell(f"job {job} on two nodes: {state.lower() or 'has ended'}; Ctrl-C cancels it")
+            asked, phase = time.monotonic(), _phase(job, phase, scheduler)
+            gone_since = time.monotonic() if phase in _GONE else None
+        tell(f"job {job} on two nodes: {'has ended' if gone_since else phase}; Ctrl-C cancels it")
         time.sleep(10 * POLL_S)
 
 
-def _state(job: str, before: str, run: RunProgram) -> str:
-    """Return what squeue says of a job: nothing once it has ended."""
-    try:
-        return run(["squeue", "--noheader", "--jobs", job, "--format=%T"]).strip()
-    except SlurmError as error:
-        return "" if "Invalid job id" in str(error) else before
+def _phase(job: str, before: Phase, scheduler: Scheduler) -> Phase:
+    """Return where a job stands; as before if nobody answers."""
+    one = JobRun(job, 0)
+    with suppress(SlurmError):
+        return scheduler.query([one], ANSWER_S)[one].phase
+    return before
 
 
 def _log(folder: Path) -> str:

@@ -1,7 +1,6 @@
 """Filling a ROI cache: by processes of this machine, or by SLURM jobs."""
 
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -129,29 +128,21 @@ def submit_fill(
     pool: "Pool", found: "CacheInfo", jobs: int, pass_name: str | None, *, dry_run: bool
 ) -> None:
     """Submit an array of jobs that fill a cache, unless it is full."""
-    from jobpool.cli.submit import max_array_size_here, worker_program
-    from jobpool.scheduler.slurm.submit import sbatch_lines
-    from jobpool.scheduler.slurm.submit import submit as submit_lines
+    from jobpool.cli.submit import max_array_size_here, send_order, worker_program
+    from jobpool.scheduler.base import Order
 
     if all(one.state == "packed" for one in found.parcellations):
         print("everything is there; nothing was submitted", file=sys.stderr)
         return
-    folder = pool.folder.resolve()
-    environment, worker, _ = worker_program(folder)
-    lines = sbatch_lines(
-        _resources(pool, pass_name),
-        min(jobs, found.n_spans),
-        (environment, str(Path(worker).with_name("cache_fill.sbatch")), str(folder)),
+    order = Order(
+        size=_resources(pool, pass_name),
+        jobs=min(jobs, found.n_spans),
+        pool=pool.folder.resolve(),
         name=re.sub(r"[^\w.+-]", "_", f"{pool.info.name}-cache"),
-        log_folder=folder / "logs",
-        max_array_size=max_array_size_here(dry_run),
+        program=worker_program(),
+        verb=("cache", "fill"),
     )
-    for line in lines:
-        print(shlex.join(line))
-    if not dry_run:
-        (folder / "logs").mkdir(exist_ok=True)  # SLURM fails a job whose log it cannot open
-        for job_id in submit_lines(lines):
-            print(f"submitted job {job_id}", file=sys.stderr)
+    send_order(pool, order, max_array_size_here(dry_run), dry_run=dry_run)
 
 
 def _resources(pool: "Pool", name: str | None) -> "Pass":

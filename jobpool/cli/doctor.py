@@ -94,9 +94,10 @@ def _server_time(pool: "Pool") -> float:
 def _probe(pool: "Pool", nodes: int, options: list[str]) -> "tuple[Reports | None, list[Finding]]":
     """Return what was found of the file system, and what it means for the pool."""
     from jobpool.checks.findings import note, problem
-    from jobpool.checks.probes_nodes import probe_by_slurm, probe_here
+    from jobpool.checks.probes_nodes import probe_here, probe_on_two_nodes
     from jobpool.checks.probes_talk import ProbeError
     from jobpool.checks.probes_verdict import examine
+    from jobpool.scheduler.detect import submitting_scheduler
 
     if not os.access(pool.folder, os.W_OK):
         what = "not probed: you may not write into this pool; its owner can probe it"
@@ -106,7 +107,9 @@ def _probe(pool: "Pool", nodes: int, options: list[str]) -> "tuple[Reports | Non
         if nodes == 1:
             reports = probe_here((pool.folder, pool.folder), pool.info.lock, tell)
         else:
-            reports = probe_by_slurm(pool.folder, pool.info.lock, options, tell)
+            reports = probe_on_two_nodes(
+                pool.folder, pool.info.lock, options, tell, scheduler=submitting_scheduler()
+            )
     except ProbeError as error:
         advice = "is the disk slow or full? run it again when it is not"
         return None, [problem("the file system", f"could not be probed: {error}; {advice}")]

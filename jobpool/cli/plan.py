@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jobpool.needs.estimates import Estimates
     from jobpool.plan.arrays import Plan
     from jobpool.pool import Pool
-    from jobpool.scheduler.slurm.limits import Site
+    from jobpool.scheduler.base import Limits
 
 
 def plan(
@@ -46,10 +46,10 @@ def plan(
     with alone(opened) if submit else _nobody():
         if opened.counts()[TaskState.WAITING]:
             around = look_around(opened, must=submit)
-        else:  # nothing to submit: SLURM need not be asked
-            around = Around(site=None, queued=Counter())
+        else:  # nothing to submit: the scheduler need not be asked
+            around = Around(limits=None, queued=Counter())
         made = make(opened, around, jobs)
-        print(json_text(opened, made, around.site) if json else plan_text(opened, made, around))
+        print(json_text(opened, made, around.limits) if json else plan_text(opened, made, around))
         if submit:
             send(opened, made, around, trust)
 
@@ -58,7 +58,7 @@ def plan(
 class Around:
     """What SLURM says of the cluster, and of this pool's jobs."""
 
-    site: "Site | None"
+    limits: "Limits | None"
     queued: Counter[str]
     unknown: str = ""  # why SLURM said nothing
 
@@ -89,23 +89,26 @@ def look_around(pool: "Pool", *, must: bool, queued: Counter[str] | None = None)
     Where it must be there and does not answer, an error is raised.
     """
     from jobpool.errors import SlurmError
-    from jobpool.scheduler.slurm.limits import read_site
+    from jobpool.scheduler.detect import submitting_scheduler
 
     try:
-        return Around(queued=queued_of(pool) if queued is None else queued, site=read_site())
+        counted = queued_of(pool) if queued is None else queued
+        return Around(queued=counted, limits=submitting_scheduler().limits())
     except SlurmError as error:
         if must:
             what = "nothing was submitted; run this where SLURM's commands work"
             raise SlurmError(f"{error}\n{what}") from error
         why = " ".join(str(error).splitlines()[:2])  # what was run, and what it said
-        return Around(queued=Counter(), site=None, unknown=why)
+        return Around(queued=Counter(), limits=None, unknown=why)
 
 
 def queued_of(pool: "Pool") -> Counter[str]:
     """Return how many jobs of this pool wait or run, by the name of their size."""
-    from jobpool.scheduler.slurm.submit import count_queued, job_prefix
+    from jobpool.scheduler.base import count_queued, job_prefix
+    from jobpool.scheduler.detect import submitting_scheduler
 
-    return count_queued(job_prefix(pool.folder, pool.info.name))
+    prefix = job_prefix(pool.folder, pool.info.name)
+    return count_queued(submitting_scheduler().queued(pool.folder, prefix), prefix)
 
 
 def forecast_of(pool: "Pool", server_time: float) -> "Estimates | None":
@@ -131,7 +134,7 @@ def make(pool: "Pool", around: Around, jobs: int, *, keep_full: bool = False) ->
     clock, experiment = server_time(pool.folder / "workers"), pool.experiment()
 
     def refusal(one: "Pass") -> str | None:
-        return around.site.refusal(one) if around.site else None
+        return around.limits.refusal(one) if around.limits else None
 
     return make_plan(
         pool.grid,
@@ -147,10 +150,9 @@ def send(
     pool: "Pool", made: "Plan", around: Around, trust: list[str] | None, *, dry_run: bool = False
 ) -> None:
     """Submit the arrays of a plan, and print their sbatch lines."""
-    from jobpool.cli.submit import send_lines
-    from jobpool.scheduler.slurm.limits import USUAL_MAX_ARRAY_SIZE
+    from jobpool.cli.submit import USUAL_MAX_ARRAY_SIZE, send_lines
 
-    most = around.site.max_array_size if around.site else USUAL_MAX_ARRAY_SIZE
+    most = around.limits.max_array_size if around.limits else USUAL_MAX_ARRAY_SIZE
     for array in made.arrays:
         if array.jobs:
             send_lines(pool, array.size, array.jobs, most, trust, dry_run=dry_run)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jobpool.plan.arrays import Array, Plan
     from jobpool.plan.work import Interval
     from jobpool.pool import Pool
-    from jobpool.scheduler.slurm.limits import Site
+    from jobpool.scheduler.base import Limits
 
 MOST_SHOWN = 5  # tasks that are too large
 
@@ -92,13 +92,13 @@ def _notes(pool: "Pool", made: "Plan", around: "Around") -> list[str]:
     notes += [f"pass {one.name} is left out: {why}" for one, why in made.division.refused]
     if n_unselected := int(np.count_nonzero(made.division.unselected)):
         notes.append(f"{count(n_unselected, 'task')} are left out: no pass selects them")
-    if around.site is None:
+    if around.limits is None:
         notes.append(f"limits of the cluster and jobs in its queue are unknown: {around.unknown}")
-    notes += _too_large(pool, made, around.site)
+    notes += _too_large(pool, made, around.limits)
     return ["", *notes] if notes else []
 
 
-def _too_large(pool: "Pool", made: "Plan", site: "Site | None") -> "Iterator[str]":
+def _too_large(pool: "Pool", made: "Plan", limits: "Limits | None") -> "Iterator[str]":
     positions = np.flatnonzero(made.division.too_large).tolist()
     if positions:
         exceed = "exceeds" if len(positions) == 1 else "exceed"
@@ -107,22 +107,22 @@ def _too_large(pool: "Pool", made: "Plan", site: "Site | None") -> "Iterator[str
         size = made.division.size_for(position)
         task = pool.grid.id(position)
         needs = f"{memory(size.memory_gb * 1024)} and {short_time(size.walltime_s)}"
-        why = site.refusal(size) if site else None
+        why = limits.refusal(size) if limits else None
         yield f"  {task}: needs about {needs} on {count(size.cores, 'core')}; {why}"
-        yield f"    {_next_step(pool, task, size, site)}"
+        yield f"    {_next_step(pool, task, size, limits)}"
     if len(positions) > MOST_SHOWN:
         yield f"  and {len(positions) - MOST_SHOWN:,} more"
 
 
-def _next_step(pool: "Pool", task: str, size: "Pass", site: "Site | None") -> str:
+def _next_step(pool: "Pool", task: str, size: "Pass", limits: "Limits | None") -> str:
     has = (size.cores, size.memory_gb * 1024, size.walltime_s)
-    other = [one.name for one in site.partitions if not one.refusal(*has)] if site else []
+    other = [one.name for one in limits.partitions if not one.refusal(*has)] if limits else []
     if other:
         return f"partition {other[0]} has room: add a pass with it, then jobpool extend"
     return f"keep it back: jobpool hold {pool.folder} {task}"
 
 
-def json_text(pool: "Pool", made: "Plan", site: "Site | None") -> str:
+def json_text(pool: "Pool", made: "Plan", limits: "Limits | None") -> str:
     """Return a plan as one JSON object."""
     left, division = made.left, made.division
     return json.dumps(
@@ -137,7 +137,7 @@ def json_text(pool: "Pool", made: "Plan", site: "Site | None") -> str:
             "core_hours": _numbers(made.core_hours),
             "end_s": _numbers(made.end_s),
             "attempts": made.n_attempts,
-            "limits_known": site is not None,
+            "limits_known": limits is not None,
             "refused": {one.name: why for one, why in division.refused},
             "unselected": int(np.count_nonzero(division.unselected)),
             "too_large": [

@@ -15,6 +15,9 @@ from jobpool.cli.options import Only, PoolArgument, Skip, Trust
 if TYPE_CHECKING:
     from jobpool.experiment import Pass
     from jobpool.pool import Pool
+    from jobpool.scheduler.base import Order
+
+USUAL_MAX_ARRAY_SIZE = 1001  # SLURM's default
 
 
 def submit(
@@ -114,27 +117,35 @@ def send_lines(
 ) -> None:
     """Print the sbatch lines of a size, and run them."""
     from jobpool.nodes import read_bad_nodes
-    from jobpool.poolinfo import check_owner, set_umask
-    from jobpool.scheduler.slurm.submit import job_name, job_prefix, sbatch_lines, without_nodes
-    from jobpool.scheduler.slurm.submit import submit as submit_lines
+    from jobpool.poolinfo import check_owner
+    from jobpool.scheduler.base import Order, job_name, job_prefix
 
     folder = pool.folder.resolve()
     check_owner(folder, trust or ())  # a pass may hold any option of sbatch
-    trusted = [word for user in trust or () for word in ("--trust", user)]
-    lines = sbatch_lines(
-        without_nodes(one, read_bad_nodes(folder, time.time())),
-        jobs,
-        (*worker_program(folder), *trusted),
+    order = Order(
+        size=one,
+        jobs=jobs,
+        pool=folder,
         name=job_name(job_prefix(folder, pool.info.name), one),
-        log_folder=folder / "logs",
-        max_array_size=max_array_size,
+        program=worker_program(),
+        arguments=tuple(word for user in trust or () for word in ("--trust", user)),
+        without_nodes=tuple(read_bad_nodes(folder, time.time())),
     )
-    for line in lines:
-        print(shlex.join(line))
+    send_order(pool, order, max_array_size, dry_run=dry_run)
+
+
+def send_order(pool: "Pool", order: "Order", max_array_size: int, *, dry_run: bool) -> None:
+    """Print the commands of an order, and run them."""
+    from jobpool.poolinfo import set_umask
+    from jobpool.scheduler.detect import submitting_scheduler
+
+    scheduler = submitting_scheduler()
+    submissions = scheduler.submissions(order, max_array_size)
+    for one in submissions:
+        print(shlex.join(one.command))
     if not dry_run:
         set_umask(pool.info.shared)  # sbatch hands it on to the job
-        (folder / "logs").mkdir(exist_ok=True)  # SLURM fails a job whose log it cannot open
-        for job_id in submit_lines(lines):
+        for job_id in scheduler.submit(submissions):
             print(f"submitted job {job_id}", file=sys.stderr)
 
 
@@ -180,21 +191,18 @@ def _count_free(pool: "Pool", one: "Pass", jobs: int) -> int:
     return free
 
 
-def worker_program(pool: Path) -> tuple[str, ...]:
-    """Return the environment, script and pool that sbatch is given."""
-    from jobpool.assets import asset
-
-    program = os.environ.get("JOBPOOL") or str(Path(sys.executable).with_name("jobpool"))
-    return f"--export=ALL,JOBPOOL={program}", str(asset("sbatch/worker.sbatch")), str(pool)
+def worker_program() -> str:
+    """Return the path of the jobpool that runs in the jobs."""
+    return os.environ.get("JOBPOOL") or str(Path(sys.executable).with_name("jobpool"))
 
 
 def max_array_size_here(dry_run: bool) -> int:
     """Ask the controller once; what is only shown can be shown without SLURM."""
     from jobpool.errors import SlurmError
-    from jobpool.scheduler.slurm.limits import USUAL_MAX_ARRAY_SIZE, read_max_array_size
+    from jobpool.scheduler.detect import submitting_scheduler
 
     try:
-        return read_max_array_size()
+        return submitting_scheduler().max_array_size()
     except SlurmError as error:
         if not dry_run:
             raise

@@ -64,7 +64,7 @@ def work(
 def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list[str]) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
     from jobpool.pool import Pool
-    from jobpool.scheduler.slurm.environment import oom_kills
+    from jobpool.scheduler.detect import scheduler_named
     from jobpool.stopping import StopSignals
     from jobpool.supervisor import Supervisor
     from jobpool.worker import Worker
@@ -84,7 +84,7 @@ def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list
             beat=beat,
             beat_s=pool.info.heartbeat_s,
             grace_s=pool.info.grace_s,
-            oom_kills=oom_kills,
+            oom_kills=scheduler_named(card.scheduler).oom_kills,
             end=card.end,
             memory_mb=card.memory_mb,
         ),
@@ -97,9 +97,10 @@ def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list
 def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
     """Return what the worker's card says of its job."""
     from jobpool import __version__
-    from jobpool.scheduler.slurm.environment import read_capacity, read_job
+    from jobpool.scheduler.detect import find_scheduler
 
-    capacity, job = read_capacity(), read_job()
+    scheduler = find_scheduler()
+    capacity, job = scheduler.capacity(), scheduler.own_job()
     return {
         "cores": cores or capacity.cores,
         "memory_mb": memory_mb or capacity.memory_mb,
@@ -108,6 +109,7 @@ def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
         "end": capacity.end,
         "cluster": job.cluster if job else None,
         "restarts": job.restarts if job else 0,
+        "scheduler": scheduler.name,
         "started": time.time(),
         "version": __version__,
     }

@@ -16,7 +16,7 @@ from pathlib import Path
 from jobpool.errors import Fault, SelectionError
 from jobpool.pool import Pool, count_states, n_counted
 from jobpool.poolinfo import check_owner, set_umask
-from jobpool.scheduler.slurm.environment import read_capacity
+from jobpool.scheduler.detect import find_scheduler
 from jobpool.selection import select
 from jobpool.task import TaskState
 
@@ -120,7 +120,8 @@ class LocalWorkers:
         command += [word for text in settings.only for word in ("--only", text)]
         command += [word for text in settings.skip for word in ("--skip", text)]
         command += [word for user in settings.trust for word in ("--trust", user)]
-        if memory_mb := read_capacity().memory_mb:  # no worker may count on what another uses
+        memory_mb = find_scheduler().capacity().memory_mb
+        if memory_mb:  # no worker may count on what another uses
             command += ["--memory-mb", str(max(memory_mb // settings.workers, 1))]
         return command
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from jobpool.cards import WorkerCard, process_space, read_card, start_ticks
 from jobpool.pool import Pool
 from jobpool.poolinfo import PoolInfo
-from jobpool.scheduler.slurm.answers import FRESH, Answer, read_answers
-from jobpool.scheduler.slurm.jobs import JobRun, JobSeen
+from jobpool.scheduler.base import JobRun, JobStatus, Phase
+from jobpool.scheduler.detect import USUAL
+from jobpool.scheduler.polling import FRESH, Cluster, KnownStatus, read_statuses
 from jobpool.workerfiles import worker_file
 
 UNSEEN = float("inf")
@@ -40,15 +41,17 @@ class Look:
 
     @property
     def run(self) -> JobRun | None:
-        """Return the run of a SLURM job that the worker was."""
+        """Return the run of a job that the worker was."""
         if self.card is None or self.card.job is None:
             return None
         return JobRun(self.card.job, self.card.restarts)
 
     @property
-    def cluster(self) -> str | None:
+    def cluster(self) -> Cluster:
         """Return the cluster of that job."""
-        return self.card.cluster if self.card is not None else None
+        if self.card is None:
+            return Cluster(USUAL, None)
+        return Cluster(self.card.scheduler or USUAL, self.card.cluster)
 
 
 def look_at(pool: Path, name: str) -> Look:
@@ -79,7 +82,7 @@ def _is_gone(card: WorkerCard) -> bool:
 
 
 def judge(pool: Pool, name: str, server_time: float) -> Life:
-    """Say whether a worker lives, for somebody who only looks: SLURM is not asked.
+    """Say whether a worker lives, for somebody who only looks: the scheduler is not asked.
 
     Parameters
     ----------
@@ -94,8 +97,8 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
     silent_s = server_time - look.beaten
     answer = None
     if look.run is not None:
-        answer = read_answers(pool.folder, look.cluster).get(look.run)
-    # where no worker is left, nobody asks SLURM any more
+        answer = read_statuses(pool.folder, look.cluster).get(look.run)
+    # where no worker is left, nobody asks the scheduler any more
     has_hope = look.run is not None and not look.is_gone and silent_s <= pool.info.hung_after_s
     life = life_of(look, answer, pool.info, server_time, can_ask=has_hope)
     if life is Life.UNKNOWN and 0 <= silent_s <= pool.info.lost_after_s:
@@ -105,7 +108,7 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
 
 def life_of(
     look: Look,
-    answer: Answer | None,
+    answer: KnownStatus | None,
     info: PoolInfo,
     server_time: float,
     *,
@@ -118,14 +121,14 @@ def life_of(
     ----------
     look : Look
         What is seen of it.
-    answer : Answer or None
-        What SLURM last said of its job.
+    answer : KnownStatus or None
+        What the scheduler last said of its job.
     info : PoolInfo
         The pool's settings.
     server_time : float
         The file server's clock.
     can_ask : bool
-        Whether SLURM can be asked about it, be it by another worker.
+        Whether the scheduler can be asked about it, be it by another worker.
     is_steady : bool
         Whether its silence was watched: without that, old heartbeats may all be due to an outage.
     """
@@ -133,10 +136,14 @@ def life_of(
     if silent_s <= doubtful_s and not look.is_gone:
         return Life.UNKNOWN if look.beaten == UNSEEN else Life.ALIVE
     is_long = silent_s > info.lost_after_s
-    word = answer if answer and (answer.asked >= look.beaten or answer.seen.has_ended) else None
-    if word is not None and word.seen.has_ended and (is_long or not word.seen.is_ending):
+    word = answer if answer and (answer.asked >= look.beaten or answer.status.is_over) else None
+    if (
+        word is not None
+        and word.status.is_over
+        and (is_long or word.status.phase is not Phase.ENDING)
+    ):
         return Life.DEAD
-    if look.is_gone:  # SLURM's word on the cause is worth waiting for
+    if look.is_gone:  # the scheduler's word on the cause is worth waiting for
         has_waited = is_long or (word is not None and word.asked > look.beaten + doubtful_s)
         return Life.DEAD if has_waited or not can_ask else Life.UNKNOWN
     if word is not None and word.missing_since is not None:
@@ -154,8 +161,8 @@ def doubt_s(info: PoolInfo) -> float:
     return min(DOUBT_BEATS * info.heartbeat_s, info.lost_after_s)
 
 
-def word_on(look: Look, answer: Answer | None) -> JobSeen | None:
-    """Return SLURM's word on a death; that the job runs says nothing of a process that is gone."""
-    if answer is None or answer.seen.has_ended:
-        return None if answer is None else answer.seen
-    return None if look.is_gone or answer.asked < look.beaten else answer.seen
+def word_on(look: Look, answer: KnownStatus | None) -> JobStatus | None:
+    """Return the scheduler's word on a death; a job may run on while its process is gone."""
+    if answer is None or answer.status.is_over:
+        return None if answer is None else answer.status
+    return None if look.is_gone or answer.asked < look.beaten else answer.status

@@ -1,31 +1,19 @@
 """How the attempt of a dead worker ended: its own word, or what the evidence shows.
 
 A worker that died may have written a result or the end of the attempt before: that stands. If
-not, SLURM's word counts, then what the worker noted of its task's memory.
+not, the scheduler's word counts, then what the worker noted of its task's memory.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.attempts import Attempt, attempts_of, lesson_of
 from jobpool.cards import WorkerCard, read_use
 from jobpool.results import results_of
-from jobpool.scheduler.slurm.jobs import REQUEUED, JobSeen
+from jobpool.scheduler.base import JobStatus, Phase
 from jobpool.task import Cause, Lesson
 
-NEARLY_ALL = 0.9  # of the memory: SLURM and the notes look now and then, and miss the last moment
-
-_CAUSE_OF_STATE: Mapping[str, Cause] = {
-    "OUT_OF_MEMORY": Cause.MEMORY,
-    "TIMEOUT": Cause.TIME,
-    "DEADLINE": Cause.TIME,
-    "PREEMPTED": Cause.PREEMPTED,
-    REQUEUED: Cause.PREEMPTED,
-    "NODE_FAIL": Cause.NODE,
-    "BOOT_FAIL": Cause.NODE,
-    "CANCELLED": Cause.CANCELLED,
-}
+NEARLY_ALL = 0.9  # of the memory: who measures looks now and then, and misses the last moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +28,7 @@ class Death:
     card: WorkerCard | None
     beaten: float  # its last heartbeat; 0 if there is none
     end_slack_s: float  # a last heartbeat so near the end of the job came at the end
-    seen: JobSeen | None
+    seen: JobStatus | None
 
     @property
     def ended(self) -> float:
@@ -62,7 +50,7 @@ class LastWords:
 class Evidence:
     """What is known of a worker that died without a word."""
 
-    seen: JobSeen | None = None  # SLURM's word, if there is one
+    seen: JobStatus | None = None  # the scheduler's word, if there is one
     memory_mb: float | None = None  # what the worker had
     peak_mb: float | None = None  # what its task took, as far as was noted
     was_at_its_end: bool = False  # its last heartbeat came when its time was up
@@ -84,7 +72,7 @@ def last_words(pool: Path, death: Death) -> LastWords:
     noted_mb = _noted_mb(pool, death)
     cause, why = cause_of_death(_evidence(death, noted_mb))
     peak_mb = noted_mb
-    if cause is Cause.MEMORY and death.seen is not None:  # SLURM's is of all tasks of the job
+    if cause is Cause.MEMORY and death.seen is not None:  # that is of all tasks of the job
         peak_mb = max(noted_mb or 0.0, death.seen.max_rss_mb or 0.0) or None
     attempt = _attempt(death, cause, peak_mb, why)
     return LastWords(cause=cause, lesson=_lesson(pool, death, attempt), why=why, attempt=attempt)
@@ -128,30 +116,18 @@ def _attempt(death: Death, cause: Cause, peak_mb: float | None, why: str | None)
     )
 
 
-def cause_of_stop(seen: JobSeen) -> Cause | None:
-    """Return why SLURM stops a job that still runs, or None if it does not say.
-
-    Examples
-    --------
-    >>> cause_of_stop(JobSeen(job="12", state="TIMEOUT"))
-    <Cause.TIME: 'time'>
-    """
-    if seen.is_preempted:
-        return Cause.PREEMPTED
-    return _CAUSE_OF_STATE.get(seen.state)
-
-
 def cause_of_death(evidence: Evidence) -> tuple[Cause, str]:
     """Return the cause of a death, and the evidence for it in words.
 
     Examples
     --------
-    >>> cause_of_death(Evidence(seen=JobSeen(job="12", state="NODE_FAIL", node="n7")))
-    (<Cause.NODE: 'node'>, 'SLURM says of job 12 on n7: NODE_FAIL')
+    >>> said = JobStatus(job="12", phase=Phase.ENDED, cause=Cause.NODE, word="BROKEN", node="n7")
+    >>> cause_of_death(Evidence(seen=said))
+    (<Cause.NODE: 'node'>, 'the scheduler says of job 12 on n7: BROKEN')
     >>> cause_of_death(Evidence(memory_mb=4096, peak_mb=4000))
     (<Cause.MEMORY: 'memory'>, 'the worker died without a word; its task took 4000 of 4096 MB')
     """
-    cause, words = _word_of_slurm(evidence.seen)
+    cause, words = _word_of_scheduler(evidence.seen)
     if cause is not None:
         return cause, words
     peak_mb, memory_mb = _peak(evidence), evidence.memory_mb
@@ -162,20 +138,19 @@ def cause_of_death(evidence: Evidence) -> tuple[Cause, str]:
     return Cause.LOST, words
 
 
-def _word_of_slurm(seen: JobSeen | None) -> tuple[Cause | None, str]:
-    """Return the cause that SLURM names, if it does, and what it says."""
-    if seen is None or not seen.state:
+def _word_of_scheduler(seen: JobStatus | None) -> tuple[Cause | None, str]:
+    """Return the cause that the scheduler names, if it does, and what it says."""
+    if seen is None or seen.phase is Phase.UNLISTED:
         return None, "the worker died without a word"
     where = f" on {seen.node}" if seen.node else ""
-    words = f"SLURM says of job {seen.job}{where}: {seen.state}"
-    cause = cause_of_stop(seen)
-    if cause is None and seen.signal:
+    words = f"the scheduler says of job {seen.job}{where}: {seen.word}"
+    if seen.cause is None and seen.signal:
         words += f" by signal {seen.signal}"
-    if cause is None and seen.state == "SUSPENDED":
+    if seen.cause is None and seen.phase is Phase.SUSPENDED:
         return Cause.PREEMPTED, f"{words}, and the worker is silent"
-    if cause is None and not seen.has_ended:
+    if seen.cause is None and not seen.is_over:
         return Cause.LOST, f"{words}, but the worker hangs or is stopped"
-    return cause, words
+    return seen.cause, words
 
 
 def _peak(evidence: Evidence) -> float:

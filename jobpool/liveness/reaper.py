@@ -2,7 +2,7 @@
 
 A worker shows that it lives by touching its file in ``workers/``. Ages are taken between two
 modification times, both given by the file server, never between the clocks of two hosts. Who is
-silent for three heartbeats is in doubt, and SLURM is asked (`jobpool.scheduler.slurm.answers`).
+silent for three heartbeats is in doubt, and the scheduler is asked (`jobpool.scheduler.polling`).
 
 A claim is taken back when its worker is dead. If the worker had already written a result or the
 end of the attempt, that word stands; if not, the finder writes the cause that the evidence shows.
@@ -17,18 +17,18 @@ from functools import partial
 from jobpool.attempts import Attempt, write_attempt
 from jobpool.cards import WorkerCard, beat, read_card
 from jobpool.liveness.judge import Life, Look, doubt_s, life_of, look_at, word_on
-from jobpool.liveness.postmortem import Death, cause_of_stop, last_words
+from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
 from jobpool.records import Record
-from jobpool.scheduler.slurm.answers import (
+from jobpool.scheduler.base import JobRun, Scheduler
+from jobpool.scheduler.detect import scheduler_named
+from jobpool.scheduler.polling import (
     FRESH,
     STOPPED_S,
-    Answers,
-    Questions,
-    read_answers,
+    JobStatusCache,
+    StatusPoller,
+    read_statuses,
 )
-from jobpool.scheduler.slurm.jobs import JobRun
-from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 
@@ -54,20 +54,20 @@ class Watch:
         Opened by the worker; it writes, into its own file, the attempts that it ends for others.
     card : WorkerCard
         What the worker says of itself.
-    run : callable, optional
-        Runs one of SLURM's programs and returns what it prints.
+    scheduler : Scheduler, optional
+        Is asked about jobs; by default the one that the card names.
     """
 
-    def __init__(self, pool: Pool, card: WorkerCard, *, run: RunProgram | None = None) -> None:
+    def __init__(self, pool: Pool, card: WorkerCard, *, scheduler: Scheduler | None = None) -> None:
         self._pool, self._card, self._name = pool, card, worker_name(pool.worker)
         # the worker does not beat while it waits for an answer
         patience_s = min(20.0, max(1.0, pool.info.lost_after_s / 6))
-        self._run_soon = run or partial(run_program, timeout_s=STOPPED_S / 2)
-        self._questions = Questions(
+        self._poller = StatusPoller(
             pool.folder,
+            scheduler or scheduler_named(card.scheduler),
             card.cluster,
-            pool.info.ask_slurm_s,
-            run or partial(run_program, timeout_s=patience_s),
+            interval_s=pool.info.ask_slurm_s,
+            patience_s=patience_s,
         )
         # last heartbeat of each, and when it was seen first
         self._seen: dict[str, tuple[float, float]] = {}
@@ -97,7 +97,9 @@ class Watch:
         self.n_workers = len(looks)
         self._note(looks.values(), server_time, patient=patient)
         self._ask(looks.values(), server_time)
-        answers = Answers(self._pool.folder, server_time - FRESH * self._pool.info.ask_slurm_s)
+        answers = JobStatusCache(
+            self._pool.folder, server_time - FRESH * self._pool.info.ask_slurm_s
+        )
         lives = {owner: self._life(look, answers, server_time) for owner, look in looks.items()}
         self.suspects = sum(life is Life.UNKNOWN for life in lives.values())
         taken = [
@@ -108,7 +110,7 @@ class Watch:
         return [one for one in taken if one is not None]
 
     def why_stopped(self, server_time: float) -> Cause | None:
-        """Return why SLURM stops the job of this very worker, or None if it does not say.
+        """Return why the scheduler stops the job of this very worker, or None if it does not say.
 
         Called after a signal. Of all workers that are stopped at once, one asks for all; the
         others wait for its answer, for some seconds at most.
@@ -119,20 +121,20 @@ class Watch:
             What the file server's clock says now.
         """
         card, start = self._card, time.monotonic()
-        if card.job is None or card.cluster is None or not self._questions.covers(card.cluster):
+        cluster = self._poller.cluster
+        if card.job is None or card.cluster is None or not self._poller.covers(cluster):
             return None
         own = JobRun(card.job, card.restarts)
         with suppress(OSError):  # turns are told by the very time of now
             server_time = beat(worker_file(self._pool.folder, "workers", self._name))
         while (waited_s := time.monotonic() - start) < STOPPED_S:
-            answer = read_answers(self._pool.folder, card.cluster).get(own)
-            if answer is not None and (cause := cause_of_stop(answer.seen)) is not None:
-                return cause
-            if self._questions.ask_stopped(
-                partial(self._runs_of_all, own), server_time + waited_s, self._run_soon
-            ):
-                answer = read_answers(self._pool.folder, card.cluster).get(own)
-                return None if answer is None else cause_of_stop(answer.seen)
+            known = read_statuses(self._pool.folder, cluster).get(own)
+            if known is not None and known.status.cause is not None:
+                return known.status.cause
+            runs = partial(self._runs_of_all, own)
+            if self._poller.ask_stopped(runs, server_time + waited_s):
+                known = read_statuses(self._pool.folder, cluster).get(own)
+                return None if known is None else known.status.cause
             time.sleep(POLL_S)
         return None
 
@@ -158,16 +160,16 @@ class Watch:
             for look in looks
             if look.run is not None and (look.is_gone or server_time - look.beaten > silence_s)
         ]
-        if not doubtful or not self._questions.find_cluster():
+        if not doubtful or not self._poller.find_cluster():
             return
-        runs = {look.run for look in doubtful if look.run and self._questions.covers(look.cluster)}
+        runs = {look.run for look in doubtful if look.run and self._poller.covers(look.cluster)}
         if runs:
-            self._questions.ask(runs, server_time)
+            self._poller.ask(runs, server_time)
 
-    def _life(self, look: Look, answers: Answers, server_time: float) -> Life:
+    def _life(self, look: Look, answers: JobStatusCache, server_time: float) -> Life:
         _, since = self._seen[look.name]
         can_ask = look.run is not None and (
-            self._questions.covers(look.cluster) or answers.are_fresh(look.cluster)
+            self._poller.covers(look.cluster) or answers.is_fresh(look.cluster)
         )
         return life_of(
             look,
@@ -179,7 +181,7 @@ class Watch:
         )
 
     def _take_back(
-        self, position: int, record: Record, look: Look, answers: Answers
+        self, position: int, record: Record, look: Look, answers: JobStatusCache
     ) -> TakenBack | None:
         pool = self._pool
         if record.state is not TaskState.RUNNING:

@@ -1,1 +1,12 @@
-"""The scheduler that starts the workers: SLURM, or none."""
+"""The scheduler that starts the workers: SLURM, or none.
+
+    base        what is asked of a scheduler, and the neutral words of its answers
+    detect      which one this process has
+    polling     one worker asks about jobs, all read the answer
+    machine     what any machine and its cgroups tell
+    none        this machine alone: workers are processes
+    simulated   in memory, for tests
+    slurm/      SLURM, and the only place that knows its programs, words and variables
+
+Workers, liveness, plan and the command line call in through `base` and `detect`.
+"""

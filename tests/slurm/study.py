@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jobpool.attempts import Attempt, all_attempts
 from jobpool.pool import Pool
-from jobpool.scheduler.slurm.submit import job_prefix
+from jobpool.scheduler.base import job_prefix
 from jobpool.task import Point, TaskState
 from tests.slurm.cluster import Cluster, Job
 

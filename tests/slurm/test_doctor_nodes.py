@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.checks.probes_nodes import probe_by_slurm
+from jobpool.checks.probes_nodes import probe_on_two_nodes
 from jobpool.checks.probes_talk import ProbeError
+from jobpool.scheduler.slurm.scheduler import Slurm
 from tests.builders import a_pool
 from tests.slurm.cluster import Cluster
 
@@ -36,18 +37,20 @@ def test_two_tasks_on_one_node_are_no_answer(slurm: Cluster, tmp_path: Path) -> 
     options = ("--nodes=1", "--ntasks-per-node=2")
 
     with pytest.raises(ProbeError, match="both tasks of job"):
-        probe_by_slurm(pool, "flock", options, silent, run=lambda command: slurm.run(*command))
+        probe_on_two_nodes(
+            pool, "flock", options, silent, scheduler=Slurm(lambda command: slurm.run(*command))
+        )
 
 
 def test_a_job_that_fails_says_why(slurm: Cluster, tmp_path: Path) -> None:
     pool = a_pool(tmp_path)
 
     with pytest.raises(ProbeError, match="ended without two reports"):
-        probe_by_slurm(
+        probe_on_two_nodes(
             pool,
             "unheard-of",
             (),
             silent,
-            run=lambda command: slurm.run(*command),
+            scheduler=Slurm(lambda command: slurm.run(*command)),
             ask_every_s=2,
         )

@@ -11,7 +11,7 @@ import pytest
 
 from jobpool.assets import asset
 from jobpool.pool import Pool
-from jobpool.scheduler.slurm.submit import job_prefix
+from jobpool.scheduler.base import job_prefix
 from jobpool.task import TaskState
 from tests.builders import a_pool
 from tests.slurm.cluster import Cluster, Job
@@ -39,7 +39,7 @@ def look_inside(slurm: Cluster, folder: Path, *options: str, hungry: str = "") -
     job = slurm.sbatch(f"--output={out}", *options, "--wrap", look, cwd=CHECKOUT)
     slurm.wait_for_job(job)
     found: dict[str, Any] = json.loads(out.read_text().splitlines()[0])
-    assert found["job"]["array_job_id"] or found["job"]["job_id"] == job
+    assert found["job"]["label"].partition("_")[0] == job
     return found
 
 
@@ -74,7 +74,8 @@ def test_a_job_has_the_cores_that_it_asked_for(slurm: Cluster, tmp_path: Path) -
 def test_a_task_of_an_array_knows_its_place(slurm: Cluster, tmp_path: Path) -> None:
     job = look_inside(slurm, tmp_path, "--array=7")["job"]
 
-    assert (job["cluster"], job["array_task_id"]) == (slurm.name, "7")
+    assert job["cluster"] == slurm.name
+    assert job["label"].endswith("_7")
     assert job["node"] in slurm.nodes
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from jobpool.scheduler.slurm.submit import job_prefix
+from jobpool.scheduler.base import job_prefix
 from jobpool.task import Cause, TaskState
 from tests.slurm.cluster import Cluster, Job
 from tests.slurm.study import Study, new_study

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from jobpool.errors import SlurmError
-from jobpool.scheduler.slurm.jobs import JobRun, ask
+from jobpool.scheduler.base import JobRun
+from jobpool.scheduler.slurm.jobs import ask
 from tests.slurm.cluster import Cluster, ClusterError
 
 pytestmark = pytest.mark.slurm

@@ -7,10 +7,11 @@ number as before, and a restart count that is higher by one.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from jobpool.errors import SlurmError
+from jobpool.scheduler.base import JobRun, JobStatus, Phase
 from jobpool.scheduler.slurm.programs import RunProgram
+from jobpool.task import Cause
 
 MOST_NAMED = 1000  # jobs on a command line; to ask for more, all jobs are listed
 
@@ -21,6 +22,16 @@ _ENDED = frozenset(
         *("OUT_OF_MEMORY", "PREEMPTED", REQUEUED, "REVOKED", "SPECIAL_EXIT", "TIMEOUT"),
     }
 )
+_CAUSE_OF_STATE: Mapping[str, Cause] = {
+    "OUT_OF_MEMORY": Cause.MEMORY,
+    "TIMEOUT": Cause.TIME,
+    "DEADLINE": Cause.TIME,
+    "PREEMPTED": Cause.PREEMPTED,
+    REQUEUED: Cause.PREEMPTED,
+    "NODE_FAIL": Cause.NODE,
+    "BOOT_FAIL": Cause.NODE,
+    "CANCELLED": Cause.CANCELLED,
+}
 # widths instead of separators: these SLURM has always known
 _QUEUE_FIELDS = (
     "JobArrayID:64,State:32,RestartCnt:12,Exit_Code:12,PreemptTime:32,Reason:64,NodeList:1024"
@@ -37,13 +48,6 @@ _RECORD_LINE = re.compile(
 _MB = {"": 1 / (1 << 20), "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
 
 
-class JobRun(NamedTuple):
-    """One run of a job."""
-
-    job: str  # as squeue names it: ``12``, or ``12_3`` for a task of an array
-    restarts: int  # how often it had been started before
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSeen:
     """What SLURM says of one run of a job."""
@@ -56,6 +60,37 @@ class JobSeen:
     node: str = ""
     max_rss_mb: float | None = None  # as SLURM's accounting saw it, of all tasks of the run
     is_preempted: bool = False  # SLURM is taking its place for another
+    waits: bool = False  # in the queue, for the first time or again
+
+    def status(self) -> JobStatus:
+        """Return the same in the words of all schedulers.
+
+        Examples
+        --------
+        >>> JobSeen(job="12", state="TIMEOUT").status().cause
+        <Cause.TIME: 'time'>
+        """
+        return JobStatus(
+            job=self.job,
+            phase=self._phase,
+            cause=Cause.PREEMPTED if self.is_preempted else _CAUSE_OF_STATE.get(self.state),
+            word=self.state,
+            restarts=self.restarts,
+            exit_code=self.exit_code,
+            signal=self.signal,
+            node=self.node,
+            max_rss_mb=self.max_rss_mb,
+        )
+
+    @property
+    def _phase(self) -> Phase:
+        if not self.state:
+            return Phase.UNLISTED
+        if self.waits:
+            return Phase.WAITING
+        if self.has_ended:
+            return Phase.ENDING if self.is_ending else Phase.ENDED
+        return Phase.SUSPENDED if self.state == "SUSPENDED" else Phase.RUNNING
 
     @property
     def has_ended(self) -> bool:
@@ -131,7 +166,8 @@ def _in_queue(one: JobRun, line: re.Match[str] | None) -> JobSeen:
         return JobSeen(job=one.job, restarts=one.restarts)
     state, is_preempted = line["state"], line["preempted"] != "N/A"
     if int(line["restarts"]) > one.restarts or state == "PENDING":
-        return JobSeen(job=one.job, restarts=one.restarts, state=REQUEUED)
+        waits = int(line["restarts"]) == one.restarts
+        return JobSeen(job=one.job, restarts=one.restarts, state=REQUEUED, waits=waits)
     if state == "COMPLETING" and line["reason"] == "TimeLimit":
         state = "TIMEOUT"
     elif state == "COMPLETING" and is_preempted:

@@ -4,71 +4,81 @@ SLURM is treated politely: one array for all jobs (several where the cluster's `
 smaller), with a throttle, never a loop of single submissions.
 """
 
-import hashlib
 import math
-import os
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from jobpool.assets import asset
 from jobpool.errors import SlurmError
-from jobpool.experiment import Pass
+from jobpool.scheduler.base import POLITE, Order, Phase, QueuedJob
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 
-POLITE = 100  # jobs that run at one time where the pass does not say
-_NAME = re.compile(r"[^\w.+-]")  # what squeue and file names should not hold
+if TYPE_CHECKING:
+    from jobpool.experiment import Pass
+
+SCRIPTS = {("work",): "worker", ("cache", "fill"): "cache_fill"}
+_PHASES = {
+    "PENDING": Phase.WAITING,
+    "SUSPENDED": Phase.SUSPENDED,
+    "COMPLETING": Phase.ENDING,
+}
 
 
-def throttle_of(one: Pass) -> int:
-    """Return how many jobs of a pass may run at one time."""
-    return one.max_running or POLITE
-
-
-def job_prefix(pool: Path, name: str) -> str:
-    """Return how the names of a pool's jobs begin, so that they can be counted.
-
-    Pools of one experiment have the same name, so that a digest of the folder follows it.
-
-    Examples
-    --------
-    >>> job_prefix(Path("/data/pool"), "my study")
-    'my_study-c7e1-'
-    """
-    digest = hashlib.sha256(os.fsencode(pool.resolve())).hexdigest()[:4]
-    return f"{_NAME.sub('_', name)}-{digest}-"
-
-
-def job_name(prefix: str, one: Pass) -> str:
-    """Return the name of the jobs of a pass."""
-    return prefix + _NAME.sub("_", one.name)
-
-
-def count_queued(prefix: str, run: RunProgram = run_program) -> Counter[str]:
-    """Return how many of this user's jobs wait or run, by what follows `prefix` in their name.
+def read_queue(run: RunProgram = run_program) -> tuple[QueuedJob, ...]:
+    """Return the jobs of this user that wait or run, each task of an array by itself.
 
     Raises
     ------
     SlurmError
         If squeue does not answer.
     """
-    counts: Counter[str] = Counter()
-    for line in run(["squeue", "--me", "--noheader", "--array", "--format=%T %j"]).splitlines():
-        state, _, name = line.strip().partition(" ")
-        if name.startswith(prefix) and state != "COMPLETING":
-            counts[name.removeprefix(prefix)] += 1
-    return counts
+    lines = run(["squeue", "--me", "--noheader", "--array", "--format=%i %F %T %j"]).splitlines()
+    rows = [line.split(maxsplit=3) for line in lines]
+    return tuple(
+        QueuedJob(label=label, batch=batch, name=name, phase=_PHASES.get(state, Phase.RUNNING))
+        for label, batch, state, name in (row for row in rows if len(row) == 4)
+    )
 
 
-def without_nodes(one: Pass, nodes: Iterable[str]) -> Pass:
+def cancel(batches: Collection[str], run: RunProgram = run_program) -> None:
+    """End jobs and whole arrays by one call; those that have ended are no error.
+
+    Raises
+    ------
+    SlurmError
+        If scancel refuses one.
+    """
+    if batches:
+        run(["scancel", "--quiet", *sorted(batches)])
+
+
+def without_nodes(one: "Pass", nodes: Iterable[str]) -> "Pass":
     """Return a pass whose jobs leave some nodes alone."""
     names = ",".join(sorted(nodes))
     return replace(one, sbatch=(f"--exclude={names}", *one.sbatch)) if names else one
 
 
+def script_words(order: Order) -> tuple[str, ...]:
+    """Return the options that name the program, the batch script, and its first arguments.
+
+    The script is the installed one.
+    """
+    script = asset(f"sbatch/{SCRIPTS[order.verb]}.sbatch")
+    program = f"--export=ALL,JOBPOOL={order.program}"
+    return program, str(script), str(order.pool), *order.arguments
+
+
 def sbatch_lines(
-    one: Pass, jobs: int, worker: Sequence[str], *, name: str, log_folder: Path, max_array_size: int
+    one: "Pass",
+    jobs: int,
+    worker: Sequence[str],
+    *,
+    name: str,
+    log_folder: Path,
+    max_array_size: int,
 ) -> tuple[tuple[str, ...], ...]:
     """Return the argument lists that submit `jobs` workers with the resources of a pass.
 
@@ -138,6 +148,28 @@ def submit(lines: Sequence[Sequence[str]], run: RunProgram = run_program) -> tup
     return tuple(job_ids)
 
 
+def pair_line(side: Sequence[str], folder: Path, options: Sequence[str]) -> tuple[str, ...]:
+    """Return the sbatch line that runs a command on each of two nodes, their numbers behind it.
+
+    Examples
+    --------
+    >>> line = pair_line(["probe"], Path("/data/pool/probe-1"), ["--partition=short"])
+    >>> line[:4]
+    ('sbatch', '--parsable', '--nodes=2', '--ntasks-per-node=1')
+    >>> line[-2]
+    '--partition=short'
+    """
+    script = (
+        f"srun --kill-on-bad-exit=0 sh -c {shlex.quote(f'exec {shlex.join(side)} $SLURM_PROCID')}"
+    )
+    return (
+        *("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=1", "--time=15"),
+        *("--job-name=jobpool-doctor", f"--output={folder / 'job.log'}"),
+        *options,  # last, so that the user's word counts
+        f"--wrap={script}",
+    )
+
+
 def slurm_time(seconds: float) -> str:
     """Return a time limit as ``days-hours:minutes:seconds``.
 
@@ -152,7 +184,7 @@ def slurm_time(seconds: float) -> str:
     return f"{days}-{hours:02d}:{minutes:02d}:{rest:02d}"
 
 
-def _resources(one: Pass) -> list[str]:
+def _resources(one: "Pass") -> list[str]:
     options = [
         f"--cpus-per-task={one.cores}",
         f"--mem={math.ceil(one.memory_gb * 1024)}M",

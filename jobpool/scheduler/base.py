@@ -1,0 +1,287 @@
+"""What jobpool asks of a scheduler, in words that no scheduler owns.
+
+`Scheduler` is the whole of it: which job this process runs in and what it has, what became of many
+jobs, what the site allows, submitting, what is queued, cancelling. To add one, write a class with
+these methods, name it in `jobpool.scheduler.detect.SCHEDULERS`, and run the contract test on it
+(``tests/test_scheduler_contract.py``).
+"""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from jobpool.errors import listing, nearest
+from jobpool.task import Cause
+
+if TYPE_CHECKING:  # it loads YAML, which no `jobpool status` waits for
+    from jobpool.experiment import Pass
+
+POLITE = 100  # jobs that run at one time where the pass does not say
+_NAME = re.compile(r"[^\w.+-]")  # what job names and file names should not hold
+
+
+class Phase(StrEnum):
+    """Where a run of a job stands."""
+
+    WAITING = "waiting"  # in the queue: an earlier run of it, if there was one, is over
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    ENDING = "ending"  # being stopped: nothing new begins in it
+    ENDED = "ended"
+    UNLISTED = "unlisted"  # the scheduler answers, but knows no such run
+
+
+class JobRun(NamedTuple):
+    """One run of a job: a job that is started again keeps its name."""
+
+    job: str  # as the scheduler names it, such as ``12``, or ``12_3`` in an array
+    restarts: int  # how often it had been started before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStatus:
+    """What a scheduler says of one run of a job."""
+
+    job: str
+    phase: Phase = Phase.UNLISTED
+    cause: Cause | None = None  # why it ended or is being stopped, if the scheduler names a cause
+    word: str = ""  # the scheduler's own word, for people
+    restarts: int = 0  # of the run
+    exit_code: int = 0
+    signal: int = 0
+    node: str = ""
+    max_rss_mb: float | None = None  # as the scheduler measured it, of all tasks of the run
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run of a worker goes on no more, or is being killed."""
+        return self.phase in {Phase.WAITING, Phase.ENDING, Phase.ENDED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The job that this process runs in."""
+
+    label: str  # as in `JobRun`
+    cluster: str | None = None
+    restarts: int = 0
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What a worker may use."""
+
+    cores: int
+    memory_mb: int | None  # None: cannot be told
+    end: float | None  # seconds since the epoch; None: no end, or none that is known
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedJob:
+    """A job of this user that waits or runs."""
+
+    label: str  # as in `JobRun`
+    batch: str  # what it was submitted in, such as an array: cancelled as a whole
+    name: str
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One of the queues of a cluster."""
+
+    name: str
+    is_default: bool
+    is_up: bool
+    max_time_s: float | None  # None: no limit
+    nodes: tuple[tuple[int, int], ...]  # cores and MB of each kind of node
+
+    def refusal(self, cores: int, memory_mb: float, walltime_s: float) -> str | None:
+        """Return why no job of such a size can run here, or None if it can."""
+        if not self.is_up:
+            return f"partition {self.name} is down"
+        if self.max_time_s is not None and walltime_s > self.max_time_s:
+            return f"partition {self.name} allows {self.max_time_s / 3600:g} h"
+        if any(cores <= has and memory_mb <= mb for has, mb in self.nodes):
+            return None
+        most_cores, most_mb = max(n for n, _ in self.nodes), max(mb for _, mb in self.nodes)
+        return f"a node of partition {self.name} has {most_cores} cores, {most_mb / 1024:.3g} GB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a site allows."""
+
+    max_array_size: int  # jobs that one submission may hold
+    partitions: tuple[Partition, ...]
+
+    def of(self, one: "Pass") -> tuple[Partition, ...]:
+        """Return the partitions that jobs of a pass may run in."""
+        wanted = _partitions_of(one)
+        if not wanted:
+            return tuple(part for part in self.partitions if part.is_default)
+        return tuple(part for part in self.partitions if part.name in wanted)
+
+    def refusal(self, one: "Pass") -> str | None:
+        """Return why no job of a pass can run, or None if one can, as far as is known."""
+        parts = self.of(one)
+        if not parts and (wanted := _partitions_of(one)):
+            known = [part.name for part in self.partitions]
+            return f"no partition {wanted[0]!r}; there are: {listing(known)}" + nearest(
+                wanted[0], known
+            )
+        why = [part.refusal(one.cores, one.memory_gb * 1024, one.walltime_s) for part in parts]
+        return why[0] if why and all(why) else None
+
+
+def _partitions_of(one: "Pass") -> tuple[str, ...]:
+    words = [text.partition("=")[2] for text in one.sbatch if text.startswith("--partition=")]
+    named = words[-1] if words else one.partition
+    return tuple(named.split(",")) if named else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Jobs to submit: so many of one size, all running the same program on the same pool."""
+
+    size: "Pass"  # resources, and the selection that the program is given
+    jobs: int
+    pool: Path  # absolute
+    name: str  # of the jobs
+    program: str  # the jobpool that runs in them
+    verb: tuple[str, ...] = ("work",)
+    arguments: tuple[str, ...] = ()  # after the pool, before the selection
+    without_nodes: tuple[str, ...] = ()
+
+    @property
+    def selection(self) -> tuple[str, ...]:
+        """Return the options that restrict the program to the selection of the size."""
+        only = (word for text in self.size.only for word in ("--only", text))
+        skip = (word for text in self.size.skip for word in ("--skip", text))
+        return (*only, *skip)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One command that submits or starts jobs; printed before it is run."""
+
+    command: tuple[str, ...]
+    log_folder: Path
+    name: str  # of the jobs
+
+
+class Scheduler(Protocol):
+    """What jobpool asks of a scheduler.
+
+    A method that asks raises `SchedulerError` if there is no answer, and `SchedulerMissingError`
+    if this machine has no such scheduler.
+    """
+
+    @property
+    def name(self) -> str:
+        """The key in `jobpool.scheduler.detect.SCHEDULERS`; cards and names of files hold it."""
+
+    def own_job(self) -> Job | None:
+        """Return the job that this process runs in, if it runs in one."""
+
+    def capacity(self) -> Capacity:
+        """Return what this process may use: of its job, or of the machine outside of one."""
+
+    def oom_kills(self) -> int | None:
+        """Return how many processes of this job the kernel killed for memory; None: unknown."""
+
+    def is_available(self) -> bool:
+        """Say whether jobs can be asked for from this machine; one that is busy still counts."""
+
+    def cluster(self, timeout_s: float, /) -> str | None:
+        """Return the cluster whose jobs can be asked for here, if it has a name."""
+
+    def query(self, runs: Collection[JobRun], timeout_s: float, /) -> Mapping[JobRun, JobStatus]:
+        """Return the status of each of many runs, asked for all at once; none asked: no question.
+
+        That a run is listed nowhere is an answer; no answer is an error.
+        """
+
+    def max_array_size(self) -> int:
+        """Return how many jobs one submission may hold."""
+
+    def limits(self) -> Limits:
+        """Return what the site allows."""
+
+    def submissions(self, order: Order, max_array_size: int, /) -> tuple[Submission, ...]:
+        """Return the commands that an order takes; nothing is asked or run."""
+
+    def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
+        """Submit, and return the label of each batch; an error names those submitted before."""
+
+    def queued(self, pool: Path, prefix: str, /) -> tuple[QueuedJob, ...]:
+        """Return all jobs of this user that may be of a pool; the caller leaves the others out.
+
+        Parameters
+        ----------
+        pool : Path
+            The pool's folder.
+        prefix : str
+            How the names of the pool's own jobs begin.
+        """
+
+    def cancel(self, batches: Collection[str]) -> None:
+        """End jobs, waiting or running, by one call for all of them; ended ones are no error."""
+
+    def submit_pair(self, side: Sequence[str], folder: Path, options: Sequence[str], /) -> str:
+        """Run one command on each of two nodes, and return the label of the job.
+
+        Parameters
+        ----------
+        side : sequence of str
+            The command; the number of the side, 0 or 1, is appended.
+        folder : Path
+            Gets ``job.log``.
+        options : sequence of str
+            The user's own, in the scheduler's form.
+        """
+
+
+def throttle_of(one: "Pass") -> int:
+    """Return how many jobs of a pass may run at one time."""
+    return one.max_running or POLITE
+
+
+def job_prefix(pool: Path, name: str) -> str:
+    """Return how the names of a pool's jobs begin, so that they can be counted.
+
+    Pools of one experiment have the same name, so that a digest of the folder follows it.
+
+    Examples
+    --------
+    >>> job_prefix(Path("/data/pool"), "my study")
+    'my_study-c7e1-'
+    """
+    digest = hashlib.sha256(os.fsencode(pool.resolve())).hexdigest()[:4]
+    return f"{_NAME.sub('_', name)}-{digest}-"
+
+
+def job_name(prefix: str, one: "Pass") -> str:
+    """Return the name of the jobs of a pass."""
+    return prefix + _NAME.sub("_", one.name)
+
+
+def count_queued(jobs: Iterable[QueuedJob], prefix: str) -> Counter[str]:
+    """Return how many jobs wait or run, by what follows `prefix` in their name.
+
+    Examples
+    --------
+    >>> job = QueuedJob(label="7", batch="7", name="study-c7e1-first", phase=Phase.WAITING)
+    >>> count_queued([job], "study-c7e1-")
+    Counter({'first': 1})
+    """
+    named = (one.name for one in jobs if one.phase is not Phase.ENDING)
+    return Counter(name.removeprefix(prefix) for name in named if name.startswith(prefix))

@@ -1,0 +1,60 @@
+"""Which scheduler this process has: the user's choice, that of a worker's card, or what is seen."""
+
+import os
+from collections.abc import Callable, Mapping
+from shutil import which
+
+from jobpool.errors import SlurmError, listing
+from jobpool.scheduler.base import Scheduler
+from jobpool.scheduler.none import ThisMachine
+from jobpool.scheduler.slurm.scheduler import Slurm
+
+USUAL = "slurm"  # of workers whose card names none: they are from before there was another
+SCHEDULERS: Mapping[str, Callable[[], Scheduler]] = {"slurm": Slurm, "none": ThisMachine}
+VARIABLE = "JOBPOOL_SCHEDULER"  # a user's own choice
+
+
+def find_scheduler(environment: Mapping[str, str] = os.environ) -> Scheduler:
+    """Return the scheduler of this process: the user's choice, or what is seen here.
+
+    Inside a job of SLURM, or where its programs are, it is SLURM; elsewhere none.
+
+    Raises
+    ------
+    SchedulerError
+        If the user chose one that is not known.
+
+    Examples
+    --------
+    >>> find_scheduler({"JOBPOOL_SCHEDULER": "none"}).name, find_scheduler({"PATH": ""}).name
+    ('none', 'none')
+    >>> find_scheduler({"SLURM_JOB_ID": "12"}).name
+    'slurm'
+    """
+    if chosen := environment.get(VARIABLE):
+        return _chosen(chosen)
+    is_here = "SLURM_JOB_ID" in environment or which("squeue", path=environment.get("PATH"))
+    return Slurm() if is_here else ThisMachine()
+
+
+def submitting_scheduler(environment: Mapping[str, str] = os.environ) -> Scheduler:
+    """Return the scheduler to submit to: the user's choice, or the usual one.
+
+    Nobody's machine is filled with workers because the programs of a cluster are not found.
+    """
+    return _chosen(environment.get(VARIABLE) or USUAL)
+
+
+def scheduler_named(name: str) -> Scheduler:
+    """Return the scheduler that a worker's card names; without a name, the usual one.
+
+    One that this version does not know cannot be asked: then none is.
+    """
+    return SCHEDULERS.get(name or USUAL, ThisMachine)()
+
+
+def _chosen(name: str) -> Scheduler:
+    if name not in SCHEDULERS:
+        what = f"{VARIABLE}={name}: there is no such scheduler"
+        raise SlurmError(f"{what}; write one of: {listing(sorted(SCHEDULERS))}")
+    return SCHEDULERS[name]()

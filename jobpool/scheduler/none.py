@@ -1,0 +1,174 @@
+"""No scheduler: workers are processes of this machine.
+
+A worker's card says which process it is, so nothing is kept. A job is named after its process,
+``PID.TICKS`` with the time of its start in clock ticks, so that no later process of the same number
+is taken for it. Only processes of this user, on this machine, are ever seen or ended.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from jobpool.cards import process_space, read_card, start_ticks
+from jobpool.errors import SlurmError
+from jobpool.scheduler import machine
+from jobpool.scheduler.base import (
+    Capacity,
+    Job,
+    JobRun,
+    JobStatus,
+    Limits,
+    Order,
+    Phase,
+    QueuedJob,
+    Submission,
+)
+from jobpool.workerfiles import worker_files
+
+LOGS = "logs/local"
+
+
+class ThisMachine:
+    """Has processes of this machine as workers."""
+
+    name = "none"
+
+    def __init__(self) -> None:
+        # of this process: `poll` frees their numbers
+        self._started: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
+
+    def own_job(self) -> Job | None:
+        """Return None: what a worker is, its card says by the number of its process."""
+        return None
+
+    def capacity(self) -> Capacity:
+        """Return the cores and memory that this process may use."""
+        limits = (machine.memory_of_group(), machine.memory_of_machine())
+        return Capacity(
+            cores=len(os.sched_getaffinity(0)),
+            memory_mb=min((limit for limit in limits if limit), default=None),
+            end=None,
+            gpus=machine.gpus_of_machine(),
+        )
+
+    def oom_kills(self) -> int | None:
+        """Return how many processes of this one's cgroup were killed for lack of memory."""
+        return machine.oom_kills()
+
+    def is_available(self) -> bool:
+        """Return True: processes can always be looked at."""
+        return True
+
+    def cluster(self, _timeout_s: float = 0.0) -> str | None:
+        """Return None: one machine has no name that others would know."""
+        return None
+
+    def query(
+        self,
+        runs: Collection[JobRun],
+        _timeout_s: float = 0.0,
+    ) -> Mapping[JobRun, JobStatus]:
+        """Return which processes run."""
+        for _, process in self._started.values():
+            process.poll()
+        return {
+            one: JobStatus(
+                job=one.job,
+                restarts=one.restarts,
+                phase=Phase.RUNNING if self._is_running(one) else Phase.UNLISTED,
+                word="RUNNING" if self._is_running(one) else "",
+            )
+            for one in runs
+        }
+
+    def max_array_size(self) -> int:
+        """Return 1: each worker is started by itself."""
+        return 1
+
+    def limits(self) -> Limits:
+        """Return no partitions: whether workers fit is told when they are ordered."""
+        return Limits(max_array_size=1, partitions=())
+
+    def submissions(self, order: Order, _max_array_size: int) -> tuple[Submission, ...]:
+        """Return one command for each worker.
+
+        Raises
+        ------
+        SchedulerError
+            If so many do not fit beside one another on this machine.
+        """
+        has, size = self.capacity(), order.size
+        memory_mb = int(size.memory_gb * 1024)
+        most = has.cores // size.cores
+        if has.memory_mb is not None:
+            most = min(most, has.memory_mb // max(memory_mb, 1))
+        if order.jobs > most:
+            what = f"this machine has {has.cores} cores and {has.memory_mb or 0:,} MB: room for "
+            what += f"{most} workers of {size.cores} cores and {memory_mb:,} MB, not {order.jobs}"
+            raise SlurmError(f"{what}; start fewer, or smaller ones: jobpool run {order.pool}")
+        given = ("--cores", str(size.cores), "--memory-mb", str(memory_mb))
+        words = (str(order.pool), *order.arguments, *(given if order.verb == ("work",) else ()))
+        command = (order.program, *order.verb, *words, *order.selection)
+        one = Submission(command=command, log_folder=order.pool / LOGS, name=order.name)
+        return (one,) * order.jobs
+
+    def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
+        """Start the workers, which live on when this process ends."""
+        labels: list[str] = []
+        for one in submissions:
+            one.log_folder.mkdir(parents=True, exist_ok=True)
+            with (one.log_folder / f"{one.name}.log").open("ab") as log:
+                process = subprocess.Popen(
+                    one.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            labels.append(f"{process.pid}.{start_ticks(process.pid) or 0}")
+            self._started[labels[-1]] = one.name, process
+        return tuple(labels)
+
+    def queued(self, pool: Path, prefix: str) -> tuple[QueuedJob, ...]:
+        """Return the workers of a pool that are processes of this user on this machine."""
+        names = dict.fromkeys(self._workers_of(pool), f"{prefix}local")
+        names |= {label: name for label, (name, _) in self._started.items()}
+        listed = self.query([JobRun(label, 0) for label in names])
+        return tuple(
+            QueuedJob(label=one.job, batch=one.job, name=names[one.job], phase=status.phase)
+            for one, status in listed.items()
+            if status.phase is Phase.RUNNING
+        )
+
+    def cancel(self, batches: Collection[str]) -> None:
+        """Ask processes to stop: a worker then returns its task, and leaves."""
+        for label in batches:
+            if self._is_running(JobRun(label, 0)):
+                with suppress(ProcessLookupError):
+                    os.kill(int(label.partition(".")[0]), signal.SIGTERM)
+
+    def submit_pair(self, _side: Sequence[str], folder: Path, _options: Sequence[str]) -> str:
+        """Refuse: there is one machine only."""
+        what = "this machine has no scheduler that could start a job on two nodes"
+        raise SlurmError(f"{what}; probe from this one: jobpool doctor {folder.parent}")
+
+    def _workers_of(self, pool: Path) -> list[str]:
+        space = process_space()
+        cards = (read_card(pool, path.stem) for path in worker_files(pool, "workers"))
+        here = (card for card in cards if card is not None and card.space == space and space)
+        return [f"{card.pid}.{card.start_ticks or 0}" for card in here if card.job is None]
+
+    def _is_running(self, one: JobRun) -> bool:
+        """Say whether the very process lives, is this user's, and is not a zombie."""
+        pid, _, ticks = one.job.partition(".")
+        if not (pid.isdecimal() and ticks.isdecimal()) or start_ticks(int(pid)) != int(ticks):
+            return False
+        with suppress(OSError):
+            folder = Path("/proc", pid)
+            stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+            is_zombie = stat.rpartition(")")[2].split()[0] in {"Z", "X"}
+            return not is_zombie and folder.stat().st_uid == os.geteuid()
+        return False

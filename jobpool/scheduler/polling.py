@@ -1,0 +1,218 @@
+"""What the scheduler says of the workers' jobs, asked for by one worker and read by all.
+
+    POOL/SCHEDULER-CLUSTER.json    what was said last of the workers' jobs, replaced whole
+    POOL/turns/SCHEDULER-*         whose turn to ask it is
+
+Whoever has the turn asks for all jobs in doubt at once, so that a pool of any size asks a
+controller no more than once per interval. Who is killed while asking loses the turn; the file
+holds a whole answer at any time.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from jobpool.errors import SlurmError, StorageError
+from jobpool.files import read_json, write_json
+from jobpool.scheduler.base import JobRun, JobStatus, Phase, Scheduler
+from jobpool.task import Cause, Json
+from jobpool.turns import take_turn
+
+FORMAT = 1
+STOPPED_S = 5.0  # between two questions of workers that were told to stop
+FRESH = 3  # intervals after which it no longer counts that a job was running
+
+
+class Cluster(NamedTuple):
+    """Whose jobs are meant: the name of a scheduler, and that of a cluster if it has one."""
+
+    scheduler: str
+    name: str | None
+
+    @property
+    def stem(self) -> str:
+        """Return the name of this cluster's file, without its suffix."""
+        suffix = f"-{quote(self.name, safe='')}" if self.name else ""
+        return f"{self.scheduler}{suffix}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownStatus:
+    """What the scheduler said of a run of a job, and when."""
+
+    status: JobStatus
+    asked: float  # by the file server's clock
+    missing_since: float | None = None  # when it was first listed nowhere, if it is not now
+
+
+def read_statuses(pool: Path, cluster: Cluster) -> Mapping[JobRun, KnownStatus]:
+    """Return what was last said of jobs of a cluster; nothing if nobody asked yet."""
+    with suppress(OSError, KeyError, TypeError, ValueError):
+        line: dict[str, Any] | None = read_json(pool / f"{cluster.stem}.json")
+        if line is not None and line["format"] == FORMAT:
+            found = [_from_line(one) for one in line["jobs"]]
+            return {JobRun(one.status.job, one.status.restarts): one for one in found}
+    return {}
+
+
+class JobStatusCache:
+    """What was last said of the jobs of any cluster, read once.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    oldest : float
+        Answers from before that time, by the file server's clock, are not fresh.
+    """
+
+    def __init__(self, pool: Path, oldest: float) -> None:
+        self._pool, self._oldest = pool, oldest
+        self._read: dict[Cluster, Mapping[JobRun, KnownStatus]] = {}
+
+    def about(self, cluster: Cluster, one: JobRun | None) -> KnownStatus | None:
+        """Return what was said of a run of a job, if anything."""
+        return None if one is None else self._of(cluster).get(one)
+
+    def is_fresh(self, cluster: Cluster) -> bool:
+        """Say whether somebody asked the controller of a cluster a short time ago."""
+        return any(known.asked >= self._oldest for known in self._of(cluster).values())
+
+    def _of(self, cluster: Cluster) -> Mapping[JobRun, KnownStatus]:
+        if cluster not in self._read:
+            self._read[cluster] = read_statuses(self._pool, cluster)
+        return self._read[cluster]
+
+
+# `state` and `is_preempted` are the words of the first format: older versions read them
+
+
+def _line_of(known: KnownStatus) -> dict[str, Json]:
+    line: dict[str, Json] = asdict(known.status)
+    word = line.pop("word")
+    is_preempted = known.status.cause is Cause.PREEMPTED
+    times = {"asked": known.asked, "missing_since": known.missing_since}
+    return {**line, "state": word, "is_preempted": is_preempted, **times}
+
+
+def _from_line(line: dict[str, Any]) -> KnownStatus:
+    names = {field.name for field in fields(JobStatus)} - {"word", "phase", "cause"}
+    status = JobStatus(
+        **{name: line[name] for name in names},
+        word=line["state"],
+        phase=Phase(line["phase"]),
+        cause=None if line["cause"] is None else Cause(line["cause"]),
+    )
+    return KnownStatus(status=status, asked=line["asked"], missing_since=line["missing_since"])
+
+
+class StatusPoller:
+    """One worker's questions to the controller of its cluster, within its turns.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    scheduler : Scheduler
+        Is asked.
+    cluster : str or None
+        The cluster that the worker runs on; None: not in a job, so it is asked once where it is.
+    interval_s : float
+        Seconds between two questions of the whole pool.
+    patience_s : float
+        Seconds to wait for an answer.
+    """
+
+    def __init__(
+        self,
+        pool: Path,
+        scheduler: Scheduler,
+        cluster: str | None,
+        *,
+        interval_s: float,
+        patience_s: float,
+    ) -> None:
+        self._pool, self._scheduler = pool, scheduler
+        self._interval_s, self._patience_s = interval_s, patience_s
+        self.cluster = Cluster(scheduler.name, cluster)
+        self._is_there: bool | None = None
+
+    def covers(self, cluster: Cluster) -> bool:
+        """Say whether jobs of a cluster can be asked for here, as far as is known yet.
+
+        A controller that does not answer may do so later; where there is none it never does.
+        """
+        if cluster.scheduler != self.cluster.scheduler:
+            return False
+        if self._is_there is None:
+            self._is_there = self._scheduler.is_available()
+        own = self.cluster.name
+        return self._is_there and (own is None or cluster.name in {None, own})
+
+    def find_cluster(self) -> bool:
+        """Ask which cluster this is, if the job does not tell, and say whether it is known."""
+        if self.cluster.name is None and self.covers(self.cluster):
+            with suppress(SlurmError):
+                found = self._scheduler.cluster(self._patience_s)
+                self.cluster = self.cluster._replace(name=found)
+        return self.cluster.name is not None
+
+    def ask(self, runs: Collection[JobRun], server_time: float) -> None:
+        """Ask for runs of jobs, and share the answers, if it is time and this worker's turn.
+
+        No answer leaves what was shared before; its age tells how much that is worth.
+        """
+        known = read_statuses(self._pool, self.cluster)
+        last = max((one.asked for one in known.values()), default=0.0)
+        if server_time >= last + self._interval_s and self._has_turn(
+            "", self._interval_s, server_time
+        ):
+            self._ask(runs, server_time, self._patience_s)
+
+    def ask_stopped(self, runs: Callable[[], Collection[JobRun]], server_time: float) -> bool:
+        """Ask in a turn of the workers that were told to stop, who cannot wait for another.
+
+        Parameters
+        ----------
+        runs : callable
+            Returns the runs to ask for; called by the one whose turn it is.
+        server_time : float
+            What the file server's clock says now.
+
+        Returns
+        -------
+        bool
+            Whether this worker asked, and what it heard is now shared.
+        """
+        if not self._has_turn("stopped-", STOPPED_S, server_time):
+            return False
+        self._ask(runs(), server_time, STOPPED_S / 2)
+        return True
+
+    def _has_turn(self, kind: str, period_s: float, server_time: float) -> bool:
+        name = f"{kind}{self.cluster.scheduler}-{quote(self.cluster.name or '', safe='')}"
+        return take_turn(self._pool, name, period_s, server_time)
+
+    def _ask(self, runs: Collection[JobRun], server_time: float, timeout_s: float) -> None:
+        known = read_statuses(self._pool, self.cluster)
+        with suppress(SlurmError, StorageError):  # then the next turn asks again
+            self._share(known, self._scheduler.query(runs, timeout_s), server_time)
+
+    def _share(
+        self,
+        known: Mapping[JobRun, KnownStatus],
+        heard: Mapping[JobRun, JobStatus],
+        server_time: float,
+    ) -> None:
+        lines: list[Json] = []
+        for one, now in sorted(heard.items()):
+            before = known.get(one)
+            since = server_time if now.phase is Phase.UNLISTED else None
+            if since is not None and before is not None and before.missing_since is not None:
+                since = before.missing_since
+            lines.append(_line_of(KnownStatus(status=now, asked=server_time, missing_since=since)))
+        path = self._pool / f"{self.cluster.stem}.json"
+        write_json(path, {"format": FORMAT, "jobs": lines})

@@ -1,0 +1,109 @@
+"""SLURM, as `jobpool.scheduler.base.Scheduler` asks it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from jobpool.errors import SlurmError, SlurmMissingError
+from jobpool.scheduler.base import (
+    Capacity,
+    Job,
+    JobRun,
+    JobStatus,
+    Limits,
+    Order,
+    QueuedJob,
+    Submission,
+)
+from jobpool.scheduler.slurm import environment, jobs, limits, submit
+from jobpool.scheduler.slurm.programs import TIMEOUT_S, RunProgram, run_program
+
+
+class Slurm:
+    """SLURM's programs, variables and cgroups.
+
+    Parameters
+    ----------
+    run : callable, optional
+        Runs one of SLURM's programs and returns what it prints, in whatever time it takes.
+    """
+
+    name = "slurm"
+
+    def __init__(self, run: RunProgram | None = None) -> None:
+        self._given = run
+
+    def own_job(self) -> Job | None:
+        """Return the job that this process runs in, or None outside SLURM."""
+        return environment.read_job()
+
+    def capacity(self) -> Capacity:
+        """Return what the job may use, or the machine outside of one."""
+        return environment.read_capacity()
+
+    def oom_kills(self) -> int | None:
+        """Return how many processes of this job the kernel has killed for lack of memory."""
+        return environment.oom_kills()
+
+    def is_available(self) -> bool:
+        """Say whether squeue is here; the controller does not hear of it."""
+        try:
+            self._run()(["squeue", "--version"])
+        except SlurmMissingError:
+            return False
+        except SlurmError:
+            pass  # it is there, but something is wrong with it
+        return True
+
+    def cluster(self, timeout_s: float = TIMEOUT_S) -> str | None:
+        """Return the name of the cluster whose controller answers."""
+        return limits.read_cluster(self._run(timeout_s))
+
+    def query(
+        self, runs: Collection[JobRun], timeout_s: float = TIMEOUT_S
+    ) -> Mapping[JobRun, JobStatus]:
+        """Return what SLURM says of many runs: one squeue, and one sacct for those that ended."""
+        found = jobs.ask(runs, self._run(timeout_s))
+        return {one: seen.status() for one, seen in found.items()}
+
+    def max_array_size(self) -> int:
+        """Return the cluster's `MaxArraySize`."""
+        return limits.read_max_array_size(self._run())
+
+    def limits(self) -> Limits:
+        """Return the array limit, and the partitions that this user may see."""
+        return limits.read_limits(self._run())
+
+    def submissions(self, order: Order, max_array_size: int) -> tuple[Submission, ...]:
+        """Return the sbatch lines of an order."""
+        folder = order.pool / "logs"
+        lines = submit.sbatch_lines(
+            submit.without_nodes(order.size, order.without_nodes),
+            order.jobs,
+            submit.script_words(order),
+            name=order.name,
+            log_folder=folder,
+            max_array_size=max_array_size,
+        )
+        return tuple(Submission(command=line, log_folder=folder, name=order.name) for line in lines)
+
+    def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
+        """Run sbatch lines, and return the ids of the jobs."""
+        for folder in {one.log_folder for one in submissions}:
+            folder.mkdir(exist_ok=True)  # SLURM fails a job whose log it cannot open
+        return submit.submit([one.command for one in submissions], self._run())
+
+    def queued(self, _pool: Path, _prefix: str) -> tuple[QueuedJob, ...]:
+        """Return the jobs of this user that wait or run."""
+        return submit.read_queue(self._run())
+
+    def cancel(self, batches: Collection[str]) -> None:
+        """End jobs and whole arrays by one scancel."""
+        submit.cancel(batches, self._run())
+
+    def submit_pair(self, side: Sequence[str], folder: Path, options: Sequence[str]) -> str:
+        """Submit a job of two nodes that runs a command on each, and return its id."""
+        return submit.submit([submit.pair_line(side, folder, options)], self._run())[0]
+
+    def _run(self, timeout_s: float = TIMEOUT_S) -> RunProgram:
+        return self._given or partial(run_program, timeout_s=timeout_s)
