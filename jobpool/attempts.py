@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from jobpool.files import append_line
 from jobpool.fingerprint import short_fingerprint
+from jobpool.journal.jsonl import append_line
 from jobpool.task import NOTHING, Cause, Lesson
-from jobpool.workerfiles import all_lines, came_further, lines_of, worker_file
+from jobpool.workerfiles import all_lines, came_further, records_of, worker_file
 
 FORMAT = 1
 LOST = "lost"  # one fingerprint for all, however the evidence is worded
@@ -68,7 +68,7 @@ def write_attempt(pool: Path, attempt: Attempt) -> None:
 
 def attempts_of(pool: Path, worker: str) -> Iterator[Attempt]:
     """Yield the undamaged attempts that one worker wrote."""
-    yield from map(attempt_from, lines_of(pool, "attempts", worker))
+    yield from map(attempt_from, records_of(pool, "attempts", worker))
 
 
 def all_attempts(pool: Path) -> Iterator[Attempt]:
@@ -77,9 +77,9 @@ def all_attempts(pool: Path) -> Iterator[Attempt]:
     Where a worker thought dead wrote the end of its attempt after all, its own word counts.
     """
     found: dict[Key, Attempt] = {}
-    for _, _, line in all_lines(pool, "attempts"):
-        if line is not None:
-            attempt = attempt_from(line)
+    for _, line in all_lines(pool, "attempts"):
+        if line.record is not None:
+            attempt = attempt_from(line.record)
             if attempt.found_by is None:
                 yield attempt
             else:
@@ -101,7 +101,8 @@ def told_themselves(pool: Path, found: Iterable[Key]) -> set[Key]:
 
 def damaged_attempts(pool: Path) -> list[tuple[Path, int]]:
     """Return file and line number of every damaged line."""
-    return [(path, number) for path, number, line in all_lines(pool, "attempts") if line is None]
+    lines = all_lines(pool, "attempts")
+    return [(path, line.number) for path, line in lines if line.record is None]
 
 
 def lesson_of(

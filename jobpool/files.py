@@ -1,12 +1,7 @@
-"""Disk tricks that stay true when a process is killed: replace whole, create once, append a line.
+"""Disk tricks that stay true when a process is killed: replace a file whole, create it once.
 
-What they promise:
-
-1. A reader of a replaced file sees the old content or the new, never a mixture.
-2. An appended line is on disk when the call returns; a line that could not be written whole is
-   taken away again, and a line torn by a crash is told from a whole one by its checksum.
-
-No function here knows what the files mean.
+A reader of a replaced file sees the old content or the new, never a mixture. A checked line tells
+by its checksum whether it is as it was written. No function here knows what the files mean.
 """
 
 import errno
@@ -19,7 +14,9 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+import orjson
 
 from jobpool.errors import StorageError
 from jobpool.task import Json
@@ -28,7 +25,6 @@ from jobpool.task import Json
 STORAGE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS})
 
 _CRC_START = b',"crc":"'
-_CRC_LENGTH = len(_CRC_START) + 8 + len(b'"}')
 
 
 def storage_error(error: OSError, file: Path) -> Exception:
@@ -165,7 +161,7 @@ def checked_line(record: Mapping[str, Json]) -> bytes:
     return b'%s%s%08x"}\n' % (body[:-1], _CRC_START, zlib.crc32(body))
 
 
-def parse_line(line: bytes) -> dict[str, Json] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
     """Return the record of a checked line without its checksum, or None for a damaged line.
 
     Examples
@@ -175,81 +171,23 @@ def parse_line(line: bytes) -> dict[str, Json] | None:
     >>> parse_line(b'{"task":"a","crc":"00000000"}') is None
     True
     """
-    line = line.rstrip(b"\n")
-    body, tail = line[:-_CRC_LENGTH], line[-_CRC_LENGTH:]
-    if not tail.startswith(_CRC_START) or not tail.endswith(b'"}'):
-        return None
+    body, _, tail = line.rpartition(_CRC_START)
     body += b"}"
-    if tail[len(_CRC_START) : -2] != b"%08x" % zlib.crc32(body):
+    if tail.rstrip(b"\n") != b'%08x"}' % zlib.crc32(body):
         return None
     try:
-        record = json.loads(body)
-    except (ValueError, RecursionError):  # not written by `checked_line`
-        return None
+        record = orjson.loads(body)  # three times as fast as Python's
+    except orjson.JSONDecodeError:
+        record = _parse_other(body)
     return record if isinstance(record, dict) else None
 
 
-def append_line(path: Path, record: Mapping[str, Json]) -> None:
-    """Append `record` to a file that has one writer, and return when it is on disk.
-
-    Parameters
-    ----------
-    path : Path
-        The file and its folder are made if they are missing.
-    record : mapping
-        What JSON can hold.
-
-    Raises
-    ------
-    StorageError
-        If the disk is full, over quota or failing; the part written is taken away again.
-    """
-    line = checked_line(record)
+def _parse_other(body: bytes) -> object:
+    """Return what Python's parser reads beyond the standard: NaN, and half a surrogate pair."""
     try:
-        descriptor = _open_to_append(path)
-        try:
-            _append_whole(descriptor, line)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise storage_error(error, path) from error
-
-
-def _open_to_append(path: Path) -> int:
-    try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        sync_folder(path.parent)
-        return descriptor
-
-
-def _append_whole(descriptor: int, line: bytes) -> None:
-    """Write all of `line` or nothing of it: a short write means that the disk is full."""
-    before = os.fstat(descriptor).st_size
-    try:
-        written = os.write(descriptor, line)
-        while written < len(line):
-            written += os.write(descriptor, line[written:])
-        os.fsync(descriptor)
-    except OSError:
-        with suppress(OSError):
-            os.ftruncate(descriptor, before)
-        raise
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Json] | None]]:
-    """Yield the number, from 1, and the record of each checked line; None where it is damaged.
-
-    A file that does not exist has no lines.
-    """
-    try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                yield number, parse_line(line)
-    except FileNotFoundError:
-        return
+        return json.loads(body)
+    except (ValueError, RecursionError):  # not written by `checked_line`
+        return None
 
 
 def write_json(path: Path, record: Mapping[str, Json]) -> None:
@@ -257,7 +195,7 @@ def write_json(path: Path, record: Mapping[str, Json]) -> None:
     replace_whole(path, checked_line(record))
 
 
-def read_json(path: Path) -> dict[str, Json] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
     """Return what `write_json` wrote, or None if it is damaged.
 
     Raises

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobpool.files import append_line
+from jobpool.journal.jsonl import append_line
 from jobpool.task import Json, Point
-from jobpool.workerfiles import all_lines, lines_of, worker_file
+from jobpool.workerfiles import all_lines, records_of, worker_file
 
 FORMAT = 1
 
@@ -51,15 +51,15 @@ def write_result(pool: Path, result: Result) -> None:
 
 def results_of(pool: Path, worker: str) -> Iterator[Result]:
     """Yield the undamaged results of one worker, in the order it wrote them."""
-    for line in lines_of(pool, "results", worker):
+    for line in records_of(pool, "results", worker):
         yield parse_result(worker, line)
 
 
 def all_results(pool: Path) -> Iterator[Result]:
     """Yield every undamaged result in the pool, accepted or not."""
-    for path, _, line in all_lines(pool, "results"):
-        if line is not None:
-            yield parse_result(path.stem, line)
+    for path, line in all_lines(pool, "results"):
+        if line.record is not None:
+            yield parse_result(path.stem, line.record)
 
 
 def parse_result(worker: str, line: dict[str, Any]) -> Result:

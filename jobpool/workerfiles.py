@@ -9,11 +9,11 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from jobpool.files import read_lines
+from jobpool.journal.jsonl import Line, read_lines
 from jobpool.shapes import (
     Kind,
-    has_shape,
     is_fence,
     is_mapping,
     is_number,
@@ -23,7 +23,7 @@ from jobpool.shapes import (
     one_of,
     optional,
 )
-from jobpool.task import Cause, Json
+from jobpool.task import Cause
 
 KINDS = {"workers": ".json", "attempts": ".jsonl", "results": ".jsonl"}
 SHAPES: Mapping[str, Mapping[str, Kind]] = {
@@ -77,24 +77,21 @@ def worker_files(pool: Path, kind: str) -> list[Path]:
     return sorted((pool / kind).glob(f"??/*{KINDS[kind]}"))
 
 
-def all_lines(pool: Path, kind: str) -> Iterator[tuple[Path, int, dict[str, Json] | None]]:
-    """Yield file, line number and record of every line; None where a line is damaged."""
+def all_lines(pool: Path, kind: str) -> Iterator[tuple[Path, Line]]:
+    """Yield file and line of every line of attempts or results."""
     for path in worker_files(pool, kind):
-        for number, record in read_lines(path):
-            yield path, number, believed(kind, record)
+        for line in read_lines(path, SHAPES[kind]):
+            yield path, line
 
 
-def lines_of(pool: Path, kind: str, name: str) -> Iterator[dict[str, Json]]:
-    """Yield every undamaged line of one worker's file."""
-    for _, line in read_lines(worker_file(pool, kind, name)):
-        record = believed(kind, line)
-        if record is not None:
-            yield record
+def lines_of(pool: Path, kind: str, name: str) -> Iterator[Line]:
+    """Yield the lines of one worker's file of attempts or results."""
+    return read_lines(worker_file(pool, kind, name), SHAPES[kind])
 
 
-def believed(kind: str, record: dict[str, Json] | None) -> dict[str, Json] | None:
-    """Return a line of a file of attempts or results, or None if it cannot be one."""
-    return record if record is not None and has_shape(record, SHAPES[kind]) else None
+def records_of(pool: Path, kind: str, name: str) -> Iterator[dict[str, Any]]:
+    """Yield what every undamaged line of one worker's file says."""
+    return (line.record for line in lines_of(pool, kind, name) if line.record is not None)
 
 
 def came_further(pool: Path, folder: str, since: float, worker: str = "") -> bool:

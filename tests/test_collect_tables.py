@@ -3,12 +3,9 @@
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from jobpool.attempts import Attempt, write_attempt
-from jobpool.files import checked_line, parse_line
 from jobpool.report.attempts import attempts_frame
-from jobpool.report.lines import fast_record
 from jobpool.report.predictions import write_predictions
 from jobpool.report.provenance import provenance
 from jobpool.report.tables import to_frame, write_frame
@@ -149,19 +146,3 @@ def test_texts_with_commas_come_back_from_a_csv_file(fast_path: Path) -> None:
 
 def test_a_column_without_any_value_is_missing_as_a_whole() -> None:
     assert to_frame({"x": [None, None]})["x"].isna().tolist() == [True, True]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        checked_line({"task": "a", "result": {"x": 0.1, "n": [1, None, True]}}),
-        checked_line({"x": float("inf"), "text": "\udc80"}),
-        checked_line({"task": "a"}).replace(b'"a"', b'"b"'),
-        checked_line({"task": "a"})[:-1],
-        b'{"task":"a"}\n',
-        b'[1,"crc":"00000000"}\n',
-        b"",
-    ],
-)
-def test_the_fast_reader_reads_a_line_as_the_slow_one(line: bytes) -> None:
-    assert fast_record(line) == parse_line(line)

@@ -9,15 +9,14 @@ import pytest
 
 from jobpool.errors import StorageError
 from jobpool.files import (
-    append_line,
     checked_line,
     create_exclusively,
     parse_line,
     read_json,
-    read_lines,
     replace_whole,
     write_json,
 )
+from jobpool.task import Json
 
 
 def test_a_replaced_file_holds_the_new_content(tmp_path: Path) -> None:
@@ -44,22 +43,6 @@ def test_an_exclusive_file_is_made_once(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"first"
 
 
-def test_a_checked_line_is_json_that_others_can_read(tmp_path: Path) -> None:
-    append_line(tmp_path / "f.jsonl", {"task": "ü", "scores": [0.5, None]})
-
-    (line,) = read_lines(tmp_path / "f.jsonl")
-
-    assert line == (1, {"task": "ü", "scores": [0.5, None]})
-
-
-def test_text_that_is_no_unicode_is_kept(tmp_path: Path) -> None:
-    append_line(tmp_path / "f.jsonl", {"name": "caf\udce9"})
-
-    (line,) = read_lines(tmp_path / "f.jsonl")
-
-    assert line == (1, {"name": "caf\udce9"})
-
-
 @pytest.mark.parametrize("offset", range(len(checked_line({"task": "abc", "n": 12})) - 1))
 def test_a_changed_byte_in_a_line_is_noticed(offset: int) -> None:
     line = bytearray(checked_line({"task": "abc", "n": 12}))
@@ -69,18 +52,24 @@ def test_a_changed_byte_in_a_line_is_noticed(offset: int) -> None:
     assert parse_line(bytes(line)) is None
 
 
-def test_a_torn_last_line_is_told_from_the_whole_ones(tmp_path: Path) -> None:
-    path = tmp_path / "f.jsonl"
-    append_line(path, {"n": 1})
-    path.write_bytes(path.read_bytes() + checked_line({"n": 2})[:-9])
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"task": "a", "result": {"x": 0.1, "n": [1, None, True]}},
+        {"x": float("inf"), "text": "\udc80"},
+    ],
+)
+def test_a_line_comes_back_as_it_was_written(record: dict[str, Json]) -> None:
+    assert parse_line(checked_line(record)) == record
 
-    lines = list(read_lines(path))
 
-    assert lines == [(1, {"n": 1}), (2, None)]
+def test_a_line_without_its_line_break_is_whole() -> None:
+    assert parse_line(checked_line({"task": "a"})[:-1]) == {"task": "a"}
 
 
-def test_a_missing_file_has_no_lines(tmp_path: Path) -> None:
-    assert list(read_lines(tmp_path / "none")) == []
+@pytest.mark.parametrize("line", [b'{"task":"a"}\n', b'[1,"crc":"00000000"}\n', b"\n", b""])
+def test_a_line_without_a_checksum_is_damaged(line: bytes) -> None:
+    assert parse_line(line) is None
 
 
 def test_json_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -115,16 +104,16 @@ def test_a_line_that_does_not_fit_on_the_disk_leaves_nothing_behind(small_disk: 
     said = run_on_full_disk(
         small_disk,
         "import os; from pathlib import Path\n"
-        "from jobpool.files import append_line, read_lines\n"
+        "from jobpool.journal.jsonl import append_line, read_lines\n"
         "from jobpool.errors import StorageError\n"
         "path = Path(os.environ['FOLDER']) / 'f.jsonl'\n"
         "append_line(path, {'n': 1})\n"
         "try: append_line(path, {'n': 'x' * 100_000})\n"
         "except StorageError as error: print(error.reason)\n"
-        "print(list(read_lines(path)))",
+        "print([line.record for line in read_lines(path)])",
     )
 
-    assert said.splitlines() == ["No space left on device", "[(1, {'n': 1})]"]
+    assert said.splitlines() == ["No space left on device", "[{'n': 1}]"]
 
 
 def test_replacing_on_a_full_disk_keeps_the_old_file(small_disk: Path) -> None:

@@ -14,6 +14,7 @@ LAYERS = (
     {"errors", "__init__"},
     {"task"},
     {"files", "disk", "reader", "assets", "fingerprint", "shapes"},
+    {"journal"},
     {"axes", "lock", "workerfiles", "turns", "processes", "stopping"},
     {"experiment", "grid", "records", "poolinfo"},
     {"selection", "state", "results", "attempts", "cards", "brain", "analysis"},

@@ -19,7 +19,7 @@ from jobpool.attempts import all_attempts
 from jobpool.brain.arrays import Array
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.experiment import load_experiment
-from jobpool.files import read_lines
+from jobpool.journal.jsonl import read_lines
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.making import create_pool
 from jobpool.pool import Pool
@@ -122,7 +122,7 @@ def run_whole(folder: Path, fits: Path, **settings: Any) -> tuple[dict[str, Any]
 
 def kept(folder: Path) -> list[str]:
     """Return the names of all that was kept: each stands for one fit of the plain solver."""
-    lines = (record for file in folder.rglob("*.jsonl") for _, record in read_lines(file))
+    lines = (record for file in folder.rglob("*.jsonl") for _, _, record in read_lines(file))
     done: list[Any] = [record["done"] for record in lines if record is not None]
     return [name for names in done for name in names]
 

@@ -263,7 +263,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, size_kb: int) -
 
     assert pool.counts()[TaskState.RUNNING] == 0
     assert pool.counts()[TaskState.DONE] == len(list(all_results(pool.folder))) > 0
-    assert all(line is not None for _, _, line in all_lines(pool.folder, "results"))
+    assert all(line.record is not None for _, line in all_lines(pool.folder, "results"))
 
 
 def test_a_result_that_does_not_fit_on_the_disk_returns_the_task(tmp_path: Path) -> None:

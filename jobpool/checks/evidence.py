@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,9 @@ from jobpool.attempts import Attempt, attempt_from, lesson_of
 from jobpool.cards import read_card
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.grid import Grid
+from jobpool.journal.jsonl import read_lines
 from jobpool.pool import Pool
-from jobpool.task import Cause, Json, Lesson
+from jobpool.task import Cause, Lesson
 from jobpool.workerfiles import KINDS, all_lines
 
 
@@ -107,20 +109,21 @@ def gather(pool: Pool) -> Evidence:
     torn: list[Path] = []
     strange: Counter[str] = Counter()
     for kind in ("results", "attempts"):
-        for path, number, line in all_lines(pool.folder, kind):
-            if line is None:
-                if _is_torn(path, number):
+        for path, line in all_lines(pool.folder, kind):
+            record = line.record
+            if record is None:
+                if line.is_torn:
                     torn.append(path)
                 else:
-                    damaged.append((path, number))
+                    damaged.append((path, line.number))
                 continue
-            position = places.of(str(line["task"]))
+            position = places.of(record["task"])
             if position is None:
                 strange[kind] += 1
             elif kind == "results":
-                results.setdefault(position, []).append(_result(path, line))
+                results.setdefault(position, []).append(_result(path, record))
             else:
-                attempt = attempt_from(line)
+                attempt = attempt_from(record)
                 seen = _attempt(pool, position, attempt, end_of(attempt.worker))
                 attempts.setdefault(position, []).append(seen)
     return Evidence(
@@ -132,8 +135,8 @@ def gather(pool: Pool) -> Evidence:
     )
 
 
-def _result(path: Path, line: dict[str, Json]) -> ResultSeen:
-    return ResultSeen(int(str(line["fence"])), int(path.stem, 16), float(str(line["ended"])))
+def _result(path: Path, record: dict[str, Any]) -> ResultSeen:
+    return ResultSeen(record["fence"], int(path.stem, 16), float(record["ended"]))
 
 
 def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> AttemptSeen:
@@ -147,12 +150,6 @@ def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> 
         lesson=lesson,
         found=attempt.found_by is not None,
     )
-
-
-def _is_torn(path: Path, number: int) -> bool:
-    """Say whether a damaged line is the last one, and was not written to its end."""
-    content = path.read_bytes()
-    return not content.endswith(b"\n") and content.count(b"\n") == number - 1
 
 
 def examine_lines(pool: Path, evidence: Evidence) -> Iterator[Finding]:
@@ -170,8 +167,7 @@ def examine_lines(pool: Path, evidence: Evidence) -> Iterator[Finding]:
 
 def set_aside(path: Path, numbers: Sequence[int]) -> bytes:
     """Return the content of a file without some lines, which are kept in ``NAME.damaged``."""
-    lines = path.read_bytes().splitlines(keepends=True)
-    wanted = set(numbers)
+    lines, wanted = list(read_lines(path)), set(numbers)
     with path.with_name(f"{path.name}.damaged").open("ab") as stream:
-        stream.writelines(line for n, line in enumerate(lines, start=1) if n in wanted)
-    return b"".join(line for n, line in enumerate(lines, start=1) if n not in wanted)
+        stream.writelines(line.raw for line in lines if line.number in wanted)
+    return b"".join(line.raw for line in lines if line.number not in wanted)

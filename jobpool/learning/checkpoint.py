@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.errors import StorageError
-from jobpool.files import append_line, read_lines
+from jobpool.journal.jsonl import append_line, read_lines
 from jobpool.task import Json
 
 
@@ -93,7 +93,7 @@ class Checkpoint:
 def _read(folder: Path, key: str) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for file in sorted(folder.glob("*.jsonl")):
-        for _, record in read_lines(file):
+        for _, _, record in read_lines(file):
             if record is not None and record.get("key") == key:  # a line cut short is None
                 done = record["done"]
                 found |= done if isinstance(done, dict) else {}

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from jobpool.files import parse_line
 from jobpool.grid import Grid
+from jobpool.journal.jsonl import read_lines
 from jobpool.task import Cause
-from jobpool.workerfiles import believed, worker_files
+from jobpool.workerfiles import SHAPES, worker_files
 
 # how time falls with cores, before it is learned: to add up attempts on unequal workers
 SPEEDUP = 0.85
@@ -60,17 +60,15 @@ def read_new(pool: Path, offsets: Mapping[int, int]) -> tuple[list[Seen], dict[i
     offsets : mapping of int to int
         Bytes read already, by the number of the worker whose file it is.
     """
-    seen, reached = [], dict(offsets)
+    seen, reached = list[Seen](), dict(offsets)
     for path in worker_files(pool, "attempts"):
         number = int(path.stem, 16)
-        start = reached.get(number, 0)
-        with path.open("rb") as stream:
-            stream.seek(start)
-            new = stream.read()
-        whole = new[: new.rfind(b"\n") + 1]  # the rest is still being written
-        lines = (believed("attempts", parse_line(line)) for line in whole.splitlines())
-        seen += [_seen(line) for line in lines if line is not None]
-        reached[number] = start + len(whole)
+        for line in read_lines(path, SHAPES["attempts"], start=reached.setdefault(number, 0)):
+            if not line.is_whole:  # still being written
+                break
+            reached[number] += len(line.raw)
+            if line.record is not None:
+                seen.append(_seen(line.record))
     return sorted(seen, key=lambda one: one.ended), reached
 
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from jobpool.checks.table import Table
 from jobpool.grid import Grid
-from jobpool.report.lines import ATTEMPT, RESULT, fast_lines
+from jobpool.journal.jsonl import read_lines
 from jobpool.report.names import positions_in
-from jobpool.workerfiles import worker_file, worker_name
+from jobpool.workerfiles import SHAPES, lines_of, worker_file, worker_name
 
 # what is known of the result that counts, from its own line and from its attempt's
 FACTS = ("started", "ended", "peak_memory_mb", "cores")
-_USE = {name: ATTEMPT[name] for name in ("task", "fence", "found_by", *FACTS[2:])}
+_USE = {name: SHAPES["attempts"][name] for name in ("task", "fence", "found_by", *FACTS[2:])}
 
 
 class Accepted:
@@ -49,10 +49,9 @@ class Accepted:
     ) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
         """Yield position, line and record of each result that counts, once."""
         for worker in workers:
-            path = worker_file(pool, "results", worker)
-            for number, line, record in fast_lines(path, RESULT):
+            for number, raw, record in lines_of(pool, "results", worker):
                 if record is None:
-                    self.damaged.append((path, number))
+                    self.damaged.append((worker_file(pool, "results", worker), number))
                     continue
                 position = self._positions.get(record["task"])
                 if position is None:
@@ -61,7 +60,7 @@ class Accepted:
                     self.taken[position] = True
                     self.facts["started"][position] = record["started"]
                     self.facts["ended"][position] = record["ended"]
-                    yield position, line, record
+                    yield position, raw, record
                 elif self._wanted[position]:
                     self.n_refused += 1
 
@@ -75,7 +74,7 @@ class Accepted:
     def read_attempts(self, pool: Path, workers: Sequence[str]) -> None:
         """Note memory and cores of the attempts that gave the results."""
         for worker in workers:
-            for _, _, record in fast_lines(worker_file(pool, "attempts", worker), _USE):
+            for _, _, record in read_lines(worker_file(pool, "attempts", worker), _USE):
                 if record is None or record.get("found_by") is not None:
                     continue  # whoever finds a worker dead saw nothing of its memory
                 position = self._positions.get(record["task"])

@@ -14,11 +14,10 @@ from jobpool.attempts import Attempt, Key, told_themselves
 from jobpool.axes.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
 from jobpool.pool import Pool
 from jobpool.report.columns import Rows
-from jobpool.report.lines import ATTEMPT, fast_lines
 from jobpool.report.names import positions_by_id
 from jobpool.report.places import point_columns
 from jobpool.report.tables import frame_of
-from jobpool.workerfiles import worker_files
+from jobpool.workerfiles import all_lines
 
 _FIELDS = tuple(field.name for field in fields(Attempt) if field.name != ID)
 _TEXTS = {"worker", "cause", "error", "traceback", "node", "job", "found_by"}
@@ -55,14 +54,13 @@ def attempts_frame(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> pd.Da
 def _records(pool: Pool) -> Iterator[dict[str, Any]]:
     """Yield the record of each attempt once; its own worker's word counts, if there is one."""
     found: dict[Key, dict[str, Any]] = {}
-    for path in worker_files(pool.folder, "attempts"):
-        for _, _, record in fast_lines(path, ATTEMPT):
-            if record is None:
-                continue
-            if record.get("found_by") is None:
-                yield record
-            else:
-                found[record["task"], record["fence"], record["worker"]] = record
+    for _, (_, _, record) in all_lines(pool.folder, "attempts"):
+        if record is None:
+            continue
+        if record.get("found_by") is None:
+            yield record
+        else:
+            found[record["task"], record["fence"], record["worker"]] = record
     own = told_themselves(pool.folder, found)
     yield from (record for key, record in found.items() if key not in own)
 

@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from jobpool.axes.columns import OF_RESULT, OF_SCORES, set_apart
 from jobpool.checks.table import read_table
 from jobpool.errors import RequestError, listing
+from jobpool.files import parse_line
 from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
 from jobpool.report.accepted import FACTS
 from jobpool.report.gathering import BY_TASK, Gathered, Share, gather
-from jobpool.report.lines import fast_record
 from jobpool.report.parts import IncompleteSet, Parts
 from jobpool.report.places import (
     id_name,
@@ -222,7 +222,7 @@ def _merge_parts(share: Share, parts: Parts, found: Gathered) -> dict[int, list[
 
 
 def _result_in(line: bytes) -> dict[str, Any]:
-    record = fast_record(line)
+    record = parse_line(line)
     return {} if record is None else dict(record["result"])
 
 
