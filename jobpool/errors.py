@@ -218,8 +218,8 @@ class StorageError(JobpoolError):
         return f"{self.file}: cannot write: {self.reason}; {self.advice}"
 
 
-class SlurmError(JobpoolError):
-    """SLURM did not do what it was asked."""
+class SchedulerError(JobpoolError):
+    """The scheduler did not do what it was asked."""
 
     fault = Fault.SCHEDULER
     advice = "try again when it answers"
@@ -232,8 +232,8 @@ class SlurmError(JobpoolError):
         return self.what
 
 
-class SlurmMissingError(SlurmError):
-    """SLURM's programs are not on this machine."""
+class SchedulerMissingError(SchedulerError):
+    """The programs of the scheduler are not on this machine."""
 
 
 class StartError(JobpoolError):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from jobpool.errors import SlurmError
+from jobpool.errors import SchedulerError
 from jobpool.experiment import Pass
 from jobpool.scheduler.base import Limits
 from jobpool.scheduler.slurm.limits import read_limits, read_max_array_size, read_partitions
@@ -56,12 +56,12 @@ def test_a_cluster_is_known_from_two_questions() -> None:
     [("MaxArraySize = 0", "has no job arrays"), ("nonsense", "names no MaxArraySize")],
 )
 def test_a_cluster_without_arrays_is_named(config: str, message: str) -> None:
-    with pytest.raises(SlurmError, match=message):
+    with pytest.raises(SchedulerError, match=message):
         read_max_array_size(Programs(config))
 
 
 def test_a_cluster_without_a_partition_for_this_user_is_named() -> None:
-    with pytest.raises(SlurmError, match="names no partition"):
+    with pytest.raises(SchedulerError, match="names no partition"):
         read_partitions(Programs(sinfo="\n"))
 
 

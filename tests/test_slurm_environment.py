@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.errors import SlurmError
+from jobpool.errors import SchedulerError
 from jobpool.scheduler.slurm.environment import oom_kills, parse_time_left, read_capacity, read_job
 
 V1_MOUNT = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
@@ -50,7 +50,7 @@ def never(command: Sequence[str]) -> str:
 
 
 def no_answer(command: Sequence[str]) -> str:
-    raise SlurmError("squeue did not answer within 20 s")
+    raise SchedulerError("squeue did not answer within 20 s")
 
 
 class Squeue:

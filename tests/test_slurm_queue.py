@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.errors import SlurmError, SlurmMissingError
+from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.liveness.postmortem import Evidence, cause_of_death
 from jobpool.scheduler.base import JobRun
 from jobpool.scheduler.polling import Cluster, StatusPoller, read_statuses
@@ -53,11 +53,11 @@ class Controller:
         jobs = command[-1].split(",")
         if command[0] == "sacct":
             if self.records is None:
-                raise SlurmError("Slurm accounting storage is disabled")
+                raise SchedulerError("Slurm accounting storage is disabled")
             return "".join(f"{self.records[job]}\n" for job in jobs if job in self.records)
         lines = [self.queue[job] for job in jobs if job in self.queue]
         if len(jobs) == 1 and not lines:
-            raise SlurmError("slurm_load_jobs error: Invalid job id specified")
+            raise SchedulerError("slurm_load_jobs error: Invalid job id specified")
         return "".join(f"{line}\n" for line in lines)
 
     @property
@@ -171,7 +171,7 @@ def test_a_job_that_is_being_killed_says_nothing_without_accounting() -> None:
 
 
 def test_an_answer_that_cannot_be_read_is_no_answer() -> None:
-    with pytest.raises(SlurmError, match="cannot read"):
+    with pytest.raises(SchedulerError, match="cannot read"):
         seen_of("1", controller=Controller({"1": "JOBID PARTITION"}))
 
 
@@ -182,7 +182,7 @@ def test_newer_exit_codes_are_read() -> None:
 
 
 def test_a_machine_without_squeue_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SlurmMissingError, match="cannot be run"):
+    with pytest.raises(SchedulerMissingError, match="cannot be run"):
         run_program([str(tmp_path / "squeue")])
 
 
@@ -192,7 +192,7 @@ def test_a_hanging_squeue_does_not_hold_a_worker_up(tmp_path: Path) -> None:
     squeue.chmod(stat.S_IRWXU)
     run = partial(run_program, timeout_s=0.2)
 
-    with pytest.raises(SlurmError, match=r"did not answer within 0\.2 s"):
+    with pytest.raises(SchedulerError, match=r"did not answer within 0\.2 s"):
         ask([JobRun("1", 0)], lambda command: run([str(squeue), *command[1:]]))
 
 
@@ -273,7 +273,7 @@ def test_a_worker_outside_a_job_asks_which_cluster_this_is(folder: Path) -> None
 
 def test_a_controller_that_does_not_tell_its_cluster_may_answer_later(folder: Path) -> None:
     def silent(command: Sequence[str]) -> str:
-        raise SlurmError("Unable to contact slurm controller")
+        raise SchedulerError("Unable to contact slurm controller")
 
     poller = asking(folder, silent, None)
 
@@ -282,7 +282,7 @@ def test_a_controller_that_does_not_tell_its_cluster_may_answer_later(folder: Pa
 
 def test_a_worker_without_slurms_programs_takes_no_turn(folder: Path) -> None:
     def missing(command: Sequence[str]) -> str:
-        raise SlurmMissingError("squeue cannot be run")
+        raise SchedulerMissingError("squeue cannot be run")
 
     assert not asking(folder, missing).covers(HPC)
 

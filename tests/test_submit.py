@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.errors import Fault, SlurmError
+from jobpool.errors import Fault, SchedulerError
 from jobpool.experiment import Pass
 from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Pool
@@ -44,14 +44,14 @@ def lines_of(one: Pass, jobs: int, max_array_size: int = 10_001) -> list[str]:
 class Programs:
     """Answers in turn, as programs would, and remembers what was run."""
 
-    def __init__(self, *answers: str | SlurmError) -> None:
+    def __init__(self, *answers: str | SchedulerError) -> None:
         self.answers = list(answers)
         self.ran: list[Sequence[str]] = []
 
     def __call__(self, command: Sequence[str]) -> str:
         self.ran.append(command)
         answer = self.answers.pop(0)
-        if isinstance(answer, SlurmError):
+        if isinstance(answer, SchedulerError):
             raise answer
         return answer
 
@@ -167,26 +167,26 @@ def test_the_ids_of_the_jobs_come_back() -> None:
 
 
 def test_a_refused_line_names_what_was_submitted_before_it() -> None:
-    sbatch = Programs("12", SlurmError("sbatch: error: Invalid account"))
+    sbatch = Programs("12", SchedulerError("sbatch: error: Invalid account"))
 
-    with pytest.raises(SlurmError, match=r"Invalid account\nsubmitted before that: 12"):
+    with pytest.raises(SchedulerError, match=r"Invalid account\nsubmitted before that: 12"):
         submit([["sbatch", "a"], ["sbatch", "b"]], sbatch)
 
 
 def test_a_program_that_is_not_there_is_named_with_the_way_out() -> None:
     with pytest.raises(
-        SlurmError, match=r"no-such-program cannot be run: No such file.*jobpool run"
+        SchedulerError, match=r"no-such-program cannot be run: No such file.*jobpool run"
     ):
         run_program(["no-such-program"])
 
 
 def test_a_program_that_hangs_is_given_up() -> None:
-    with pytest.raises(SlurmError, match=r"sleep did not answer within 0\.05 s"):
+    with pytest.raises(SchedulerError, match=r"sleep did not answer within 0\.05 s"):
         run_program(["sleep", "60"], timeout_s=0.05)
 
 
 def test_a_program_that_fails_is_quoted() -> None:
-    with pytest.raises(SlurmError, match="ended with code 3: no such partition"):
+    with pytest.raises(SchedulerError, match="ended with code 3: no such partition"):
         run_program(["sh", "-c", "echo no such partition >&2; exit 3"])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobpool.checks.probes import Report, probe_folder, read_report
 from jobpool.checks.probes_talk import ProbeError
-from jobpool.errors import SlurmError
+from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import JobRun, Phase, Scheduler
 
 HERE_S = 300.0
@@ -121,7 +121,7 @@ def probe_on_two_nodes(
         try:
             return _wait_for_job(folder, job, tell, scheduler, ask_every_s)
         except BaseException:
-            with suppress(SlurmError):
+            with suppress(SchedulerError):
                 scheduler.cancel([job])
             raise
 
@@ -148,7 +148,7 @@ def _wait_for_job(
 def _phase(job: str, before: Phase, scheduler: Scheduler) -> Phase:
     """Return where a job stands; as before if nobody answers."""
     one = JobRun(job, 0)
-    with suppress(SlurmError):
+    with suppress(SchedulerError):
         return scheduler.query([one], ANSWER_S)[one].phase
     return before
 

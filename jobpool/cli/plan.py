@@ -88,16 +88,16 @@ def look_around(pool: "Pool", *, must: bool, queued: Counter[str] | None = None)
 
     Where it must be there and does not answer, an error is raised.
     """
-    from jobpool.errors import SlurmError
+    from jobpool.errors import SchedulerError
     from jobpool.scheduler.detect import submitting_scheduler
 
     try:
         counted = queued_of(pool) if queued is None else queued
         return Around(queued=counted, limits=submitting_scheduler().limits())
-    except SlurmError as error:
+    except SchedulerError as error:
         if must:
             what = "nothing was submitted; run this where SLURM's commands work"
-            raise SlurmError(f"{error}\n{what}") from error
+            raise SchedulerError(f"{error}\n{what}") from error
         why = " ".join(str(error).splitlines()[:2])  # what was run, and what it said
         return Around(queued=Counter(), limits=None, unknown=why)
 

@@ -198,12 +198,12 @@ def worker_program() -> str:
 
 def max_array_size_here(dry_run: bool) -> int:
     """Ask the controller once; what is only shown can be shown without SLURM."""
-    from jobpool.errors import SlurmError
+    from jobpool.errors import SchedulerError
     from jobpool.scheduler.detect import submitting_scheduler
 
     try:
         return submitting_scheduler().max_array_size()
-    except SlurmError as error:
+    except SchedulerError as error:
         if not dry_run:
             raise
         why = " ".join(str(error).splitlines()[:2])  # what was run, and what it said

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from shutil import which
 
-from jobpool.errors import SlurmError, listing
+from jobpool.errors import SchedulerError, listing
 from jobpool.scheduler.base import Scheduler
 from jobpool.scheduler.none import ThisMachine
 from jobpool.scheduler.slurm.scheduler import Slurm
@@ -56,5 +56,5 @@ def scheduler_named(name: str) -> Scheduler:
 def _chosen(name: str) -> Scheduler:
     if name not in SCHEDULERS:
         what = f"{VARIABLE}={name}: there is no such scheduler"
-        raise SlurmError(f"{what}; write one of: {listing(sorted(SCHEDULERS))}")
+        raise SchedulerError(f"{what}; write one of: {listing(sorted(SCHEDULERS))}")
     return SCHEDULERS[name]()

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jobpool.cards import process_space, read_card, start_ticks
-from jobpool.errors import SlurmError
+from jobpool.errors import SchedulerError
 from jobpool.scheduler import machine
 from jobpool.scheduler.base import (
     Capacity,
@@ -108,7 +108,7 @@ class ThisMachine:
         if order.jobs > most:
             what = f"this machine has {has.cores} cores and {has.memory_mb or 0:,} MB: room for "
             what += f"{most} workers of {size.cores} cores and {memory_mb:,} MB, not {order.jobs}"
-            raise SlurmError(f"{what}; start fewer, or smaller ones: jobpool run {order.pool}")
+            raise SchedulerError(f"{what}; start fewer, or smaller ones: jobpool run {order.pool}")
         given = ("--cores", str(size.cores), "--memory-mb", str(memory_mb))
         words = (str(order.pool), *order.arguments, *(given if order.verb == ("work",) else ()))
         command = (order.program, *order.verb, *words, *order.selection)
@@ -153,7 +153,7 @@ class ThisMachine:
     def submit_pair(self, _side: Sequence[str], folder: Path, _options: Sequence[str]) -> str:
         """Refuse: there is one machine only."""
         what = "this machine has no scheduler that could start a job on two nodes"
-        raise SlurmError(f"{what}; probe from this one: jobpool doctor {folder.parent}")
+        raise SchedulerError(f"{what}; probe from this one: jobpool doctor {folder.parent}")
 
     def _workers_of(self, pool: Path) -> list[str]:
         space = process_space()

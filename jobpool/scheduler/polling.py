@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from jobpool.errors import SlurmError, StorageError
+from jobpool.errors import SchedulerError, StorageError
 from jobpool.files import read_json, write_json
 from jobpool.scheduler.base import JobRun, JobStatus, Phase, Scheduler
 from jobpool.task import Cause, Json
@@ -155,7 +155,7 @@ class StatusPoller:
     def find_cluster(self) -> bool:
         """Ask which cluster this is, if the job does not tell, and say whether it is known."""
         if self.cluster.name is None and self.covers(self.cluster):
-            with suppress(SlurmError):
+            with suppress(SchedulerError):
                 found = self._scheduler.cluster(self._patience_s)
                 self.cluster = self.cluster._replace(name=found)
         return self.cluster.name is not None
@@ -198,7 +198,7 @@ class StatusPoller:
 
     def _ask(self, runs: Collection[JobRun], server_time: float, timeout_s: float) -> None:
         known = read_statuses(self._pool, self.cluster)
-        with suppress(SlurmError, StorageError):  # then the next turn asks again
+        with suppress(SchedulerError, StorageError):  # then the next turn asks again
             self._share(known, self._scheduler.query(runs, timeout_s), server_time)
 
     def _share(

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jobpool.errors import SlurmError, SlurmMissingError
+from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.scheduler.base import (
     Capacity,
     Job,
@@ -172,9 +172,9 @@ class SimulatedScheduler:
 
     def _answer(self) -> None:
         if not self.is_here:
-            raise SlurmMissingError("there is no scheduler on this machine")
+            raise SchedulerMissingError("there is no scheduler on this machine")
         if not self.answers:
-            raise SlurmError("the scheduler did not answer")
+            raise SchedulerError("the scheduler did not answer")
 
     def _status(self, one: JobRun) -> JobStatus:
         known = self.jobs.get(one.job)

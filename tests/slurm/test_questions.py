@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from jobpool.errors import SlurmError
+from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import JobRun
 from jobpool.scheduler.slurm.jobs import ask
 from tests.slurm.cluster import Cluster, ClusterError
@@ -19,7 +19,7 @@ def states(slurm: Cluster, *runs: JobRun) -> list[str]:
         try:
             return slurm.run(*command)
         except ClusterError as error:
-            raise SlurmError(str(error)) from error
+            raise SchedulerError(str(error)) from error
 
     seen = ask(runs, run)
     return [seen[one].state for one in runs]

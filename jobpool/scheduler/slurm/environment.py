@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from jobpool.errors import SlurmError
+from jobpool.errors import SchedulerError
 from jobpool.scheduler import machine
 from jobpool.scheduler.base import Capacity, Job
 from jobpool.scheduler.machine import ROOT
@@ -120,7 +120,7 @@ def _end_of_job(
     if given is not None:
         return float(given)
     command = ["squeue", "--noheader", "--jobs", job.label, "--format=%L"]
-    with suppress(SlurmError):
+    with suppress(SchedulerError):
         left_s = parse_time_left(run(command))
         return None if left_s is None else now() + left_s
     return None

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from jobpool.errors import SlurmError
+from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import JobRun, JobStatus, Phase
 from jobpool.scheduler.slurm.programs import RunProgram
 from jobpool.task import Cause
@@ -123,7 +123,7 @@ def ask(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
 
     Raises
     ------
-    SlurmError
+    SchedulerError
         If squeue does not answer.
     """
     seen = _ask_queue(runs, run)
@@ -132,7 +132,7 @@ def ask(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
         return seen
     try:
         told = _records(open_ends, run)
-    except SlurmError:
+    except SchedulerError:
         return seen
     return dict(seen) | {one: _join(seen[one], told[one]) for one in open_ends if one in told}
 
@@ -146,7 +146,7 @@ def _ask_queue(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, Job
         command += ["--jobs", ",".join(jobs)]
     try:
         text = run(command)
-    except SlurmError as error:
+    except SchedulerError as error:
         if "Invalid job id" not in str(error):
             raise
         text = ""  # how squeue says that it has forgotten the only job it is asked for
@@ -157,7 +157,7 @@ def _ask_queue(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, Job
 def _queue_line(text: str) -> re.Match[str]:
     line = _QUEUE_LINE.fullmatch(text)
     if line is None:  # not to be taken for a job that is not listed
-        raise SlurmError(f"squeue printed what jobpool cannot read: {text!r}; is it SLURM's?")
+        raise SchedulerError(f"squeue printed what jobpool cannot read: {text!r}; is it SLURM's?")
     return line
 
 
@@ -217,7 +217,7 @@ def _record_line(text: str) -> tuple[JobSeen, str, float | None]:
     """Return a run, the name of its step if the line is about one, and that step's memory."""
     line = _RECORD_LINE.fullmatch(text)
     if line is None:
-        raise SlurmError(f"sacct printed what jobpool cannot read: {text!r}; is it SLURM's?")
+        raise SchedulerError(f"sacct printed what jobpool cannot read: {text!r}; is it SLURM's?")
     code, signal = _exit_of(line["status"])
     row = JobSeen(
         job=line["job"], state=line["state"], exit_code=code, signal=signal, node=line["node"]

@@ -5,7 +5,7 @@ Two questions to the controller: ``scontrol show config`` and ``sinfo``. Nothing
 
 from collections.abc import Sequence
 
-from jobpool.errors import SlurmError
+from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import Limits, Partition
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 
@@ -18,7 +18,7 @@ def read_limits(run: RunProgram = run_program) -> Limits:
 
     Raises
     ------
-    SlurmError
+    SchedulerError
         If the controller does not say, or the cluster has no job arrays.
     """
     return Limits(max_array_size=read_max_array_size(run), partitions=read_partitions(run))
@@ -29,7 +29,7 @@ def read_cluster(run: RunProgram = run_program) -> str | None:
 
     Raises
     ------
-    SlurmError
+    SchedulerError
         If none does.
     """
     for line in run(["scontrol", "show", "config"]).splitlines():
@@ -44,7 +44,7 @@ def read_max_array_size(run: RunProgram = run_program) -> int:
 
     Raises
     ------
-    SlurmError
+    SchedulerError
         If the controller does not say, or the cluster has no job arrays.
     """
     for line in run(["scontrol", "show", "config"]).splitlines():
@@ -54,8 +54,10 @@ def read_max_array_size(run: RunProgram = run_program) -> int:
             if size > 1:
                 return size
             advice = "submit in a loop instead: sbatch sbatch/first_pass.sbatch POOL"
-            raise SlurmError(f"this cluster has no job arrays (MaxArraySize is {size}); {advice}")
-    raise SlurmError("scontrol show config names no MaxArraySize; is it SLURM's scontrol?")
+            raise SchedulerError(
+                f"this cluster has no job arrays (MaxArraySize is {size}); {advice}"
+            )
+    raise SchedulerError("scontrol show config names no MaxArraySize; is it SLURM's scontrol?")
 
 
 def read_partitions(run: RunProgram = run_program) -> tuple[Partition, ...]:
@@ -63,7 +65,7 @@ def read_partitions(run: RunProgram = run_program) -> tuple[Partition, ...]:
 
     Raises
     ------
-    SlurmError
+    SchedulerError
         If sinfo does not answer, or cannot be understood.
     """
     rows: dict[str, list[list[str]]] = {}
@@ -72,7 +74,9 @@ def read_partitions(run: RunProgram = run_program) -> tuple[Partition, ...]:
         if len(words) == 5:
             rows.setdefault(words[0], []).append(words)
     if not rows:
-        raise SlurmError("sinfo names no partition that you may use; ask your cluster's help desk")
+        raise SchedulerError(
+            "sinfo names no partition that you may use; ask your cluster's help desk"
+        )
     return tuple(_partition(found) for found in rows.values())
 
 

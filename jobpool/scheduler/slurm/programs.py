@@ -4,7 +4,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 
-from jobpool.errors import SlurmError, SlurmMissingError
+from jobpool.errors import SchedulerError, SchedulerMissingError
 
 TIMEOUT_S = 60.0
 
@@ -23,9 +23,9 @@ def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
 
     Raises
     ------
-    SlurmMissingError
+    SchedulerMissingError
         If it is not there.
-    SlurmError
+    SchedulerError
         If it does not answer in time, or ends with another code than 0.
 
     Examples
@@ -46,11 +46,11 @@ def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
     except OSError as error:
         what = f"{command[0]} cannot be run: {error.strerror}"
         advice = "work on a node that has SLURM's commands, or without SLURM: jobpool run POOL"
-        raise SlurmMissingError(f"{what}; {advice}") from error
+        raise SchedulerMissingError(f"{what}; {advice}") from error
     except subprocess.TimeoutExpired as error:
         what = f"{command[0]} did not answer within {timeout_s:g} s"
-        raise SlurmError(f"{what}; try again when the controller is less busy") from error
+        raise SchedulerError(f"{what}; try again when the controller is less busy") from error
     if ended.returncode != 0:
         said = ended.stderr.strip() or ended.stdout.strip() or "it printed nothing"
-        raise SlurmError(f"{shlex.join(command)}\nended with code {ended.returncode}: {said}")
+        raise SchedulerError(f"{shlex.join(command)}\nended with code {ended.returncode}: {said}")
     return ended.stdout

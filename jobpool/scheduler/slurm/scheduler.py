@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from jobpool.errors import SlurmError, SlurmMissingError
+from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.scheduler.base import (
     Capacity,
     Job,
@@ -49,9 +49,9 @@ class Slurm:
         """Say whether squeue is here; the controller does not hear of it."""
         try:
             self._run()(["squeue", "--version"])
-        except SlurmMissingError:
+        except SchedulerMissingError:
             return False
-        except SlurmError:
+        except SchedulerError:
             pass  # it is there, but something is wrong with it
         return True
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobpool.assets import asset
-from jobpool.errors import SlurmError
+from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import POLITE, Order, Phase, QueuedJob
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 
@@ -32,7 +32,7 @@ def read_queue(run: RunProgram = run_program) -> tuple[QueuedJob, ...]:
 
     Raises
     ------
-    SlurmError
+    SchedulerError
         If squeue does not answer.
     """
     lines = run(["squeue", "--me", "--noheader", "--array", "--format=%i %F %T %j"]).splitlines()
@@ -48,7 +48,7 @@ def cancel(batches: Collection[str], run: RunProgram = run_program) -> None:
 
     Raises
     ------
-    SlurmError
+    SchedulerError
         If scancel refuses one.
     """
     if batches:
@@ -134,16 +134,16 @@ def submit(lines: Sequence[Sequence[str]], run: RunProgram = run_program) -> tup
 
     Raises
     ------
-    SlurmError
+    SchedulerError
         If a line is refused; it names the jobs that were submitted before.
     """
     job_ids: list[str] = []
     for line in lines:
         try:
             said = run(line)
-        except SlurmError as error:
+        except SchedulerError as error:
             before = f"\nsubmitted before that: {' '.join(job_ids)}" if job_ids else ""
-            raise SlurmError(f"{error}{before}") from error
+            raise SchedulerError(f"{error}{before}") from error
         job_ids.append(said.strip().splitlines()[-1].partition(";")[0])  # "12;cluster"
     return tuple(job_ids)
 
