@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from jobpool.units import MB
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _IS_LINUX = sys.platform == "linux"
@@ -27,7 +29,6 @@ KILL_S = 5.0  # what the kernel cannot end meanwhile waits for a disk, and ends 
 LOOK_S = 10.0  # the guard looks so often whether it missed an end
 # tells a guard to end all, and that its parent died; one that nobody sends to a whole job
 END_ALL = int(getattr(signal, "SIGRTMIN", signal.SIGUSR2)) + 5
-MB = 1024 * 1024
 
 
 def adopt_orphans() -> None:

@@ -5,49 +5,12 @@ all problems are reported together by `Reader.finish`.
 """
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jobpool.errors import ConfigError, Problem, listing, nearest
-
-_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?")
-
-
-def parse_duration(text: str) -> float:
-    """Return a length of time in seconds.
-
-    Parameters
-    ----------
-    text : str
-        A number with a unit (``90s``, ``30m``, ``2h``, ``1d12h``), or SLURM's ``days-h:m:s``,
-        ``h:m:s`` and ``m:s``.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these.
-
-    Examples
-    --------
-    >>> parse_duration("1h30m"), parse_duration("1-06:00:00"), parse_duration("30:00")
-    (5400.0, 108000.0, 1800.0)
-    """
-    text = text.strip()
-    if clock := _CLOCK.fullmatch(text):
-        days, first, second, third = clock.groups()
-        if third is None and days is None:
-            return int(first) * 60.0 + int(second)
-        hours = int(days or 0) * 24 + int(first)
-        return hours * 3600.0 + int(second) * 60.0 + int(third or 0)
-    if not re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text):
-        raise ValueError(
-            f"{text!r} is not a length of time; write for example 90s, 30m, 2h or 1d12h"
-        )
-    return sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(text))
+from jobpool.units import parse_duration
 
 
 class Reader:

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from jobpool.cli.cache import cache, size_in_bytes
+from jobpool.cli.cache import cache
 from jobpool.errors import Fault
 from jobpool.experiment import load_experiment
 from jobpool.making import create_pool
+from jobpool.units import parse_size
 from tests.brain_study import StudyOnDisk
 from tests.builders import a_pool
 from tests.cache_study import flip
@@ -165,7 +166,7 @@ def test_prune_keeps_to_a_limit(pool: Path) -> None:
     ("text", "expected"), [("20GB", 20_000_000_000), ("1.5 kB", 1500), ("7b", 7)]
 )
 def test_a_limit_is_read_with_its_unit(text: str, expected: int) -> None:
-    assert size_in_bytes(text) == expected
+    assert parse_size(text) == expected
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from jobpool.errors import ConfigError
 from jobpool.experiment import Experiment, Guess, load_experiment
-from jobpool.reader import parse_duration
+from jobpool.units import parse_duration
 
 
 def load(folder: Path, text: str) -> Experiment:

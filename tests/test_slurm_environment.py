@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import SchedulerError
-from jobpool.scheduler.slurm.environment import oom_kills, parse_time_left, read_capacity, read_job
+from jobpool.scheduler.slurm.environment import oom_kills, read_capacity, read_job
+from jobpool.units import parse_clock
 
 V1_MOUNT = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
 V2_MOUNT = "35 31 0:32 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
@@ -159,7 +160,7 @@ def test_an_older_slurm_is_asked_once_for_the_time_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("answer", ["UNLIMITED", "NOT_SET", "INVALID", "", "slurm: error"])
 def test_a_time_that_squeue_does_not_know_is_no_end(answer: str) -> None:
-    assert parse_time_left(answer) is None
+    assert parse_clock(answer) is None
 
 
 def test_a_controller_that_does_not_answer_leaves_the_end_unknown(tmp_path: Path) -> None:

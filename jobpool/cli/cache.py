@@ -1,15 +1,15 @@
 """``jobpool cache``: fill, look at, check and tidy a pool's ROI values and fits."""
 
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.cache_fill import UNITS, fill_here, size_text, submit_fill
-from jobpool.cli.options import PoolArgument
+from jobpool.cli.cache_fill import fill_here, submit_fill
+from jobpool.cli.options import PoolArgument, size
 from jobpool.errors import Fault
+from jobpool.units import count, file_size, table
 
 if TYPE_CHECKING:
     from jobpool.cache.roi import RoiCache
@@ -33,15 +33,6 @@ cache = typer.Typer(
     jobpool cache prune POOL --limit 20GB
     """,
 )
-
-
-def size_in_bytes(text: str) -> int:
-    """Return a size such as ``20GB`` in bytes, or raise what the command line shows."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMGT]?B)", text.strip(), re.IGNORECASE)
-    if found is None:
-        raise typer.BadParameter(f"{text!r} is no size; write for example 500MB or 20GB")
-    units = [unit.lower() for unit in UNITS]
-    return int(float(found[1]) * 1000 ** units.index(found[2].lower()))
 
 
 @cache.command()
@@ -92,7 +83,6 @@ def info(pool: PoolArgument) -> None:
     """
     from jobpool.cache.fitupkeep import look_at_fits
     from jobpool.cache.upkeep import COLUMNS
-    from jobpool.report.text import count, table
 
     _, opened = _open(pool)
     found = opened.info()
@@ -102,13 +92,13 @@ def info(pool: PoolArgument) -> None:
     for line in table(COLUMNS, rows):
         print(line)
     print()
-    print(f"{size_text(found.n_bytes)} in {count(found.n_files, 'file')}")
+    print(f"{file_size(found.n_bytes)} in {count(found.n_files, 'file')}")
     if found.n_unused:
-        what = f"{size_text(found.unused_bytes)} of that for nothing in this study"
+        what = f"{file_size(found.unused_bytes)} of that for nothing in this study"
         print(f"{what}; to remove it: jobpool cache prune {pool}")
     fits = look_at_fits(pool / "cache")
     if fits.n_buckets:
-        where = f"{size_text(fits.n_bytes)} in {count(fits.n_buckets, 'file')}"
+        where = f"{file_size(fits.n_bytes)} in {count(fits.n_buckets, 'file')}"
         print(f"{count(fits.n_fits, 'fit')}: {where}")
     for one in found.parcellations:
         if one.problem:
@@ -132,7 +122,6 @@ def verify(
     jobpool cache verify POOL --repair
     """
     from jobpool.cache.fitupkeep import find_damaged_fits
-    from jobpool.report.text import count
 
     opened, found = _open(pool)
     damage = found.verify(repair=repair)
@@ -152,7 +141,7 @@ def prune(
     limit: Annotated[
         int | None,
         typer.Option(
-            parser=size_in_bytes,
+            parser=size,
             metavar="SIZE",
             help="Remove also what is in use until the rest is no larger than this, such as 20GB: "
             "first the values that were not asked for for longest, then the fits, and the "
@@ -174,7 +163,6 @@ def prune(
     jobpool cache prune POOL --limit 20GB
     """
     from jobpool.cache.fitupkeep import fits_bytes, prune_fits
-    from jobpool.report.text import count
 
     opened, found = _open(pool)
     folder, lock = pool / "cache", opened.info.lock
@@ -187,7 +175,7 @@ def prune(
     for one in removed:
         reasons.setdefault(one.why, []).append(one)
     for why, files in reasons.items():
-        size = size_text(sum(one.n_bytes for one in files))
+        size = file_size(sum(one.n_bytes for one in files))
         print(f"{verb} {count(len(files), 'file')}, {size}: {why}")
     if not removed:
         print("nothing to remove")
@@ -217,5 +205,5 @@ def _row(one: "ParcellationInfo", n_spans: int) -> list[str]:
         "part": f"{one.n_spans} of {n_spans} spans",
         "none": "cannot be used" if one.problem else "none",
     }[one.state]
-    size = size_text(one.n_bytes) if one.n_bytes else ""
+    size = file_size(one.n_bytes) if one.n_bytes else ""
     return [one.name, one.kind, f"{one.n_parcels:,}" if one.kind else "", size, state]

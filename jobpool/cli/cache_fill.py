@@ -23,13 +23,12 @@ if TYPE_CHECKING:
     from jobpool.experiment import Pass
     from jobpool.pool import Pool
 
-UNITS = ("B", "kB", "MB", "GB", "TB")
 _EVERY_S = 2.0  # between lines of progress
 
 
 def fill_here(found: "RoiCache", pool: Path, workers: int) -> None:
     """Fill a cache by processes of this machine, and say what is there then."""
-    from jobpool.report.text import count
+    from jobpool.units import count, file_size
 
     try:
         with _signals_as_ctrl_c(), _helpers(pool, workers - 1):
@@ -41,7 +40,7 @@ def fill_here(found: "RoiCache", pool: Path, workers: int) -> None:
     n_packed = sum(one.state == "packed" for one in what.parcellations)
     print(
         f"{n_packed:,} of {len(what.parcellations):,} parcellations are there: "
-        f"{size_text(what.n_bytes)} in {count(what.n_files, 'file')}"
+        f"{file_size(what.n_bytes)} in {count(what.n_files, 'file')}"
     )
     for name, problem in report.problems.items():
         print(f"{name}: {problem}", file=sys.stderr)
@@ -111,7 +110,7 @@ class _Teller:
         self._said_at, self._said = now, line
 
     def _line(self, progress: "Progress", seconds: float) -> str:
-        from jobpool.report.text import duration
+        from jobpool.units import duration
 
         if progress.spans == progress.n_spans:
             return f"packed {progress.packed:,} of {progress.n_parcellations:,}"
@@ -153,17 +152,3 @@ def _resources(pool: "Pool", name: str | None) -> "Pass":
     if name is None:
         return Pass(name="cache", cores=1, memory_gb=4, walltime_s=3 * 3600)
     return replace(find_pass(pool, name), only=(), skip=())
-
-
-def size_text(n_bytes: int) -> str:
-    """Return a size with its unit.
-
-    Examples
-    --------
-    >>> size_text(0), size_text(11_520), size_text(20_000_000_000)
-    ('0 B', '11.5 kB', '20 GB')
-    """
-    power = 0
-    while n_bytes >= 1000 ** (power + 1) and power < len(UNITS) - 1:
-        power += 1
-    return f"{n_bytes / 1000**power:.3g} {UNITS[power]}"

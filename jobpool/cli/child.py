@@ -25,11 +25,10 @@ from jobpool.errors import JobpoolError, OutOfTimeError, StorageError
 from jobpool.files import STORAGE_ERRNOS
 from jobpool.processes import guard
 from jobpool.task import Cause, Json
+from jobpool.units import MB
 
 if TYPE_CHECKING:
     from jobpool.runners.base import Runner
-
-_MB = 1024.0 * 1024.0
 
 
 def main(arguments: list[str]) -> int:
@@ -151,8 +150,8 @@ def _used() -> dict[str, float]:
     io = _proc_numbers("/proc/self/io")
     return {
         "cpu_s": own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime + _helpers_cpu_s(),
-        "read_mb": io.get("rchar", 0) / _MB,
-        "written_mb": io.get("wchar", 0) / _MB,
+        "read_mb": io.get("rchar", 0) / MB,
+        "written_mb": io.get("wchar", 0) / MB,
     }
 
 

@@ -112,8 +112,8 @@ def _write_predictions(
     """Write the predictions, and say whether no result is lost."""
     from jobpool.report.collecting import what_is_gone
     from jobpool.report.predictions import write_predictions
-    from jobpool.report.text import count
     from jobpool.runners import make_results, make_runner
+    from jobpool.units import count
 
     runner = make_runner(pool.experiment(), pool.folder)
     results = make_results(pool.info.runner)
@@ -133,7 +133,7 @@ def _give(
     """Write the table, or show its first rows."""
     from jobpool.report.provenance import KEY
     from jobpool.report.tables import write_frame
-    from jobpool.report.text import count
+    from jobpool.units import count
 
     if output is None:
         for line in _short_table(frame, attributes):
@@ -146,7 +146,7 @@ def _give(
 
 def _short_table(frame: "pd.DataFrame", attributes: set[str]) -> list[str]:
     """Return the first rows, with few attributes, so that scores are seen."""
-    from jobpool.report.text import table
+    from jobpool.units import table
 
     if frame.empty:
         return ["no row: nothing that is selected is done"]
@@ -186,7 +186,7 @@ def _cell(value: object) -> str:
 def _tell(pool: "Pool", found: "Collected") -> None:
     """Say what did not become a row."""
     from jobpool.report.collecting import what_is_gone
-    from jobpool.report.text import count
+    from jobpool.units import count
 
     lines = []
     if found.incomplete:

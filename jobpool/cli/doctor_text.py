@@ -9,7 +9,7 @@ from jobpool.checks.findings import Finding, Weight
 from jobpool.checks.probes_talk import Probed
 from jobpool.lock import file_system
 from jobpool.pool import Pool
-from jobpool.report.text import count
+from jobpool.units import count
 
 if TYPE_CHECKING:
     from jobpool.checks.probes_nodes import Reports

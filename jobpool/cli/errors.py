@@ -50,8 +50,8 @@ def errors(
     from jobpool.errors import SelectionError
     from jobpool.pool import Pool
     from jobpool.report.failures import find_failures
-    from jobpool.report.text import count
     from jobpool.selection import select
+    from jobpool.units import count
 
     opened = Pool(pool)
     chosen = select(opened.grid, tuple(only or ()), tuple(skip or ())) if only or skip else None
@@ -68,7 +68,7 @@ def errors(
 
 def _print_groups(pool: "Pool", found: "Failures", full: bool, limit: int) -> None:
     from jobpool.report.failures import count_causes
-    from jobpool.report.text import count
+    from jobpool.units import count
 
     groups = found.groups
     if not groups:
@@ -87,7 +87,7 @@ def _print_advice(pool: "Pool", found: "Failures") -> None:
     import time
 
     from jobpool.nodes import read_bad_nodes
-    from jobpool.report.text import count, local_time
+    from jobpool.units import count, local_time
 
     if found.n_parked:
         what = f"{count(found.n_parked, 'task')} parked; when the cause is mended"
@@ -104,8 +104,8 @@ def _print_group(
     pool: "Pool", group: "FailureGroup", positions: "Mapping[str, int]", full: bool
 ) -> None:
     from jobpool.report.failures import find_logs
-    from jobpool.report.text import count, local_time
     from jobpool.task import label
+    from jobpool.units import count, local_time
 
     newest = group.newest
     print(f"\n{group.cause}: {newest.error or 'without a message'}")

@@ -32,8 +32,8 @@ def hold(
     from jobpool.moves import hold as move
     from jobpool.pool import Pool, state_of
     from jobpool.poolinfo import set_umask
-    from jobpool.report.text import count
     from jobpool.task import TaskState
+    from jobpool.units import count
 
     if not (task or only or skip or everything):
         what = "say which tasks: ids, --only or --skip; or --all"

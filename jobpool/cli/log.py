@@ -39,9 +39,9 @@ def log(
     from jobpool.pool import Pool
     from jobpool.report.history import history
     from jobpool.report.names import positions_by_id
-    from jobpool.report.text import local_time
     from jobpool.selection import select
     from jobpool.task import label
+    from jobpool.units import local_time
 
     opened = Pool(pool)
     events = history(opened)

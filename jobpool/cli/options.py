@@ -5,13 +5,21 @@ from typing import Annotated
 
 import typer
 
-from jobpool.reader import parse_duration
+from jobpool.units import parse_duration, parse_size
 
 
 def duration(text: str) -> float:
     """Return a length of time in seconds, or raise what the command line shows."""
     try:
         return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def size(text: str) -> int:
+    """Return the size of files in bytes, or raise what the command line shows."""
+    try:
+        return parse_size(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobpool.needs.estimates import FEWEST
-from jobpool.plan.sizes import short_time
-from jobpool.report.text import count, duration, memory, table
+from jobpool.units import count, duration, memory, short_duration, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +50,7 @@ def _row(array: "Array") -> list[str]:
         size.name + (" (new)" if array.proposed else ""),
         f"{size.cores}",
         memory(size.memory_gb * 1024),
-        short_time(size.walltime_s),
+        short_duration(size.walltime_s),
         f"{array.n_tasks:,}" + (f" ({array.n_cut:,} cut)" if array.n_cut else ""),
         "?" if hours is None else _hours(hours.middle),
         f"{array.queued:,}",
@@ -106,7 +105,7 @@ def _too_large(pool: "Pool", made: "Plan", limits: "Limits | None") -> "Iterator
     for position in positions[:MOST_SHOWN]:
         size = made.division.size_for(position)
         task = pool.grid.id(position)
-        needs = f"{memory(size.memory_gb * 1024)} and {short_time(size.walltime_s)}"
+        needs = f"{memory(size.memory_gb * 1024)} and {short_duration(size.walltime_s)}"
         why = limits.refusal(size) if limits else None
         yield f"  {task}: needs about {needs} on {count(size.cores, 'core')}; {why}"
         yield f"    {_next_step(pool, task, size, limits)}"

@@ -37,7 +37,7 @@ def release(
     from jobpool.moves import release as move
     from jobpool.pool import Pool
     from jobpool.poolinfo import set_umask
-    from jobpool.report.text import count
+    from jobpool.units import count
 
     opened = Pool(pool)
 

@@ -204,7 +204,7 @@ def _write(made: "Made", output: Path) -> None:
 
 
 def _write_figures(made: "Made", folder: Path) -> None:
-    from jobpool.report.text import count
+    from jobpool.units import count
 
     if made.analysis is None:
         print("no figures: the results are no study of parcellations", file=sys.stderr)

@@ -43,7 +43,7 @@ def retry(
     from jobpool.needs.learning import forget
     from jobpool.pool import Pool
     from jobpool.poolinfo import set_umask
-    from jobpool.report.text import count
+    from jobpool.units import count
 
     opened = Pool(pool)
 

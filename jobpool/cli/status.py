@@ -53,7 +53,7 @@ def status(
 
     from jobpool.overview.status_text import read_status, status_json, status_text
     from jobpool.pool import Pool
-    from jobpool.report.text import bar, fits
+    from jobpool.units import bar, fits
 
     ascii_only = not fits(bar(0.5), sys.stdout.encoding)
 

@@ -171,8 +171,8 @@ def _count_free(pool: "Pool", one: "Pass", jobs: int) -> int:
     from jobpool.files import server_time
     from jobpool.plan.left import read_left
     from jobpool.plan.sizes import within_bounds
-    from jobpool.report.text import count
     from jobpool.selection import select
+    from jobpool.units import count
 
     left = read_left(pool, server_time(pool.folder / "workers"))
     waiting = left.waiting & select(pool.grid, one.only, one.skip)

@@ -68,7 +68,7 @@ def _headline(pool: "Pool", found: "Why") -> str:
 
 def _waits_for(folder: "Path", found: "Why") -> str:
     from jobpool.plan.why import Obstacle
-    from jobpool.report.text import count
+    from jobpool.units import count
 
     can = {Obstacle.NONE, Obstacle.WHOLE}
     takers = [one.size.name for one in found.verdicts if one.obstacle in can]
@@ -89,7 +89,7 @@ def _waits_for(folder: "Path", found: "Why") -> str:
 
 def _bound(found: "Why") -> str:
     """Return what was too little before, empty if nothing was."""
-    from jobpool.report.text import duration, memory
+    from jobpool.units import duration, memory
 
     record, words = found.record, []
     if record.memory_mb is not None:
@@ -101,7 +101,7 @@ def _bound(found: "Why") -> str:
 
 def _runs(found: "Why") -> str:
     from jobpool.liveness.judge import Life
-    from jobpool.report.text import duration
+    from jobpool.units import duration
 
     since = duration(max(time.time() - found.record.changed_ms / 1000, 0.0))
     match found.life:
@@ -144,7 +144,7 @@ def _stands_aside(folder: "Path", found: "Why") -> str:
 
 def _details(pool: "Pool", found: "Why") -> list[str]:
     """Return what is known of the task, a line each."""
-    from jobpool.report.text import count, duration, memory
+    from jobpool.units import count, duration, memory
 
     lines = []
     if found.record.attempts:
@@ -170,7 +170,7 @@ def _interval(one: "Interval", show: "Callable[[float], str]") -> str:
 
 
 def _last(found: "Why") -> list[str]:
-    from jobpool.report.text import duration, local_time
+    from jobpool.units import duration, local_time
 
     last = found.last
     if last is None:
@@ -185,13 +185,12 @@ def _last(found: "Why") -> list[str]:
 
 
 def _verdict(one: "Verdict") -> str:
-    from jobpool.plan.sizes import short_time
     from jobpool.plan.why import Obstacle
-    from jobpool.report.text import memory
+    from jobpool.units import memory, short_duration
 
     size = one.size
     likely = "" if one.chance is None else f": ends there with a chance of {one.chance:.0%}"
-    has = f"{size.cores} x {short_time(size.walltime_s)}"
+    has = f"{size.cores} x {short_duration(size.walltime_s)}"
     words = {
         Obstacle.NONE: f"can take it{likely}",
         Obstacle.WHOLE: "takes it apart: it is too long there as a whole, but not its parts",

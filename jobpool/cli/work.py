@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration
+from jobpool.units import local_time
 
 if TYPE_CHECKING:
     from jobpool.cards import WorkerCard
@@ -127,7 +128,7 @@ def _child_environment(cores: int, trust: list[str]) -> dict[str, str]:
 
 def _say(line: str) -> None:
     with suppress(OSError):  # a log that cannot be written is no reason to lose work
-        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", file=sys.stderr, flush=True)
+        print(f"{local_time(time.time())} {line}", file=sys.stderr, flush=True)
 
 
 def _print_end(summary: "Summary") -> None:

@@ -19,6 +19,7 @@ from jobpool.poolinfo import check_owner, set_umask
 from jobpool.scheduler.detect import find_scheduler
 from jobpool.selection import select
 from jobpool.task import TaskState
+from jobpool.units import time_in_name
 
 POLL_S = 0.5
 Show = Callable[[Mapping[TaskState, int]], None]
@@ -98,7 +99,7 @@ class LocalWorkers:
         """Start the workers, each noted at once, so that none is forgotten."""
         folder = self._pool.folder / "logs" / "local"
         folder.mkdir(parents=True, exist_ok=True)
-        stamp, command = time.strftime("%Y%m%d-%H%M%S"), self._command()
+        stamp, command = time_in_name(time.time()), self._command()
         for number in range(1, self._settings.workers + 1):
             path = folder / f"{stamp}-{number}.log"
             with path.open("ab") as log:

@@ -9,10 +9,10 @@ from pathlib import Path
 from jobpool.files import server_time
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
-from jobpool.report.text import bar, count, duration, memory, percent, table
 from jobpool.selection import select
 from jobpool.status import AxisCounts, Counts, Status, look
 from jobpool.task import SHOWN, TaskState
+from jobpool.units import bar, count, duration, memory, percent, table
 from jobpool.workerfiles import worker_name
 
 

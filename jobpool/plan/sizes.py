@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jobpool.experiment import Pass
 from jobpool.plan.left import FloatArray, Floats, Forecast, Left, Mask
 from jobpool.records import amount_of, code_of
+from jobpool.units import short_duration
 
 USUAL = Pass(name="usual", cores=1, memory_gb=4, walltime_s=3 * 3600)  # as first_pass.sbatch
 # the chance that a task ends in a job of the size it goes to; what is less likely in every pass
@@ -158,24 +159,9 @@ def _size(memory_gb: float, walltime_s: float, largest: Pass) -> Pass:
     walltime_s = 60.0 * math.ceil(walltime_s / 60)
     return replace(
         largest,
-        name=f"{math.ceil(memory_gb)}gb-{short_time(walltime_s)}",
+        name=f"{math.ceil(memory_gb)}gb-{short_duration(walltime_s)}",
         memory_gb=memory_gb,
         walltime_s=walltime_s,
         only=(),
         skip=(),
     )
-
-
-def short_time(seconds: float) -> str:
-    """Return a time limit as an experiment file gives it.
-
-    Examples
-    --------
-    >>> short_time(3 * 3600), short_time(600), short_time(30 * 3600)
-    ('3h', '10m', '1d6h')
-    """
-    rest, words = math.ceil(seconds), ""
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        n, rest = divmod(rest, length)
-        words += f"{n}{unit}" if n else ""
-    return words or "0s"

@@ -35,9 +35,9 @@ from jobpool.report.places import (
     point_columns,
 )
 from jobpool.report.tables import frame_of
-from jobpool.report.text import count
 from jobpool.runners import make_results
 from jobpool.runners.base import Results, SupportsMerge
+from jobpool.units import count
 from jobpool.workerfiles import worker_files
 
 _OF_ONE_PROCESS = 1 << 26  # bytes of results that are not worth the start of another

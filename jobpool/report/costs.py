@@ -8,8 +8,8 @@ from jobpool.report.page.bars import bars_by_axis
 from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, rows
 from jobpool.report.progress import MOST_BARS
 from jobpool.report.spending import AGAIN, RUNNING, USEFUL
-from jobpool.report.text import count
 from jobpool.task import Axis, Cause
+from jobpool.units import count
 
 if TYPE_CHECKING:
     import pandas as pd

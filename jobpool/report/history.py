@@ -8,9 +8,9 @@ from jobpool.attempts import Attempt, all_attempts
 from jobpool.cards import read_card
 from jobpool.pool import Pool
 from jobpool.records import Record
-from jobpool.report.text import duration
 from jobpool.results import all_results
 from jobpool.task import TaskState
+from jobpool.units import duration
 from jobpool.workerfiles import worker_files, worker_name
 
 

@@ -1,30 +1,18 @@
 """The workers that were there longest, one by one: what they worked on, and how that ended."""
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jobpool.report.costs import COLOURS
 from jobpool.report.page.parts import DataTable, Figure, column, rows
+from jobpool.units import utc_time
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LANES = 30  # workers shown one by one
 GAP = 1 / 400  # of the whole time: attempts that end alike, with a shorter break, become one bar
-
-
-def clock(seconds: float, digits: int = 0) -> str:
-    """Return seconds since the epoch as date and time of day, UTC.
-
-    Examples
-    --------
-    >>> clock(1_700_000_000.46), clock(1_700_000_000.46, 3)
-    ('2023-11-14 22:13:20', '2023-11-14 22:13:20.460')
-    """
-    text = datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return text[: 20 + digits].removesuffix(".")
 
 
 def lanes_of(people: DataTable, known: "pd.DataFrame", span_s: float) -> DataTable:
@@ -49,7 +37,7 @@ def lanes_of(people: DataTable, known: "pd.DataFrame", span_s: float) -> DataTab
     lengths = (merged["ended"] - merged["started"]).astype(float)
     merged["milliseconds"] = np.rint(1000 * lengths.to_numpy(float))
     for name in ("started", "ended"):
-        merged[name] = [clock(t, 3) for t in merged[name]]
+        merged[name] = [utc_time(t, 3) for t in merged[name]]
     return DataTable(
         name="lanes",
         title="The work of the longest workers",

@@ -19,8 +19,8 @@ from jobpool.report.page.parts import (
     counting,
     plain,
 )
-from jobpool.report.text import count
 from jobpool.task import SHOWN, TaskState
+from jobpool.units import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,11 +1,11 @@
 """What a table came from: which pool, which experiment, when, and by which jobpool."""
 
 import hashlib
-from datetime import UTC, datetime
 
 from jobpool import __version__
 from jobpool.pool import Pool, n_counted
 from jobpool.task import Json, TaskState
+from jobpool.units import utc_iso
 
 KEY = "jobpool"  # under which a data frame and a file keep it
 
@@ -29,7 +29,7 @@ def provenance(pool: Pool, **about: Json) -> dict[str, Json]:
         "experiment_sha256": hashlib.sha256(text).hexdigest(),
         "experiment_text": text.decode("utf-8", "replace"),
         "seed": pool.experiment().seed,
-        "collected": datetime.fromtimestamp(pool.now(), tz=UTC).isoformat(timespec="seconds"),
+        "collected": utc_iso(pool.now()),
         "tasks": {
             "done": counts[TaskState.DONE],
             "all": n_counted(counts),

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from jobpool.cards import read_card
 from jobpool.pool import Pool
 from jobpool.report.costs import COLOURS
-from jobpool.report.lanes import clock, lane_figure, lanes_of
+from jobpool.report.lanes import lane_figure, lanes_of
 from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, counting
+from jobpool.units import utc_time
 from jobpool.workerfiles import worker_files
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _steps(workers: "pd.DataFrame", known: "pd.DataFrame", edges: "FloatArray") 
     def mean_of(frame: "pd.DataFrame") -> "FloatArray":
         return covered(frame["started"].to_numpy(float), frame["ended"].to_numpy(float), edges)
 
-    frame = pd.DataFrame({"time": [clock(t, 3) for t in edges[:-1]]})
+    frame = pd.DataFrame({"time": [utc_time(t, 3) for t in edges[:-1]]})
     frame["workers"] = mean_of(workers)
     frame["tasks at work"] = mean_of(known)
     for use in COLOURS:
@@ -196,8 +197,8 @@ def _workers(workers: "pd.DataFrame", known: "pd.DataFrame") -> DataTable:
     frame["hours at work"] = frame["worker"].map(busy).astype(float).fillna(0.0) / 3600
     frame["attempts"] = frame["worker"].map(known["worker"].value_counts()).fillna(0).astype(int)
     frame = frame.sort_values(["hours", "worker"], ascending=[False, True], ignore_index=True)
-    frame["started"] = [clock(t) for t in frame["started"]]
-    frame["last sign"] = [clock(t) for t in frame.pop("ended")]
+    frame["started"] = [utc_time(t) for t in frame["started"]]
+    frame["last sign"] = [utc_time(t) for t in frame.pop("ended")]
     return DataTable(
         name="workers-table",
         title="Workers",

@@ -13,7 +13,8 @@ out-of-memory killer does to a job is counted at any level from there up to the 
 from contextlib import suppress
 from pathlib import Path
 
-MB = 1024 * 1024
+from jobpool.units import MB
+
 NO_LIMIT = 1 << 60  # v1 writes "none" as the largest number of whole pages
 ROOT = Path("/")
 

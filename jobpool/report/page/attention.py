@@ -10,9 +10,9 @@ from jobpool.attempts import Attempt
 from jobpool.axes.columns import beside_report
 from jobpool.grid import Grid
 from jobpool.report.failures import group_failures
-from jobpool.report.lanes import clock
 from jobpool.report.page.parts import DataTable, Section, clean
 from jobpool.task import TaskState
+from jobpool.units import utc_time
 
 if TYPE_CHECKING:
     from jobpool.report.collecting import Collected
@@ -80,7 +80,7 @@ def _stuck(
                 "what": "its result is lost" if task in missing else "parked",
                 "last cause": str(newest.cause) if newest else None,
                 "last error": clean(newest.error or "") if newest else None,
-                "last ended": clock(newest.ended) if newest else None,
+                "last ended": utc_time(newest.ended) if newest else None,
                 "worker": newest.worker if newest else None,
             }
         )
@@ -110,7 +110,7 @@ def _failures(failed: Sequence[Attempt], parked: Iterable[str]) -> DataTable:
             "attempts": group.n_attempts,
             "tasks": len(group.tasks),
             "parked": group.n_parked,
-            "last ended": clock(group.newest.ended),
+            "last ended": utc_time(group.newest.ended),
             "task": group.tasks[0],
             "worker": group.newest.worker,
             "node": group.newest.node,

@@ -22,9 +22,9 @@ from jobpool.report.page.unfinished import with_unfinished
 from jobpool.report.page.whole import ALL_RESULTS, Made, Tell, Wishes, facts_of
 from jobpool.report.progress import progress_section, states_of
 from jobpool.report.spending import Spending, read_spending
-from jobpool.report.text import count, percent
 from jobpool.report.timeline import timeline_section, workers_frame
 from jobpool.task import SHOWN, TaskState
+from jobpool.units import count, percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 
 from jobpool.axes.columns import beside_report
 from jobpool.errors import listing
-from jobpool.report.lanes import clock
 from jobpool.report.page.packing import packed_size
 from jobpool.report.page.parts import COLOURS, DataTable, Figure, Section, column, plain
-from jobpool.report.text import count
+from jobpool.units import count, utc_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +47,7 @@ def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
         frame, left_out = frame.drop(columns=dropped), [*left_out, *dropped]
     ended = found.own["ended"]
     if ended in frame and len(frame) <= MANY_ROWS:
-        frame = frame.assign(**{ended: [clock(time) for time in frame[ended]]})
+        frame = frame.assign(**{ended: [utc_time(time) for time in frame[ended]]})
     note = (
         f"Not in this table: {listing(left_out, most=4)}; all columns: {where}." if left_out else ""
     )

@@ -7,7 +7,7 @@ from jobpool.report.page.parts import DataTable, Section
 from jobpool.report.page.study_ranks import NAME, PIPELINE, TARGET, rank_section
 from jobpool.report.page.study_scores import cost_trade_section, score_section
 from jobpool.report.page.study_strategies import strategy_section
-from jobpool.report.text import count
+from jobpool.units import count
 
 if TYPE_CHECKING:
     from jobpool.analysis.whole import Analysis

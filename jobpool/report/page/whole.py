@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobpool.analysis.whole import analyse
-from jobpool.report.lanes import clock
 from jobpool.report.page.parts import DataTable, Report, Section, Tile
 from jobpool.report.page.results import RESULTS
 from jobpool.report.page.study import study_sections
-from jobpool.report.text import percent
+from jobpool.units import percent, utc_time
 
 if TYPE_CHECKING:
     from jobpool.analysis.table import StudyTable
@@ -86,7 +85,7 @@ def report_of_table(table: "StudyTable", wishes: Wishes, tell: Tell) -> Made:
 def facts_of(wishes: Wishes) -> tuple[tuple[str, str], ...]:
     """Return what every report says of itself, and what this one rests on."""
     return (
-        ("made", f"{clock(wishes.now)} UTC"),
+        ("made", f"{utc_time(wishes.now)} UTC"),
         ("jobpool", wishes.version),
         *wishes.facts,
         *((("selection", wishes.selection),) if wishes.selection else ()),

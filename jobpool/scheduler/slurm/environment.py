@@ -21,6 +21,7 @@ from jobpool.scheduler import machine
 from jobpool.scheduler.base import Capacity, Job
 from jobpool.scheduler.machine import ROOT
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
+from jobpool.units import parse_clock
 
 
 def _ask_briefly(command: Sequence[str]) -> str:
@@ -121,27 +122,9 @@ def _end_of_job(
         return float(given)
     command = ["squeue", "--noheader", "--jobs", job.label, "--format=%L"]
     with suppress(SchedulerError):
-        left_s = parse_time_left(run(command))
+        left_s = parse_clock(run(command))
         return None if left_s is None else now() + left_s
     return None
-
-
-def parse_time_left(text: str) -> float | None:
-    """Return the seconds in SLURM's ``days-hours:minutes:seconds``, or None for no such time.
-
-    Examples
-    --------
-    >>> parse_time_left("1-06:00:00"), parse_time_left("2:30"), parse_time_left("UNLIMITED")
-    (108000.0, 150.0, None)
-    """
-    days, dash, clock = text.strip().rpartition("-")
-    parts = clock.split(":")
-    if not all(part.isdecimal() for part in parts) or (dash and not days.isdecimal()):
-        return None
-    seconds = 0.0
-    for part in parts:
-        seconds = seconds * 60 + int(part)
-    return seconds + 86_400 * int(days or 0)
 
 
 def _gpus(environment: Mapping[str, str], root: Path) -> int:

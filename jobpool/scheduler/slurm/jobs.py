@@ -12,6 +12,7 @@ from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import JobRun, JobStatus, Phase
 from jobpool.scheduler.slurm.programs import RunProgram
 from jobpool.task import Cause
+from jobpool.units import parse_memory
 
 MOST_NAMED = 1000  # jobs on a command line; to ask for more, all jobs are listed
 
@@ -45,7 +46,6 @@ _RECORD_LINE = re.compile(
     r"(?P<job>[^.|]+)(?:\.(?P<step>[^|]+))?\|(?P<state>\w+)[^|]*\|(?P<status>[\d:]*)\|"
     r"(?P<rss>[^|]*)\|(?P<node>[^|]*)"
 )
-_MB = {"": 1 / (1 << 20), "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +222,7 @@ def _record_line(text: str) -> tuple[JobSeen, str, float | None]:
     row = JobSeen(
         job=line["job"], state=line["state"], exit_code=code, signal=signal, node=line["node"]
     )
-    return row, line["step"] or "", _megabytes(line["rss"])
+    return row, line["step"] or "", parse_memory(line["rss"])
 
 
 def _join(seen: JobSeen, told: JobSeen) -> JobSeen:
@@ -230,8 +230,3 @@ def _join(seen: JobSeen, told: JobSeen) -> JobSeen:
     if not told.has_ended or seen.state in {"TIMEOUT", "PREEMPTED"}:
         return replace(seen, max_rss_mb=told.max_rss_mb)
     return replace(told, restarts=seen.restarts, is_preempted=seen.is_preempted)
-
-
-def _megabytes(text: str) -> float | None:
-    match = re.fullmatch(r"([\d.]+)([KMGT]?)", text)
-    return float(match[1]) * _MB[match[2]] if match else None

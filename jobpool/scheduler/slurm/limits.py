@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import Limits, Partition
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
+from jobpool.units import parse_clock
 
 # name, * behind it for the default; up or not; longest time; cores and MB of a node
 _SINFO = ("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%c|%m")
@@ -86,7 +87,7 @@ def _partition(rows: Sequence[Sequence[str]]) -> Partition:
         name=name.removesuffix("*"),
         is_default=name.endswith("*"),
         is_up=up == "up",
-        max_time_s=parse_slurm_time(limit),
+        max_time_s=parse_clock(limit),
         nodes=tuple((_whole(cores), _whole(memory)) for _, _, _, cores, memory in rows),
     )
 
@@ -94,21 +95,3 @@ def _partition(rows: Sequence[Sequence[str]]) -> Partition:
 def _whole(text: str) -> int:
     digits = text.rstrip("+")  # "16+" where nodes differ after all
     return int(digits) if digits.isdecimal() else 0
-
-
-def parse_slurm_time(text: str) -> float | None:
-    """Return a limit that SLURM prints in seconds; None for no limit.
-
-    Examples
-    --------
-    >>> parse_slurm_time("1-06:00:00"), parse_slurm_time("30:00"), parse_slurm_time("infinite")
-    (108000.0, 1800.0, None)
-    """
-    days, _, clock = text.rpartition("-")
-    parts = clock.split(":")
-    if not all(part.isdecimal() for part in parts) or (days and not days.isdecimal()):
-        return None
-    seconds = 0
-    for part in parts:
-        seconds = 60 * seconds + int(part)
-    return float(86400 * int(days or 0) + seconds)

@@ -15,6 +15,7 @@ from jobpool.assets import asset
 from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import POLITE, Order, Phase, QueuedJob
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
+from jobpool.units import clock_duration
 
 if TYPE_CHECKING:
     from jobpool.experiment import Pass
@@ -170,25 +171,11 @@ def pair_line(side: Sequence[str], folder: Path, options: Sequence[str]) -> tupl
     )
 
 
-def slurm_time(seconds: float) -> str:
-    """Return a time limit as ``days-hours:minutes:seconds``.
-
-    Examples
-    --------
-    >>> slurm_time(3 * 3600), slurm_time(30 * 3600)
-    ('0-03:00:00', '1-06:00:00')
-    """
-    minutes, rest = divmod(math.ceil(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    return f"{days}-{hours:02d}:{minutes:02d}:{rest:02d}"
-
-
 def _resources(one: "Pass") -> list[str]:
     options = [
         f"--cpus-per-task={one.cores}",
         f"--mem={math.ceil(one.memory_gb * 1024)}M",
-        f"--time={slurm_time(one.walltime_s)}",
+        f"--time={clock_duration(one.walltime_s)}",
     ]
     if one.partition is not None:
         options.append(f"--partition={one.partition}")

@@ -1,0 +1,275 @@
+"""Units in text: lengths of time, sizes, times of day, bars and tables, parsed and formatted."""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+MB = 1 << 20  # of memory, as SLURM and the kernel count it
+_YEAR_S = 365 * 86400.0
+_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?")
+_MEMORY = re.compile(r"([\d.]+)([KMGT]?)")
+_MEMORY_MB = {"": 1 / MB, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?B)", re.IGNORECASE)
+_SIZES = ("B", "kB", "MB", "GB", "TB")  # of files, by 1,000
+
+
+def parse_clock(text: str) -> float | None:
+    """Return the seconds in ``days-h:m:s``, ``days-h:m``, ``h:m:s`` or ``m:s``; None for others.
+
+    Examples
+    --------
+    >>> parse_clock("1-06:00:00"), parse_clock("2:30"), parse_clock("UNLIMITED")
+    (108000.0, 150.0, None)
+    """
+    clock = _CLOCK.fullmatch(text.strip())
+    if clock is None:
+        return None
+    days, first, second, third = clock.groups()
+    if third is None and days is None:
+        return int(first) * 60.0 + int(second)
+    hours = int(days or 0) * 24 + int(first)
+    return hours * 3600.0 + int(second) * 60.0 + int(third or 0)
+
+
+def parse_duration(text: str) -> float:
+    """Return a length of time in seconds.
+
+    Parameters
+    ----------
+    text : str
+        A number with a unit (``90s``, ``30m``, ``2h``, ``1d12h``), or SLURM's ``days-h:m:s``,
+        ``h:m:s`` and ``m:s``.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> parse_duration("1h30m"), parse_duration("1-06:00:00"), parse_duration("30:00")
+    (5400.0, 108000.0, 1800.0)
+    """
+    text = text.strip()
+    if (clocked := parse_clock(text)) is not None:
+        return clocked
+    if not re.fullmatch(rf"(?:{_DURATION.pattern}\s*)+", text):
+        raise ValueError(
+            f"{text!r} is not a length of time; write for example 90s, 30m, 2h or 1d12h"
+        )
+    return sum(float(number) * _UNITS_S[unit] for number, unit in _DURATION.findall(text))
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in the two largest units that say something.
+
+    Examples
+    --------
+    >>> duration(0.25), duration(42), duration(200), duration(7500), duration(200_000)
+    ('0.2 s', '42 s', '3 min 20 s', '2 h 05 min', '2 d 7 h')
+    >>> duration(1e12)
+    'over a year'
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds > _YEAR_S:
+        return "over a year"
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, rest_min = divmod(minutes, 60)
+    days, rest_h = divmod(hours, 24)
+    if days:
+        return f"{days} d {rest_h} h"
+    if hours:
+        return f"{hours} h {rest_min:02d} min"
+    return f"{minutes} min {rest_s:02d} s" if minutes else f"{rest_s} s"
+
+
+def short_duration(seconds: float) -> str:
+    """Return a length of time as an experiment file gives it.
+
+    Examples
+    --------
+    >>> short_duration(3 * 3600), short_duration(600), short_duration(30 * 3600)
+    ('3h', '10m', '1d6h')
+    """
+    rest, words = math.ceil(seconds), ""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        n, rest = divmod(rest, length)
+        words += f"{n}{unit}" if n else ""
+    return words or "0s"
+
+
+def clock_duration(seconds: float) -> str:
+    """Return a length of time as ``days-hours:minutes:seconds``.
+
+    Examples
+    --------
+    >>> clock_duration(3 * 3600), clock_duration(30 * 3600)
+    ('0-03:00:00', '1-06:00:00')
+    """
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return f"{days}-{hours:02d}:{minutes:02d}:{rest:02d}"
+
+
+def memory(megabytes: float) -> str:
+    """Return an amount of memory in the unit that suits it.
+
+    Examples
+    --------
+    >>> memory(300), memory(4096), memory(1536)
+    ('300 MB', '4 GB', '1.5 GB')
+    """
+    if megabytes < 1024:
+        return f"{megabytes:.0f} MB"
+    return f"{float(f'{megabytes / 1024:.3g}'):g} GB"
+
+
+def parse_size(text: str) -> int:
+    """Return the size of files in bytes.
+
+    Raises
+    ------
+    ValueError
+        If `text` is no number with a unit.
+
+    Examples
+    --------
+    >>> parse_size("1.5 kB"), parse_size("20GB")
+    (1500, 20000000000)
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no size; write for example 500MB or 20GB")
+    units = [unit.lower() for unit in _SIZES]
+    return int(float(found[1]) * 1000 ** units.index(found[2].lower()))
+
+
+def file_size(n_bytes: int) -> str:
+    """Return the size of files with its unit.
+
+    Examples
+    --------
+    >>> file_size(0), file_size(11_520), file_size(20_000_000_000)
+    ('0 B', '11.5 kB', '20 GB')
+    """
+    power = 0
+    while n_bytes >= 1000 ** (power + 1) and power < len(_SIZES) - 1:
+        power += 1
+    return f"{n_bytes / 1000**power:.3g} {_SIZES[power]}"
+
+
+def parse_memory(text: str) -> float | None:
+    """Return an amount of memory in MB, given in bytes or with K, M, G or T; None for others.
+
+    Examples
+    --------
+    >>> parse_memory("1536K"), parse_memory("2G"), parse_memory("")
+    (1.5, 2048.0, None)
+    """
+    found = _MEMORY.fullmatch(text)
+    return float(found[1]) * _MEMORY_MB[found[2]] if found else None
+
+
+def local_time(time_s: float) -> str:
+    """Return seconds since the epoch as date and time of day, where the reader is."""
+    return datetime.fromtimestamp(time_s, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def utc_time(seconds: float, digits: int = 0) -> str:
+    """Return seconds since the epoch as date and time of day, UTC.
+
+    Examples
+    --------
+    >>> utc_time(1_700_000_000.46), utc_time(1_700_000_000.46, 3)
+    ('2023-11-14 22:13:20', '2023-11-14 22:13:20.460')
+    """
+    text = datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return text[: 20 + digits].removesuffix(".")
+
+
+def utc_iso(time_s: float) -> str:
+    """Return seconds since the epoch as ISO 8601 in whole seconds, UTC."""
+    return datetime.fromtimestamp(time_s, tz=UTC).isoformat(timespec="seconds")
+
+
+def time_in_name(time_s: float) -> str:
+    """Return seconds since the epoch, where the reader is, for the name of a file."""
+    return datetime.fromtimestamp(time_s, tz=UTC).astimezone().strftime("%Y%m%d-%H%M%S")
+
+
+def bar(fraction: float, width: int = 24, *, ascii_only: bool = False) -> str:
+    """Return a progress bar; only a whole one looks whole, only an empty one empty.
+
+    Examples
+    --------
+    >>> bar(0.5, 8), bar(0.999, 8, ascii_only=True), bar(0.001, 8, ascii_only=True)
+    ('████░░░░', '#######.', '#.......')
+    """
+    full, empty = ("#", ".") if ascii_only else ("█", "░")
+    filled = int(fraction * width)
+    if 0 < fraction < 1:
+        filled = min(max(filled, 1), width - 1)
+    return full * filled + empty * (width - filled)
+
+
+def percent(part: int, whole: int) -> str:
+    """Return a share in percent that is rounded to neither 0 nor 100 unless it is.
+
+    Examples
+    --------
+    >>> percent(1, 3), percent(99_999, 100_000), percent(0, 0)
+    ('33.3 %', '99.9 %', '0.0 %')
+    """
+    if whole == 0:
+        return "0.0 %"
+    tenths = 1000 * part // whole
+    return f"{max(tenths, 1) / 10 if part else 0.0:.1f} %"
+
+
+def count(number: int, word: str) -> str:
+    """Return a number with its noun.
+
+    Examples
+    --------
+    >>> count(1, "task"), count(1200, "task"), count(2, "state file")
+    ('1 task', '1,200 tasks', '2 state files')
+    """
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return aligned lines: columns whose every cell is a number stand on the right.
+
+    Examples
+    --------
+    >>> table(["axis", "n"], [["a", "1,000"], ["bcdef", "2"]])
+    ['axis       n', 'a      1,000', 'bcdef      2']
+    """
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [len(column) > 1 and all(map(_is_number, column[1:])) for column in columns]
+    return [
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in [header, *rows]
+    ]
+
+
+def _is_number(cell: str) -> bool:
+    return not cell.strip("-+0123456789., %e") or cell == "nan"
+
+
+def fits(text: str, encoding: str | None) -> bool:
+    """Say whether a stream of this encoding can show `text`."""
+    try:
+        text.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
