@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from jobpool.experiment import load_experiment
+from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from jobpool.task import Value
@@ -19,7 +20,10 @@ def a_finished_study(folder: Path) -> Path:
     study.config["axes"] |= {"pipeline": ["elastic", "svm", "lgbm"], "target": ["age", "sex"]}
     study.config["evaluate"] |= {"predictions": "keep", "by_fold": {"parcellations": [CUT]}}
     worker = SimulatedWorker(study.made())
-    runner, grid = Evaluate(load_experiment(study.file), study.pool), worker.pool.grid
+    runner, grid = (
+        Evaluate(load_experiment(study.file, forms=forms_of), study.pool),
+        worker.pool.grid,
+    )
     for position in range(len(grid)):
         if is_run(dict(grid.point(position))):
             claim = worker.claim(position)

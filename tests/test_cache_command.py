@@ -19,6 +19,7 @@ from jobpool.cli.cache import cache
 from jobpool.errors import Fault
 from jobpool.experiment import load_experiment
 from jobpool.making import create_pool
+from jobpool.runners import forms_of
 from jobpool.units import parse_size
 from tests.brain_study import StudyOnDisk
 from tests.builders import a_pool
@@ -36,7 +37,7 @@ def pool(fast_path: Path) -> Path:
     study.config["passes"] = PASSES
     study.pool.rmdir()
     runner = study.checked()
-    experiment = load_experiment(study.file)
+    experiment = load_experiment(study.file, forms=forms_of)
     create_pool(study.pool, experiment, runner.lay_out(), runner.prepare, now=time.time())
     return study.pool
 

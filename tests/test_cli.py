@@ -211,7 +211,8 @@ def test_looking_loads_neither_pandas_nor_scikit_learn(tmp_path: Path, command: 
     code = (
         "import atexit, sys\n"
         "from jobpool.cli import main\n"
-        "heavy = {'pandas', 'sklearn', 'scipy', 'matplotlib', 'joblib'}\n"
+        "heavy = {'pandas', 'sklearn', 'scipy', 'matplotlib', 'joblib', 'pyarrow', 'plotly',"
+        " 'jinja2', 'lightgbm', 'nibabel', 'optuna', 'statsmodels'}\n"
         "atexit.register(lambda: print('loaded', sorted(heavy & set(sys.modules))))\n"
         f"sys.argv[1:] = {words}\n"
         "main()"

@@ -18,7 +18,7 @@ from jobpool.report.collecting import Collected, collect
 from jobpool.report.predictions import write_predictions
 from jobpool.report.provenance import provenance
 from jobpool.report.tables import write_frame
-from jobpool.runners import make_results, make_runner
+from jobpool.runners import forms_of, make_results, make_runner
 from tests.finished_study import CUT, a_finished_study
 from tests.support.places import CHECKOUT
 
@@ -46,7 +46,9 @@ def by_fold(pool: Pool) -> Collected:
 @pytest.fixture(scope="module")
 def predictions(pool: Pool) -> pd.DataFrame:
     file = pool.folder.parent / "predictions.parquet"
-    runner = make_runner(load_experiment(pool.folder.parent / "study.yaml"), pool.folder)
+    runner = make_runner(
+        load_experiment(pool.folder.parent / "study.yaml", forms=forms_of), pool.folder
+    )
     write_predictions(file, pool, runner, make_results("evaluate"), None, provenance(pool))
     return pd.read_parquet(file)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jobpool.errors import ConfigError
 from jobpool.experiment import Experiment, load_experiment
-from jobpool.runners import RUNNERS, make_runner
+from jobpool.runners import RUNNERS, forms_of, make_runner
 from tests.fuzzing import FUZZ, NUMBERS, ODD, TEXTS, Change, damage, nested, told
 
 VALID: dict[str, Any] = {
@@ -83,7 +83,7 @@ def read(file: Path) -> object:
     """Read an experiment as ``jobpool init`` does, up to its grid."""
 
     def load() -> object:
-        experiment = load_experiment(file, runners=tuple(RUNNERS))
+        experiment = load_experiment(file, runners=tuple(RUNNERS), forms=forms_of)
         return len(make_runner(experiment, None).lay_out())
 
     return told(load)

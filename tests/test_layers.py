@@ -12,7 +12,7 @@ DOOR = PACKAGE / "__init__.py"  # below all for its version; it loads what is pu
 # a module may import from any line above its own; inside one package also from its own
 LAYERS = (
     {"errors", "__init__"},
-    {"task", "units"},
+    {"task", "units", "extras"},
     {"files", "disk", "reader", "assets", "fingerprint", "shapes"},
     {"journal"},
     {"axes", "lock", "workerfiles", "turns", "processes", "stopping"},

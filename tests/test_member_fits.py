@@ -26,6 +26,7 @@ from jobpool.experiment import load_experiment
 from jobpool.learning.splits import FILE_NAME, read_splits
 from jobpool.pool import Pool
 from jobpool.results import all_results
+from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from jobpool.runners.members import MemberError
@@ -255,7 +256,7 @@ def test_members_of_the_same_content_share_their_fits(study: StrategiesStudy) ->
 
 def test_a_fit_of_values_that_changed_meanwhile_is_not_kept(study: StrategiesStudy) -> None:
     study.made()
-    runner = Evaluate(load_experiment(study.file), study.pool)
+    runner = Evaluate(load_experiment(study.file, forms=forms_of), study.pool)
     labels, cache = np.load(study.folder / "a.npy"), runner.roi_cache(study.pool / "cache")
     matrix = cache.matrix
 
@@ -313,7 +314,7 @@ def test_who_only_waited_for_the_fits_of_others_left_something(study: Strategies
     keys = bucket.keys()
     bucket.path.unlink()
     before = time.time()
-    runner = Evaluate(load_experiment(study.file), study.pool)
+    runner = Evaluate(load_experiment(study.file, forms=forms_of), study.pool)
 
     with ExitStack() as stack:
         held = [stack.enter_context(bucket.take(key)) for key in keys]
@@ -330,7 +331,7 @@ def test_predictions_that_are_kept_lie_where_the_result_says(study: StrategiesSt
 
     found = study.evaluate("voted_abc_x2")
 
-    runner = Evaluate(load_experiment(study.file), study.pool)
+    runner = Evaluate(load_experiment(study.file, forms=forms_of), study.pool)
     tables = list(runner.predictions({"target": "age"}, found, study.pool / "cache"))
     assert [len(table["participant"]) for table in tables] == [
         fold["n_test"] for fold in found["folds"]

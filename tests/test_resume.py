@@ -24,6 +24,7 @@ from jobpool.learning.pipelines import PIPELINES
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.results import all_results
+from jobpool.runners import forms_of
 from jobpool.runners.evaluate import Evaluate
 from jobpool.task import Cause, TaskState
 from tests.brain_study import StudyOnDisk, without_seconds
@@ -101,7 +102,7 @@ def a_study(folder: Path, *, search: str = "random", candidates: int = 4) -> Stu
 def a_pool_of(study: StudyOnDisk, heartbeat_s: float = 0.1) -> Path:
     """Return a pool of the study, as `jobpool init` makes it."""
     study.config["workers"]["heartbeat"] = heartbeat_s
-    experiment = load_experiment(study.written())
+    experiment = load_experiment(study.written(), forms=forms_of)
     runner = Evaluate(experiment)
     pool = study.folder / "tasks"
     create_pool(pool, experiment, runner.lay_out(), runner.prepare, now=time.time())

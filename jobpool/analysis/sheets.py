@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from jobpool.errors import DataError
+from jobpool.extras import missing
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _OTHER_SEPARATORS = (";", "\t", ",", "|")
@@ -28,6 +29,8 @@ def read_sheet(path: Path, names: Collection[str]) -> pd.DataFrame:
     """
     try:
         if path.suffix == ".parquet":
+            if why := missing("pyarrow"):
+                raise DataError(path, why)
             frame = pd.read_parquet(path).rename(columns=str)
             _check_header(path, list(frame.columns), names)
         elif path.suffix in _SEPARATORS:

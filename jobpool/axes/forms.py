@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jobpool.disk.npz import UNREADABLE, array_names
 from jobpool.errors import listing, nearest
+from jobpool.extras import missing
 from jobpool.reader import Reader
 from jobpool.task import Value
 
@@ -124,6 +125,8 @@ def _from_table(reader: Reader, folder: Path) -> list[Value]:
 
 def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
     if path.suffix == ".parquet":
+        if why := missing("pyarrow"):
+            raise ValueError(why)
         import pandas as pd  # noqa: PLC0415 - half a second, for this kind of table only
 
         frame = pd.read_parquet(path)

@@ -19,6 +19,7 @@ from jobpool.brain.arrays import CUT_SHORT, Array
 from jobpool.brain.cifti import read_header
 from jobpool.brain.spaces import Space
 from jobpool.errors import DataError, JobpoolError
+from jobpool.extras import missing
 
 _SURFACES = (".gii", ".gii.gz")
 ENDINGS = (".nii", ".nii.gz", *_SURFACES)
@@ -72,6 +73,8 @@ class Image:
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Turn what nibabel raises for a file that cannot be read into an error that names it."""
+    if why := missing("nibabel"):
+        raise DataError(path, why)
     from nibabel.imageglobals import LoggingOutputSuppressor  # noqa: PLC0415 - as in _load
 
     try:

@@ -9,6 +9,7 @@ import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, check_output
 from jobpool.errors import Fault
+from jobpool.extras import require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,6 +102,8 @@ def _check_outputs(paths: list[Path]) -> None:
     """Refuse outputs that cannot be written, before any work is done."""
     for path in paths:
         check_output(path, _SUFFIXES)
+        if path.suffix == ".parquet":
+            require(str(path), "pyarrow")
     if len({path.resolve() for path in paths}) < len(paths):
         what = f"{paths[0]} is to be written twice; give each file another name"
         raise typer.BadParameter(what, param_hint="FILE")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobpool.cli.options import Only, Skip, check_output
+from jobpool.extras import REPORT, require
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +65,7 @@ def report(
     target = _target(output)
     _check_folder(figures)
     metrics = dict(_pair(text) for text in metric or ())
+    require("report", *REPORT)
     if pool is not None:
         made = _of_pool(pool, tuple(only or ()), tuple(skip or ()), metrics)
     else:

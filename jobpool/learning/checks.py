@@ -15,7 +15,9 @@ from jobpool.brain.parcellations import ParcellationSummary, describe_parcellati
 from jobpool.brain.spaces import Space, difference
 from jobpool.errors import DataError, listing
 from jobpool.experiment import Experiment
+from jobpool.extras import missing
 from jobpool.learning.folds import Folds, TooFewGroupsError
+from jobpool.learning.methods import PACKAGES
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.scores import METRICS
 from jobpool.learning.splits import Splits, make_splits
@@ -46,6 +48,7 @@ def check_study(experiment: Experiment, study: Study, readers: Readers) -> Check
         if axis.name == PART_AXIS:
             advice = "is added by jobpool: remove it, and set evaluate.outer_folds"
             readers.axes.problem(PART_AXIS, list(axis.values), advice)
+    _check_packages(study, readers)
     space = _check_maps(study, readers.section)
     described = _describe(study, space, readers.axes)
     _check_by_fold(experiment, study, readers.section)
@@ -60,6 +63,15 @@ def check_study(experiment: Experiment, study: Study, readers: Readers) -> Check
     if splits is None:
         raise ValueError("a study without problems has splits")
     return Checked(study=study, parcellations=described, splits=splits)
+
+
+def _check_packages(study: Study, readers: Readers) -> None:
+    """Refuse pipelines and a search for which a package is not installed."""
+    for name, pipeline in study.pipelines.items():
+        if why := missing(*pipeline.packages):
+            readers.axes.problem("pipeline", name, why)
+    if why := missing(*PACKAGES.get(study.plan.searching.method, ())):
+        readers.section.problem("search", study.plan.searching.method, why)
 
 
 def _check_maps(study: Study, reader: Reader) -> Space | None:

@@ -186,3 +186,5 @@ METHODS: Mapping[str, Callable[[Trials], SearchResult]] = {
     "halving": halving_search,
     "tpe": tpe_search,
 }
+# the optional packages that a method needs
+PACKAGES: Mapping[str, tuple[str, ...]] = {"tpe": ("optuna",)}

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from jobpool.errors import DataError, listing
+from jobpool.extras import missing
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
@@ -28,6 +29,8 @@ def read_table(path: Path, texts: tuple[str, ...] = ()) -> pd.DataFrame:
     """
     try:
         if path.suffix == ".parquet":
+            if why := missing("pyarrow"):
+                raise DataError(path, why)
             frame = pd.read_parquet(path)
             return frame.rename(columns=str)
         if path.suffix not in _SEPARATORS:

@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jobpool.attempts import Attempt, Key, told_themselves
 from jobpool.axes.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
 from jobpool.pool import Pool
-from jobpool.report.columns import Rows
+from jobpool.report.columns import Rows, joined, nothing, texts
 from jobpool.report.names import positions_by_id
 from jobpool.report.places import point_columns
 from jobpool.report.tables import frame_of
@@ -40,15 +38,15 @@ def attempts_frame(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> pd.Da
         if place is not None and (chosen is None or chosen[place]):
             places.append(place)
             rows.add({name: record.get(name) for name in _FIELDS})
-    given = rows.columns(np.arange(rows.n_rows)) or dict.fromkeys(_FIELDS, pa.nulls(0))
+    given = rows.columns(np.arange(rows.n_rows)) or dict.fromkeys(_FIELDS, nothing(0))
     columns = {name: _as_known(name, column) for name, column in given.items()}
     codes = pool.grid.codes[:, places].astype(np.intp)
-    order = np.lexsort((columns["fence"].to_numpy(), *codes[::-1]))
+    order = np.lexsort((np.asarray(columns["fence"], np.int64), *codes[::-1]))
     points = point_columns(pool.grid, codes[:, order])
     columns["seconds"] = _seconds(columns["started"], columns["ended"])
     shown = set_apart(OF_ATTEMPTS, points, OURS)
     own = {shown[name]: one for name, one in listed(OF_ATTEMPTS, columns).items()}
-    return frame_of(points | {name: one.take(pa.array(order)) for name, one in own.items()})
+    return frame_of(points | {name: one.take(order) for name, one in own.items()})
 
 
 def _records(pool: Pool) -> Iterator[dict[str, Any]]:
@@ -68,11 +66,11 @@ def _records(pool: Pool) -> Iterator[dict[str, Any]]:
 def _as_known(name: str, column: Any) -> Any:
     """Return a column of the type that it has in every pool, also where all of it is missing."""
     if name in _TEXTS:
-        return column.cast(pa.string())
-    if name in _WHOLE and column.type == pa.null():
-        return column.cast(pa.int64())
-    return column if name in _WHOLE else column.cast(pa.float64())
+        return joined([column, texts([])])
+    if name in _WHOLE:
+        return joined([column, np.zeros(0, np.int64)])
+    return joined([column, np.zeros(0)])
 
 
 def _seconds(started: Any, ended: Any) -> Any:
-    return pc.round(pc.subtract(ended, started), 3)
+    return np.round(ended - started, 3)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import OF_RESULT, OF_SCORES, set_apart
@@ -232,7 +231,7 @@ def _columns(
     merged: Mapping[int, list[int]],
     facts: Mapping[str, NDArray[np.float64]],
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return all columns as Arrow arrays, and the names of those that hold scores."""
+    """Return all columns, and the names of those that hold scores."""
     places = np.array(found.places, np.intp)
     codes = share.grid.codes[:, places].astype(np.intp)
     if share.grid.part_axis is not None:
@@ -244,6 +243,6 @@ def _columns(
     results = found.rows.columns(order)
     shown = set_apart(results, {*columns, *names.values()}, OF_RESULT)
     columns |= {shown[name]: column for name, column in results.items()}
-    columns |= {names[name]: column.take(pa.array(order)) for name, column in own.items()}
+    columns |= {names[name]: column.take(order) for name, column in own.items()}
     scores = {shown[name] for some in found.metrics for name in some if name in shown}
     return columns, tuple(name for name in columns if name in scores)

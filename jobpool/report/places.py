@@ -8,13 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import ID, OF_RESULTS, OURS, listed, set_apart
 from jobpool.checks.table import Table
 from jobpool.grid import Grid, smallest_codes
-from jobpool.report.columns import typed
+from jobpool.report.columns import texts, typed, whole
 from jobpool.task import ALL
 from jobpool.workerfiles import worker_name
 
@@ -25,7 +24,7 @@ def id_name(grid: Grid) -> str:
 
 
 def point_columns(grid: Grid, codes: NDArray[np.intp]) -> dict[str, Any]:
-    """Return the ids of whole tasks, axes and attributes as Arrow arrays.
+    """Return the ids of whole tasks, axes and attributes.
 
     Parameters
     ----------
@@ -41,16 +40,16 @@ def point_columns(grid: Grid, codes: NDArray[np.intp]) -> dict[str, Any]:
     units = replace(grid, codes=smallest_codes(whole, grid.axes)).units()
     _, first, rows = np.unique(units, return_index=True, return_inverse=True)
     ids = replace(grid, codes=smallest_codes(whole[:, first], grid.axes)).ids()
-    columns = {id_name(grid): pa.array(ids, pa.string()).take(pa.array(rows))}
+    columns = {id_name(grid): texts(ids).take(rows)}
     for axis, some in zip(grid.axes, codes, strict=True):
         used = np.bincount(some, minlength=len(axis.values)) > 0
         used |= not used.any()  # the type of a column without rows is that of all values
         # where "all" has no row, parts with numbers are a column of numbers
         values = [value if one else None for value, one in zip(axis.values, used, strict=True)]
-        columns[axis.name] = typed(values).take(pa.array(some))
+        columns[axis.name] = typed(values).take(some)
     for name, attribute in grid.attributes_by_name.items():
         some = codes[grid.names.index(attribute.axis)]
-        columns[name] = typed(attribute.values).take(pa.array(some))
+        columns[name] = typed(attribute.values).take(some)
     return columns
 
 
@@ -65,7 +64,7 @@ def own_columns(
     places: NDArray[np.intp],
     merged: Mapping[int, list[int]],
 ) -> dict[str, Any]:
-    """Return the columns of `OF_RESULTS` as Arrow arrays.
+    """Return the columns of `OF_RESULTS`.
 
     Parameters
     ----------
@@ -92,8 +91,7 @@ def own_columns(
         columns[name] = facts[name][places]
         for row, several in merged.items():
             columns[name][row] = np.fmax.reduce(facts[name][several])
-    arrays = {name: pa.array(column, from_pandas=True) for name, column in columns.items()}
-    return listed(OF_RESULTS, {**arrays, "cores": arrays["cores"].cast(pa.int64())})
+    return listed(OF_RESULTS, {**columns, "cores": whole(columns["cores"])})
 
 
 def _workers(
@@ -104,4 +102,4 @@ def _workers(
     for row, several in merged.items():
         codes[row] = len(names)
         names.append(" ".join(dict.fromkeys(worker_name(int(owners[one])) for one in several)))
-    return pa.array(names, pa.string()).take(pa.array(codes))
+    return texts(names).take(codes)

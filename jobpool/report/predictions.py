@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import ID, OF_RESULT, set_apart
@@ -17,10 +16,10 @@ from jobpool.checks.table import read_table
 from jobpool.errors import RequestError
 from jobpool.pool import Pool
 from jobpool.report.accepted import Accepted
-from jobpool.report.columns import typed
+from jobpool.report.columns import texts, typed
 from jobpool.report.parts import Parts
 from jobpool.report.places import id_name
-from jobpool.report.tables import growing_file
+from jobpool.report.tables import frame_of, growing_file
 from jobpool.runners.base import Results, Runner, SupportsPredictions
 from jobpool.task import ALL, Json, Value, task_id
 from jobpool.workerfiles import worker_files
@@ -125,7 +124,7 @@ class _Pieces:
         return [code for code in codes if self._parts.is_chosen(position, code)]
 
     def of(self, position: int, result: Mapping[str, Json]) -> Iterator[Any]:
-        """Yield one Arrow table for each part that is selected and has its predictions kept."""
+        """Yield one table for each part that is selected and has its predictions kept."""
         point = dict(self._grid.point(position))
         for columns in self._runner.predictions(point, result, self._cache):
             code = self._code(columns)
@@ -146,11 +145,11 @@ class _Pieces:
         if self._grid.part_axis is not None:
             codes[self._grid.names.index(self._grid.part_axis)] = code
             whole[self._grid.part_axis] = ALL
-        made = {id_name(self._grid): pa.repeat(task_id(tuple(whole.items())), n_rows)}
+        made = {id_name(self._grid): texts([task_id(tuple(whole.items()))]).repeat(n_rows)}
         for name, values, one in zip(self._grid.names, self._values, codes, strict=True):
-            made[name] = pa.repeat(values[one], n_rows)
+            made[name] = values[one : one + 1].repeat(n_rows)
         predicted = [name for name in columns if name != self._grid.part_axis]
         for name, shown in set_apart(predicted, made, OF_RESULT).items():
             column = columns[name]
-            made[shown] = typed(column) if isinstance(column, list) else pa.array(column)
-        return pa.table(made)
+            made[shown] = typed(column) if isinstance(column, list) else np.asarray(column)
+        return frame_of(made)

@@ -11,9 +11,10 @@ whether its folds ran as one task or as several.
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -266,4 +267,8 @@ def _versions() -> dict[str, Json]:
 
 def _makers() -> dict[str, str]:
     """Return the versions of all that may change a number."""
-    return {"jobpool": __version__, **{name: version(name) for name in LIBRARIES}}
+    found = {"jobpool": __version__}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):  # an extra that no pipeline here needs
+            found[name] = version(name)
+    return found

@@ -110,6 +110,8 @@ class Pipeline:
         Whether features are scaled before; trees do not care.
     log_odds : bool
         Whether the decision of `solver` for a binary target is the logarithm of the odds.
+    packages : tuple of str
+        The optional ones that it needs: keys of `jobpool.extras.EXTRAS`.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Pipeline:
     holdout: float | None = None
     scaled: bool = True
     log_odds: bool = False
+    packages: tuple[str, ...] = ()
 
     def candidates(self, kind: Kind, count: int, seed: int) -> tuple[Candidate, ...]:
         """Return random candidates: the same for the same pipeline, kind and seed."""

@@ -59,4 +59,5 @@ LGBM = Pipeline(
     holdout=0.25,
     scaled=False,
     log_odds=True,
+    packages=("lightgbm",),
 )
