@@ -11,7 +11,7 @@ from typing import Any
 
 from jobpool.fingerprint import short_fingerprint
 from jobpool.journal.jsonl import append_line
-from jobpool.task import NOTHING, Cause, Lesson
+from jobpool.task import NOTHING, AnyCause, Cause, Lesson, cause_of
 from jobpool.workerfiles import all_lines, came_further, records_of, worker_file
 
 FORMAT = 1
@@ -26,7 +26,7 @@ class Attempt:
     task: str
     fence: int
     worker: str  # who ran it
-    cause: Cause
+    cause: AnyCause
     started: float | None  # seconds since the epoch; None where only the worker knew
     ended: float
     cores: int | None = None
@@ -152,4 +152,4 @@ def attempt_from(line: dict[str, Any]) -> Attempt:
     """Return the attempt of an undamaged line."""
     known = {key: value for key, value in line.items() if key in _KNOWN}
     known.setdefault("started", None)
-    return Attempt(cause=Cause(line["cause"]), worker=line["worker"], **known)
+    return Attempt(cause=cause_of(line["cause"]), worker=line["worker"], **known)

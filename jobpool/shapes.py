@@ -4,9 +4,11 @@ A right checksum says that a line is as it was written, not that this version of
 What has another shape counts as damaged: it is named, and never guessed at.
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 Kind = Callable[[object], bool]
+_WORD = re.compile("[a-z][a-z_-]{0,31}")
 LARGEST = 1e15  # of any time, memory or count
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
@@ -14,6 +16,11 @@ _HEX_DIGITS = frozenset("0123456789abcdef")
 def is_text(value: object) -> bool:
     """Say whether a value is a text."""
     return isinstance(value, str)
+
+
+def is_word(value: object) -> bool:
+    """Say whether a value is a word of lower-case letters, such as a cause."""
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
 
 
 def is_number(value: object) -> bool:

@@ -251,8 +251,11 @@ class Supervisor:
         helper_killed = answer.get("helper_killed", False) and self._is_full()
         if self._child is not None and set(descendants(self._child.pid)) - {self._task_process}:
             self.stop()
+        cause = Cause(answer["cause"])
+        if out_of_memory or helper_killed:
+            cause = Cause.MEMORY
         return Outcome(
-            cause=Cause.MEMORY if out_of_memory or helper_killed else Cause(answer["cause"]),
+            cause=cause,
             error=answer["error"],
             traceback=answer["traceback"],
             usage=usage,

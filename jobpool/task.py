@@ -9,7 +9,7 @@ from base64 import b32encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import assert_never
+from typing import Self, assert_never
 
 Value = str | int | float | bool
 Point = tuple[tuple[str, Value], ...]
@@ -63,19 +63,19 @@ def _meaning(state: TaskState) -> Meaning:
     match state:
         case TaskState.WAITING:  # to itself: a person lets it forget what it needs; a late result
             becomes = {waiting, running, done, held, parked, aside}
-            return Meaning(word="waiting", becomes=frozenset(becomes), restored=True)
+            means = Meaning(word="waiting", becomes=frozenset(becomes), restored=True)
         case TaskState.RUNNING:
             becomes = {waiting, done, parked, aside}
-            return Meaning(word="running", becomes=frozenset(becomes), claimed=True)
+            means = Meaning(word="running", becomes=frozenset(becomes), claimed=True)
         case TaskState.DONE:
             becomes = {waiting}
-            return Meaning(word="done", becomes=frozenset(becomes), settled=True, restored=True)
+            means = Meaning(word="done", becomes=frozenset(becomes), settled=True, restored=True)
         case TaskState.PARKED:  # done: a late result
-            return Meaning(word="parked", becomes=frozenset({waiting, done}), stuck=True)
+            means = Meaning(word="parked", becomes=frozenset({waiting, done}), stuck=True)
         case TaskState.HELD:
-            return Meaning(word="held", becomes=frozenset({waiting, done}), stuck=True)
+            means = Meaning(word="held", becomes=frozenset({waiting, done}), stuck=True)
         case TaskState.ASIDE:
-            return Meaning(
+            means = Meaning(
                 word="aside",
                 becomes=frozenset({waiting}),
                 counted=False,
@@ -84,6 +84,7 @@ def _meaning(state: TaskState) -> Meaning:
             )
         case _:
             assert_never(state)
+    return means
 
 
 STATES: Mapping[TaskState, Meaning] = {state: _meaning(state) for state in TaskState}
@@ -100,33 +101,72 @@ REMAINING = frozenset(s for s, means in STATES.items() if not means.settled and 
 SHOWN = tuple(sorted(COUNTED, key=lambda s: (not s.settled, not STATES[s].claimed, s)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseMeaning:
+    """What a cause means."""
+
+    words: str  # what a report says of such an attempt
+    counts: bool = False  # against the task: it, not its surroundings, failed
+    is_short: bool = False  # the worker had too little of something: a larger one may end the task
+    is_poison: bool = False  # the same again and again means that the task cannot succeed
+    is_bound: bool = True  # the task takes longer than the attempt did
+
+
 class Cause(StrEnum):
-    """How an attempt ended."""
+    """How an attempt ended, with all that this means; the order is part of the pool's format."""
 
-    DONE = "done"
-    ERROR = "error"
-    MEMORY = "memory"
-    TIME = "time"
-    PREEMPTED = "preempted"
-    CANCELLED = "cancelled"
-    NODE = "node"
-    LOST = "lost"
-    STORAGE = "storage"
+    DONE = "done", CauseMeaning(words="done", is_bound=False)
+    ERROR = (
+        "error",
+        CauseMeaning(words="ended in an error", counts=True, is_poison=True, is_bound=False),
+    )
+    MEMORY = "memory", CauseMeaning(words="needed more memory", counts=True, is_short=True)
+    TIME = "time", CauseMeaning(words="needed more time", counts=True, is_short=True)
+    PREEMPTED = "preempted", CauseMeaning(words="made way for another job")
+    CANCELLED = "cancelled", CauseMeaning(words="was cancelled")
+    NODE = "node", CauseMeaning(words="its node failed")
+    LOST = "lost", CauseMeaning(words="its worker died", counts=True, is_poison=True)
+    STORAGE = "storage", CauseMeaning(words="the disk failed or was full", is_bound=False)
 
-    @property
-    def counts(self) -> bool:
-        """Say whether the attempt counts against the task: it, not its surroundings, failed."""
-        return self in {Cause.ERROR, Cause.MEMORY, Cause.TIME, Cause.LOST}
+    _value_: str
+    words: str
+    counts: bool
+    is_short: bool
+    is_poison: bool
+    is_bound: bool
 
-    @property
-    def is_short(self) -> bool:
-        """Say whether the worker had too little of something: a larger one may end the task."""
-        return self in {Cause.MEMORY, Cause.TIME}
+    def __new__(cls, word: str, means: CauseMeaning | None = None) -> Self:
+        """Make a member of its word, and hang its meaning on it."""
+        if means is None:  # the default is there for `Cause(word)`, which finds a member
+            raise TypeError(f"the cause {word} needs a meaning")
+        self = str.__new__(cls, word)
+        self._value_, self.words = word, means.words
+        self.counts, self.is_short = means.counts, means.is_short
+        self.is_poison, self.is_bound = means.is_poison, means.is_bound
+        return self
 
-    @property
-    def is_poison(self) -> bool:
-        """Say whether the same again and again means that the task cannot succeed."""
-        return self in {Cause.ERROR, Cause.LOST}
+
+class UnknownCause(str):
+    """The cause of an attempt that a newer jobpool wrote: shown as it is, taken for nothing."""
+
+    __slots__ = ()
+    counts = is_short = is_poison = is_bound = False
+    words = "for a cause that this version does not know"
+
+
+AnyCause = Cause | UnknownCause
+_CAUSE_OF_WORD: Mapping[str, Cause] = {str(cause): cause for cause in Cause}
+
+
+def cause_of(word: str) -> AnyCause:
+    """Return the cause that a line of attempts names.
+
+    Examples
+    --------
+    >>> cause_of("memory"), cause_of("evicted")
+    (<Cause.MEMORY: 'memory'>, 'evicted')
+    """
+    return _CAUSE_OF_WORD.get(word) or UnknownCause(word)
 
 
 CAUSE_CODES: Mapping[Cause, int] = {cause: code for code, cause in enumerate(Cause, start=1)}

@@ -5,7 +5,7 @@ from pathlib import Path
 from jobpool.attempts import Attempt, write_attempt
 from jobpool.pool import Ending, Pool
 from jobpool.results import Result, write_result
-from jobpool.task import Cause, Claim
+from jobpool.task import AnyCause, Cause, Claim
 from jobpool.workerfiles import worker_file, worker_name
 
 BEGAN = 1_700_000_000.0
@@ -43,7 +43,7 @@ class SimulatedWorker:
     def write_end(
         self,
         claim: Claim,
-        cause: Cause,
+        cause: AnyCause,
         error: str | None = None,
         traceback: str | None = None,
         ended: float = BEGAN + 10,

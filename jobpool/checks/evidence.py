@@ -16,7 +16,7 @@ from jobpool.checks.findings import Finding, note, problem
 from jobpool.grid import Grid
 from jobpool.journal.jsonl import read_lines
 from jobpool.pool import Pool
-from jobpool.task import Cause, Lesson
+from jobpool.task import AnyCause, Cause, Lesson
 from jobpool.workerfiles import KINDS, all_lines
 
 
@@ -35,7 +35,7 @@ class AttemptSeen:
 
     fence: int
     worker: int
-    cause: Cause
+    cause: AnyCause
     ended: float
     lesson: Lesson
     found: bool  # written by another worker than the one that ran it

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jobpool.checks.evidence import Evidence
 from jobpool.grid import Grid
 from jobpool.records import Record
-from jobpool.task import Cause, TaskState
+from jobpool.task import Cause, TaskState, UnknownCause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +60,8 @@ class Remaker:
         """Return failures, last cause, bounds and equal errors, as the pool took them down."""
         record = Record()
         for attempt in self.evidence.history(position):
-            if attempt.cause is Cause.DONE:
-                continue  # without its result it does not count
+            if attempt.cause is Cause.DONE or isinstance(attempt.cause, UnknownCause):
+                continue  # done without its result, or what only a newer jobpool can judge
             need, same = record.learned(attempt.cause, attempt.lesson)
             attempts = record.attempts + attempt.cause.counts
             record = record._replace(attempts=attempts, cause=attempt.cause, need=need, same=same)

@@ -11,7 +11,7 @@ from jobpool.attempts import Attempt, attempts_of, lesson_of
 from jobpool.cards import WorkerCard, read_use
 from jobpool.results import results_of
 from jobpool.scheduler.base import JobStatus, Phase
-from jobpool.task import Cause, Lesson
+from jobpool.task import Cause, Lesson, UnknownCause
 
 NEARLY_ALL = 0.9  # of the memory: who measures looks now and then, and misses the last moment
 
@@ -68,7 +68,10 @@ def last_words(pool: Path, death: Death) -> LastWords:
             attempt = None if own else _attempt(death, Cause.DONE, None, None)
             return LastWords(cause=Cause.DONE, lesson=Lesson(), attempt=attempt)
     if own and own[-1].cause is not Cause.DONE:
-        return LastWords(cause=own[-1].cause, lesson=_lesson(pool, death, own[-1]))
+        said = own[-1].cause
+        # what only a newer jobpool can judge is not held against the task
+        known = Cause.CANCELLED if isinstance(said, UnknownCause) else said
+        return LastWords(cause=known, lesson=_lesson(pool, death, own[-1]))
     noted_mb = _noted_mb(pool, death)
     cause, why = cause_of_death(_evidence(death, noted_mb))
     peak_mb = noted_mb

@@ -12,14 +12,12 @@ import numpy as np
 
 from jobpool.grid import Grid
 from jobpool.journal.jsonl import read_lines
-from jobpool.task import Cause
+from jobpool.task import AnyCause, Cause, cause_of
 from jobpool.workerfiles import SHAPES, worker_files
 
 # how time falls with cores, before it is learned: to add up attempts on unequal workers
 SPEEDUP = 0.85
 CHUNK = 65_536  # tasks whose codes are numbers of Python's at a time
-# ends that say nothing of how long the task would have taken
-_NO_BOUND = frozenset({Cause.ERROR, Cause.STORAGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +26,7 @@ class Seen:
 
     task: str
     fence: int
-    cause: Cause
+    cause: AnyCause
     ended: float
     seconds: float  # 0 where the start is not known
     cores: int
@@ -77,7 +75,7 @@ def _seen(line: dict[str, Any]) -> Seen:
     return Seen(
         task=line["task"],
         fence=line["fence"],
-        cause=Cause(line["cause"]),
+        cause=cause_of(line["cause"]),
         ended=ended,
         seconds=0.0 if started is None else max(ended - started, 0.0),
         cores=line.get("cores") or 1,
@@ -101,7 +99,7 @@ class Failed:
         memory = max(self.memory_mb, seen.peak_memory_mb)
         if seen.cause is Cause.MEMORY:
             memory = max(memory, seen.memory_mb)
-        if seen.cause in _NO_BOUND:
+        if not seen.cause.is_bound:
             return replace(self, memory_mb=memory)
         grown = replace(self, memory_mb=memory, work=self.work + seen.work)
         if seen.work > self.seconds * self.cores**SPEEDUP:

@@ -8,10 +8,12 @@ from jobpool.report.page.bars import bars_by_axis
 from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, rows
 from jobpool.report.progress import MOST_BARS
 from jobpool.report.spending import AGAIN, RUNNING, USEFUL
-from jobpool.task import Axis, Cause
+from jobpool.task import Axis, Cause, UnknownCause
 from jobpool.units import count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
 COLOURS = {
@@ -27,18 +29,12 @@ COLOURS = {
     str(Cause.PREEMPTED): "#0072b2",
     str(Cause.CANCELLED): "#999999",
 }
+_OTHER = "#c2b5a3"  # of a cause without a colour of its own
 _MEANING = {
+    **{str(cause): cause.words for cause in Cause},
     USEFUL: "the result that counts came from it",
     RUNNING: "runs now",
     AGAIN: "done, but another result counts",
-    str(Cause.ERROR): "ended in an error",
-    str(Cause.MEMORY): "needed more memory",
-    str(Cause.TIME): "needed more time",
-    str(Cause.LOST): "its worker died",
-    str(Cause.NODE): "its node failed",
-    str(Cause.STORAGE): "the disk failed or was full",
-    str(Cause.PREEMPTED): "made way for another job",
-    str(Cause.CANCELLED): "was cancelled",
 }
 _HOURS = {"title": {"text": "core-hours"}, "rangemode": "tozero", "exponentformat": "none"}
 _TEXT = (
@@ -46,6 +42,19 @@ _TEXT = (
     "of attempts and, for what runs now, from the state table. What was lost is an upper bound: "
     "pieces of a task that were finished before are kept and used by its next attempt."
 )
+
+
+def colours_of(uses: "Iterable[str]") -> dict[str, str]:
+    """Return the colour of each use of time that is there, in the order in which they are shown.
+
+    Parameters
+    ----------
+    uses : iterable of str
+        What became of attempts; a cause that this jobpool does not know is shown, too.
+    """
+    there = set(uses)
+    known = {use: colour for use, colour in COLOURS.items() if use in there}
+    return known | dict.fromkeys(sorted(there - known.keys()), _OTHER)
 
 
 def cost_section(grid: Grid, attempts: "pd.DataFrame") -> Section:
@@ -87,9 +96,9 @@ def _by_use(attempts: "pd.DataFrame") -> DataTable:
     frame["longest in hours"] = (
         ((attempts["ended"] - attempts["started"]) / 3600).groupby(attempts["use"]).max()
     )
-    order = [use for use in COLOURS if use in frame.index]
+    order = list(colours_of(frame.index))
     frame = frame.loc[order].reset_index(names="became")
-    frame.insert(1, "meaning", [_MEANING[use] for use in order])
+    frame.insert(1, "meaning", [_MEANING.get(use, UnknownCause.words) for use in order])
     return DataTable(
         name="costs",
         title="Core-hours by what became of them",
@@ -108,10 +117,10 @@ def _figure_by_use(table: DataTable) -> Figure:
             "x": column("core-hours"),
             "y": column("became"),
             "customdata": column("share in %"),
-            "marker": {"color": COLOURS[use]},
+            "marker": {"color": colour},
             "hovertemplate": "%{y}: %{x:,.4~g} core-hours (%{customdata:.1f} %)<extra></extra>",
         }
-        for use in table.frame["became"]
+        for use, colour in colours_of(table.frame["became"]).items()
     )
     return Figure(
         name="figure-costs",
@@ -133,7 +142,7 @@ def _by_axis(attempts: "pd.DataFrame", grid: Grid, axis: Axis, name: str) -> Dat
     hours = attempts["core_hours"].groupby([codes, attempts["use"].to_numpy()]).sum()
     frame = hours.unstack().fillna(0.0)
     values = [clean(axis.values[code]) for code in frame.index]
-    frame = frame[[use for use in COLOURS if use in frame.columns]]
+    frame = frame[list(colours_of(frame.columns))]
     frame = frame.rename(columns=lambda use: f"core-hours {use}")
     frame["core-hours"] = frame.sum(axis=1)
     frame.insert(0, beside_report(axis.name), values)
@@ -147,6 +156,8 @@ def _by_axis(attempts: "pd.DataFrame", grid: Grid, axis: Axis, name: str) -> Dat
 
 
 def _figure_by_axis(table: DataTable) -> Figure:
-    shown = {use: colour for use, colour in COLOURS.items() if f"core-hours {use}" in table.frame}
+    prefix = "core-hours "
+    uses = (str(name).removeprefix(prefix) for name in table.frame if str(name).startswith(prefix))
+    shown = colours_of(uses)
     caption = f"Core-hours for each value of {table.traced_by[0]}, by what became of the attempt."
     return bars_by_axis(table, shown, "core-hours", _HOURS, caption)

@@ -15,14 +15,14 @@ from jobpool.fingerprint import fingerprint
 from jobpool.nodes import BadNode, suspect_nodes
 from jobpool.pool import Pool, state_of
 from jobpool.report.names import positions_by_id
-from jobpool.task import Cause, TaskState
+from jobpool.task import AnyCause, Cause, TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureGroup:
     """Attempts that failed in the same way."""
 
-    cause: Cause
+    cause: AnyCause
     n_attempts: int
     tasks: tuple[str, ...]  # ids, those that it parked first, then the one that failed last
     newest: Attempt
@@ -76,8 +76,9 @@ def find_failures(
     SelectionError
         If there is no such cause.
     """
-    wanted = _known_causes(causes)
     attempts = list(all_attempts(pool.folder))
+    there = {str(one.cause) for one in attempts} - {str(Cause.DONE)}
+    wanted = there if causes is None else _checked(causes, there)
     failed = [one for one in attempts if str(one.cause) in wanted]
     positions = positions_by_id(pool) if failed else {}
     if chosen is not None:
@@ -95,13 +96,15 @@ def find_failures(
     )
 
 
-def _known_causes(causes: Collection[str] | None) -> set[str]:
-    known = [str(cause) for cause in Cause if cause is not Cause.DONE]
-    for name in causes or ():
+def _checked(causes: Collection[str], there: set[str]) -> set[str]:
+    """Return the causes that are asked for: ours, or those of a newer jobpool that are there."""
+    ours = [str(cause) for cause in Cause if cause is not Cause.DONE]
+    known = [*ours, *sorted(there - set(ours))]
+    for name in causes:
         if name not in known:
             what = f"no such cause: {name!r}; there are: {listing(known)}{nearest(name, known)}"
             raise SelectionError(name, what)
-    return set(known if causes is None else causes)
+    return set(causes)
 
 
 def group_failures(
@@ -118,7 +121,7 @@ def group_failures(
     parked : container of str
         Ids of the tasks that are parked; a group counts those that failed so at last.
     """
-    groups: defaultdict[tuple[Cause, str], _Growing] = defaultdict(_Growing)
+    groups: defaultdict[tuple[AnyCause, str], _Growing] = defaultdict(_Growing)
     last: dict[str, float] = {}
     for attempt in attempts:
         if attempt.cause is not Cause.DONE:
@@ -136,7 +139,7 @@ def group_failures(
     return tuple(sorted(found, key=lambda group: (not group.n_parked, -group.newest.ended)))
 
 
-def _finished(cause: Cause, group: _Growing, stuck: set[str]) -> FailureGroup:
+def _finished(cause: AnyCause, group: _Growing, stuck: set[str]) -> FailureGroup:
     tasks = group.tasks
     order = sorted(tasks, key=lambda task: (task not in stuck, -tasks[task].newest.ended, task))
     return FailureGroup(
@@ -164,9 +167,9 @@ def find_logs(pool: Path, job: str | None) -> list[Path]:
     return sorted(path for path in (pool / "logs").rglob(f"*{job}*") if whole.search(path.name))
 
 
-def count_causes(groups: Iterable[FailureGroup]) -> Counter[Cause]:
+def count_causes(groups: Iterable[FailureGroup]) -> Counter[AnyCause]:
     """Return how many attempts failed for each cause."""
-    counts: Counter[Cause] = Counter()
+    counts: Counter[AnyCause] = Counter()
     for group in groups:
         counts[group.cause] += group.n_attempts
     return counts

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobpool.report.costs import COLOURS
+from jobpool.report.costs import colours_of
 from jobpool.report.page.parts import DataTable, Figure, column, rows
 from jobpool.units import utc_time
 
@@ -65,8 +65,7 @@ def lane_figure(table: DataTable, people: DataTable) -> Figure:
             "hovertemplate": "worker %{y}<br>from %{base}<br>%{customdata:,} attempts in a row: "
             f"{use}<extra></extra>",
         }
-        for use, colour in COLOURS.items()
-        if (table.frame["became"] == use).any()
+        for use, colour in colours_of(table.frame["became"]).items()
     )
     return Figure(
         name="figure-lanes",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from jobpool.cards import read_card
 from jobpool.pool import Pool
-from jobpool.report.costs import COLOURS
+from jobpool.report.costs import colours_of
 from jobpool.report.lanes import lane_figure, lanes_of
 from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, counting
 from jobpool.units import utc_time
@@ -116,7 +116,7 @@ def _steps(workers: "pd.DataFrame", known: "pd.DataFrame", edges: "FloatArray") 
     frame = pd.DataFrame({"time": [utc_time(t, 3) for t in edges[:-1]]})
     frame["workers"] = mean_of(workers)
     frame["tasks at work"] = mean_of(known)
-    for use in COLOURS:
+    for use in colours_of(known["use"]):
         ended = known.loc[known["use"] == use, "ended"].to_numpy(float)
         if len(ended):
             frame[f"ended {use}"] = np.histogram(ended, edges)[0]
@@ -159,7 +159,7 @@ def _at_once(table: DataTable) -> Figure:
 
 
 def _endings(table: DataTable) -> Figure:
-    ended = [name for name in table.frame if str(name).startswith("ended ")]
+    ended = [name for name in map(str, table.frame) if name.startswith("ended ")]
     traces = tuple(
         {
             "type": "bar",
@@ -169,8 +169,7 @@ def _endings(table: DataTable) -> Figure:
             "marker": {"color": colour, "line": {"width": 0}},
             "hovertemplate": f"%{{x}}<br>%{{y:,}} {use}<extra></extra>",
         }
-        for use, colour in COLOURS.items()
-        if f"ended {use}" in table.frame
+        for use, colour in colours_of(name.removeprefix("ended ") for name in ended).items()
     )
     return Figure(
         name="figure-endings",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobpool.task import Cause, TaskState
+from jobpool.task import AnyCause, Cause, TaskState
 from tests.slurm.cluster import Cluster
 from tests.slurm.deaths import HUNG_S, Victim, new_victim, stand_in
 
@@ -45,7 +45,7 @@ def victims(
     slurm.run("scancel", "--quiet", *(one.job for one in started.values()))
 
 
-def end_of(victim: Victim) -> tuple[Cause, TaskState, int]:
+def end_of(victim: Victim) -> tuple[AnyCause, TaskState, int]:
     """Return the cause of the only attempt, the task's state, and what counts against it."""
     record = victim.record()
     assert record.cause is victim.attempt().cause

@@ -10,7 +10,7 @@ import pytest
 
 from jobpool.cards import WorkerCard, read_card
 from jobpool.pool import Pool
-from jobpool.task import Cause, TaskState
+from jobpool.task import AnyCause, Cause, TaskState
 from jobpool.workerfiles import worker_files
 from tests.slurm.cluster import Cluster
 from tests.slurm.study import FIRST_PASS, PATIENCE_S, Study, new_study
@@ -49,7 +49,7 @@ class Running:
     def let_tasks_end(self) -> None:
         (self.study.folder / "go").touch()
 
-    def causes(self) -> list[Cause]:
+    def causes(self) -> list[AnyCause]:
         return [one.cause for one in self.study.attempts()]
 
     def card(self) -> WorkerCard:

@@ -13,7 +13,7 @@ import pytest
 
 from jobpool.attempts import Attempt
 from jobpool.pool import Pool
-from jobpool.task import Cause, Point, TaskState
+from jobpool.task import AnyCause, Cause, Point, TaskState
 from tests.slurm.cluster import Cluster, Job
 from tests.slurm.study import FIRST_PASS, SECOND_PASS, Study, new_study
 
@@ -48,7 +48,7 @@ class Stage:
     def job_ids(self) -> set[str]:
         return {job.job_id for job in self.jobs}
 
-    def causes(self) -> set[Cause]:
+    def causes(self) -> set[AnyCause]:
         return {attempt.cause for attempt in self.attempts}
 
 
