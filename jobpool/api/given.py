@@ -1,0 +1,148 @@
+"""What a caller gives as Python values: a selection, or an experiment as a dict."""
+
+import datetime
+import inspect
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobpool.errors import ConfigError, Problem, SelectionError
+from jobpool.task import Value
+
+Selection = str | Sequence[str] | Mapping[str, Value | Sequence[Value]] | None
+
+_OPERATORS = (">=", "<=", "!=", ">", "<")
+_SHOWN = Path("config")  # stands for the file in messages about a dict
+
+
+def conditions(given: Selection) -> tuple[str, ...]:
+    """Return a selection as the texts that ``--only`` and ``--skip`` take.
+
+    Parameters
+    ----------
+    given : str, sequence of str, mapping or None
+        One condition, several, or values by axis; None for no condition.
+
+    Raises
+    ------
+    SelectionError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> conditions("pipeline=svm"), conditions(["pipeline=svm", "fold!=0"])
+    (('pipeline=svm',), ('pipeline=svm', 'fold!=0'))
+    >>> conditions({"pipeline": ["svm", "lgbm"], "fold": 0, "parcels": ">=400"})
+    ('pipeline=svm,lgbm', 'fold=0', 'parcels>=400')
+    """
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        return (given,)
+    if isinstance(given, Mapping):
+        return tuple(_condition(str(name), value) for name, value in given.items())
+    texts = tuple(given)
+    for one in texts:
+        if not isinstance(one, str):
+            raise SelectionError(str(one), "is no text; write NAME=VALUE, or a dict of values")
+    return texts
+
+
+def _condition(name: str, value: Value | Sequence[Value]) -> str:
+    if isinstance(value, str) and value.startswith(_OPERATORS):
+        return f"{name}{value}"
+    plain = _plain_numbers(value)
+    values = [plain] if isinstance(plain, str | int | float) else list(plain)
+    if not values:
+        raise SelectionError(f"{name}=", "no value is given; leave the name out to select all")
+    return f"{name}={','.join(map(str, values))}"
+
+
+def _plain_numbers(value: Any) -> Any:
+    """Return Python's own numbers and lists for those of NumPy and pandas."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+@contextmanager
+def config_file(config: str | Path | Mapping[str, Any], name: str) -> Iterator[tuple[Path, Path]]:
+    """Yield the file of an experiment, and the folder where its relative paths start.
+
+    Parameters
+    ----------
+    config : str, Path or mapping
+        A file, or what would stand in it; a mapping is written to a file that goes away again.
+    name : str
+        What an experiment in a mapping is called if it does not say.
+
+    Raises
+    ------
+    ConfigError
+        If the mapping holds what no file can; and for all problems found inside the ``with``
+        block, which name the mapping instead of the file.
+    """
+    if not isinstance(config, Mapping):
+        yield Path(config), Path(config).parent
+        return
+    text = yaml_text({"name": name, **config})
+    with tempfile.TemporaryDirectory(prefix="jobpool-") as folder:
+        file = Path(folder) / "experiment.yaml"
+        file.write_text(text, encoding="utf-8")
+        try:
+            yield file, Path.cwd()
+        except ConfigError as error:
+            shown = (replace(one, file=_SHOWN) for one in error.problems if one.file == file)
+            others = (one for one in error.problems if one.file != file)
+            raise ConfigError((*shown, *others)) from None
+
+
+def yaml_text(config: Mapping[str, Any]) -> str:
+    """Return a mapping as the text of an experiment file.
+
+    Tuples, ranges, arrays and paths become what YAML has for them, and a function its
+    ``module:name``.
+
+    Raises
+    ------
+    ConfigError
+        With every value that has no such form.
+
+    Examples
+    --------
+    >>> print(yaml_text({"axes": {"seed": range(3)}, "function": {"call": inspect.cleandoc}}))
+    axes:
+      seed: [0, 1, 2]
+    function: {call: 'inspect:cleandoc'}
+    <BLANKLINE>
+    """
+    problems: list[Problem] = []
+    plain = _plain(config, "", problems)
+    if problems:
+        raise ConfigError(tuple(problems))
+    return yaml.safe_dump(
+        plain, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
+    )
+
+
+def _plain(value: Any, key: str, problems: list[Problem]) -> Any:
+    value = _plain_numbers(value)
+    if value is None or isinstance(value, bool | int | float | str | datetime.date):
+        return value
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, f"{key}.{k}".strip("."), problems) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        return [_plain(one, f"{key}.{i}".strip("."), problems) for i, one in enumerate(value)]
+    if inspect.isroutine(value) and value.__module__ != "__main__":
+        return f"{value.__module__}:{value.__qualname__}"
+    advice = "must be a text, a number, a list or a mapping"
+    if inspect.isroutine(value):
+        advice = "is defined in a notebook or script, where workers cannot import it; "
+        advice += "put it into a module beside it"
+    problems.append(Problem(_SHOWN, key, value, advice))
+    return None

@@ -1,0 +1,224 @@
+"""A pool as a notebook has it: made, opened, worked off, and its tasks held, released and retried.
+
+This process's umask is left as it was, whatever files are made.
+"""
+
+import os
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.api.given import Selection, conditions
+from jobpool.api.view import PoolView
+from jobpool.errors import SelectionError, StartError
+from jobpool.execution.local import LocalRun, LocalSettings, LocalWorkers
+from jobpool.moves import choose, hold, release, retry
+from jobpool.needs.learning import forget
+from jobpool.pool import Pool as OpenedPool
+from jobpool.pool import n_counted
+from jobpool.poolinfo import set_umask
+from jobpool.task import TaskState
+
+Mask = NDArray[np.bool_]
+
+
+class Pool(PoolView):
+    """A pool: its tasks, the state of each, and the results.
+
+    `only` and `skip` of the methods select tasks: a condition such as ``"pipeline=svm"`` or
+    ``"parcels>=400"``, a list of conditions that must all hold, or a dict of values by axis,
+    ``{"pipeline": ["svm", "lgbm"], "fold": 0}``. A method that needs the disk, the scheduler or
+    a task that is not there raises a `JobpoolError` that says what to do next.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The pool's folder.
+
+    Raises
+    ------
+    PoolError
+        If the folder is not a pool, or one of a newer format.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from jobpool import init
+    >>> axes = {"y1": [1900, 1950], "y2": [2000, 2025]}
+    >>> config = {"runner": "function", "function": {"call": "calendar:leapdays"}, "axes": axes}
+    >>> pool = init(config, tempfile.mkdtemp() + "/leap")
+    >>> pool.hold(only={"y1": 1950})
+    2
+    >>> [task.state for task in pool]
+    ['waiting', 'waiting', 'held', 'held']
+    >>> pool.status(only="y2=2000").counts.held
+    1
+    """
+
+    def run(
+        self,
+        workers: int = 1,
+        *,
+        cores: int = 1,
+        only: Selection = None,
+        skip: Selection = None,
+        trust: Collection[str] = (),
+        progress: bool = False,
+    ) -> LocalRun:
+        """Work the pool off with workers on this machine, and return when they have left.
+
+        Workers are programs of their own: this works in a notebook, and in a script without ``if
+        __name__ == "__main__"``. They find the modules that this process finds. An interrupt
+        returns the tasks in hand to the pool. Their logs lie in ``logs/local``.
+
+        Parameters
+        ----------
+        workers : int
+            How many.
+        cores : int
+            Cores of each.
+        only, skip : selection
+            The tasks; see `Pool`.
+        trust : collection of str
+            Users whose pools may be run here, beside one's own.
+        progress : bool
+            Show on standard error how far it is.
+
+        Returns
+        -------
+        LocalRun
+            How many of the selected tasks are done, and why the workers left.
+
+        Raises
+        ------
+        StartError
+            If a worker failed; it names its log.
+        """
+        settings = LocalSettings(
+            workers=workers,
+            cores=cores,
+            only=conditions(only),
+            skip=conditions(skip),
+            trust=tuple(trust),
+            environment={**os.environ, "PYTHONPATH": os.pathsep.join(_places_of_modules())},
+        )
+        with umask_kept():
+            local = LocalWorkers(self._opened(), settings)
+            try:
+                local.start()
+                local.watch(_show_progress if progress else lambda _: None)
+            finally:
+                local.stop()
+        ended = local.ended()
+        if progress:
+            sys.stderr.write("\n")
+        for one in ended.failed:
+            raise StartError(f"a worker failed: {one.said}; its log: {one.log}")
+        return ended
+
+    def hold(
+        self,
+        *tasks: str,
+        only: Selection = None,
+        skip: Selection = None,
+        everything: bool = False,
+        dry_run: bool = False,
+    ) -> int:
+        """Keep waiting tasks back from workers, and return how many; see `release`.
+
+        Parameters
+        ----------
+        *tasks : str
+            Ids, or how they begin.
+        only, skip : selection
+            The tasks; see `Pool`.
+        everything : bool
+            Hold all that wait: without ids and selections nothing else is meant.
+        dry_run : bool
+            Count only.
+        """
+        if not (tasks or only or skip or everything):
+            raise SelectionError("", "say which tasks: ids, only= or skip=; or everything=True")
+        with self._moving(tasks, only, skip) as (pool, chosen):
+            return hold(pool, chosen, dry_run=dry_run)
+
+    def release(
+        self,
+        *tasks: str,
+        only: Selection = None,
+        skip: Selection = None,
+        dry_run: bool = False,
+    ) -> int:
+        """Let tasks that were held wait for workers again, and return how many.
+
+        Parameters as of `hold`; without any, all that are held are meant.
+        """
+        with self._moving(tasks, only, skip) as (pool, chosen):
+            return release(pool, chosen, dry_run=dry_run)
+
+    def retry(
+        self,
+        *tasks: str,
+        only: Selection = None,
+        skip: Selection = None,
+        failed: bool = False,
+        forget_needs: bool = False,
+        dry_run: bool = False,
+    ) -> int:
+        """Let parked tasks wait for workers again as if they had never failed; return how many.
+
+        Parameters
+        ----------
+        *tasks : str
+            Ids, or how they begin; all if none is given.
+        only, skip : selection
+            The tasks; see `Pool`.
+        failed : bool
+            Also forget the failures of tasks that wait already.
+        forget_needs : bool
+            Also forget how much memory and time was not enough for them.
+        dry_run : bool
+            Count only.
+        """
+        with self._moving(tasks, only, skip) as (pool, chosen):
+            moved = retry(pool, chosen, failed=failed, forget_needs=forget_needs, dry_run=dry_run)
+            if forget_needs and not dry_run:
+                forget(pool, chosen)
+            return moved
+
+    @contextmanager
+    def _moving(
+        self, tasks: tuple[str, ...], only: Selection, skip: Selection
+    ) -> Iterator[tuple[OpenedPool, Mask]]:
+        """Yield the pool and the tasks that are meant, with the pool's umask."""
+        pool = self._opened()
+        chosen = choose(pool, tasks, conditions(only), conditions(skip))
+        with umask_kept():
+            set_umask(pool.info.shared)
+            yield pool, chosen
+
+
+def _places_of_modules() -> list[str]:
+    """Return where this process finds modules, so that its workers find the same."""
+    return [place or str(Path.cwd()) for place in sys.path]
+
+
+def _show_progress(counts: Mapping[TaskState, int]) -> None:
+    shown = f"{counts[TaskState.DONE]:,} of {n_counted(counts):,} tasks done"
+    sys.stderr.write(f"\r{shown}, {counts[TaskState.RUNNING]:,} running  ")
+    sys.stderr.flush()
+
+
+@contextmanager
+def umask_kept() -> Iterator[None]:
+    """Give this process its umask back at the end: the caller makes files of its own."""
+    before = os.umask(0o077)
+    os.umask(before)
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -1,0 +1,130 @@
+"""What can be asked of a pool: how it stands, its tasks, its results, and what went wrong.
+
+Each call reads the pool as it is now, so that an object may be kept for days while workers come and
+go and tasks are added. Nothing here changes a pool.
+"""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from jobpool.api.given import Selection, conditions
+from jobpool.api.html import status_html
+from jobpool.api.tables import Task, attempts_table, failures_table, results_table, tasks_of
+from jobpool.overview.status_text import PoolStatus, read_status
+from jobpool.pool import Pool, n_counted
+
+
+class PoolView:
+    """A pool that is looked at; see `jobpool.api.pool.Pool`."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.name = self._opened().info.name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: counts, and progress by axis."""
+        return status_html(self.status())
+
+    def __len__(self) -> int:
+        """Return the number of tasks; spare parts of whole tasks do not count."""
+        return n_counted(self._opened().counts())
+
+    def __iter__(self) -> Iterator[Task]:
+        """Return every task as it stands now, in the order of the axes."""
+        return tasks_of(self._opened())
+
+    def status(
+        self, by: str | Collection[str] = (), *, only: Selection = None, skip: Selection = None
+    ) -> PoolStatus:
+        """Return how the pool stands: what remains, runs, failed and is done.
+
+        Parameters
+        ----------
+        by : str or collection of str
+            Axes or attributes to count by; by default every axis with 2 to 12 values.
+        only, skip : selection
+            The tasks that are counted; see `Pool`.
+
+        Returns
+        -------
+        PoolStatus
+            ``status.counts.done``, ``status.estimate.eta_s``, ...; printed, it is what ``jobpool
+            status`` shows.
+        """
+        names = (by,) if isinstance(by, str) else tuple(by)
+        return read_status(self._opened(), names, conditions(only), conditions(skip))
+
+    def results(
+        self,
+        by: str = "task",
+        *,
+        only: Selection = None,
+        skip: Selection = None,
+        long: bool = False,
+    ) -> pd.DataFrame:
+        """Return the table that ``jobpool collect`` writes: one row per task that is done.
+
+        Parameters
+        ----------
+        by : str
+            ``task``, or the part that rows are given by, such as ``fold``.
+        only, skip : selection
+            The tasks; see `Pool`.
+        long : bool
+            Whether each score has a row of its own.
+
+        Returns
+        -------
+        DataFrame
+            What it came from is in its ``attrs["jobpool"]``.
+
+        Warns
+        -----
+        UserWarning
+            If a result is not on disk although its task is done, or cannot be read.
+        """
+        return results_table(self._opened(), by, only, skip, long=long)
+
+    def attempts(self, *, only: Selection = None, skip: Selection = None) -> pd.DataFrame:
+        """Return one row per attempt, also those that failed: the cause, the times, what it used.
+
+        Parameters
+        ----------
+        only, skip : selection
+            The tasks; see `Pool`.
+        """
+        return attempts_table(self._opened(), only, skip)
+
+    def errors(
+        self,
+        *,
+        only: Selection = None,
+        skip: Selection = None,
+        cause: str | Collection[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return one row for each kind of failure, those that parked tasks first.
+
+        Parameters
+        ----------
+        only, skip : selection
+            The tasks; see `Pool`.
+        cause : str or collection of str, optional
+            Only attempts that ended so: ``error``, ``memory``, ``time``, ...
+
+        Returns
+        -------
+        DataFrame
+            The cause and error, how many attempts and tasks (`n_parked` of them are parked), the
+            ids of the tasks, and of the newest attempt: end, worker, node, job and traceback.
+        """
+        causes = (cause,) if isinstance(cause, str) else cause
+        return failures_table(self._opened(), only, skip, causes)
+
+    def _opened(self) -> Pool:
+        """Return the pool as it is now: tasks may have been added."""
+        return Pool(self.folder)

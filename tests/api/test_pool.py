@@ -1,0 +1,200 @@
+"""Looking at a pool, and changing what its tasks wait for."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+
+import jobpool as jp
+from jobpool.task import Cause
+from tests.builders import a_pool
+from tests.conftest import Jobpool
+from tests.finished_study import a_finished_study
+from tests.simulated import SimulatedWorker
+
+
+@pytest.fixture
+def worked(fast_path: Path) -> Path:
+    """Return a pool of 12 tasks: 5 done, 2 failed."""
+    worker = SimulatedWorker(a_pool(fast_path, 12))
+    place = {dict(worker.pool.grid.point(i))["number"]: i for i in range(12)}
+    worker.do(*(place[number] for number in (0, 2, 4, 6, 8)))
+    worker.fail(place[1], Cause.MEMORY)
+    worker.fail(place[3], Cause.ERROR)
+    return worker.pool.folder
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a pool of the runner evaluate with tasks that are done whole, and in parts."""
+    return a_finished_study(tmp_path_factory.mktemp("study"))
+
+
+def test_a_folder_that_is_no_pool_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(jp.JobpoolError, match="not a pool; make one with: jobpool init"):
+        jp.open(tmp_path)
+
+
+def test_the_results_are_those_that_collect_writes(worked: Path, jobpool: Jobpool) -> None:
+    file = worked.parent / "results.parquet"
+    jobpool("collect", worked, "-o", file, "--only", "number<7")
+
+    found = jp.open(worked).results(only="number<7")
+
+    assert len(found) == 4
+    assert_frame_equal(found, pd.read_parquet(file))
+
+
+@pytest.mark.parametrize(("by", "long"), [("task", False), ("fold", False), ("fold", True)])
+def test_the_results_by_part_are_those_that_collect_writes(
+    study: Path, jobpool: Jobpool, tmp_path: Path, by: str, long: bool
+) -> None:
+    file = tmp_path / "results.parquet"
+    jobpool("collect", study, "-o", file, "--by", by, *["--long"][: int(long)])
+
+    assert_frame_equal(jp.open(study).results(by, long=long), pd.read_parquet(file))
+
+
+def test_the_attempts_are_those_that_collect_writes(worked: Path, jobpool: Jobpool) -> None:
+    file = worked.parent / "attempts.parquet"
+    jobpool("collect", worked, "-o", file, "--attempts", "--skip", "number=0")
+
+    found = jp.open(worked).attempts(skip="number=0")
+
+    assert set(found["cause"]) == {"done", "memory", "error"}
+    assert_frame_equal(found, pd.read_parquet(file))
+
+
+def test_a_table_says_what_it_came_from(worked: Path) -> None:
+    about = jp.open(worked).results(only={"number": [0, 2]}).attrs["jobpool"]
+
+    assert (about["experiment"], about["only"], about["by"]) == ("test", ["number=0,2"], "task")
+
+
+def test_a_result_that_is_gone_is_a_warning(worked: Path) -> None:
+    SimulatedWorker(worked).results_file.unlink()
+
+    with pytest.warns(UserWarning, match="5 tasks done without a result on disk"):
+        jp.open(worked).results()
+
+
+def test_the_status_prints_what_the_command_prints(worked: Path, jobpool: Jobpool) -> None:
+    shown = jobpool("status", worked, PYTHONIOENCODING="utf-8")
+
+    assert str(jp.open(worked).status()) == shown.stdout.rstrip("\n")
+
+
+def test_the_status_counts_a_selection_by_an_axis(worked: Path) -> None:
+    found = jp.open(worked).status("number", only=["number<4"])
+
+    assert (found.counts.done, found.counts.returned, found.counts.total) == (2, 2, 4)
+    assert [value for value, _ in found.by[0].values] == [0, 1, 2, 3]
+
+
+def test_the_kinds_of_failure_are_a_table(worked: Path) -> None:
+    found = jp.open(worked).errors()
+
+    assert sorted(found["cause"]) == ["error", "memory"]
+    assert found["n_tasks"].to_list() == [1, 1]
+
+
+def test_the_kinds_of_failure_of_one_cause_are_a_table(worked: Path) -> None:
+    pool = jp.open(worked)
+    short = [task.id for task in pool if task.cause == "memory"]
+
+    found = pool.errors(cause="memory")
+
+    assert found["tasks"].to_list() == [tuple(short)]
+
+
+def test_an_unknown_cause_is_refused(worked: Path) -> None:
+    with pytest.raises(jp.SelectionError, match="did you mean 'memory'"):
+        jp.open(worked).errors(cause="memori")
+
+
+def test_tasks_come_in_the_order_of_the_axes(worked: Path) -> None:
+    found = list(jp.open(worked))
+
+    assert [task.point["number"] for task in found] == list(range(12))
+    assert [task.state for task in found[:4]] == ["done", "waiting", "done", "waiting"]
+    assert (found[1].cause, found[1].n_failed, found[0].n_failed) == ("memory", 1, 0)
+    assert (found[0].worker, found[5].worker) == ("000000000001", None)
+
+
+def test_spare_parts_are_no_tasks(study: Path) -> None:
+    pool = jp.open(study)
+
+    assert len(list(pool)) == len(pool) == pool.status().counts.total
+
+
+def test_a_task_that_is_held_can_be_released(worked: Path) -> None:
+    pool = jp.open(worked)
+
+    held = pool.hold(only={"number": [9, 10]})
+    counted = pool.release(dry_run=True)
+    released = pool.release()
+
+    assert (held, counted, released) == (2, 2, 2)
+
+
+def test_a_task_can_be_held_by_its_id(worked: Path) -> None:
+    pool = jp.open(worked)
+    last = list(pool)[-1]
+
+    pool.hold(last.id[:6])
+
+    assert [task.id for task in pool if task.state == "held"] == [last.id]
+
+
+def test_holding_nothing_in_particular_is_refused(worked: Path) -> None:
+    with pytest.raises(jp.SelectionError, match="everything=True"):
+        jp.open(worked).hold()
+
+
+def test_failures_can_be_forgotten(worked: Path) -> None:
+    pool = jp.open(worked)
+
+    assert pool.retry(failed=True) == 2
+    assert pool.status().counts.returned == 0
+
+
+def test_what_a_pool_is_asked_leaves_the_umask_alone(worked: Path) -> None:
+    before = os.umask(0o027)
+
+    jp.open(worked).hold(everything=True)
+
+    assert os.umask(before) == 0o027
+
+
+def test_nothing_is_printed(worked: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pool = jp.open(worked)
+
+    pool.status(), pool.results(), pool.errors(), pool.hold(everything=True), list(pool)
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_notebook_shows_escapes_values(tmp_path: Path) -> None:
+    config = {
+        "name": "<b>bold</b>",
+        "runner": "function",
+        "function": {"call": "tests.tasks:nothing"},
+        "axes": {"site": ["<script>alert(1)</script>", "b & c"]},
+    }
+
+    shown = jp.init(config, tmp_path / "pool")._repr_html_()
+
+    assert "<script>" not in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+    assert "b &amp; c" in shown
+    assert "<b>bold" not in shown
+
+
+def test_what_a_notebook_shows_has_progress_by_axis(worked: Path) -> None:
+    shown = jp.open(worked)._repr_html_()
+
+    assert "41.6 %" in shown
+    assert "<b>number</b>" in shown
+    assert "<style" not in shown
