@@ -112,7 +112,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         ("runner: function\naxes: {a: 1}\nworkers: {grace: .inf}", "is not a length of time"),
         ("runner: function\naxes: {a: {glb: x}}", "write a list of values, or"),
         ("runner: function\naxes: {a: {from: 5, to: 1}}", "must not be smaller than from, 5"),
-        ("runner: function\naxes: {a: {table: t.csv, column: x}}", "cannot be read"),
+        ("runner: function\naxes: {a: {table: t.csv, column: x}}", "no such file"),
         ("runner: function", "axes: missing; give a mapping"),
         ("axes: {a: [1]}", "runner: missing; give one of"),
         ("- a\n- b", "holds no mapping"),

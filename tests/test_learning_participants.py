@@ -3,14 +3,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from jobpool.disk.tables import read_table
 from jobpool.errors import DataError
-from jobpool.learning.participants import read_table, text_column, unique_column
+from jobpool.learning.participants import text_column, unique_column
 
 
 def test_ids_keep_their_leading_zeros(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,age\n007,20\n010,30\n")
 
-    ids = unique_column(read_table(tmp_path / "t.csv", ("id",)), "id")
+    ids = unique_column(read_table(tmp_path / "t.csv", texts=("id",)), "id")
 
     assert ids == ("007", "010")
 
@@ -20,7 +21,7 @@ def test_a_parquet_table_equals_the_same_tsv(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "t.parquet")
     frame.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
 
-    tables = [read_table(tmp_path / name, ("id",)) for name in ("t.parquet", "t.tsv")]
+    tables = [read_table(tmp_path / name, texts=("id",)) for name in ("t.parquet", "t.tsv")]
 
     pd.testing.assert_frame_equal(tables[0], tables[1])
 

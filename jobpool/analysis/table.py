@@ -19,7 +19,7 @@ from jobpool.analysis.columns import (
     whole_numbers,
     with_defaults,
 )
-from jobpool.analysis.sheets import read_sheet
+from jobpool.disk.tables import read_table
 from jobpool.errors import DataError, listing, nearest
 
 SINGLE = "single"
@@ -136,7 +136,10 @@ def read_study_table(path: Path) -> StudyTable:
         If it cannot be read, lacks a column, or holds a value that cannot be. The text names
         the column, the row (the first one below the header is row 1) and the value.
     """
-    frame, source = read_sheet(path, _NAMES), str(path)
+    # as text: an error shows the value as it was written
+    frame, source = read_table(path, texts=None, missing_words=(), once=_NAMES), str(path)
+    if frame.empty:
+        raise DataError(path, "has no rows; give one per parcellation, pipeline and target")
     if SCORE in frame and MEAN_RANK in frame:
         raise DataError(source, "has both 'score' and 'mean_rank'; keep the one to be analysed")
     measure = MEAN_RANK if MEAN_RANK in frame else SCORE

@@ -3,7 +3,6 @@
 A runner adds forms of its own as a mapping of `ValueForm`; a new one is one file and one entry.
 """
 
-import csv
 import glob
 import re
 from collections.abc import Callable, Mapping
@@ -12,8 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from jobpool.disk.npz import UNREADABLE, array_names
-from jobpool.errors import listing, nearest
-from jobpool.extras import missing
+from jobpool.disk.tables import read_rows
+from jobpool.errors import DataError, listing, nearest
 from jobpool.reader import Reader
 from jobpool.task import Value
 
@@ -98,11 +97,12 @@ def _table(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  
 def _from_table(reader: Reader, folder: Path) -> list[Value]:
     path = folder / reader.text("table")
     try:
-        header, rows = _read_table(path)
-    except (OSError, ValueError) as error:
-        reader.problem("table", str(path), f"cannot be read: {error}")
+        found = read_rows(path)
+    except DataError as error:
+        reader.problem("table", str(path), error.what)
         reader.names()
         return []
+    header = list(found.header)
     if reader.has("columns"):
         names: list[Value] = []
         for pattern in reader.texts("columns"):
@@ -119,24 +119,8 @@ def _from_table(reader: Reader, folder: Path) -> list[Value]:
             reader.problem("column", column, advice + nearest(column, header))
         return []
     position = header.index(column)
-    values = {row[position] for row in rows if position < len(row)}
+    values = {row[position] for row in found.rows}
     return sorted(value for value in values if value not in {"", "n/a", "NA", "nan"})
-
-
-def _read_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    if path.suffix == ".parquet":
-        if why := missing("pyarrow"):
-            raise ValueError(why)
-        import pandas as pd  # noqa: PLC0415 - half a second, for this kind of table only
-
-        frame = pd.read_parquet(path)
-        rows = [["" if pd.isna(v) else str(v) for v in row] for row in frame.to_numpy()]
-        return [str(name) for name in frame.columns], rows
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        table = list(csv.reader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
-    if not table:
-        raise ValueError("the table is empty")
-    return table[0], table[1:]
 
 
 def whole_numbers(reader: Reader, name: str, least: int, example: int) -> list[int]:

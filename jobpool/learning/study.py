@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 from jobpool.brain.maps import Maps, find_maps
+from jobpool.disk.tables import read_table
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment import Experiment
 from jobpool.learning.members import Ensemble, Found, find_members, parts_of
-from jobpool.learning.participants import read_table, text_column, unique_column
+from jobpool.learning.participants import text_column, unique_column
 from jobpool.learning.pipelines import find_pipeline
 from jobpool.learning.pipelines.base import Pipeline
 from jobpool.learning.pipelines.factory import PipelineError
@@ -187,7 +188,7 @@ def _read_frame(plan: Plan, folder: Path, reader: Reader) -> pd.DataFrame | None
         return None
     texts = (plan.id_column, *([plan.group_column] if plan.group_column else []))
     try:
-        return read_table(folder / plan.participants, texts)
+        return read_table(folder / plan.participants, texts=texts)
     except DataError as error:
         reader.problem("participants", plan.participants, error.what)
         return None
