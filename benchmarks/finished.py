@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.pools import N_PARCELLATIONS, study_axes
-from jobpool.experiment import Experiment, WorkerSettings
+from jobpool.experiment import Experiment
 from jobpool.files import checked_line
 from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Pool
+from jobpool.poolinfo import WorkerSettings
 from jobpool.records import Record
 from jobpool.state import new_shard
 from jobpool.task import ALL, Axis, Cause, TaskState

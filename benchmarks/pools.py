@@ -5,10 +5,11 @@ import sys
 import time
 from pathlib import Path
 
-from jobpool.experiment import Experiment, WorkerSettings
+from jobpool.experiment import Experiment
 from jobpool.grid import full_product
 from jobpool.making import create_pool
 from jobpool.pool import Pool
+from jobpool.poolinfo import WorkerSettings
 from jobpool.records import Record
 from jobpool.state import new_shard
 from jobpool.task import Axis, Cause, TaskState

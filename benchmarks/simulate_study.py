@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.experiment import Experiment, WorkerSettings
+from jobpool.experiment import Experiment
 from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
+from jobpool.poolinfo import WorkerSettings
 from jobpool.task import ALL, Axis
 
 FLOATS = NDArray[np.float64]

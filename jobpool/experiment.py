@@ -15,6 +15,7 @@ from jobpool.axes import read_axes
 from jobpool.axes.forms import PLAIN, ValueForm
 from jobpool.errors import ConfigError, Problem
 from jobpool.lock import LOCKS
+from jobpool.poolinfo import WorkerSettings
 from jobpool.reader import Reader
 from jobpool.task import Axis
 
@@ -35,26 +36,6 @@ class Pass:
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     sbatch: tuple[str, ...] = ()  # more options, handed to sbatch as they stand
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSettings:
-    """How workers show that they live, when they count as lost, and when a task is parked."""
-
-    heartbeat_s: float = 20.0
-    lost_after_s: float = 180.0
-    grace_s: float = 10.0  # between asking a task to stop and killing it
-    lock: str = "auto"
-    hung_after_s: float | None = None  # silence of a job that SLURM shows as running; see `hung`
-    ask_slurm_s: float = 60.0  # between two questions of the whole pool
-    park_after: int = 3  # the same error so often in a row parks a task
-    shared: str = "private"
-    same_inputs: float = 0.75  # the share of claims that first look for the inputs of the last
-
-    @property
-    def hung(self) -> float:
-        """Return `hung_after_s`, by default three times `lost_after_s`."""
-        return 3 * self.lost_after_s if self.hung_after_s is None else self.hung_after_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

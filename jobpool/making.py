@@ -7,6 +7,7 @@ short leaves no half pool.
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -100,21 +101,14 @@ def _fill(
     write_shards(building, grid, first_number=0, first=0)
     write_grid(building / "tasks.npz", grid)
     replace_whole(building / "experiment.yaml", experiment.file.read_bytes())
+    lock = best_lock(building) if settings.lock == "auto" else settings.lock
     info = PoolInfo(
+        **{**asdict(settings), "lock": lock, "hung_after_s": settings.hung},
         name=experiment.name,
         runner=experiment.runner,
         folder=str(experiment.folder),
-        lock=best_lock(building) if settings.lock == "auto" else settings.lock,
         created=now,
         version=__version__,
-        heartbeat_s=settings.heartbeat_s,
-        lost_after_s=settings.lost_after_s,
-        grace_s=settings.grace_s,
-        hung_after_s=settings.hung,
-        ask_slurm_s=settings.ask_slurm_s,
-        park_after=settings.park_after,
-        shared=settings.shared,
-        same_inputs=settings.same_inputs,
     )
     info.write(building)
     prepare(building)

@@ -32,30 +32,45 @@ _SHAPE = {
     "shared": optional(one_of(frozenset(_UMASKS))),
     "same_inputs": optional(is_number),
 }
+_FIRST = ("name", "runner", "folder", "lock", "created", "version")
+_FORMER_HUNG_S = 540.0  # of pools that do not say it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolInfo:
-    """What ``pool.json`` says: written when the pool is made, read by all."""
+class WorkerSettings:
+    """How workers show that they live, when they count as lost, and when a task is parked."""
 
-    name: str
-    runner: str
-    folder: str  # where relative paths of the experiment start
-    lock: str
-    created: float
-    version: str  # of the jobpool that made it
-    heartbeat_s: float
-    lost_after_s: float
-    grace_s: float
-    hung_after_s: float = 540.0  # silence after which a job that SLURM shows as running is given up
+    heartbeat_s: float = 20.0
+    lost_after_s: float = 180.0
+    grace_s: float = 10.0  # between asking a task to stop and killing it
+    lock: str = "auto"  # of a pool: the one that was found to hold
+    hung_after_s: float | None = None  # silence of a job that SLURM shows as running; see `hung`
     ask_slurm_s: float = 60.0  # between two questions of the whole pool
     park_after: int = 3  # the same error so often in a row parks a task
     shared: str = PRIVATE
     same_inputs: float = 0.75  # the share of claims that first look for the inputs of the last
 
+    @property
+    def hung(self) -> float:
+        """Return `hung_after_s`, by default three times `lost_after_s`."""
+        return 3 * self.lost_after_s if self.hung_after_s is None else self.hung_after_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolInfo(WorkerSettings):
+    """What ``pool.json`` says: the settings, and whose they are."""
+
+    name: str
+    runner: str
+    folder: str  # where relative paths of the experiment start
+    created: float
+    version: str  # of the jobpool that made it
+
     def write(self, pool: Path) -> None:
         """Replace ``pool.json`` in the folder `pool`."""
-        write_json(pool / "pool.json", {"format": FORMAT, **asdict(self)})
+        values = asdict(self)
+        first = {name: values[name] for name in _FIRST}  # whoever opens the file sees these first
+        write_json(pool / "pool.json", {"format": FORMAT, **first, **values})
         keep_to_owner(pool / "pool.json")
 
 
@@ -103,7 +118,7 @@ def read_info(pool: Path) -> PoolInfo:
         for field in fields(PoolInfo)
         if line.get(field.name) is not None or field.default is MISSING
     }
-    return PoolInfo(**known)
+    return PoolInfo(**{"hung_after_s": _FORMER_HUNG_S, **known})
 
 
 def check_owner(pool: Path, trusted: Collection[str] = ()) -> None:

@@ -21,8 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from jobpool.attempts import Attempt, all_attempts, damaged_attempts
-from jobpool.experiment import WorkerSettings
 from jobpool.pool import Pool
+from jobpool.poolinfo import WorkerSettings
 from jobpool.results import all_results
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_name

@@ -13,10 +13,11 @@ import pytest
 
 from jobpool.affinity import Affinity
 from jobpool.errors import ConfigError
-from jobpool.experiment import WorkerSettings, load_experiment
+from jobpool.experiment import load_experiment
 from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
+from jobpool.poolinfo import WorkerSettings
 from jobpool.puller import Chosen, Puller
 from jobpool.results import all_results
 from jobpool.selection import select

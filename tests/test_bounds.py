@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.experiment import WorkerSettings
 from jobpool.fingerprint import short_fingerprint
 from jobpool.pool import Ending, Pool
+from jobpool.poolinfo import WorkerSettings
 from jobpool.puller import Puller
 from jobpool.records import Offer, Record, amount_of, code_of, offer_of
 from jobpool.task import Cause, Claim, Lesson, TaskState

@@ -13,11 +13,11 @@ import pytest
 
 from jobpool.attempts import Attempt, all_attempts, write_attempt
 from jobpool.cards import WorkerCard, beat, note_use, own_card, read_use, start_ticks
-from jobpool.experiment import WorkerSettings
 from jobpool.fingerprint import short_fingerprint
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.reaper import TakenBack, Watch
 from jobpool.pool import Ending, Pool
+from jobpool.poolinfo import WorkerSettings
 from jobpool.puller import Puller
 from jobpool.results import Result, write_result
 from jobpool.scheduler.base import Phase

@@ -1,5 +1,6 @@
 """Making a pool and extending it."""
 
+import json
 import random
 import time
 from dataclasses import replace
@@ -12,9 +13,11 @@ from jobpool import extending
 from jobpool.errors import ConfigError, RequestError
 from jobpool.experiment import Experiment, load_experiment
 from jobpool.extending import extend_pool
+from jobpool.files import write_json
 from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
+from jobpool.poolinfo import WorkerSettings, read_info
 from jobpool.puller import Puller
 from jobpool.task import Axis, Cause, TaskState
 from tests.builders import NOOP, a_pool, an_experiment
@@ -42,6 +45,42 @@ def test_a_new_pool_has_every_combination_waiting(tmp_path: Path) -> None:
     assert {Pool(pool).grid.point(i) for i in range(6)} == {
         (("site", site), ("seed", seed)) for site in SITES.values for seed in SEEDS.values
     }
+
+
+def test_a_pool_says_first_what_it_is_then_the_settings_of_its_workers(tmp_path: Path) -> None:
+    settings = WorkerSettings(lost_after_s=60, lock="flock", same_inputs=0.5)
+    pool = a_pool(tmp_path, settings=settings)
+
+    said = json.loads((pool / "pool.json").read_text())
+
+    assert list(said)[:15] == [
+        "format",
+        "name",
+        "runner",
+        "folder",
+        "lock",
+        "created",
+        "version",
+        "heartbeat_s",
+        "lost_after_s",
+        "grace_s",
+        "hung_after_s",
+        "ask_slurm_s",
+        "park_after",
+        "shared",
+        "same_inputs",
+    ]
+    assert (said["lost_after_s"], said["hung_after_s"], said["same_inputs"]) == (60, 180, 0.5)
+
+
+def test_a_pool_that_lacks_a_setting_has_the_former_one(tmp_path: Path) -> None:
+    pool = a_pool(tmp_path, settings=WorkerSettings(lost_after_s=60))
+    said = json.loads((pool / "pool.json").read_text())
+    kept = {key: said[key] for key in said if key not in {"hung_after_s", "park_after", "crc"}}
+
+    write_json(pool / "pool.json", kept)
+
+    assert (read_info(pool).hung, read_info(pool).park_after) == (540, 3)
 
 
 def test_a_pool_is_not_made_over_other_files(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import Fault, PoolError
-from jobpool.experiment import WorkerSettings
 from jobpool.pool import Pool
-from jobpool.poolinfo import check_owner
+from jobpool.poolinfo import WorkerSettings, check_owner
 from jobpool.task import TaskState
 from tests.builders import a_pool
 from tests.conftest import Jobpool

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from jobpool.cli.child import _answer
-from jobpool.experiment import WorkerSettings
+from jobpool.poolinfo import WorkerSettings
 from jobpool.runners.base import RunContext
 from tests.builders import a_pool
 

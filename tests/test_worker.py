@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from jobpool.attempts import Attempt, all_attempts
-from jobpool.experiment import WorkerSettings
 from jobpool.pool import Pool
+from jobpool.poolinfo import WorkerSettings
 from jobpool.puller import Puller
 from jobpool.results import all_results
 from jobpool.task import Cause, TaskState

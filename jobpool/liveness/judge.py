@@ -99,7 +99,7 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
     if look.run is not None:
         answer = read_statuses(pool.folder, look.cluster).get(look.run)
     # where no worker is left, nobody asks the scheduler any more
-    has_hope = look.run is not None and not look.is_gone and silent_s <= pool.info.hung_after_s
+    has_hope = look.run is not None and not look.is_gone and silent_s <= pool.info.hung
     life = life_of(look, answer, pool.info, server_time, can_ask=has_hope)
     if life is Life.UNKNOWN and 0 <= silent_s <= pool.info.lost_after_s:
         return Life.ALIVE
@@ -150,7 +150,7 @@ def life_of(
         since = max(word.missing_since, look.beaten)
         is_dead = is_long and word.asked >= since + info.ask_slurm_s
     elif word is not None and server_time < word.asked + FRESH * info.ask_slurm_s:
-        is_dead = silent_s > info.hung_after_s
+        is_dead = silent_s > info.hung
     else:
         is_dead = is_long and not can_ask
     return Life.DEAD if is_dead and is_steady else Life.UNKNOWN
