@@ -85,7 +85,7 @@ def finish(folder: Path, share_failed: float = 0.05) -> int:
     """Write a result for every task that is offered, and return the number of results."""
     rng, pool = random.Random(1), Pool(folder, durable=False)
     lines: dict[Path, list[bytes]] = defaultdict(list)
-    spare = pool.grid.starts_aside
+    spare = pool.grid.parts.is_spare
     now_s = dict.fromkeys(range(1, N_WORKERS + 1), BEGAN)
     for shard in pool.shards:
         records = []

@@ -82,7 +82,7 @@ class Truth:
 
     @cached_property
     def part(self) -> Any:
-        return self.grid.column_of_parts()
+        return self.grid.parts.column
 
     def run(self, position: int, size: Size, seconds_left: float) -> Run:
         whole, part = int(self.whole[position]), int(self.part[position])

@@ -71,7 +71,7 @@ def extend_pool(
             _refuse(experiment.file, "axes", tasks, what)
         added = merged.take(np.flatnonzero(~_is_in(merged, old, merged.axes)))
         # a pool of before tasks could be cut later: its whole tasks stay without spare parts
-        has_place = (added.column_of_parts() == 0) | ~np.isin(added.units(), _wholes_in(old, added))
+        has_place = ~added.parts.is_part | ~np.isin(added.parts.units, _wholes_in(old, added))
         added = added.take(np.flatnonzero(has_place))
         if not dry_run:
             prepare(pool.folder)
@@ -79,13 +79,13 @@ def extend_pool(
             _append(pool.folder, old, in_random_order(added, rng), experiment.file)
             if moved:
                 replace(pool.info, folder=str(experiment.folder)).write(pool.folder)
-    return int(np.count_nonzero(~added.starts_aside))
+    return int(np.count_nonzero(~added.parts.is_spare))
 
 
 def _wholes_in(old: Grid, added: Grid) -> NDArray[np.intp]:
     """Return the numbers, among the units of `added`, of whole tasks that the pool has."""
     known = replace(old, axes=added.axes)
-    wholes: NDArray[np.intp] = known.units()[known.column_of_parts() == 0]
+    wholes: NDArray[np.intp] = known.parts.units[~known.parts.is_part]
     return wholes
 
 

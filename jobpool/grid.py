@@ -22,10 +22,10 @@ from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.errors import AccessError, PoolError, listing
 from jobpool.files import newer_format, replace_whole
 from jobpool.shapes import has_shape, is_whole
+from jobpool.table.parts import Codes, Parts
 from jobpool.task import Axis, Point, Value, id_of_pairs, pair_text, task_id
 
 FORMAT = 1
-Codes = NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,54 +108,15 @@ class Grid:
         return replace(self, codes=self.codes[:, positions])
 
     @cached_property
-    def starts_aside(self) -> NDArray[np.bool_]:
-        """Return which tasks are spare parts of a whole task that is there, too."""
-        is_part = self.column_of_parts() != 0
-        units = self.units()
-        spare: NDArray[np.bool_] = is_part & np.isin(units, units[~is_part])
-        return spare
-
-    def column_of_parts(self) -> Codes:
-        """Return the codes of the part axis, 0 for a whole task, shape (n_tasks,)."""
-        return self.codes[0] * 0 if self.part_axis is None else self.column(self.part_axis)
-
-    def units(self) -> NDArray[np.intp]:
-        """Return a number for each task that a whole task and its parts share, and no others."""
-        rows = [i for i, name in enumerate(self.names) if name != self.part_axis]
-        shape = [len(self.axes[i].values) for i in rows]
-        numbers = np.ravel_multi_index([self.codes[i].astype(np.intp) for i in rows], shape)
-        return np.asarray(numbers, np.intp)
-
-    def parts_of(self, position: int) -> list[int]:
-        """Return the spare parts of the whole task at `position`; they follow it."""
-        if self.part_axis is None or self.column(self.part_axis)[position] != 0:
-            return []
-        most = position + len(self.axis(self.part_axis).values)
-        return [
-            part for part in range(position + 1, min(most, len(self))) if self._same(position, part)
-        ]
-
-    def whole_of(self, position: int) -> int | None:
-        """Return the whole task that the part at `position` is a spare part of, if it is one."""
-        if self.part_axis is None or self.column(self.part_axis)[position] == 0:
-            return None
-        least = max(position - len(self.axis(self.part_axis).values) + 1, 0)
-        column = self.column(self.part_axis)
-        for whole in range(position - 1, least - 1, -1):
-            if not self._same(position, whole):
-                return None
-            if column[whole] == 0:
-                return whole
-        return None
+    def parts(self) -> Parts:
+        """Return which tasks are whole, and which are parts of which."""
+        row = None if self.part_axis is None else self.names.index(self.part_axis)
+        sizes = tuple(len(axis.values) for axis in self.axes)
+        return Parts(codes=self.codes, sizes=sizes, row=row)
 
     def checkpoint_of(self, position: int) -> str:
         """Return the folder of a task's finished pieces: a whole task and its parts share one."""
-        whole = self.whole_of(position)
-        return self.id(position if whole is None else whole)
-
-    def _same(self, one: int, other: int) -> bool:
-        """Say whether two tasks differ in nothing but the part."""
-        return self.whole(one) == self.whole(other)
+        return self.id(self.parts.head_of(position))
 
     def whole(self, position: int) -> Point:
         """Return the task's point without the part axis: the same for all parts of one task."""

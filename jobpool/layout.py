@@ -27,7 +27,7 @@ def in_random_order(grid: Grid, rng: np.random.Generator) -> Grid:
 
     A whole task is followed by its parts. The order depends on the tasks and `rng` alone.
     """
-    _, unit = np.unique(grid.units(), return_inverse=True)
+    _, unit = np.unique(grid.parts.units, return_inverse=True)
     n_units = int(unit.max(initial=-1)) + 1
     part = np.zeros(len(grid), np.intp)
     if grid.part_axis is not None:
@@ -75,7 +75,7 @@ def write_shards(pool: Path, grid: Grid, first_number: int, first: int) -> None:
     fresh = (Record(), Record(state=TaskState.ASIDE))
     begin = 0
     for number, size in enumerate(grid.shard_sizes, start=first_number):
-        aside = grid.starts_aside[begin : begin + size].tolist()
+        aside = grid.parts.is_spare[begin : begin + size].tolist()
         content = new_shard(first + begin, [fresh[spare] for spare in aside])
         replace_whole(pool / "state" / f"{number:02d}", content)
         begin += size

@@ -121,7 +121,7 @@ def choose(
             what = f"has no task whose id begins with {word!r}; ids are in: jobpool errors, collect"
             raise RequestError(pool.folder, what)
         for position in found:
-            has_id[[position, *pool.grid.parts_of(position)]] = True
+            has_id[[position, *pool.grid.parts.of(position)]] = True
     return chosen & has_id
 
 

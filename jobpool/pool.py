@@ -232,7 +232,7 @@ class Pool:
 
     def _is_to_cut(self, visit: Visit, slot: int, cause: Cause) -> bool:
         """Say whether a whole task ran too long, or some of its parts are offered already."""
-        parts = self.grid.parts_of(visit.first + slot)
+        parts = self.grid.parts.of(visit.first + slot)
         if cause is Cause.TIME:
             return bool(parts)
         records = (visit.record(part - visit.first) for part in parts)
@@ -243,7 +243,7 @@ class Pool:
 
         Whoever calls this sets the whole task aside in the same visit: both lie in one file.
         """
-        parts = [part - visit.first for part in self.grid.parts_of(visit.first + slot)]
+        parts = [part - visit.first for part in self.grid.parts.of(visit.first + slot)]
         changed_ms, whole = int(self.now() * 1000), visit.record(slot)
         for part in parts:
             record = visit.record(part)

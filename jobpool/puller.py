@@ -204,7 +204,7 @@ class Puller:
     def _cut(self, visit: Visit, slot: int, offer: Offer) -> Claim | None:
         """Cut a task that is too long here, and claim one of its parts."""
         whole = visit.first + slot
-        chosen = [part for part in self._pool.grid.parts_of(whole) if self._chosen[part]]
+        chosen = [part for part in self._pool.grid.parts.of(whole) if self._chosen[part]]
         # who may take none of the parts leaves the whole to others; parts need as much memory
         if not chosen or not fits(visit.record(slot).need & 0xFF, offer):
             return None

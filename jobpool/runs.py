@@ -136,10 +136,10 @@ class Runs:
 
         That of a task that was cut into parts is so when all of these are done.
         """
-        whole = self._pool.grid.whole_of(position)
+        whole = self._pool.grid.parts.whole_of(position)
         if whole is None:
             return True
-        parts = self._pool.grid.parts_of(whole)
+        parts = self._pool.grid.parts.of(whole)
         return all(self._pool.record(part).state is TaskState.DONE for part in parts)
 
     def _give_up(self, claim: Claim, outcome: Outcome, error: StorageError, written: bool) -> None:

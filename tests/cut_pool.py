@@ -38,7 +38,7 @@ def states_of(folder: Path, site: str) -> tuple[TaskState, ...]:
     """Return the states of a whole task and of its parts."""
     pool = Pool(folder)
     whole = position_of(folder, site)
-    return tuple(pool.record(place).state for place in (whole, *pool.grid.parts_of(whole)))
+    return tuple(pool.record(place).state for place in (whole, *pool.grid.parts.of(whole)))
 
 
 def put(folder: Path, position: int, **changes: Any) -> None:

@@ -24,7 +24,7 @@ class Wishes:
     """Preferences of a worker for which every whole task is too long."""
 
     def __init__(self, grid: Grid) -> None:
-        whole = grid.column_of_parts() == 0
+        whole = grid.parts.column == 0
         self.likely, self.cut, self.possible = ~whole, whole, whole
 
 
@@ -47,7 +47,7 @@ def a_claim(pool: Pool, position: int) -> Claim:
 
 
 def a_whole(pool: Pool) -> int:
-    return int(np.flatnonzero(pool.grid.column_of_parts() == 0)[5])
+    return int(np.flatnonzero(pool.grid.parts.column == 0)[5])
 
 
 def states(pool: Pool, positions: list[int]) -> list[TaskState]:
@@ -63,10 +63,10 @@ def test_spare_parts_are_set_aside_at_first(folder: Path) -> None:
 
 def test_a_whole_task_lies_before_its_parts_in_one_file(folder: Path) -> None:
     pool = Pool(folder)
-    wholes = np.flatnonzero(pool.grid.column_of_parts() == 0).tolist()
+    wholes = np.flatnonzero(pool.grid.parts.column == 0).tolist()
 
     found = {
-        tuple(pool.grid.parts_of(whole)) == (whole + 1, whole + 2, whole + 3) for whole in wholes
+        tuple(pool.grid.parts.of(whole)) == (whole + 1, whole + 2, whole + 3) for whole in wholes
     }
     files = {pool.shard_number(whole) == pool.shard_number(whole + 3) for whole in wholes}
 
@@ -77,14 +77,14 @@ def test_a_part_knows_its_whole(folder: Path) -> None:
     pool = Pool(folder)
     whole = a_whole(pool)
 
-    assert [pool.grid.whole_of(whole + i) for i in range(4)] == [None, whole, whole, whole]
+    assert [pool.grid.parts.whole_of(whole + i) for i in range(4)] == [None, whole, whole, whole]
 
 
 def test_a_part_that_was_cut_from_the_start_has_no_whole(folder: Path) -> None:
     grid = Pool(folder).grid
     (alone,) = np.flatnonzero((grid.column("number") == 3) & (grid.column("part") == 1))
 
-    assert grid.whole_of(int(alone)) is None
+    assert grid.parts.whole_of(int(alone)) is None
 
 
 def test_a_whole_task_that_ran_out_of_time_is_offered_in_parts(folder: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_whole_task_that_ran_out_of_time_is_offered_in_parts(folder: Path) -> 
 
     pool.end(Ending(claim=claim, cause=Cause.TIME, lesson=Lesson(core_s=3600)))
 
-    parts = pool.grid.parts_of(claim.position)
+    parts = pool.grid.parts.of(claim.position)
     assert pool.record(claim.position).state is TaskState.ASIDE
     assert states(pool, parts) == [TaskState.WAITING] * 3
 
@@ -104,7 +104,7 @@ def test_parts_of_a_dead_workers_task_are_offered_likewise(folder: Path) -> None
 
     pool.take_back(claim.position, claim.fence, Cause.TIME)
 
-    assert states(pool, pool.grid.parts_of(claim.position)) == [TaskState.WAITING] * 3
+    assert states(pool, pool.grid.parts.of(claim.position)) == [TaskState.WAITING] * 3
 
 
 def test_a_part_that_ran_out_of_time_waits_for_more(folder: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_whole_task_that_failed_otherwise_stays_whole(folder: Path) -> None:
     pool.end(Ending(claim=claim, cause=Cause.MEMORY, lesson=Lesson(memory_mb=100)))
 
     assert pool.record(claim.position).state is TaskState.WAITING
-    assert states(pool, pool.grid.parts_of(claim.position)) == [TaskState.ASIDE] * 3
+    assert states(pool, pool.grid.parts.of(claim.position)) == [TaskState.ASIDE] * 3
 
 
 def test_the_late_result_of_a_task_that_was_cut_changes_nothing(folder: Path) -> None:
@@ -149,10 +149,10 @@ def test_a_worker_cuts_what_is_too_long_for_it(folder: Path) -> None:
     claim = puller.next().claim
 
     assert claim is not None
-    whole = pool.grid.whole_of(claim.position)
+    whole = pool.grid.parts.whole_of(claim.position)
     assert whole is not None
     assert pool.record(whole).state is TaskState.ASIDE
-    assert sorted(states(pool, pool.grid.parts_of(whole))) == [
+    assert sorted(states(pool, pool.grid.parts.of(whole))) == [
         *(TaskState.WAITING, TaskState.WAITING),
         TaskState.RUNNING,
     ]
@@ -160,7 +160,7 @@ def test_a_worker_cuts_what_is_too_long_for_it(folder: Path) -> None:
 
 def only_uncut(grid: Grid) -> Preferences:
     wishes = Wishes(grid)
-    wishes.likely = wishes.likely & grid.starts_aside
+    wishes.likely = wishes.likely & grid.parts.is_spare
     return wishes
 
 
@@ -172,7 +172,7 @@ def test_a_worker_prefers_parts_that_fit_to_cutting_more(folder: Path) -> None:
     claim = puller.next().claim
 
     assert claim is not None
-    assert pool.grid.whole_of(claim.position) is None
+    assert pool.grid.parts.whole_of(claim.position) is None
     assert pool.counts()[TaskState.ASIDE] == 3 * 1990
 
 
@@ -204,12 +204,12 @@ def test_a_cut_that_a_kill_left_half_done_is_ended_by_the_next_end(folder: Path)
     pool.take_back(claim.position, claim.fence, Cause.LOST)
 
     assert pool.record(claim.position).state is TaskState.ASIDE
-    assert states(pool, pool.grid.parts_of(claim.position)) == [TaskState.WAITING] * 3
+    assert states(pool, pool.grid.parts.of(claim.position)) == [TaskState.WAITING] * 3
 
 
 def test_a_worker_that_may_take_no_part_leaves_the_whole_to_others(folder: Path) -> None:
     pool = Pool(folder, worker=7)
-    whole = pool.grid.column_of_parts() == 0
+    whole = pool.grid.parts.column == 0
     puller = Puller(pool, random.Random(1), whole)
     puller.restrict(only_uncut(pool.grid))
 
@@ -225,7 +225,7 @@ def test_a_worker_with_too_little_memory_for_a_whole_does_not_cut_it(folder: Pat
     claim = a_claim(pool, a_whole(pool))
     pool.end(Ending(claim=claim, cause=Cause.MEMORY, lesson=Lesson(memory_mb=4096)))
     only = np.arange(len(pool.grid)) == claim.position
-    only[pool.grid.parts_of(claim.position)] = True
+    only[pool.grid.parts.of(claim.position)] = True
     puller = Puller(pool, random.Random(1), only, lambda: SMALL)
     puller.restrict(only_uncut(pool.grid))
 

@@ -162,7 +162,7 @@ def test_a_small_parcellation_is_one_task_while_a_large_one_is_cut_into_folds(
 
     grid = study.checked().lay_out()
 
-    entering = np.flatnonzero(~grid.starts_aside).tolist()
+    entering = np.flatnonzero(~grid.parts.is_spare).tolist()
     points = [dict(grid.point(position)) for position in entering]
     assert [one["fold"] for one in points if one["parcellation"] == "soft"] == ["all", "all"]
     assert [one["fold"] for one in points if one["parcellation"] == "hard"] == [*range(5)] * 2
@@ -173,7 +173,7 @@ def test_parcellations_are_cut_into_folds_by_name(study: StudyOnDisk) -> None:
 
     grid = study.checked().lay_out()
 
-    assert np.count_nonzero(~grid.starts_aside) == 2 + 2 * 5
+    assert np.count_nonzero(~grid.parts.is_spare) == 2 + 2 * 5
     assert grid.part_axis == "fold"
 
 
@@ -182,8 +182,8 @@ def test_every_task_that_enters_whole_can_be_cut_into_folds_later(study: StudyOn
 
     grid = study.checked().lay_out()
 
-    wholes = np.flatnonzero(grid.column_of_parts() == 0).tolist()
-    parts = [[dict(grid.point(part))["fold"] for part in grid.parts_of(one)] for one in wholes]
+    wholes = np.flatnonzero(grid.parts.column == 0).tolist()
+    parts = [[dict(grid.point(part))["fold"] for part in grid.parts.of(one)] for one in wholes]
     assert parts == [[*range(5)]] * 2
     assert {dict(grid.point(one))["parcellation"] for one in wholes} == {"hard"}
 

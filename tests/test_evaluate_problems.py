@@ -65,7 +65,7 @@ def test_the_published_shape_of_a_study_is_valid(study: StudyOnDisk) -> None:
 
     grid = Evaluate(load_experiment(study.folder / "copy.yaml")).lay_out()
 
-    assert np.count_nonzero(~grid.starts_aside) == 2 * 3 * 3
+    assert np.count_nonzero(~grid.parts.is_spare) == 2 * 3 * 3
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_an_extension_counts_without_spare_parts(tmp_path: Path, jobpool: Jobpoo
     assert made.stdout.startswith("2 tasks"), made.stderr
     assert dry.stdout == f"would add 2 tasks to {pool}, which had 2\n"
     assert done.stdout == f"added 2 tasks to {pool}, which had 2\n"
-    assert np.count_nonzero(Pool(pool).grid.starts_aside) == 4 * 5
+    assert np.count_nonzero(Pool(pool).grid.parts.is_spare) == 4 * 5
 
 
 def test_a_pool_from_before_cuts_is_extended_by_tasks_that_can_be_cut(tmp_path: Path) -> None:
@@ -78,13 +78,13 @@ def test_a_pool_from_before_cuts_is_extended_by_tasks_that_can_be_cut(tmp_path: 
     pool = Pool(tmp_path / "pool")
     east = position_of(pool.folder, "east")
     assert n_added == 1
-    assert pool.grid.parts_of(position_of(pool.folder, "north")) == []
+    assert pool.grid.parts.of(position_of(pool.folder, "north")) == []
     assert states_of(pool.folder, "east") == (TaskState.WAITING, *[TaskState.ASIDE] * 3)
-    assert pool.grid.whole_of(east + 3) == east
+    assert pool.grid.parts.whole_of(east + 3) == east
 
 
 def without_spares(grid: Grid) -> Grid:
-    return grid.take(np.flatnonzero(~grid.starts_aside))
+    return grid.take(np.flatnonzero(~grid.parts.is_spare))
 
 
 def test_a_dry_run_tells_the_fits_that_ensembles_share(tmp_path: Path, jobpool: Jobpool) -> None:

@@ -15,7 +15,7 @@ LAYERS = (
     {"task", "units", "extras"},
     {"files", "disk", "reader", "assets", "fingerprint", "shapes"},
     {"journal"},
-    {"axes", "lock", "workerfiles", "turns", "processes", "stopping"},
+    {"axes", "lock", "table", "workerfiles", "turns", "processes", "stopping"},
     {"grid", "records", "poolinfo"},
     {"experiment"},
     {"selection", "state", "results", "attempts", "cards", "brain", "analysis"},

@@ -271,7 +271,7 @@ def test_parts_of_a_whole_that_ran_before_say_nothing_of_their_time(pool: Pool) 
     whole = int(wholes(pool.grid)[0])
     diary = Diary(pool)
     diary.write(whole, 10_000.0, Cause.TIME)
-    for part in pool.grid.parts_of(whole):
+    for part in pool.grid.parts.of(whole):
         diary.write(part, 1.0)
 
     found = learned(pool).seconds(1)

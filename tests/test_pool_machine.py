@@ -131,10 +131,10 @@ class PoolMachine(RuleBasedStateMachine):
         self.opened.clear()
         grid = self.open().grid
         for position in range(len(self.tasks), len(grid)):
-            is_aside = bool(grid.starts_aside[position])
+            is_aside = bool(grid.parts.is_spare[position])
             self.tasks.append(Task(state=TaskState.ASIDE if is_aside else TaskState.WAITING))
         for position, task in enumerate(self.tasks):
-            task.parts = [self.tasks[part] for part in grid.parts_of(position)]
+            task.parts = [self.tasks[part] for part in grid.parts.of(position)]
 
     @contextmanager
     def killed(self, is_killed: bool) -> Iterator[None]:

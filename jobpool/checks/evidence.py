@@ -79,7 +79,7 @@ class _Places:
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._known: dict[str, int] = {}
-        self._learn(~grid.starts_aside)
+        self._learn(~grid.parts.is_spare)
         self._all = len(self._known) == len(grid)
 
     def _learn(self, wanted: NDArray[np.bool_]) -> None:
@@ -89,7 +89,7 @@ class _Places:
     def of(self, task: str) -> int | None:
         """Return the position of a task, or None if the pool does not have it."""
         if task not in self._known and not self._all:
-            self._learn(self._grid.starts_aside)
+            self._learn(self._grid.parts.is_spare)
             self._all = True
         return self._known.get(task)
 

@@ -50,7 +50,7 @@ def family_contradictions(
         Says of a worker's number whether it may live.
     """
     for whole in _suspects(pool.grid, records, evidence):
-        parts = pool.grid.parts_of(whole)
+        parts = pool.grid.parts.of(whole)
         family = {place: found for place in (whole, *parts) if (found := records[place])}
         if len(family) <= len(parts):  # one is damaged: its repair comes first
             continue
@@ -71,18 +71,12 @@ def family_contradictions(
 def _suspects(grid: Grid, records: Sequence[Record | None], evidence: Evidence) -> list[int]:
     """Return the tasks that need a closer look, together with their parts if they have any."""
     states = np.fromiter((record.state if record else 0 for record in records), np.uint8)
-    is_aside, spare = states == _ASIDE, grid.starts_aside
-    units = grid.units()
-    # whole tasks, and parts that entered as such: each unit has the one or the other
-    heads = np.flatnonzero(~spare)
-    heads = heads[np.argsort(units[heads], kind="stable")]
-    head_of_spare = np.searchsorted(units[heads], units[spare])
-    n_parts = np.bincount(head_of_spare, minlength=len(heads))
-    n_aside = np.bincount(head_of_spare[is_aside[spare]], minlength=len(heads))
-    is_cut = is_aside[heads]
-    wrong = np.where(is_cut, (n_aside > 0) | (n_parts == 0), n_aside < n_parts)
-    came_late = is_cut & np.isin(heads, list(evidence.results))
-    found: list[int] = heads[wrong | came_late].tolist()
+    is_aside, parts = states == _ASIDE, grid.parts
+    n_aside, n_parts = parts.count(parts.is_spare & is_aside), parts.n_spares
+    wrong = np.where(is_aside, (n_aside > 0) | (n_parts == 0), n_aside < n_parts)
+    came_late = is_aside & np.isin(np.arange(len(grid)), list(evidence.results))
+    # whole tasks, and parts that entered as such
+    found: list[int] = np.flatnonzero(~parts.is_spare & (wrong | came_late)).tolist()
     return found
 
 

@@ -68,19 +68,19 @@ class Remaker:
         return record
 
     def _is_aside(self, position: int, known: Mapping[int, Record | None]) -> bool:
-        whole = self.grid.whole_of(position)
+        whole = self.grid.parts.whole_of(position)
         if whole is not None:
             return not self._is_cut(whole, known)
         if position in self.evidence.results:
             return False
-        return bool(self.grid.parts_of(position)) and self._is_cut(position, known)
+        return bool(self.grid.parts.of(position)) and self._is_cut(position, known)
 
     def _is_cut(self, whole: int, known: Mapping[int, Record | None]) -> bool:
         """Say whether the parts stand for a whole task that has some."""
         record = known.get(whole)
         if record is not None:
             return record.state is TaskState.ASIDE
-        parts = self.grid.parts_of(whole)
+        parts = self.grid.parts.of(whole)
         intact = [found for part in parts if (found := known.get(part)) is not None]
         if intact and whole not in self.evidence.results:
             return any(found.state is not TaskState.ASIDE for found in intact)

@@ -113,7 +113,7 @@ def finished_checkpoints(
         )
 
     def is_finished(position: int) -> bool:
-        record, parts = records[position], pool.grid.parts_of(position)
+        record, parts = records[position], pool.grid.parts.of(position)
         if record is not None and record.state is TaskState.ASIDE and parts:
             return all(map(is_done, parts))
         return is_done(position)
@@ -121,7 +121,7 @@ def finished_checkpoints(
     # a spare part has none of its own: it uses that of its whole task
     return [
         kept[name]
-        for position in np.flatnonzero(~pool.grid.starts_aside).tolist()
+        for position in np.flatnonzero(~pool.grid.parts.is_spare).tolist()
         if (name := pool.grid.id(position)) in kept and is_finished(position)
     ]
 

@@ -50,8 +50,8 @@ def print_counts(grid: "Grid", most: int = 12) -> None:
     """Print how many tasks are offered, by each value of each axis."""
     import numpy as np
 
-    can_be_cut = bool(grid.starts_aside.any())
-    grid = grid.take(np.flatnonzero(~grid.starts_aside))
+    can_be_cut = bool(grid.parts.is_spare.any())
+    grid = grid.take(np.flatnonzero(~grid.parts.is_spare))
     print(f"{len(grid):,} tasks")
     width = max(len(name) for name in grid.names)
     for axis in grid.axes:
@@ -74,18 +74,16 @@ def print_counts(grid: "Grid", most: int = 12) -> None:
 
 def _print_parts(grid: "Grid", most: int) -> None:
     """Print what enters the pool in parts."""
-    from jobpool.task import ALL, label
+    from jobpool.task import label
 
     part_axis = grid.axis(grid.part_axis or "")
-    codes = grid.column(part_axis.name)
-    whole = part_axis.values.index(ALL)
     n_parts = len(part_axis.values) - 1
-    in_parts = [position for position, code in enumerate(codes.tolist()) if code != whole]
+    in_parts = grid.parts.is_part.nonzero()[0].tolist()
     if not in_parts:
         print(f"  nothing by {part_axis.name}: every combination is one task")
         return
     groups = Counter(grid.whole(position) for position in in_parts)
-    n_whole = len(codes) - len(in_parts)
+    n_whole = len(grid) - len(in_parts)
     print(
         f"  by {part_axis.name}: {n_whole:,} combinations are one task each, "
         f"{len(groups):,} are {n_parts} tasks each:"

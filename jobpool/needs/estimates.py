@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from statistics import NormalDist
 from typing import Any
 
@@ -100,19 +99,6 @@ class Estimates:
                 known *= 1 - np.minimum(more[kinds] / tail, 1)
         found = chance.astype(np.float32)[self.which]
         found[self.failed] = known
-        return found
-
-    @cached_property
-    def has_parts(self) -> NDArray[np.bool_]:
-        """Return which tasks are whole, with their parts behind them, shape (n_tasks,)."""
-        found = np.zeros(len(self.grid), bool)
-        if self.grid.part_axis is not None:
-            parts = self.grid.column_of_parts()
-            found[:-1] = (parts[:-1] == 0) & (parts[1:] != 0)
-            for name in self.grid.names:
-                if name != self.grid.part_axis:
-                    codes = self.grid.column(name)
-                    found[:-1] &= codes[:-1] == codes[1:]
         return found
 
 

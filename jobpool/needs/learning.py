@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from jobpool.grid import Grid, read_grid
 from jobpool.needs.evidence import Failed, Seen, bytes_new, positions_of, read_new, whole_seconds
-from jobpool.needs.features import FloatArray, Layout, Positions, layout_of
+from jobpool.needs.features import FloatArray, Layout, layout_of
 from jobpool.needs.keeping import Known, read_known, read_offsets, write_known
 from jobpool.needs.priors import guessed, prior_of_memory, prior_of_time
 from jobpool.needs.regression import Bounds, Moments, fit, moments_of, no_moments
@@ -129,8 +129,7 @@ def _add(
 ) -> Known:
     failed = dict(known.failed)
     times, memories, n_done = _Finished([], [], []), _Finished([], [], []), 0
-    involved = np.array([*failed, *positions.values()], np.intp)
-    units, is_part = _units(grid, involved)
+    units, is_part = grid.parts.units, grid.parts.is_part
     tried = {units[position] for position in failed if not is_part[position]}
     for one in seen:
         position = positions.get(one.task)
@@ -156,13 +155,6 @@ def _add(
         memories=known.memories + memories.moments(grid, layout),
         n_attempts=known.n_attempts + n_done,
     )
-
-
-def _units(grid: Grid, positions: Positions) -> tuple[dict[int, int], dict[int, bool]]:
-    """Return, by position, what a whole task shares with its parts, and whether it is a part."""
-    some, keys = grid.take(positions), positions.tolist()
-    parts = (some.column_of_parts() != 0).tolist()
-    return dict(zip(keys, some.units().tolist(), strict=True)), dict(zip(keys, parts, strict=True))
 
 
 def _still_open(pool: Pool, failed: Mapping[int, Failed]) -> dict[int, Failed]:

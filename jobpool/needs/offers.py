@@ -56,6 +56,6 @@ def offers(estimates: Estimates, capacity: CapacityLike) -> Offers:
     likely = now >= LIKELY
     cut = np.zeros_like(likely)
     # a whole task lies right before its parts
-    cut[:-1] = estimates.has_parts[:-1] & (fresh[:-1] < EVEN) & likely[1:]
+    cut[:-1] = estimates.grid.parts.has_spares[:-1] & (fresh[:-1] < EVEN) & likely[1:]
     possible = (now >= EVEN) | (now >= POSSIBLE) & (fresh < now + BETTER)
     return Offers(likely=likely, cut=cut, possible=possible)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.checks.table import read_table
-from jobpool.grid import Grid
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.task import COUNTED, TaskState
@@ -90,36 +89,3 @@ def read_left(pool: Pool, server_time: float) -> Left:
             for one in sorted(COUNTED - {TaskState.WAITING})
         },
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spares:
-    """Which tasks are spare parts of which whole ones."""
-
-    is_spare: Mask  # (n_tasks,)
-    whole: NDArray[np.intp]  # (n_tasks,): position of the whole task that a spare part follows
-
-    def of(self, wholes: Mask) -> Mask:
-        """Return the spare parts of some whole tasks."""
-        found: Mask = self.is_spare & wholes[self.whole]
-        return found
-
-    def fit(self, parts: Mask) -> Mask:
-        """Return the whole tasks that have spare parts, all of them among `parts`."""
-        found = np.zeros(len(parts), bool)
-        found[self.whole[self.is_spare]] = True
-        found[self.whole[self.is_spare & ~parts]] = False
-        return found
-
-    def most(self, amounts: FloatArray) -> FloatArray:
-        """Return for each whole task the largest amount of its parts, 0 where it has none."""
-        most = np.zeros(len(amounts))
-        np.maximum.at(most, self.whole[self.is_spare], amounts[self.is_spare])
-        return most
-
-
-def spares_of(grid: Grid) -> Spares:
-    """Return which tasks of a grid are spare parts: they follow their whole task."""
-    is_spare = grid.starts_aside
-    numbers = np.where(is_spare, 0, np.arange(len(grid)))
-    return Spares(is_spare=is_spare, whole=np.maximum.accumulate(numbers))

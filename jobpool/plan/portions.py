@@ -10,7 +10,7 @@ import numpy as np
 
 from jobpool.experiment import Pass
 from jobpool.grid import Grid
-from jobpool.plan.left import Forecast, Left, Mask, Spares, spares_of
+from jobpool.plan.left import Forecast, Left, Mask
 from jobpool.plan.sizes import (
     ENOUGH,
     LIKELY,
@@ -25,6 +25,7 @@ from jobpool.plan.sizes import (
     within_bounds,
 )
 from jobpool.selection import select
+from jobpool.table.parts import Parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,6 @@ class _Problem:
     grid: Grid
     left: Left
     forecast: Forecast | None
-    spares: Spares
 
     def portion(
         self, size: Pass, among: Mask, least: float = LIKELY, *, proposed: bool = False
@@ -93,9 +93,9 @@ class _Problem:
         if self.forecast is not None:
             ends = chance_in(self.forecast, size) >= least
             fits &= ends
-            cut = among & chosen & ~ends & self.spares.fit(fits)
+            cut = among & chosen & ~ends & self.grid.parts.with_all_in(fits)
         whole = among & fits
-        runs = whole | self.spares.of(cut)
+        runs = whole | self.grid.parts.spares_of(cut)
         return Portion(size=size, proposed=proposed, whole=whole, cut=cut, runs=runs)
 
 
@@ -121,7 +121,7 @@ def divide(
     refusal : callable
         Says why the cluster has no place for a job, None if it has.
     """
-    problem = _Problem(grid=grid, left=left, forecast=forecast, spares=spares_of(grid))
+    problem = _Problem(grid=grid, left=left, forecast=forecast)
     why = [(one, refusal(one)) for one in passes]
     refused = tuple((one, reason) for one, reason in why if reason is not None)
     menu = sorted(
@@ -143,7 +143,7 @@ def divide(
     ]
     largest = max(menu, key=lambda one: (one.cores, core_hours(one)))
     wish = wishes(left, forecast, largest)
-    for amounts in (wish, _of_parts(wish, problem.spares)):
+    for amounts in (wish, _of_parts(wish, grid.parts)):
         sizes = propose(remaining, amounts, largest, refusal) if remaining.any() else ()
         for size in sizes:
             portions.append(problem.portion(size, remaining, proposed=True))
@@ -158,9 +158,9 @@ def divide(
     )
 
 
-def _of_parts(wish: Wish, spares: Spares) -> Wish:
+def _of_parts(wish: Wish, parts: Parts) -> Wish:
     """Return what the parts of whole tasks need, and what tasks without parts need themselves."""
-    memory_gb, walltime_s = spares.most(wish.memory_gb), spares.most(wish.walltime_s)
+    memory_gb, walltime_s = parts.most(wish.memory_gb), parts.most(wish.walltime_s)
     has_parts = walltime_s > 0
     return Wish(
         memory_gb=np.where(has_parts, memory_gb, wish.memory_gb),

@@ -114,7 +114,7 @@ def explain(
     grid, record = pool.grid, pool.record(position)
     worker = worker_name(record.owner)
     runs = record.state is TaskState.RUNNING
-    whole = grid.whole_of(position)
+    whole = grid.parts.whole_of(position)
     sizes = sorted(passes, key=core_hours)
     return Why(
         position=position,
@@ -129,7 +129,7 @@ def explain(
         memory_mb=_interval(forecast, "memory_mb", position),
         verdicts=tuple(_verdict(pool, position, record, forecast, one) for one in sizes),
         whole=None if whole is None else (grid.id(whole), pool.record(whole).state),
-        parts=Counter(pool.record(part).state for part in grid.parts_of(position)),
+        parts=Counter(pool.record(part).state for part in grid.parts.of(position)),
         n_waiting=pool.counts()[TaskState.WAITING],
     )
 
@@ -156,7 +156,7 @@ def _interval(forecast: Forecast | None, amount: str, position: int) -> Interval
 def _verdict(
     pool: Pool, position: int, record: Record, forecast: Forecast | None, one: Pass
 ) -> Verdict:
-    chance, of_part, parts = None, 0.0, pool.grid.parts_of(position)
+    chance, of_part, parts = None, 0.0, pool.grid.parts.of(position)
     if forecast is not None:
         chances = chance_in(forecast, one)
         chance = float(chances[position])

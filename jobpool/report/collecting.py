@@ -26,7 +26,7 @@ from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
 from jobpool.report.accepted import FACTS
 from jobpool.report.gathering import BY_TASK, Gathered, Share, gather
-from jobpool.report.parts import IncompleteSet, Parts
+from jobpool.report.parts import IncompleteSet, PartSelection
 from jobpool.report.places import (
     id_name,
     own_columns,
@@ -36,6 +36,7 @@ from jobpool.report.places import (
 from jobpool.report.tables import frame_of
 from jobpool.runners import make_results
 from jobpool.runners.base import Results, SupportsMerge
+from jobpool.table.parts import WHOLE
 from jobpool.units import count
 from jobpool.workerfiles import worker_files
 
@@ -208,7 +209,7 @@ def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
     )
 
 
-def _merge_parts(share: Share, parts: Parts, found: Gathered) -> dict[int, list[int]]:
+def _merge_parts(share: Share, parts: PartSelection, found: Gathered) -> dict[int, list[int]]:
     """Add a row for each set of parts that is whole; return the tasks of each such row."""
     merged: dict[int, list[int]] = {}
     if not isinstance(share.results, SupportsMerge):
@@ -216,7 +217,7 @@ def _merge_parts(share: Share, parts: Parts, found: Gathered) -> dict[int, list[
     for places in parts.whole_sets(found.held):
         done = [_result_in(found.held.pop(place)) for place in places]
         merged[found.rows.n_rows] = places
-        found.add(share.results, share.results.merge(done), places[0], parts.whole_code)
+        found.add(share.results, share.results.merge(done), places[0], WHOLE)
     return merged
 
 

@@ -12,8 +12,9 @@ from jobpool.checks.table import Table
 from jobpool.grid import Grid
 from jobpool.report.accepted import Accepted
 from jobpool.report.columns import Cell, Rows
-from jobpool.report.parts import Parts
+from jobpool.report.parts import PartSelection
 from jobpool.runners.base import Results
+from jobpool.table.parts import WHOLE
 
 BY_TASK = "task"
 
@@ -31,9 +32,9 @@ class Share:
     workers: tuple[str, ...]  # whose files
 
     @property
-    def parts(self) -> Parts:
+    def parts(self) -> PartSelection:
         """Return what is known of the parts of tasks."""
-        return Parts(self.grid, self.table, self.chosen, one_by_one=self.by != BY_TASK)
+        return PartSelection(self.grid, self.table, self.chosen, one_by_one=self.by != BY_TASK)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -88,7 +89,7 @@ def gather(share: Share) -> Gathered:
         elif parts.is_part[position]:
             found.held[position] = line  # takes a tenth of the memory of what it says
         else:
-            found.add(results, result, position, parts.whole_code)
+            found.add(results, result, position, WHOLE)
     accepted.read_attempts(share.folder, share.workers)
     found.rows.pack()
     found.taken = np.flatnonzero(accepted.taken)

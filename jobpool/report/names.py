@@ -33,5 +33,5 @@ def positions_in(grid: Grid, table: Table) -> dict[str, int]:
         Their records.
     """
     was_claimed = (table["fence"] > 0) | is_counted(table["state"])
-    positions = np.flatnonzero(~grid.starts_aside | was_claimed)
+    positions = np.flatnonzero(~grid.parts.is_spare | was_claimed)
     return dict(zip(grid.take(positions).ids(), positions.tolist(), strict=True))

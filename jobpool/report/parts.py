@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from jobpool.checks.table import Table
 from jobpool.grid import Grid
 from jobpool.pool import is_counted
-from jobpool.task import ALL, Point, TaskState, Value, label
+from jobpool.task import Point, TaskState, Value, label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,8 @@ class IncompleteSet:
         return f"{label(self.point)}: {len(self.missing)} of {self.n_parts} parts missing: {values}"
 
 
-class Parts:
-    """The parts of a pool's tasks.
+class PartSelection:
+    """Which parts of a pool's tasks are selected, and count.
 
     Parameters
     ----------
@@ -48,19 +48,8 @@ class Parts:
         self._grid, self._one_by_one = grid, one_by_one
         self._state = table["state"]
         self._chosen = chosen
-        self.codes = grid.column_of_parts().astype(np.intp)
-        self.is_part: NDArray[np.bool_] = self.codes != self.whole_code
-
-    @cached_property
-    def whole_code(self) -> int:
-        """Return the code of the part axis that stands for a whole task."""
-        axis = self._grid.part_axis
-        return 0 if axis is None else self._grid.axis(axis).values.index(ALL)
-
-    @cached_property
-    def units(self) -> NDArray[np.intp]:
-        """Return a number for each task that a whole task and its parts share, and no others."""
-        return self._grid.units()
+        self._parts = grid.parts
+        self.codes, self.is_part = grid.parts.column.astype(np.intp), grid.parts.is_part
 
     @cached_property
     def _is_spare(self) -> NDArray[np.bool_]:
@@ -68,8 +57,7 @@ class Parts:
         if not self.is_part.any():
             return self.is_part
         stands = ~self.is_part & is_counted(self._state)
-        spare: NDArray[np.bool_] = self.is_part & np.isin(self.units, self.units[stands])
-        return spare
+        return self.is_part & self._parts.related(stands)
 
     @cached_property
     def wanted(self) -> NDArray[np.bool_]:
@@ -78,7 +66,7 @@ class Parts:
         if self._chosen is None:
             return done
         if self._one_by_one and self.is_part.any():
-            partly = ~self.is_part & np.isin(self.units, self.units[self._chosen])
+            partly = ~self.is_part & self._parts.related(self._chosen)
             return done & (self._chosen | partly)
         return done & self._chosen
 
@@ -86,11 +74,11 @@ class Parts:
         """Say whether one part of the whole task at `position`, or the part there, is selected."""
         if self._chosen is None or self._chosen[position]:
             return True
-        return (int(self.units[position]), code) in self._chosen_parts
+        return (int(self._parts.units[position]), code) in self._chosen_parts
 
     @cached_property
     def _chosen_parts(self) -> frozenset[tuple[int, int]]:
-        units, codes = self.units[self._chosen], self.codes[self._chosen]
+        units, codes = self._parts.units[self._chosen], self.codes[self._chosen]
         return frozenset(zip(units.tolist(), codes.tolist(), strict=True))
 
     @cached_property
@@ -99,7 +87,7 @@ class Parts:
         places = np.flatnonzero(self.is_part & ~self._is_spare)
         sets: dict[int, list[int]] = {}
         for place in places[np.argsort(self.codes[places], kind="stable")].tolist():
-            sets.setdefault(int(self.units[place]), []).append(place)
+            sets.setdefault(int(self._parts.units[place]), []).append(place)
         return sets
 
     def whole_sets(self, held: Collection[int]) -> Iterator[list[int]]:

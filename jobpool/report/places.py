@@ -14,7 +14,6 @@ from jobpool.axes.columns import ID, OF_RESULTS, OURS, listed, set_apart
 from jobpool.checks.table import Table
 from jobpool.grid import Grid, smallest_codes
 from jobpool.report.columns import texts, typed, whole
-from jobpool.task import ALL
 from jobpool.workerfiles import worker_name
 
 
@@ -33,13 +32,10 @@ def point_columns(grid: Grid, codes: NDArray[np.intp]) -> dict[str, Any]:
     codes : ndarray of shape (n_axes, n_rows), int
         Each row's value on each axis.
     """
-    whole = codes.copy()
-    if grid.part_axis is not None:
-        row = grid.names.index(grid.part_axis)
-        whole[row] = grid.axes[row].values.index(ALL)
-    units = replace(grid, codes=smallest_codes(whole, grid.axes)).units()
+    wholes = grid.parts.as_wholes(codes)
+    units = replace(grid, codes=smallest_codes(wholes, grid.axes)).parts.units
     _, first, rows = np.unique(units, return_index=True, return_inverse=True)
-    ids = replace(grid, codes=smallest_codes(whole[:, first], grid.axes)).ids()
+    ids = replace(grid, codes=smallest_codes(wholes[:, first], grid.axes)).ids()
     columns = {id_name(grid): texts(ids).take(rows)}
     for axis, some in zip(grid.axes, codes, strict=True):
         used = np.bincount(some, minlength=len(axis.values)) > 0

@@ -17,10 +17,11 @@ from jobpool.errors import RequestError
 from jobpool.pool import Pool
 from jobpool.report.accepted import Accepted
 from jobpool.report.columns import texts, typed
-from jobpool.report.parts import Parts
+from jobpool.report.parts import PartSelection
 from jobpool.report.places import id_name
 from jobpool.report.tables import frame_of, growing_file
 from jobpool.runners.base import Results, Runner, SupportsPredictions
+from jobpool.table.parts import WHOLE
 from jobpool.task import ALL, Json, Value, task_id
 from jobpool.workerfiles import worker_files
 
@@ -71,7 +72,7 @@ def write_predictions(
     if not isinstance(runner, SupportsPredictions):
         raise RequestError(pool.folder, _why_none(len(pool.grid)))
     table = read_table(pool)
-    parts = Parts(pool.grid, table, chosen, one_by_one=True)
+    parts = PartSelection(pool.grid, table, chosen, one_by_one=True)
     accepted = Accepted(pool.grid, table, parts.wanted)
     pieces = _Pieces(pool, runner, results, parts)
     workers = [file.stem for file in worker_files(pool.folder, "results")]
@@ -106,7 +107,7 @@ class _Pieces:
     """Makes the rows of one part of a task after the other."""
 
     def __init__(
-        self, pool: Pool, runner: SupportsPredictions, results: Results, parts: Parts
+        self, pool: Pool, runner: SupportsPredictions, results: Results, parts: PartSelection
     ) -> None:
         self._grid, self._parts = pool.grid, parts
         self._runner, self._results = runner, results
@@ -133,7 +134,7 @@ class _Pieces:
 
     def _code(self, row: Mapping[str, Any]) -> int:
         if self._grid.part_axis is None:
-            return self._parts.whole_code
+            return WHOLE
         found = row[self._grid.part_axis]
         value = found if isinstance(found, Value) else found[0]
         return self._grid.axis(self._grid.part_axis).values.index(value)

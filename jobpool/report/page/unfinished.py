@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from jobpool.grid import Grid
 from jobpool.report.places import point_columns
 from jobpool.report.tables import frame_of
-from jobpool.task import ALL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,13 +32,10 @@ def with_unfinished(found: "Collected", grid: Grid, asked: NDArray[np.bool_]) ->
     if found.frame.empty or not found.attributes:
         return found.frame
     places = np.flatnonzero(asked)
-    _, first = np.unique(grid.units()[places], return_index=True)
+    _, first = np.unique(grid.parts.units[places], return_index=True)
     if len(first) <= len(found.frame):
         return found.frame
-    codes = grid.codes[:, places[first]].astype(np.intp)
-    if grid.part_axis is not None:
-        row = grid.names.index(grid.part_axis)
-        codes[row] = grid.axes[row].values.index(ALL)
+    codes = grid.parts.as_wholes(grid.codes[:, places[first]].astype(np.intp))
     every = frame_of(point_columns(grid, codes))
     others = [name for name in found.frame.columns if name == found.id or name not in every]
     return every.merge(found.frame[others], on=found.id, how="left", validate="1:1")
