@@ -1,4 +1,4 @@
-"""Files that come with the program: example configs, sbatch scripts, example data.
+"""Files that come with the program: example configs, batch scripts, example data.
 
 In a checkout they lie at its top; in an installed package in ``jobpool/assets``.
 """
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def asset(name: str) -> Path:
-    """Return the folder or file called `name`, such as ``sbatch/worker.sbatch``.
+    """Return the folder or file called `name`, such as ``configs/demo.yaml``.
 
     Raises
     ------

@@ -38,7 +38,7 @@ class Attempt:
     error: str | None = None  # one line: what went wrong
     traceback: str | None = None
     node: str | None = None
-    job: str | None = None  # SLURM's job, with the array task
+    job: str | None = None  # as the scheduler names it
     found_by: str | None = None  # the worker that found the owner dead
 
     @property

@@ -24,7 +24,7 @@ MOST_SAME_INPUTS = 0.9  # with more, tasks far from those that run could wait ve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """The resources of one round of SLURM jobs, and the part of the pool they take from."""
+    """The resources of one round of jobs, and the part of the pool they take from."""
 
     name: str
     cores: int
@@ -35,7 +35,7 @@ class Pass:
     max_running: int | None = None  # throttle of the array: jobs that run at one time
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
-    sbatch: tuple[str, ...] = ()  # more options, handed to sbatch as they stand
+    sbatch: tuple[str, ...] = ()  # more options, handed to the scheduler as they stand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +246,7 @@ def _read_workers(reader: Reader) -> WorkerSettings:
         grace_s=reader.duration("grace", default=usual.grace_s),
         lock=reader.text("lock", "auto", ("auto", *LOCKS)),
         hung_after_s=hung_after_s,
-        ask_slurm_s=reader.duration("ask_slurm_every", default=usual.ask_slurm_s),
+        ask_scheduler_s=reader.duration("ask_slurm_every", default=usual.ask_scheduler_s),
         park_after=reader.whole("park_after", default=usual.park_after, least=1),
         shared=reader.text("shared", usual.shared, ("private", "group")),
         same_inputs=reader.number("same_inputs", default=usual.same_inputs),
@@ -258,6 +258,6 @@ def _read_workers(reader: Reader) -> WorkerSettings:
         advice = "must be at least 3 heartbeats, or living workers would count as lost"
         reader.problem("lost_after", settings.lost_after_s, advice)
     if settings.hung < settings.lost_after_s:
-        advice = "must not be less than lost_after: a job that SLURM shows as running may live"
+        advice = "must not be less than lost_after: a job that seems to run may live"
         reader.problem("hung_after", settings.hung, advice)
     return settings

@@ -17,11 +17,11 @@ from jobpool.needs.offers import offers
 from jobpool.pool import Pool
 from jobpool.puller import Puller
 from jobpool.records import Offer, offer_of
+from jobpool.stopping import margin_s
 from jobpool.turns import take_turn
 
 REFRESH_S = 30.0  # between two looks at the estimates and at the time that is left
 LEARN_EVERY_S = 60.0  # between two times that somebody reads new attempts
-LEAVE_S = 60.0  # before the job's end; a tenth of the job where that is less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,4 +101,4 @@ class Fitting:
         end = self._card.end
         if end is None:
             return None
-        return end - self._pool.now() - min(LEAVE_S, 0.1 * (end - self._card.started))
+        return end - self._pool.now() - margin_s(end - self._card.started)

@@ -32,6 +32,7 @@ _SHAPE = {
     "shared": optional(one_of(frozenset(_UMASKS))),
     "same_inputs": optional(is_number),
 }
+_ON_DISK = {"ask_scheduler_s": "ask_slurm_s"}  # fields whose key is another
 _FIRST = ("name", "runner", "folder", "lock", "created", "version")
 _FORMER_HUNG_S = 540.0  # of pools that do not say it
 
@@ -44,8 +45,8 @@ class WorkerSettings:
     lost_after_s: float = 180.0
     grace_s: float = 10.0  # between asking a task to stop and killing it
     lock: str = "auto"  # of a pool: the one that was found to hold
-    hung_after_s: float | None = None  # silence of a job that SLURM shows as running; see `hung`
-    ask_slurm_s: float = 60.0  # between two questions of the whole pool
+    hung_after_s: float | None = None  # silence of a job that seems to run; see `hung`
+    ask_scheduler_s: float = 60.0  # between two questions of the whole pool
     park_after: int = 3  # the same error so often in a row parks a task
     shared: str = PRIVATE
     same_inputs: float = 0.75  # the share of claims that first look for the inputs of the last
@@ -68,7 +69,7 @@ class PoolInfo(WorkerSettings):
 
     def write(self, pool: Path) -> None:
         """Replace ``pool.json`` in the folder `pool`."""
-        values = asdict(self)
+        values = {_ON_DISK.get(name, name): value for name, value in asdict(self).items()}
         first = {name: values[name] for name in _FIRST}  # whoever opens the file sees these first
         write_json(pool / "pool.json", {"format": FORMAT, **first, **values})
         keep_to_owner(pool / "pool.json")
@@ -114,9 +115,10 @@ def read_info(pool: Path) -> PoolInfo:
     if line is None or not has_shape(line, _SHAPE):
         raise PoolError(pool, "pool.json is damaged; restore it from a backup")
     known: dict[str, Any] = {
-        field.name: line[field.name]
+        field.name: line[key]
         for field in fields(PoolInfo)
-        if line.get(field.name) is not None or field.default is MISSING
+        if line.get(key := _ON_DISK.get(field.name, field.name)) is not None
+        or field.default is MISSING
     }
     return PoolInfo(**{"hung_after_s": _FORMER_HUNG_S, **known})
 

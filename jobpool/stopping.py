@@ -1,6 +1,6 @@
 """When a worker must stop, and why: the signals that it hears, and the end of its job.
 
-Keeps nothing on disk. SLURM sends TERM both when the time is up and when somebody cancels a job,
+Keeps nothing on disk. Schedulers send TERM both when the time is up and when a job is cancelled,
 and the signal that a user ordered for the end may be sent by hand at any time: the clock tells
 them apart as far as one process can know.
 """
@@ -12,9 +12,27 @@ from contextlib import suppress
 
 from jobpool.task import Cause
 
-LEAVE_S = 60.0  # a task is stopped so long before the end, or a tenth of its time if that is less
+MARGIN_S = 120.0  # as long before the end as the batch scripts have their worker warned
 NEAR_S = 60.0  # TERM so shortly before that means that the time is up
-WARNED_S = 600.0  # so long before the end a user may have SLURM send USR1
+WARNED_S = 600.0  # so long before the end a user may order USR1
+
+
+def margin_s(seconds: float) -> float:
+    """Return how long before the end of its time a worker begins nothing and stops its task.
+
+    The worker itself, what it offers tasks and the plan of the next jobs all go by this.
+
+    Parameters
+    ----------
+    seconds : float
+        The time that there is in all: a short one is not eaten up by the margin.
+
+    Examples
+    --------
+    >>> margin_s(3 * 3600), margin_s(600)
+    (120.0, 60.0)
+    """
+    return min(MARGIN_S, seconds / 10)
 
 
 class StopSignals:
@@ -49,11 +67,11 @@ class Deadline:
 
     def __init__(self, end: float | None, now: Callable[[], float]) -> None:
         self._end, self._now = end, now
-        self._leave_s = LEAVE_S
+        self._leave_s = MARGIN_S
 
     def begin(self) -> None:
         """Note that a task starts: a short time is not eaten up by the time to leave."""
-        self._leave_s = min(LEAVE_S, max(self._left_s() / 10, 0.0))
+        self._leave_s = margin_s(max(self._left_s(), 0.0))
 
     def wait_s(self) -> float:
         """Return the seconds until the task must be stopped; infinite without an end."""

@@ -34,7 +34,7 @@ from jobpool.task import Cause
 SAMPLE_S = 1.0
 HURRY_S = 0.2  # between samples once half of the memory is in use
 EXIT_S = 2.0
-HEAR_S = 2.0  # SLURM signals the whole job: the child may be gone before the worker hears it
+HEAR_S = 2.0  # a scheduler signals the whole job: the child may be gone before the worker hears it
 LARGE = 0.3  # part of the memory in use from which a counted kill may have been of this task
 FULL = 0.9  # part of the memory in use from which a kill without a word is the kernel's
 
@@ -150,7 +150,7 @@ class Supervisor:
             code = self._exit_code()
             if _more(kills, self._oom_kills()):
                 what = "the job has too little memory to start the task process"
-                raise StartError(f"{what}; ask for more: sbatch --mem=...")
+                raise StartError(f"{what}; ask for more for the job")
             raise StartError(f"the task process ended at its start with exit code {code}")
         if answer is not None and "ready" not in answer:
             fault = Fault(answer.get("exit_code", Fault.TASK))

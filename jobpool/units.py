@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-MB = 1 << 20  # of memory, as SLURM and the kernel count it
+MB = 1 << 20  # of memory, as schedulers and the kernel count it
 _YEAR_S = 365 * 86400.0
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
@@ -40,7 +40,7 @@ def parse_duration(text: str) -> float:
     Parameters
     ----------
     text : str
-        A number with a unit (``90s``, ``30m``, ``2h``, ``1d12h``), or SLURM's ``days-h:m:s``,
+        A number with a unit (``90s``, ``30m``, ``2h``, ``1d12h``), or ``days-h:m:s``,
         ``h:m:s`` and ``m:s``.
 
     Raises

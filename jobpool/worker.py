@@ -1,4 +1,4 @@
-"""The worker: what a SLURM job runs. It pulls tasks until none fits, or until it is told to stop.
+"""The worker: what a job runs. It pulls tasks until none fits, or until it is told to stop.
 
     workers/xx/ID.json     its card; touched every some seconds while it lives
     workers/xx/ID.use      what its task has used, for whoever finds it dead
@@ -218,7 +218,7 @@ class Worker:
         return self._runs.running, self._supervisor.peak_mb
 
     def _refine(self, cause: Cause) -> Cause:
-        """Return what SLURM says of the end of this job, if it says something."""
+        """Return what the scheduler says of the end of this job, if it says something."""
         return self._watch.why_stopped(self._heart.server_time) or cause
 
     def _look_for_dead(self, every_s: float | None = None) -> bool:
@@ -250,7 +250,7 @@ class Worker:
     def _suspects_were_dead(self) -> bool:
         """Wait, some minutes at most, until it is clear who of the silent ones is dead."""
         info = self._pool.info
-        longest_s = info.lost_after_s + info.ask_slurm_s + 4 * info.heartbeat_s
+        longest_s = info.lost_after_s + info.ask_scheduler_s + 4 * info.heartbeat_s
         end = time.monotonic() + longest_s
         while self._watch.suspects and self._signals.received is None and time.monotonic() < end:
             self._pause(info.heartbeat_s / 2)

@@ -1,6 +1,7 @@
 """Imports point down only."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +91,27 @@ def test_no_module_is_longer_than_300_lines() -> None:
     long = [p.name for p in PACKAGE.rglob("*.py") if len(p.read_text().splitlines()) > 300]
 
     assert long == []
+
+
+# the keys of experiment files and of pools on disk, and what is read from them
+KEYS = re.compile(r"\bask_slurm_(s|every)\b|\bsbatch=one\.texts\(\"sbatch\"\)|\bsbatch: tuple\b")
+SLURMS = re.compile(r"slurm|sbatch|squeue|scontrol|scancel|\b(sacct|sinfo|srun)\b", re.IGNORECASE)
+
+
+def lines_that_know_slurm() -> list[str]:
+    return [
+        f"{path.relative_to(PACKAGE)}:{number}: {line.strip()}"
+        for path in PACKAGE.rglob("*.py")
+        if room_of(path) not in {"scheduler", "cli"}
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if SLURMS.search(KEYS.sub("", line))
+    ]
+
+
+def test_no_line_outside_the_schedulers_room_knows_slurm() -> None:
+    assert lines_that_know_slurm() == []
+
+
+def test_a_line_that_knows_slurm_would_be_found() -> None:
+    assert SLURMS.search(KEYS.sub("", "    # as SLURM says"))
+    assert not SLURMS.search(KEYS.sub("", 'reader.duration("ask_slurm_every")'))

@@ -29,7 +29,7 @@ from tests.builders import a_pool
 DEAD, FINDER = 0xDEAD, 0xF1
 BEAT_S, LOST_S, HUNG_S, ASK_S = 1.0, 60.0, 180.0, 10.0
 SETTINGS = WorkerSettings(
-    heartbeat_s=BEAT_S, lost_after_s=LOST_S, hung_after_s=HUNG_S, ask_slurm_s=ASK_S
+    heartbeat_s=BEAT_S, lost_after_s=LOST_S, hung_after_s=HUNG_S, ask_scheduler_s=ASK_S
 )
 
 

@@ -1,8 +1,8 @@
 """Workers on this machine, without a scheduler: started, watched, and stopped.
 
 Each is a program of its own, ``jobpool work``, with a log in ``POOL/logs/local``. They are asked to
-stop as SLURM asks, and then return the tasks in hand. If the process that started them is killed
-at once they go on by themselves until nothing is left: the pool stays sound either way.
+stop as a scheduler asks, and then return the tasks in hand. If the process that started them is
+killed at once they go on by themselves until nothing is left: the pool stays sound either way.
 """
 
 import subprocess

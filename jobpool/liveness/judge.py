@@ -148,8 +148,8 @@ def life_of(
         return Life.DEAD if has_waited or not can_ask else Life.UNKNOWN
     if word is not None and word.missing_since is not None:
         since = max(word.missing_since, look.beaten)
-        is_dead = is_long and word.asked >= since + info.ask_slurm_s
-    elif word is not None and server_time < word.asked + FRESH * info.ask_slurm_s:
+        is_dead = is_long and word.asked >= since + info.ask_scheduler_s
+    elif word is not None and server_time < word.asked + FRESH * info.ask_scheduler_s:
         is_dead = silent_s > info.hung
     else:
         is_dead = is_long and not can_ask

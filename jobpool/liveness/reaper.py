@@ -66,7 +66,7 @@ class Watch:
             pool.folder,
             scheduler or scheduler_named(card.scheduler),
             card.cluster,
-            interval_s=pool.info.ask_slurm_s,
+            interval_s=pool.info.ask_scheduler_s,
             patience_s=patience_s,
         )
         # last heartbeat of each, and when it was seen first
@@ -98,7 +98,7 @@ class Watch:
         self._note(looks.values(), server_time, patient=patient)
         self._ask(looks.values(), server_time)
         answers = JobStatusCache(
-            self._pool.folder, server_time - FRESH * self._pool.info.ask_slurm_s
+            self._pool.folder, server_time - FRESH * self._pool.info.ask_scheduler_s
         )
         lives = {owner: self._life(look, answers, server_time) for owner, look in looks.items()}
         self.suspects = sum(life is Life.UNKNOWN for life in lives.values())

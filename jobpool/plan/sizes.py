@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from jobpool.experiment import Pass
 from jobpool.plan.left import FloatArray, Floats, Forecast, Left, Mask
 from jobpool.records import amount_of, code_of
+from jobpool.stopping import MARGIN_S
 from jobpool.units import short_duration
 
-USUAL = Pass(name="usual", cores=1, memory_gb=4, walltime_s=3 * 3600)  # as first_pass.sbatch
+USUAL = Pass(name="usual", cores=1, memory_gb=4, walltime_s=3 * 3600)  # as of the first pass
 # the chance that a task ends in a job of the size it goes to; what is less likely in every pass
 # is tried there all the same before a larger size is proposed: little may be known of it yet
 LIKELY, RATHER = 0.8, 0.5
 ENOUGH = 30  # attempts that a forecast rests on; with fewer the cheapest size that may do is tried
 FARTHEST = 4.0  # times the median
 SURE = 0.9  # of time and of memory each: both hold with a chance of 80 %
-END_S = 180.0  # of a job's time that tasks cannot use: the start, and 120 s of warning
+START_S = 60.0  # of a job's time until its worker claims, or by which a warning comes early
 SAFETY = 1.25  # what a proposed size has more than the upper quantile
 DOUBLE = 2.0  # nothing but a bound is known: a power of two wastes least, whatever the need is
 MOST_PROPOSED = 3  # sizes
@@ -50,7 +51,7 @@ def usable_s(walltime_s: float) -> float:
     >>> usable_s(3 * 3600), usable_s(600)
     (10620.0, 540.0)
     """
-    return walltime_s - min(END_S, walltime_s / 10)
+    return walltime_s - min(START_S + MARGIN_S, walltime_s / 10)
 
 
 def within_bounds(left: Left, size: Pass) -> Mask:
@@ -90,7 +91,7 @@ def wishes(left: Left, forecast: Forecast | None, largest: Pass) -> Wish:
     expected_gb = _at_most(forecast.memory_mb(cores, SURE), forecast.memory_mb(cores)) / 1024
     return Wish(
         memory_gb=np.maximum(expected_gb, SAFETY * bound_gb),
-        walltime_s=SAFETY * np.maximum(expected_s, bound_s) + END_S,
+        walltime_s=SAFETY * np.maximum(expected_s, bound_s) + START_S + MARGIN_S,
     )
 
 

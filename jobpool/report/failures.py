@@ -159,7 +159,7 @@ def find_logs(pool: Path, job: str | None) -> list[Path]:
     pool : Path
         The pool.
     job : str, optional
-        SLURM's job, with the array task, such as ``1234_5``.
+        The job, with its place in an array, such as ``1234_5``.
     """
     if not job:
         return []
