@@ -1,9 +1,11 @@
 """A wheel outside the checkout: it is built, installed and used where no source can be seen.
 
 Its dependencies are those of this Python environment, linked in after the wheel itself, so that
-nothing is downloaded; the installed folder stands before them on the path.
+nothing is downloaded; the installed folder stands before them on the path. One more installation
+has what ``pip install jobpool`` brings and nothing else: these packages come from an index.
 """
 
+import csv
 import shlex
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.extras import EXTRAS
 from tests.support.places import CHECKOUT
 
 pytestmark = pytest.mark.slow
@@ -70,6 +73,32 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installa
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (top / "elsewhere").mkdir()
     return Installation(python=python, folder=top / "elsewhere")
+
+
+@pytest.fixture(scope="module")
+def bare(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Return an installation without extras, in whose folder a study of a function lies."""
+    top = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", str(top / "venv")], check=True)
+    python = top / "venv" / "bin" / "python"
+    install = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    asked = subprocess.run(
+        [*install, "download", "--no-deps", "--retries=0", f"--dest={top}", "filelock"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if asked.returncode:
+        pytest.skip(f"no package index answers: {asked.stderr.strip().splitlines()[-1]}")
+    subprocess.run([*install, "install", str(wheel)], check=True, timeout=900, cwd="/")
+    folder = top / "elsewhere"
+    folder.mkdir()
+    site_packages = next((top / "venv" / "lib").glob("python*/site-packages"))
+    (site_packages / "squares.py").write_text("def square(n):\n    return {'square': n * n}\n")
+    text = "runner: function\nfunction: {call: squares:square}\naxes: {n: [1, 2, 3]}\n"
+    (folder / "study.yaml").write_text(text)
+    return Installation(python=python, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +178,57 @@ def test_submit_names_the_installed_program(study: Installation) -> None:
     shown = study.run("jobpool", "submit", "pool", "--pass", "first", "--dry-run")
 
     assert f"--export=ALL,JOBPOOL={study.python.with_name('jobpool')}" in shlex.split(shown.stdout)
+
+
+@pytest.mark.timeout(1200)  # what it brings is downloaded and installed: a minute or several
+def test_the_bare_wheel_runs_a_study_of_a_function(bare: Installation) -> None:
+    steps = [
+        bare.run("jobpool", *words.split())
+        for words in (
+            "init study.yaml pool",
+            "run pool",
+            "status pool",
+            "collect pool",
+            "collect pool -o results.csv",
+            "collect pool -o attempts.csv --attempts",
+        )
+    ]
+
+    assert [one.returncode for one in steps] == [0] * len(steps), [one.stderr for one in steps]
+    rows = csv.DictReader((bare.folder / "results.csv").read_text().splitlines())
+    assert [(row["n"], row["square"]) for row in rows] == [("1", "1"), ("2", "4"), ("3", "9")]
+    assert len((bare.folder / "attempts.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("package", sorted(EXTRAS))
+def test_the_bare_wheel_comes_without(bare: Installation, package: str) -> None:
+    found = bare.ask(f"import importlib.util as u; print(u.find_spec({package!r}))")
+
+    assert found == "None"
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        ("report pool -o report.html", "report"),
+        ("collect pool -o results.parquet", "parquet"),
+        ("init trees.yaml trees", "brain"),
+    ],
+)
+def test_the_bare_wheel_names_the_extra_in_one_line(
+    bare: Installation, words: str, extra: str
+) -> None:
+    bare.run("jobpool", "init", "study.yaml", "pool")
+    text = (CHECKOUT / "configs" / "nback-flanker.yaml").read_text(encoding="utf-8")
+    data = str(CHECKOUT / "examples" / "nback-flanker")
+    text = text.replace("../examples/nback-flanker", data).replace("[elastic]", "[lgbm]")
+    (bare.folder / "trees.yaml").write_text(text)
+    before = sorted(bare.folder.iterdir())
+
+    shown = bare.run("jobpool", *words.split())
+
+    assert (shown.returncode, len(shown.stderr.splitlines())) == (1, 1), shown.stderr
+    assert f"run: pip install 'jobpool[{extra}]'" in shown.stderr
+    assert sorted(bare.folder.iterdir()) == before
