@@ -11,7 +11,7 @@ from tests.conftest import Jobpool
 from tests.support.places import ASSETS
 
 
-@pytest.fixture(params=[1])
+@pytest.fixture(params=[1, 2])
 def old_pool(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Return a copy of a pool of six tasks: two done, one failed, one cancelled, two not begun."""
     return Path(shutil.copytree(ASSETS / f"pool-format-{request.param}", tmp_path / "pool"))
