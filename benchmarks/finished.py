@@ -24,7 +24,7 @@ from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.poolinfo import WorkerSettings
 from jobpool.records import Record
-from jobpool.state import new_shard
+from jobpool.shard_file import new_shard
 from jobpool.task import ALL, Axis, Cause, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 

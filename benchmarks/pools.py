@@ -11,7 +11,7 @@ from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.poolinfo import WorkerSettings
 from jobpool.records import Record
-from jobpool.state import new_shard
+from jobpool.shard_file import new_shard
 from jobpool.task import Axis, Cause, TaskState
 
 N_PARCELLATIONS, N_PIPELINES = 220, 3  # times 225 targets: 148,500 tasks

@@ -23,7 +23,7 @@ from jobpool.errors import AccessError, PoolError, listing
 from jobpool.files import newer_format, replace_whole
 from jobpool.shapes import has_shape, is_whole
 from jobpool.table.parts import Codes, Parts
-from jobpool.task import Axis, Point, Value, id_of_pairs, pair_text, task_id
+from jobpool.task import Axis, Point, Value, id_of_pairs, pair_text, run_of, task_id
 
 FORMAT = 1
 
@@ -114,9 +114,13 @@ class Grid:
         sizes = tuple(len(axis.values) for axis in self.axes)
         return Parts(codes=self.codes, sizes=sizes, row=row)
 
-    def checkpoint_of(self, position: int) -> str:
-        """Return the folder of a task's finished pieces: a whole task and its parts share one."""
-        return self.id(self.parts.head_of(position))
+    def checkpoint_of(self, position: int, fence: int) -> str:
+        """Return the folder of a task's finished pieces under a claim.
+
+        A whole task and its parts share one; each run of them has its own.
+        """
+        name, run = self.id(self.parts.head_of(position)), run_of(fence)
+        return f"{name}.{run}" if run else name
 
     def whole(self, position: int) -> Point:
         """Return the task's point without the part axis: the same for all parts of one task."""

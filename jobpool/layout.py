@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from jobpool.files import replace_whole
 from jobpool.grid import Grid
 from jobpool.records import Record
-from jobpool.state import new_shard
+from jobpool.shard_file import new_shard
 from jobpool.task import TaskState
 
 TASKS_PER_SHARD = 4096  # an index of one page: small enough to read and check at every visit

@@ -1,4 +1,4 @@
-"""What a person does with tasks: let parked ones wait again, hold some back, release them.
+"""What a person does with tasks: let parked ones wait again, hold some back, release or rerun them.
 
 Each move is one visit to each state file that holds such a task, under its lock: workers may run
 meanwhile. Cut short, some tasks have moved and the others have not; the same command again moves
@@ -6,6 +6,7 @@ the rest.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,12 @@ from jobpool.errors import RequestError
 from jobpool.pool import Pool, state_of
 from jobpool.records import MOST_ATTEMPTS, WAITING_BASE, Record
 from jobpool.selection import select
-from jobpool.task import TaskState
+from jobpool.state import Visit
+from jobpool.task import TaskState, next_run
 
 # naming a member of an enum is slow before Python 3.12
 _PARKED, _WAITING, _HELD = TaskState.PARKED, TaskState.WAITING, TaskState.HELD
+_DONE, _ASIDE = TaskState.DONE, TaskState.ASIDE
 
 
 def retry(
@@ -67,6 +70,47 @@ def retry(
         return record._replace(state=_WAITING, attempts=0, cause=cause, need=need, same=0)
 
     return _move(pool, chosen, moves, moved, dry_run)
+
+
+def rerun(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> int:
+    """Let tasks that are done wait to be computed again.
+
+    The result of each counts until a new one is accepted. A part of a task that was done as a whole
+    cannot be computed again by itself.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    chosen : ndarray of shape (n_tasks,), bool
+        The tasks that are meant.
+    dry_run : bool
+        Count only.
+
+    Returns
+    -------
+    int
+        How many tasks moved, or would.
+    """
+    return _change(pool, chosen, _in_state(_DONE), partial(_rerun_one, pool), dry_run)
+
+
+def _rerun_one(pool: Pool, visit: Visit, slot: int) -> bool:
+    """Let a task that is done wait again, its record of now kept as the accepted one.
+
+    The spare parts of a whole task go to the new run with it: what was done of them before does
+    not count for that.
+    """
+    record = visit.record(slot)
+    if record.state is not _DONE:
+        return False
+    parts = [part - visit.first for part in pool.grid.parts.of(visit.first + slot)]
+    spare = {part: found for part in parts if (found := visit.record(part)).state is _ASIDE}
+    fence = next_run([record.fence, *(found.fence for found in spare.values())])
+    for part, found in spare.items():
+        visit.put(part, found._replace(fence=fence))
+    visit.put(slot, record.to_run_again(fence, int(pool.now() * 1000)))
+    return True
 
 
 def hold(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> int:
@@ -141,6 +185,25 @@ def _move(
     dry_run: bool,
 ) -> int:
     """Change the records of the chosen tasks whose index byte says so, one visit per file."""
+
+    def change(visit: Visit, slot: int) -> bool:
+        after = moved(visit.record(slot))
+        if after is None:
+            return False
+        visit.put(slot, after._replace(changed_ms=int(pool.now() * 1000)))
+        return True
+
+    return _change(pool, chosen, moves, change, dry_run)
+
+
+def _change(
+    pool: Pool,
+    chosen: NDArray[np.bool_],
+    moves: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
+    change: Callable[[Visit, int], bool],
+    dry_run: bool,
+) -> int:
+    """Change the chosen tasks whose index byte says so, one visit per file; return how many."""
     n_moved = 0
     for shard in pool.shards:
         mask = chosen[shard.first : shard.first + shard.size]
@@ -152,9 +215,5 @@ def _move(
         with shard.visit() as visit:
             index = np.frombuffer(bytes(visit.index), np.uint8)
             for slot in np.flatnonzero(moves(index) & mask).tolist():
-                after = moved(visit.record(slot))
-                if after is None:
-                    continue
-                visit.put(slot, after._replace(changed_ms=int(pool.now() * 1000)))
-                n_moved += 1
+                n_moved += change(visit, slot)
     return n_moved

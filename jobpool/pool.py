@@ -28,7 +28,7 @@ from jobpool.lock import LOCKS
 from jobpool.poolinfo import read_info
 from jobpool.records import EVERYTHING, Offer, Record, fits
 from jobpool.state import Shard, Visit
-from jobpool.task import COUNTED, IDLE, NOTHING, Cause, Claim, Lesson, TaskState
+from jobpool.task import COUNTED, IDLE, NOTHING, Cause, Claim, Lesson, TaskState, run_of
 
 if TYPE_CHECKING:
     from jobpool.experiment import Experiment
@@ -152,9 +152,11 @@ class Pool:
         record = visit.record(slot)
         if record.state is not _WAITING or not fits(record.need, offer):
             return None
-        _, attempts, cause, fence, _, _, need, same = record
+        _, attempts, cause, fence, _, _, need, same, accepted = record
         fence, now_ms = fence + 1, int(self.now() * 1000)
-        visit.put(slot, Record(_RUNNING, attempts, cause, fence, self.worker, now_ms, need, same))
+        owner = self.worker
+        claimed = Record(_RUNNING, attempts, cause, fence, owner, now_ms, need, same, accepted)
+        visit.put(slot, claimed)
         position = visit.first + slot
         point = self.grid.point(position)
         return Claim(position=position, point=point, fence=fence, attempts=attempts)
@@ -162,12 +164,13 @@ class Pool:
     def end_in(self, visit: Visit, ending: Ending) -> bool:
         """End a claim of this worker, and say whether the pool accepted it.
 
-        A worker thought dead may still hand in its result while nobody runs its task; in any
-        other case a claim that was taken back changes nothing.
+        A worker thought dead may still hand in its result while nobody runs its task, unless the
+        task is computed again since; in any other case a claim that was taken back changes nothing.
         """
         slot = ending.claim.position - visit.first
         record, fence = visit.record(slot), ending.claim.fence
-        if record.state in IDLE and ending.cause is _ENDED_WELL and fence <= record.fence:
+        is_late = fence <= record.fence and run_of(fence) == run_of(record.fence)
+        if record.state in IDLE and ending.cause is _ENDED_WELL and is_late:
             record = record._replace(fence=fence, owner=self.worker)
         elif record.state is not _RUNNING or (record.fence, record.owner) != (fence, self.worker):
             return False
@@ -216,7 +219,7 @@ class Pool:
     def _put_ended(
         self, visit: Visit, slot: int, record: Record, cause: Cause, lesson: Lesson
     ) -> None:
-        _, attempts, _, fence, owner, _, need, same = record
+        _, attempts, _, fence, owner, _, need, same, accepted = record
         state, failed = _DONE, 0
         if cause is not _ENDED_WELL:
             need, same = record.learned(cause, lesson)
@@ -227,7 +230,10 @@ class Pool:
                 self.wake_parts(visit, slot)
                 state = TaskState.ASIDE
         now_ms = int(self.now() * 1000)
-        ended = Record(state, attempts + failed, cause, fence, owner, now_ms, need, same)
+        if state is _DONE:
+            accepted = None  # from now on the new result counts alone
+        attempts += failed
+        ended = Record(state, attempts, cause, fence, owner, now_ms, need, same, accepted)
         visit.put(slot, ended)
 
     def _is_to_cut(self, visit: Visit, slot: int, cause: Cause) -> bool:

@@ -1,7 +1,8 @@
 """Records: what the pool knows of one task, in 32 bytes with a checksum of their own.
 
 A record is the truth about its task. Its index byte stands for it where many are searched or
-counted at once. The layout is part of the pool's format.
+counted at once. A task that is computed again has a second record, of the result that counts until
+a new one is accepted. The layout is part of the pool's format.
 """
 
 import math
@@ -12,8 +13,10 @@ from typing import NamedTuple
 
 from jobpool.task import CAUSE_CODES, CAUSE_OF_CODE, NOTHING, STATES, Cause, Lesson, TaskState
 
-# state, attempts, cause, same, fence, owner, changed (ms since the epoch), need, checksum
+# state, attempts, cause, same, fence, owner, changed (ms since the epoch), need, checksum; the bit
+# `RERUN` of the cause says that the task has an accepted record, too
 RECORD = struct.Struct("<BBBBIQQII")
+RERUN = 0x80
 _UNCHECKED = struct.Struct(RECORD.format[:-1])  # a record without its checksum
 # naming a member of an enum, or calling the enum, is slow before Python 3.12
 _STATE_OF_CODE = {int(state): state for state in TaskState}
@@ -46,6 +49,8 @@ class Record(NamedTuple):  # made four times a visit: a frozen dataclass costs f
     changed_ms: int = 0
     need: int = 0  # codes of the bounds and of the last error; see `learned`
     same: int = 0  # how often in a row that error came
+    # of a task that is computed again: its record when its result was accepted
+    accepted: "Record | None" = None
 
     def index_byte(self) -> int:
         """Return the byte that stands for this record in the index."""
@@ -56,10 +61,27 @@ class Record(NamedTuple):  # made four times a visit: a frozen dataclass costs f
 
     def pack(self, position: int) -> bytes:
         """Return the record of the task at `position` as it stands on disk."""
-        state, attempts, cause, fence, owner, changed, need, same = self
+        state, attempts, cause, fence, owner, changed, need, same, accepted = self
         attempts, code = min(attempts, 255), CAUSE_CODES[cause] if cause else 0
+        if accepted is not None:
+            code |= RERUN
         packed = _UNCHECKED.pack(state, attempts, code, same, fence, owner, changed, need)
         return packed + zlib.crc32(packed, position + 1).to_bytes(4, "little")
+
+    def to_run_again(self, fence: int, changed_ms: int) -> "Record":
+        """Return the record of a task that is done and is to be computed again.
+
+        Bounds stay, failures and errors are forgotten.
+
+        Parameters
+        ----------
+        fence : int
+            Of the new run; see `jobpool.task.next_run`.
+        changed_ms : int
+            Now.
+        """
+        bounds = self.need & 0xFFFF
+        return Record(fence=fence, changed_ms=changed_ms, need=bounds, accepted=self)
 
     @property
     def memory_mb(self) -> float | None:
@@ -165,12 +187,46 @@ def amount_of(code: int) -> float | None:
     return None if code == 0 else float(2 ** ((code - 1) / STEPS))
 
 
+# stands for an accepted record that was not read yet
+UNREAD = Record(state=TaskState.DONE)
+
+
 def unpack_record(packed: bytes, position: int) -> Record | None:
-    """Return the record of the task at `position`, or None if it is damaged."""
+    """Return the record of the task at `position`, or None if it is damaged.
+
+    If the task has an accepted record, `UNREAD` stands for that; see `with_accepted`.
+    """
     if len(packed) != RECORD.size:
         return None
     state, attempts, cause, same, fence, owner, changed, need, check = RECORD.unpack(packed)
     known = _STATE_OF_CODE.get(state)
     if known is None or check != zlib.crc32(packed[:-4], position + 1):
         return None
-    return Record(known, attempts, CAUSE_OF_CODE.get(cause), fence, owner, changed, need, same)
+    accepted = None
+    if cause & RERUN:
+        cause, accepted = cause ^ RERUN, UNREAD
+    found = CAUSE_OF_CODE.get(cause)
+    return Record(known, attempts, found, fence, owner, changed, need, same, accepted)
+
+
+def with_accepted(record: Record, packed: bytes, position: int) -> Record | None:
+    """Return a record that was unpacked, with the accepted one of its task where it has one.
+
+    Parameters
+    ----------
+    record : Record
+        The record of the task at `position`.
+    packed : bytes
+        What stands in the place of its accepted record.
+    position : int
+        The task.
+
+    Returns
+    -------
+    Record or None
+        None if the accepted record is damaged.
+    """
+    accepted = unpack_record(packed, position)
+    if accepted is None or accepted.state is not TaskState.DONE or accepted.accepted is not None:
+        return None
+    return record._replace(accepted=accepted)

@@ -15,7 +15,7 @@ from jobpool.errors import JobpoolError, StorageError
 from jobpool.pool import Ending, Pool
 from jobpool.results import Result, write_result
 from jobpool.supervisor import Outcome
-from jobpool.task import Cause, Claim, TaskState, label
+from jobpool.task import CLAIMS_PER_RUN, Cause, Claim, TaskState, label, run_of
 from jobpool.workerfiles import worker_name
 
 
@@ -88,7 +88,7 @@ class Runs:
     def _run(self, claim: Claim, server_time: float) -> Ending:
         self._report(f"task {claim.id}: {label(claim.point)}")
         started = self._pool.now()
-        folder = self._pool.grid.checkpoint_of(claim.position)
+        folder = self._pool.grid.checkpoint_of(claim.position, claim.fence)
         request = {
             "task": claim.id,
             "point": claim.point,
@@ -130,6 +130,12 @@ class Runs:
             write_attempt(self._pool.folder, self._attempt(claim, outcome, now, now))
         with suppress(JobpoolError, OSError):
             self._pool.end(Ending(claim=claim, cause=Cause.CANCELLED))
+
+    def checkpoints_of(self, claim: Claim) -> list[str]:
+        """Return the folders of a task's finished pieces: of each earlier run, and of this one."""
+        runs = range(run_of(claim.fence) + 1)
+        of = self._pool.grid.checkpoint_of
+        return [of(claim.position, run * CLAIMS_PER_RUN) for run in runs]
 
     def is_all_done(self, position: int) -> bool:
         """Say whether nobody will need the finished pieces of a task any more.

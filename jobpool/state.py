@@ -1,9 +1,6 @@
 """One shard of the state table: the state of some thousand tasks in one file, under one lock.
 
-    state/NN    head | index: one byte a task | records: 32 bytes a task
-
-The head carries a checksum over the index, every record one over itself and its position in the
-pool, so that a truncated, zeroed or flipped file is noticed by the next process that looks.
+    state/NN    head, index, records, accepted records (`jobpool.shard_file`)
 
 The index is for finding and counting: one byte holds the state and, for a waiting task, how often
 it failed, so that a random pick is one search in some thousand bytes. The record is the truth
@@ -11,15 +8,17 @@ about one task: who holds it, under which number, and how it last ended. Records
 before the index. A process killed in between leaves an index that is behind its records; whoever
 comes upon such a task follows the record and mends the index.
 
+A task that is computed again keeps the record of its accepted result. That is written before the
+record that refers to it, and once, before all, a head of the newer format.
+
 Nothing is written outside `Shard.visit`, which holds the lock; each write is checked against what
 was read, and read back.
 """
 
 import os
-import struct
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,22 +26,26 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jobpool.errors import BrokenLockError, DamagedStateError, IllegalMoveError
-from jobpool.files import newer_format, storage_error
+from jobpool.files import storage_error
 from jobpool.lock import Lock, file_system
-from jobpool.records import BECOMES, RECORD, STATE_OF_BYTE, Record, unpack_record
+from jobpool.records import (
+    BECOMES,
+    RECORD,
+    STATE_OF_BYTE,
+    UNREAD,
+    Record,
+    unpack_record,
+    with_accepted,
+)
+from jobpool.shard_file import (
+    HEAD,
+    PLAIN,
+    pack_head,
+    raised_head,
+    records_at,
+    wrong_with_head,
+)
 from jobpool.task import RESTORED
-
-FORMAT = 1
-MAGIC = b"JP%02d" % FORMAT
-
-# magic, tasks, position of the first, visits, last writer, checksum of the index, of the head
-HEAD = struct.Struct("<4sIQQQII")
-
-
-def pack_head(first: int, index: bytes | bytearray, visits: int, writer: int) -> bytes:
-    """Return the head of a shard, with its two checksums."""
-    packed = HEAD.pack(MAGIC, len(index), first, visits, writer, zlib.crc32(index), 0)
-    return packed[:-4] + zlib.crc32(packed[:-4]).to_bytes(4, "little")
 
 
 class Visit:
@@ -55,7 +58,7 @@ class Visit:
         self.first = shard.first  # position in the pool of the task at slot 0
         self.changes: dict[int, Record] = {}
         self._head, self.index, whole = shard.read_head(descriptor)
-        if wrong := shard.wrong_with(self._head):
+        if wrong := wrong_with_head(self._head, shard.first, shard.size):
             raise shard.damaged(wrong)
         self.mended = False
         if not whole:
@@ -72,13 +75,10 @@ class Visit:
         """Return the record of the task at `slot`, and mend the index where it is behind."""
         if slot in self.changes:
             return self.changes[slot]
-        position = self.first + slot
-        offset = self._shard.records_at + RECORD.size * slot
-        found = unpack_record(os.pread(self._descriptor, RECORD.size, offset), position)
+        found = self._shard.read_record(self._descriptor, slot)
         if found is None:
-            raise self._shard.damaged(f"the record of task {position} is damaged")
-        byte = found.index_byte()
-        if self.index[slot] != byte and not self.mended:
+            raise self._shard.damaged(f"the record of task {self.first + slot} is damaged")
+        if self.index[slot] != found.index_byte() and not self.mended:
             self._mend()
         return found
 
@@ -134,18 +134,30 @@ class Visit:
         if os.pread(descriptor, HEAD.size, 0) != head:
             raise shard.broken()
         written = {
-            shard.records_at + RECORD.size * slot: record.pack(self.first + slot)
+            shard.accepted_offset(slot): record.accepted.pack(self.first + slot)
             for slot, record in self.changes.items()
+            if record.accepted is not None
         }
+        if written and head[:4] == PLAIN:
+            head = self._make_room()
+        for slot, record in self.changes.items():
+            written[shard.records_at + RECORD.size * slot] = record.pack(self.first + slot)
         for offset, packed in written.items():
             os.pwrite(descriptor, packed, offset)
         visits = int.from_bytes(head[16:24], "little")
-        head = pack_head(self.first, index, visits + 1, shard.writer)
+        head = pack_head(self.first, index, visits + 1, shard.writer, head[:4])
         os.pwritev(descriptor, (head, index), 0)
         written[0] = head
         for offset, packed in written.items():
             if os.pread(descriptor, len(packed), offset) != packed:
                 raise shard.broken()
+
+    def _make_room(self) -> bytes:
+        """Make room for accepted records, and return the head that says so."""
+        head = raised_head(self._head)
+        os.ftruncate(self._descriptor, self._shard.accepted_offset(self._shard.size))
+        os.pwrite(self._descriptor, head, 0)
+        return head
 
 
 class _Visiting:  # a class: a generator makes a visit 4 us of 60 slower
@@ -196,11 +208,24 @@ class Shard:
     @cached_property
     def records_at(self) -> int:
         """Return where in the file the records begin."""
-        return _records_at(self.size)
+        return records_at(self.size)
 
     def record_offset(self, slot: int) -> int:
         """Return where in the file the record of `slot` begins."""
         return self.records_at + RECORD.size * slot
+
+    def accepted_offset(self, slot: int) -> int:
+        """Return where in the file the accepted record of `slot` is, if it has one."""
+        return self.record_offset(self.size + slot)
+
+    def read_record(self, descriptor: int, slot: int) -> Record | None:
+        """Return the record of `slot`, with the accepted one if it has one; None if damaged."""
+        position = self.first + slot
+        found = unpack_record(os.pread(descriptor, RECORD.size, self.record_offset(slot)), position)
+        if found is not None and found.accepted is UNREAD:
+            packed = os.pread(descriptor, RECORD.size, self.accepted_offset(slot))
+            found = with_accepted(found, packed, position)
+        return found
 
     def damaged(self, what: str) -> DamagedStateError:
         """Return the error for a state file that does not hold what was last written."""
@@ -227,7 +252,7 @@ class Shard:
         with self._opened() as descriptor:
             for attempt in range(5):  # a read may fall into a write
                 head, index, whole = self.read_head(descriptor)
-                if whole and not self.wrong_with(head):
+                if whole and not wrong_with_head(head, self.first, self.size):
                     return bytes(index)
                 time.sleep(0.002 * attempt)
             return bytes(Visit(self, descriptor).index)
@@ -240,12 +265,16 @@ class Shard:
             return data
         raise self.damaged("truncated")
 
+    def read_accepted(self) -> bytes:
+        """Return the packed accepted records, unchecked; empty where no task ever had one."""
+        with self._opened() as descriptor:
+            return os.pread(descriptor, RECORD.size * self.size, self.accepted_offset(0))
+
     def record(self, slot: int) -> Record:
         """Return the record of one task without taking the lock."""
         with self._opened() as descriptor:
             for attempt in range(5):
-                packed = os.pread(descriptor, RECORD.size, self.record_offset(slot))
-                if found := unpack_record(packed, self.first + slot):
+                if found := self.read_record(descriptor, slot):
                     return found
                 time.sleep(0.002 * attempt)
         raise self.damaged(f"the record of task {self.first + slot} is damaged")
@@ -264,34 +293,7 @@ class Shard:
         head, index = data[: HEAD.size], bytearray(data[HEAD.size :])
         return head, index, head[-8:-4] == zlib.crc32(index).to_bytes(4, "little")
 
-    def wrong_with(self, head: bytes) -> str | None:
-        """Return what is wrong with a head, or None."""
-        if len(head) < HEAD.size:
-            return "truncated"
-        if head[-4:] != zlib.crc32(head[:-4]).to_bytes(4, "little"):
-            return "its head is damaged"
-        if HEAD.unpack(head)[:3] == (MAGIC, self.size, self.first):
-            return None
-        if head[:4] != MAGIC:
-            return newer_format(head[:4].decode(errors="replace"), MAGIC.decode())
-        return "it belongs to another place in the pool"
-
     def broken(self) -> BrokenLockError:
         """Return the error for a file that somebody else wrote while the lock was held."""
         pool = self.path.parent.parent
         return BrokenLockError(pool, f"state/{self.path.name}", file_system(self.path))
-
-
-def _records_at(size: int) -> int:
-    """Return where the records begin: on a multiple of 64, so that none crosses a page."""
-    return (HEAD.size + size + 63) // 64 * 64
-
-
-def new_shard(first: int, records: Iterable[Record]) -> bytes:
-    """Return the content of a new state file; its first task is at `first` in the pool."""
-    packed, index = bytearray(), bytearray()
-    for slot, record in enumerate(records):
-        packed += record.pack(first + slot)
-        index.append(record.index_byte())
-    head_and_index = pack_head(first, index, 0, 0) + index
-    return head_and_index.ljust(_records_at(len(index)), b"\0") + packed

@@ -15,6 +15,8 @@ Value = str | int | float | bool
 Point = tuple[tuple[str, Value], ...]
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
+CLAIMS_PER_RUN = 10_000  # a task that is computed again counts its claims from the next multiple
+
 ALL = "all"  # the value of the part axis for a task that is not cut into parts
 
 
@@ -74,10 +76,10 @@ def _meaning(state: TaskState) -> Meaning:
             means = Meaning(word="parked", becomes=frozenset({waiting, done}), stuck=True)
         case TaskState.HELD:
             means = Meaning(word="held", becomes=frozenset({waiting, done}), stuck=True)
-        case TaskState.ASIDE:
+        case TaskState.ASIDE:  # to itself: the task that stands for it is computed again
             means = Meaning(
                 word="aside",
-                becomes=frozenset({waiting}),
+                becomes=frozenset({waiting, aside}),
                 counted=False,
                 settled=True,
                 restored=True,
@@ -171,6 +173,40 @@ def cause_of(word: str) -> AnyCause:
 
 CAUSE_CODES: Mapping[Cause, int] = {cause: code for code, cause in enumerate(Cause, start=1)}
 CAUSE_OF_CODE: Mapping[int, Cause] = {code: cause for cause, code in CAUSE_CODES.items()}
+
+
+def run_of(fence: int) -> int:
+    """Return how often a task had been returned to be computed again when a claim was made.
+
+    Examples
+    --------
+    >>> run_of(3), run_of(10_001)
+    (0, 1)
+    """
+    return fence // CLAIMS_PER_RUN
+
+
+def next_run(fences: Iterable[int]) -> int:
+    """Return the number before the first claim of a new run of tasks with these last claims.
+
+    Examples
+    --------
+    >>> next_run([1, 3]), next_run([3, 10_001])
+    (10000, 20000)
+    """
+    return (max(map(run_of, fences)) + 1) * CLAIMS_PER_RUN
+
+
+def attempt_name(fence: int) -> str:
+    """Return what users read of the attempt under a claim.
+
+    Examples
+    --------
+    >>> attempt_name(3), attempt_name(20_001)
+    ('attempt 3', 'attempt 1 of rerun 2')
+    """
+    run, number = divmod(fence, CLAIMS_PER_RUN)
+    return f"attempt {number} of rerun {run}" if run else f"attempt {number}"
 
 
 def task_id(point: Point) -> str:

@@ -194,8 +194,8 @@ class Worker:
         if not accepted:
             self._report(f"task {task}: the pool had taken it back; another attempt counts")
         elif ending.cause is Cause.DONE and self._runs.is_all_done(ending.claim.position):
-            folder = self._pool.grid.checkpoint_of(ending.claim.position)  # nobody will continue it
-            shutil.rmtree(self._pool.folder / "checkpoints" / folder, ignore_errors=True)
+            for folder in self._runs.checkpoints_of(ending.claim):  # nobody will continue it
+                shutil.rmtree(self._pool.folder / "checkpoints" / folder, ignore_errors=True)
 
     def _why_leave(self, summary: Summary, limits: Limits, seconds: float) -> bool:
         """Say whether to take no more tasks, and note why."""

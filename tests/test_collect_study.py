@@ -15,7 +15,7 @@ from jobpool.learning.scores import METRICS
 from jobpool.pool import Pool
 from jobpool.report.attempts import attempts_frame
 from jobpool.report.collecting import Collected, collect
-from jobpool.report.predictions import write_predictions
+from jobpool.report.predictions import EVERYTHING, write_predictions
 from jobpool.report.provenance import provenance
 from jobpool.report.tables import write_frame
 from jobpool.runners import forms_of, make_results, make_runner
@@ -49,7 +49,7 @@ def predictions(pool: Pool) -> pd.DataFrame:
     runner = make_runner(
         load_experiment(pool.folder.parent / "study.yaml", forms=forms_of), pool.folder
     )
-    write_predictions(file, pool, runner, make_results("evaluate"), None, provenance(pool))
+    write_predictions(file, pool, runner, make_results("evaluate"), EVERYTHING, provenance(pool))
     return pd.read_parquet(file)
 
 

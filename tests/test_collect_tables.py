@@ -6,7 +6,7 @@ import pandas as pd
 
 from jobpool.attempts import Attempt, write_attempt
 from jobpool.report.attempts import attempts_frame
-from jobpool.report.predictions import write_predictions
+from jobpool.report.predictions import EVERYTHING, Wanted, write_predictions
 from jobpool.report.provenance import provenance
 from jobpool.report.tables import to_frame, write_frame
 from jobpool.selection import select
@@ -90,7 +90,9 @@ def test_predictions_have_one_row_per_person_of_each_part(fast_path: Path) -> No
     do_part(worker, 1)
     file = fast_path / "predictions.parquet"
 
-    written = write_predictions(file, worker.pool, Doses(), Doses(), None, provenance(worker.pool))
+    written = write_predictions(
+        file, worker.pool, Doses(), Doses(), EVERYTHING, provenance(worker.pool)
+    )
 
     table = pd.read_parquet(file)
     assert (written.n_rows, written.n_parts, written.n_without) == (6, 3, 1)
@@ -112,7 +114,7 @@ def test_predictions_say_which_results_are_gone(fast_path: Path) -> None:
     lines = worker.results_file.read_bytes().splitlines(keepends=True)
     worker.results_file.write_bytes(lines[0] + b"{\n")
 
-    written = write_predictions(fast_path / "p.csv", worker.pool, Doses(), Doses(), None, {})
+    written = write_predictions(fast_path / "p.csv", worker.pool, Doses(), Doses(), EVERYTHING, {})
 
     assert len(written.lost) == 1
     assert written.damaged == ((worker.results_file, 2),)
@@ -124,9 +126,8 @@ def test_predictions_keep_to_a_selection_of_parts(fast_path: Path) -> None:
     do_part(worker, 1)
     file, pool = fast_path / "predictions.csv", worker.pool
 
-    written = write_predictions(
-        file, pool, Doses(), Doses(), select(pool.grid, ["phase=2"]), provenance(pool)
-    )
+    wanted = Wanted(chosen=select(pool.grid, ["phase=2"]))
+    written = write_predictions(file, pool, Doses(), Doses(), wanted, provenance(pool))
 
     assert (written.n_parts, written.n_without) == (1, 0)
     assert pd.read_csv(file)["phase"].tolist() == [2, 2]

@@ -17,7 +17,7 @@ from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.report.attempts import attempts_frame
 from jobpool.report.collecting import collect
-from jobpool.report.predictions import write_predictions
+from jobpool.report.predictions import EVERYTHING, write_predictions
 from jobpool.selection import select
 from jobpool.task import Axis, Cause
 from tests.builders import a_pool, an_experiment
@@ -170,7 +170,7 @@ def test_what_is_predicted_under_the_name_of_an_axis_is_kept(fast_path: Path) ->
     worker = SimulatedWorker(a_pool_in_parts(fast_path))
     do_part(worker, 1)
 
-    write_predictions(fast_path / "p.csv", worker.pool, Sites(), Sites(), None, {})
+    write_predictions(fast_path / "p.csv", worker.pool, Sites(), Sites(), EVERYTHING, {})
 
     (row,) = pd.read_csv(fast_path / "p.csv").to_dict("records")
     assert (row["site"], row["result_site"]) == ("south", "predicted")

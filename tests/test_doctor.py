@@ -152,7 +152,7 @@ def test_an_intact_record_is_kept_by_a_repair(folder: Path) -> None:
 
 def test_a_state_file_of_a_newer_format_is_left_alone(folder: Path) -> None:
     path = shard_files(folder)[0]
-    head = path.read_bytes()[:36].replace(b"JP01", b"JP02")
+    head = path.read_bytes()[:36].replace(b"JP01", b"JP03")
     newer = head + crc_of(head) + path.read_bytes()[40:]
     path.write_bytes(newer)
 

@@ -65,7 +65,7 @@ def a_death(pool: Pool, claim: Claim, card: WorkerCard, seen: JobStatus | None) 
     record = pool.record(0)
     return Death(
         task=claim.id,
-        checkpoint=pool.grid.checkpoint_of(0),
+        checkpoint=pool.grid.checkpoint_of(0, record.fence),
         fence=record.fence,
         claimed=record.changed_ms / 1000,
         worker=worker_name(WORKER),

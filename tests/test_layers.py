@@ -18,7 +18,7 @@ LAYERS = (
     {"journal"},
     {"axes", "lock", "table", "workerfiles", "turns", "processes", "stopping"},
     {"grid", "records", "poolinfo"},
-    {"experiment"},
+    {"experiment", "shard_file"},
     {"selection", "state", "results", "attempts", "cards", "brain", "analysis"},
     {"pool", "affinity", "layout", "scheduler", "cache", "learning"},
     {"puller", "making", "extending", "liveness", "runners", "needs", "moves", "nodes"},

@@ -22,7 +22,7 @@ from jobpool.moves import hold, release, retry
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.records import WAITING_BASE, code_of, offer_of
-from jobpool.state import HEAD
+from jobpool.shard_file import HEAD
 from jobpool.task import Axis, Cause, Claim, Lesson, TaskState
 from tests.builders import an_experiment
 from tests.fuzzing import FUZZ

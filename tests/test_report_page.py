@@ -133,6 +133,7 @@ def many_rows(n_numbers: int) -> Collected:
         metrics=("score_59",),
         incomplete=(),
         lost=(),
+        earlier=None,
         n_refused=0,
         n_strange=0,
         damaged=(),

@@ -15,7 +15,8 @@ from jobpool.lock import LOCKS, Held, best_lock, holds
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.records import RECORD, Record, unpack_record
-from jobpool.state import HEAD, Shard
+from jobpool.shard_file import HEAD
+from jobpool.state import Shard
 from jobpool.task import Cause, Claim, TaskState
 from tests.builders import a_pool, shard_files
 

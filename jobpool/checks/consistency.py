@@ -14,7 +14,7 @@ from jobpool.checks.evidence import Evidence, ResultSeen
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.pool import Pool
 from jobpool.records import Record
-from jobpool.task import Cause, TaskState
+from jobpool.task import Cause, TaskState, attempt_name, run_of
 from jobpool.workerfiles import worker_name
 
 MOST_MEMORY_MB = 2.0**26  # 64 TB: a bound above it was never learned from an attempt
@@ -66,7 +66,7 @@ def contradictions(
                 finding=replace(finding, place=place),
             )
         if _lacks_attempt(position, record, evidence):
-            what = f"attempt {record.fence} ended as {record.cause}, and its worker "
+            what = f"{attempt_name(record.fence)} ended as {record.cause}, and its worker "
             what += f"{worker_name(record.owner)} was killed before it could write so"
             yield Contradiction(
                 position=position,
@@ -84,10 +84,12 @@ def _settle(
     now: float,
 ) -> tuple[Record, Finding] | None:
     """Return what a record must become, and what is wrong with it; None if nothing is."""
-    results = evidence.results.get(position, [])
+    run = run_of(record.fence)
+    results = evidence.results_since(position, run)  # those of an earlier run end nothing
+    earlier = evidence.results_before(position, run)
     match record.state:
         case TaskState.DONE:
-            return _settle_done(record, results, evidence.last_fence(position), now)
+            return _settle_done(record, results, earlier, evidence.last_fence(position), now)
         case TaskState.WAITING if results:
             what = "its result is on disk, and it waits to be computed again"
             return done_by(record, results), problem("", what, repairable=True)
@@ -96,9 +98,9 @@ def _settle(
             what += "worker that looks ends it"
             return done_by(record, results), note("", what, repairable=True)
         case TaskState.WAITING | TaskState.RUNNING | TaskState.PARKED | TaskState.HELD:
-            return _settle_numbers(record)
+            return _settle_numbers(record) or _settle_accepted(record, earlier)
         case TaskState.ASIDE:  # held against the tasks that stand for it: families.py
-            return _settle_numbers(record)
+            return _settle_numbers(record) or _settle_accepted(record, earlier)
         case _:
             assert_never(record.state)
 
@@ -116,8 +118,27 @@ def _settle_numbers(record: Record) -> tuple[Record, Finding] | None:
     return (right, problem("", "; ".join(wrong), repairable=True)) if wrong else None
 
 
+def _settle_accepted(
+    record: Record, earlier: Sequence[ResultSeen]
+) -> tuple[Record, Finding] | None:
+    """Return the record with an earlier result that is on disk, if the one it names is not."""
+    named = record.accepted
+    if named is None or any(
+        (one.fence, one.worker) == (named.fence, named.owner) for one in earlier
+    ):
+        return None
+    what = f"computed again, and its earlier result, of claim {named.fence}, is not on disk"
+    if earlier:
+        what += "; another is"
+    return record._replace(accepted=accepted_by(earlier)), problem("", what, repairable=True)
+
+
 def _settle_done(
-    record: Record, results: Sequence[ResultSeen], last_fence: int, now: float
+    record: Record,
+    results: Sequence[ResultSeen],
+    earlier: Sequence[ResultSeen],
+    last_fence: int,
+    now: float,
 ) -> tuple[Record, Finding] | None:
     if any((one.fence, one.worker) == (record.fence, record.owner) for one in results):
         return None
@@ -130,7 +151,10 @@ def _settle_done(
         fence=max(record.fence, last_fence) + 1,
         owner=0,
         changed_ms=int(now * 1000),
+        accepted=accepted_by(earlier),
     )
+    if earlier:
+        what += "; it is computed again, and its earlier result counts until then"
     return right, problem("", what, repairable=True)
 
 
@@ -143,7 +167,13 @@ def done_by(record: Record, results: Sequence[ResultSeen]) -> Record:
         fence=best.fence,
         owner=best.worker,
         changed_ms=int(best.ended * 1000),
+        accepted=None,
     )
+
+
+def accepted_by(results: Sequence[ResultSeen]) -> Record | None:
+    """Return the accepted record that the latest of some results gives, None if there is none."""
+    return done_by(Record(), results) if results else None
 
 
 def _lacks_attempt(position: int, record: Record, evidence: Evidence) -> bool:

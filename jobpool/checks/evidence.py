@@ -16,7 +16,7 @@ from jobpool.checks.findings import Finding, note, problem
 from jobpool.grid import Grid
 from jobpool.journal.jsonl import read_lines
 from jobpool.pool import Pool
-from jobpool.task import AnyCause, Cause, Lesson
+from jobpool.task import AnyCause, Cause, Lesson, run_of
 from jobpool.workerfiles import KINDS, all_lines
 
 
@@ -65,12 +65,32 @@ class Evidence:
         each = {(one.fence, one.worker): one for one in seen}
         return sorted(each.values(), key=lambda one: (one.fence, one.ended))
 
-    def shows_cut(self, whole: int, parts: Sequence[int]) -> bool:
-        """Say whether a whole task was cut: a part was run, or the whole lacked time at last."""
-        if any(part in self.results or part in self.attempts for part in parts):
-            return True
+    def results_since(self, position: int, run: int) -> list[ResultSeen]:
+        """Return the results of a task from one run on: what is computed again begins a new one."""
+        return [one for one in self.results.get(position, ()) if run_of(one.fence) >= run]
+
+    def results_before(self, position: int, run: int) -> list[ResultSeen]:
+        """Return the results of a task from before a run."""
+        return [one for one in self.results.get(position, ()) if run_of(one.fence) < run]
+
+    def shows_cut(self, whole: int, parts: Sequence[int], run: int) -> bool:
+        """Say whether a whole task was cut: a part was run, or the whole lacked time at last.
+
+        Parameters
+        ----------
+        whole, parts : int, sequence of int
+            The task and its parts.
+        run : int
+            The run that they are in; what was before does not count.
+        """
+        for part in parts:
+            seen = (*self.results.get(part, ()), *self.attempts.get(part, ()))
+            if any(run_of(one.fence) >= run for one in seen):
+                return True
         history = self.history(whole)
-        return bool(history) and history[-1].cause is Cause.TIME and whole not in self.results
+        if not history or history[-1].cause is not Cause.TIME:
+            return False
+        return not self.results_since(whole, run)
 
 
 class _Places:
@@ -140,7 +160,7 @@ def _result(path: Path, record: dict[str, Any]) -> ResultSeen:
 
 
 def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> AttemptSeen:
-    checkpoint = partial(pool.grid.checkpoint_of, position)
+    checkpoint = partial(pool.grid.checkpoint_of, position, attempt.fence)
     lesson = lesson_of(pool.folder, attempt, checkpoint=checkpoint, end=end)
     return AttemptSeen(
         fence=attempt.fence,

@@ -16,7 +16,7 @@ from jobpool.checks.findings import note, problem
 from jobpool.grid import Grid
 from jobpool.pool import Pool
 from jobpool.records import Record
-from jobpool.task import Cause, TaskState
+from jobpool.task import Cause, TaskState, run_of
 
 _ASIDE = TaskState.ASIDE
 
@@ -114,7 +114,7 @@ def _settle_whole(
         return None
     busy = {TaskState.RUNNING, TaskState.DONE}
     is_cut = any(found.state in busy for found in awake.values())
-    if is_cut or evidence.shows_cut(whole, list(parts)):
+    if is_cut or evidence.shows_cut(whole, list(parts), run_of(record.fence)):
         return _cut(whole, record, parts, evidence)
     what = "its parts wait for workers, and so does the whole task"
     return _Right(what=what, states=_set_aside(awake))
@@ -127,14 +127,21 @@ def _settle_cut(
         what = "it is set aside, and no other task stands for it"
         return _Right(what=what, states=_woken({whole: record}, evidence))
     states = {found.state for found in parts.values()}
-    results = evidence.results.get(whole)
-    if results and TaskState.RUNNING not in states and states != {TaskState.DONE}:
+    results = evidence.results_since(whole, run_of(record.fence))
+    if results and TaskState.RUNNING not in states and not _all_have_results(parts):
         what = "its result came after it was cut into parts; these need not be computed"
         right = {whole: done_by(record, results), **_set_aside(parts)}
         return _Right(what=what, states=right, harmless=True)
     asleep = {place: found for place, found in parts.items() if found.state is _ASIDE}
     what = "it was cut into parts, and nobody is offered this one"
     return _Right(what=what, states=_woken(asleep, evidence)) if asleep else None
+
+
+def _all_have_results(parts: Mapping[int, Record]) -> bool:
+    """Say whether each part is done, or was before it was returned to be computed again."""
+    return all(
+        found.state is TaskState.DONE or found.accepted is not None for found in parts.values()
+    )
 
 
 def _cut(whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence) -> _Right:
@@ -152,7 +159,7 @@ def _woken(records: Mapping[int, Record], evidence: Evidence) -> dict[int, Recor
     """Let tasks wait for workers, but those that have a result."""
     return {
         place: done_by(found, results)
-        if (results := evidence.results.get(place))
+        if (results := evidence.results_since(place, run_of(found.fence)))
         else found._replace(state=TaskState.WAITING)
         for place, found in records.items()
     }

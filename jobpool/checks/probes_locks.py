@@ -12,7 +12,8 @@ from jobpool.checks.probes_talk import Probed, ProbeError, Side, at_most
 from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.lock import LOCKS
 from jobpool.records import Record
-from jobpool.state import Shard, new_shard
+from jobpool.shard_file import new_shard
+from jobpool.state import Shard
 
 ROUNDS, STEPS = 5, 6
 INSIDE_S = 0.001  # between read and write: a lock that does not lock loses counts for sure

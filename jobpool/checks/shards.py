@@ -7,17 +7,19 @@ finds the repaired file; cut short, it is simply begun again. What was there bef
 
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.checks.remaking import Remaker
 from jobpool.errors import AccessError
-from jobpool.files import create_exclusively, newer_format, replace_whole, storage_error
+from jobpool.files import create_exclusively, replace_whole, storage_error
 from jobpool.lock import Held
-from jobpool.records import RECORD, Record, unpack_record
-from jobpool.state import HEAD, MAGIC, Shard, new_shard
+from jobpool.records import RECORD, UNREAD, Record, unpack_record, with_accepted
+from jobpool.shard_file import HEAD, MAGIC, is_newer, new_shard, wrong_with_head
+from jobpool.state import Shard
+from jobpool.task import TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Inspected:
     records: tuple[Record | None, ...]  # None where the record is damaged
     behind: tuple[int, ...] = ()  # slots whose index byte is older than the record
     newer: bool = False  # of a format that must not be touched
+    # accepted records by position, also such that no record refers to (any more)
+    accepted: Mapping[int, Record] = field(default_factory=dict)
 
 
 def read_locked(shard: Shard) -> bytes | None:
@@ -57,15 +61,12 @@ def inspect(shard: Shard, content: bytes | None) -> Inspected:
     if content is None:
         return Inspected(wrong=("missing",), records=(None,) * shard.size)
     begin = shard.record_offset(0)
-    packed = content[begin : begin + RECORD.size * shard.size]
-    whole = packed.ljust(RECORD.size * shard.size, b"\0")
-    records = tuple(
-        unpack_record(whole[RECORD.size * slot : RECORD.size * (slot + 1)], shard.first + slot)
-        for slot in range(shard.size)
-    )
+    records, accepted = _unpack_all(shard, content)
     head, index = content[: HEAD.size], content[HEAD.size : HEAD.size + shard.size]
-    wrong = [*_wrong_size(shard, content), *_wrong_head(shard, head)]
-    newer = bool(wrong) and _is_newer(head)
+    wrong = list(_wrong_size(shard, content))
+    newer = is_newer(head)
+    if len(head) == HEAD.size and (what := wrong_with_head(head, shard.first, shard.size)):
+        wrong.append(what)
     if not wrong and int.from_bytes(head[-8:-4], "little") != zlib.crc32(index):
         wrong.append("its index does not fit its checksum")
     if any(content[HEAD.size + shard.size : begin]):
@@ -77,34 +78,40 @@ def inspect(shard: Shard, content: bytes | None) -> Inspected:
         for slot, (record, byte) in enumerate(zip(records, index, strict=False))
         if record is not None and record.index_byte() != byte
     )
-    return Inspected(wrong=tuple(wrong), records=records, behind=behind, newer=newer)
+    return Inspected(
+        wrong=tuple(wrong), records=records, behind=behind, newer=newer, accepted=accepted
+    )
+
+
+def _unpack_all(
+    shard: Shard, content: bytes
+) -> tuple[tuple[Record | None, ...], dict[int, Record]]:
+    """Return all records, and by position those of accepted results."""
+    whole = content.ljust(shard.accepted_offset(shard.size), b"\0")
+    records, accepted = list[Record | None](), dict[int, Record]()
+    for slot in range(shard.size):
+        position = shard.first + slot
+        at, behind = shard.record_offset(slot), shard.accepted_offset(slot)
+        found = unpack_record(whole[at : at + RECORD.size], position)
+        packed = whole[behind : behind + RECORD.size]
+        if found is not None and found.accepted is UNREAD:
+            found = with_accepted(found, packed, position)
+        records.append(found)
+        kept = unpack_record(packed, position) if any(packed) else None
+        if kept is not None and kept.state is TaskState.DONE and kept.accepted is None:
+            accepted[position] = kept
+    return tuple(records), accepted
 
 
 def _wrong_size(shard: Shard, content: bytes) -> Iterator[str]:
-    expected = shard.record_offset(shard.size)
-    if len(content) != expected:
+    short, long = shard.record_offset(shard.size), shard.accepted_offset(shard.size)
+    expected = long if content[:4] == MAGIC else short
+    # longer before its head says so: who made room for accepted records was killed
+    if len(content) not in {expected, long}:
         word = "truncated" if len(content) < expected else "too long"
         yield f"{word}: {len(content):,} bytes instead of {expected:,}"
     if content and not any(content):
         yield "it holds nothing but zeros"
-
-
-def _wrong_head(shard: Shard, head: bytes) -> Iterator[str]:
-    if len(head) < HEAD.size:
-        return
-    if head[-4:] != zlib.crc32(head[:-4]).to_bytes(4, "little"):
-        yield "its head is damaged"
-        return
-    magic, size, first, *_ = HEAD.unpack(head)
-    if magic != MAGIC:
-        yield newer_format(magic.decode(errors="replace"), MAGIC.decode())
-    elif (size, first) != (shard.size, shard.first):
-        yield "it belongs to another place in the pool"
-
-
-def _is_newer(head: bytes) -> bool:
-    fits = len(head) == HEAD.size and head[-4:] == zlib.crc32(head[:-4]).to_bytes(4, "little")
-    return fits and head[:4] != MAGIC and head[:2] == MAGIC[:2]
 
 
 def findings_of(shard: Shard, inspected: Inspected) -> Iterator[Finding]:
@@ -137,7 +144,8 @@ def rebuild(shard: Shard, remaker: Remaker) -> int:
             inspected = inspect(shard, content)
             known = dict(enumerate(inspected.records, start=shard.first))
             records = [
-                record or remaker.remake(position, known) for position, record in known.items()
+                record or remaker.remake(position, known, inspected.accepted.get(position))
+                for position, record in known.items()
             ]
             _keep(shard, content)
             whole = new_shard(shard.first, records)

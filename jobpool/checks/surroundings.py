@@ -102,7 +102,10 @@ def finished_checkpoints(
     evidence : Evidence
         A record that says done without a result on disk does not count.
     """
-    kept = {path.name: path for path in (pool.folder / "checkpoints").glob("*") if path.is_dir()}
+    kept: dict[str, list[Path]] = {}
+    for path in sorted((pool.folder / "checkpoints").glob("*")):
+        if path.is_dir():
+            kept.setdefault(path.name.partition(".")[0], []).append(path)
     if not kept:
         return []
 
@@ -120,9 +123,10 @@ def finished_checkpoints(
 
     # a spare part has none of its own: it uses that of its whole task
     return [
-        kept[name]
+        path
         for position in np.flatnonzero(~pool.grid.parts.is_spare).tolist()
         if (name := pool.grid.id(position)) in kept and is_finished(position)
+        for path in kept[name]
     ]
 
 

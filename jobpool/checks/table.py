@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.pool import Pool
-from jobpool.records import RECORD, Record, unpack_record
+from jobpool.records import RECORD, RERUN, UNREAD, Record, unpack_record
 from jobpool.state import Shard
+from jobpool.task import TaskState
 
 # the fields of `jobpool.state.RECORD`
 RECORD_TYPE = np.dtype(
@@ -60,7 +61,8 @@ def record_in(shard: Shard, packed: bytes, slot: int) -> Record:
         If it is damaged on disk too, so that it did not merely change while it was read.
     """
     piece = packed[slot * RECORD.size : (slot + 1) * RECORD.size]
-    return unpack_record(piece, shard.first + slot) or shard.record(slot)
+    found = unpack_record(piece, shard.first + slot)
+    return shard.record(slot) if found is None or found.accepted is UNREAD else found
 
 
 def read_table(pool: Pool) -> Table:
@@ -80,3 +82,50 @@ def read_table(pool: Pool) -> Table:
             packed[slot * RECORD.size : (slot + 1) * RECORD.size] = record
         parts.append(unchecked_table(bytes(packed)))
     return np.concatenate(parts)
+
+
+def read_counting(pool: Pool, *, fresh: bool = False) -> tuple[Table, NDArray[np.bool_]]:
+    """Return the record of every task as its results count, and which of them are to be replaced.
+
+    A task that is computed again is done, by its earlier result, until its new one is accepted; a
+    whole task that is computed again in parts, until those of all its parts are.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    fresh : bool
+        Leave earlier results out: a task that is computed again is not done.
+
+    Returns
+    -------
+    table : ndarray of shape (n_tasks,), `RECORD_TYPE`
+        The records, in the order of positions.
+    is_earlier : ndarray of shape (n_tasks,), bool
+        The tasks whose records stand there as they were when their earlier result was accepted.
+
+    Raises
+    ------
+    DamagedStateError
+        If a state file is damaged anywhere that matters.
+    """
+    table = read_table(pool)
+    is_earlier: NDArray[np.bool_] = table["cause"] & RERUN > 0
+    if fresh or not is_earlier.any():
+        return table, np.zeros(len(table), bool)
+    now = table.copy()
+    for shard in pool.shards:
+        slots = np.flatnonzero(is_earlier[shard.first : shard.first + shard.size]).tolist()
+        packed = shard.read_accepted() if slots else b""
+        for slot in slots:
+            position = shard.first + slot
+            piece = packed[slot * RECORD.size : (slot + 1) * RECORD.size]
+            if unpack_record(piece, position) is None:  # it may have been read while it was written
+                record = shard.record(slot)
+                piece = (record.accepted or record).pack(position)
+            table[position] = unchecked_table(piece)[0]
+    for whole in np.flatnonzero(is_earlier & (now["state"] == TaskState.ASIDE)).tolist():
+        parts = pool.grid.parts.of(whole)
+        if (table["state"][parts] == TaskState.DONE).all():
+            table[whole], is_earlier[whole] = now[whole], False
+    return table, is_earlier

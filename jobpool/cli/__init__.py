@@ -31,6 +31,7 @@ COMMANDS = (
     "why",
     "errors",
     "retry",
+    "rerun",
     "hold",
     "release",
     "log",

@@ -12,12 +12,11 @@ from jobpool.errors import Fault
 from jobpool.extras import require
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
     from jobpool.pool import Pool
     from jobpool.report.collecting import Collected
+    from jobpool.report.predictions import Wanted
     from jobpool.task import Json
 
 _SUFFIXES = (".csv", ".parquet")
@@ -50,12 +49,17 @@ def collect(
         Path | None,
         typer.Option(metavar="FILE", help="Write the sets with missing parts here."),
     ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Leave out tasks that are being rerun: no earlier results."),
+    ] = False,
 ) -> None:
     """Write one row per task that is done, or one per fold.
 
     Tasks that were cut into parts give one row when all parts are done; sets with parts missing
-    are named. Without -o, the first rows are shown. Exit code 1 if a task is done and its result
-    is gone. What the columns mean is in docs/results.md.
+    are named. A task that is being rerun keeps its earlier row until the new result is accepted;
+    the column rerun_pending marks it. Without -o, the first rows are shown. Exit code 1 if a task
+    is done and its result is gone. What the columns mean is in docs/results.md.
 
     \b
     jobpool collect POOL
@@ -66,7 +70,7 @@ def collect(
     jobpool collect POOL -o attempts.csv --attempts
     """
     _check_outputs([path for path in (output, predictions, incomplete) if path is not None])
-    if attempts and (long or by != "task" or predictions or incomplete):
+    if attempts and (long or by != "task" or predictions or incomplete or fresh):
         what = "goes with -o, --only and --skip alone: an attempt has neither parts nor scores"
         raise typer.BadParameter(what, param_hint="--attempts")
     from jobpool.pool import Pool
@@ -78,6 +82,7 @@ def collect(
     opened, selection = Pool(pool), (tuple(only or ()), tuple(skip or ()))
     chosen = select(opened.grid, *selection) if only or skip else None
     about = provenance(opened, only=list(selection[0]), skip=list(selection[1]))
+    about |= {"fresh": True} if fresh else {}
     if attempts:
         frame = attempts_frame(opened, chosen)
         names = set(opened.grid.attributes_by_name)
@@ -85,9 +90,13 @@ def collect(
         return
     is_whole = True
     if predictions is not None:
-        is_whole = _write_predictions(opened, chosen, predictions, {**about, "by": "prediction"})
+        about_these = {**about, "by": "prediction"}
+        from jobpool.report.predictions import Wanted
+
+        wanted = Wanted(chosen=chosen, fresh=fresh)
+        is_whole = _write_predictions(opened, wanted, predictions, about_these)
     if predictions is None or output is not None or incomplete is not None:
-        found = collect_pool(opened, chosen, by)
+        found = collect_pool(opened, chosen, by, fresh=fresh)
         frame, attributes = found.long() if long else found.frame, set(found.attributes)
         _give(frame, output, {**about, "by": by, "long": long}, attributes)
         _tell(opened, found)
@@ -110,7 +119,10 @@ def _check_outputs(paths: list[Path]) -> None:
 
 
 def _write_predictions(
-    pool: "Pool", chosen: "NDArray[np.bool_] | None", path: Path, about: "Mapping[str, Json]"
+    pool: "Pool",
+    wanted: "Wanted",
+    path: Path,
+    about: "Mapping[str, Json]",
 ) -> bool:
     """Write the predictions, and say whether no result is lost."""
     from jobpool.report.collecting import what_is_gone
@@ -120,7 +132,7 @@ def _write_predictions(
 
     runner = make_runner(pool.experiment(), pool.folder)
     results = make_results(pool.info.runner)
-    written = write_predictions(path, pool, runner, results, chosen, about)
+    written = write_predictions(path, pool, runner, results, wanted, about)
     print(f"{count(written.n_rows, 'row')} in {path}", file=sys.stderr)
     if written.n_without:
         what = "without predictions left out: they were not kept, or pruned from the cache"
@@ -192,6 +204,9 @@ def _tell(pool: "Pool", found: "Collected") -> None:
     from jobpool.units import count
 
     lines = []
+    if n_earlier := found.n_earlier:
+        what = "of tasks that are being rerun" if n_earlier > 1 else "of a task that is being rerun"
+        lines.append(f"{count(n_earlier, 'earlier row')} {what}: --fresh leaves them out")
     if found.incomplete:
         what = "left out of the table" if found.by == "task" else "in the table as far as done"
         lines.append(f"{count(len(found.incomplete), 'incomplete set')} {what}:")

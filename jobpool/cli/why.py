@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobpool.plan.why import Verdict, Why
     from jobpool.plan.work import Interval
     from jobpool.pool import Pool
+    from jobpool.records import Record
 
 
 def why(
@@ -153,6 +154,8 @@ def _details(pool: "Pool", found: "Why") -> list[str]:
             f"{count(found.record.attempts, 'attempt')} failed; the same error {after} times in "
             "a row parks it"
         )
+    if found.record.accepted is not None:
+        lines.append(_accepted(found.record.accepted))
     lines += _last(found)
     if found.record.state.settled:
         return lines
@@ -163,6 +166,15 @@ def _details(pool: "Pool", found: "Why") -> list[str]:
         lines.append(f"expected on one core: {shown[0]}, {shown[1]}")
     lines += [_verdict(one) for one in found.verdicts]
     return lines
+
+
+def _accepted(record: "Record") -> str:
+    from jobpool.units import local_time
+    from jobpool.workerfiles import worker_name
+
+    when, who = local_time(record.changed_ms / 1000), worker_name(record.owner)
+    what = f"is being rerun: its result of {when}, by worker {who}, counts until a new one is"
+    return f"{what} accepted"
 
 
 def _interval(one: "Interval", show: "Callable[[float], str]") -> str:

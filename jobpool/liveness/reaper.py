@@ -192,7 +192,7 @@ class Watch:
             pool.folder,
             Death(
                 task=pool.grid.id(position),
-                checkpoint=pool.grid.checkpoint_of(position),
+                checkpoint=pool.grid.checkpoint_of(position, record.fence),
                 fence=record.fence,
                 claimed=record.changed_ms / 1000,
                 worker=look.name,

@@ -12,7 +12,7 @@ import numpy as np
 
 from jobpool.grid import Grid
 from jobpool.journal.jsonl import read_lines
-from jobpool.task import AnyCause, Cause, cause_of
+from jobpool.task import CLAIMS_PER_RUN, AnyCause, Cause, cause_of
 from jobpool.workerfiles import SHAPES, worker_files
 
 # how time falls with cores, before it is learned: to add up attempts on unequal workers
@@ -113,7 +113,7 @@ def whole_seconds(seen: Seen, before: Failed | None) -> float:
     What earlier attempts left in the checkpoint was not computed again. How much that was is not
     known: no attempt did more than the whole, and all together did no less.
     """
-    if seen.fence == 1:
+    if seen.fence % CLAIMS_PER_RUN == 1:
         return seen.seconds
     if before is None or seen.seconds == 0:
         return 0.0

@@ -6,6 +6,8 @@ task that was cut up become one row, the row that the whole task gives; sets wit
 are named. Parts of a whole task that was not cut, or that is done itself, do not count.
 
 By part, every part gives the same row, whether it was computed alone or with the whole task.
+
+A task that is computed again keeps its row, marked, until its new result is accepted.
 """
 
 import os
@@ -19,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import OF_RESULT, OF_SCORES, set_apart
-from jobpool.checks.table import read_table
+from jobpool.checks.table import read_counting
 from jobpool.errors import RequestError, listing
 from jobpool.files import parse_line
 from jobpool.learning.parallel import in_processes
@@ -28,6 +30,8 @@ from jobpool.report.accepted import FACTS
 from jobpool.report.gathering import BY_TASK, Gathered, Share, gather
 from jobpool.report.parts import IncompleteSet, PartSelection
 from jobpool.report.places import (
+    earlier_column,
+    earlier_name,
     id_name,
     own_columns,
     own_names,
@@ -57,9 +61,15 @@ class Collected:
     metrics: tuple[str, ...]
     incomplete: tuple[IncompleteSet, ...]
     lost: tuple[str, ...]  # ids of tasks that are done without a result on disk
+    earlier: str | None  # the column that marks rows of tasks that are computed again, if any is
     n_refused: int  # results of tasks that are done by another claim
     n_strange: int  # results of tasks that the pool does not have
     damaged: tuple[tuple[Path, int], ...]  # file and number of lines that cannot be read
+
+    @property
+    def n_earlier(self) -> int:
+        """Return the number of rows whose task is computed again."""
+        return int(self.frame[self.earlier].sum()) if self.earlier else 0
 
     @property
     def n_rows(self) -> int:
@@ -69,9 +79,10 @@ class Collected:
     def long(self) -> pd.DataFrame:
         """Return one row per row and score: task, axes, attributes, metric, score.
 
-        Scores that are missing have no row: most rows lack those of other kinds of tasks.
+        If tasks are computed again, the column that marks them comes before the metric. Scores that
+        are missing have no row: most rows lack those of other kinds of tasks.
         """
-        keys = [self.id, *self.axes, *self.attributes]
+        keys = [self.id, *self.axes, *self.attributes, *([self.earlier] if self.earlier else [])]
         # names that no column has: a result may be called score, an axis metric
         long = self.frame.melt(keys, list(self.metrics), "\0metric", "\0score")
         long = long.dropna(subset=["\0score"], ignore_index=True)
@@ -85,6 +96,8 @@ def collect(
     chosen: NDArray[np.bool_] | None = None,
     by: str = BY_TASK,
     processes: int = 1,
+    *,
+    fresh: bool = False,
 ) -> Collected:
     """Return one row per task that is done, or one per part.
 
@@ -100,6 +113,8 @@ def collect(
         ``task``, or the name of the part axis.
     processes : int
         That read side by side; see `worth_starting`.
+    fresh : bool
+        Leave out the earlier results of tasks that are computed again.
 
     Raises
     ------
@@ -112,11 +127,12 @@ def collect(
     if by not in known:
         what = f"its results cannot be given by {by!r}; write one of: {', '.join(known)}"
         raise RequestError(pool.folder, what)
-    table = read_table(pool)  # before the results
+    table, is_earlier = read_counting(pool, fresh=fresh)  # before the results
     one = Share(
         folder=pool.folder,
         grid=pool.grid,
         table=table,
+        is_earlier=is_earlier,
         chosen=chosen,
         by=by,
         results=results,
@@ -128,14 +144,18 @@ def collect(
 
 
 def collect_pool(
-    pool: Pool, chosen: NDArray[np.bool_] | None = None, by: str = BY_TASK
+    pool: Pool,
+    chosen: NDArray[np.bool_] | None = None,
+    by: str = BY_TASK,
+    *,
+    fresh: bool = False,
 ) -> Collected:
     """Return the rows of a pool as its runner understands them; parameters as of `collect`.
 
     As many processes read as are worth starting on this process's cores.
     """
     processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
-    return collect(pool, make_results(pool.info.runner), chosen, by, processes)
+    return collect(pool, make_results(pool.info.runner), chosen, by, processes, fresh=fresh)
 
 
 def what_is_gone(pool: Path, lost: Sequence[str], damaged: Sequence[tuple[Path, int]]) -> list[str]:
@@ -203,6 +223,7 @@ def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
         metrics=metrics,
         incomplete=parts.incomplete(taken),
         lost=tuple(grid.take(lost).ids()),
+        earlier=earlier_name(grid) if share.is_earlier.any() else None,
         n_refused=sum(one.n_refused for one in found),
         n_strange=sum(one.n_strange for one in found),
         damaged=tuple(place for one in found for place in one.damaged),
@@ -239,6 +260,8 @@ def _columns(
         codes[share.grid.names.index(share.grid.part_axis)] = found.codes
     order = np.lexsort(codes[::-1])
     columns = point_columns(share.grid, codes[:, order])
+    for name, column in earlier_column(share.grid, share.is_earlier, places, merged).items():
+        columns[name] = column[order]
     names = own_names(share.grid)
     own = own_columns(share.table, facts, places, merged)
     results = found.rows.columns(order)

@@ -25,7 +25,8 @@ class Share:
 
     folder: Path  # of the pool
     grid: Grid
-    table: Table  # the records of all tasks, read before the results
+    table: Table  # the records of all tasks as their results count, read before the results
+    is_earlier: NDArray[np.bool_]  # which of them are computed again
     chosen: NDArray[np.bool_] | None
     by: str
     results: Results

@@ -9,7 +9,7 @@ from jobpool.cards import read_card
 from jobpool.pool import Pool
 from jobpool.records import Record
 from jobpool.results import all_results
-from jobpool.task import TaskState
+from jobpool.task import TaskState, attempt_name
 from jobpool.units import duration
 from jobpool.workerfiles import worker_files, worker_name
 
@@ -58,7 +58,7 @@ def _attempts(attempts: Iterable[Attempt], written: set[tuple[str, int, str]]) -
     for attempt in attempts:
         written.add((attempt.task, attempt.fence, attempt.worker))
         if attempt.started is not None:
-            what = f"attempt {attempt.fence} began"
+            what = f"{attempt_name(attempt.fence)} began"
             yield Event(time=attempt.started, what=what, worker=attempt.worker, task=attempt.task)
         yield Event(
             time=attempt.ended, what=_end(attempt), worker=attempt.worker, task=attempt.task
@@ -66,7 +66,7 @@ def _attempts(attempts: Iterable[Attempt], written: set[tuple[str, int, str]]) -
 
 
 def _end(attempt: Attempt) -> str:
-    words = [f"attempt {attempt.fence} ended: {attempt.cause}"]
+    words = [f"{attempt_name(attempt.fence)} ended: {attempt.cause}"]
     if attempt.seconds is not None:
         words[0] += f" after {duration(attempt.seconds)}"
     words += [f"peak {attempt.peak_memory_mb:.0f} MB"] if attempt.peak_memory_mb else []
@@ -81,11 +81,11 @@ def _open_ends(pool: Pool, written: set[tuple[str, int, str]]) -> Iterator[Event
     """Yield the results whose attempt has no end in the record: their worker died in between."""
     for result in all_results(pool.folder):
         if (result.task, result.fence, result.worker) not in written:
-            what = f"attempt {result.fence} wrote its result, and no end"
+            what = f"{attempt_name(result.fence)} wrote its result, and no end"
             yield Event(time=result.ended, what=what, worker=result.worker, task=result.task)
 
 
 def _running(task: str, record: Record) -> Event:
-    what = f"attempt {record.fence} began; it runs now"
+    what = f"{attempt_name(record.fence)} began; it runs now"
     owner = worker_name(record.owner)
     return Event(time=record.changed_ms / 1000, what=what, worker=owner, task=task)

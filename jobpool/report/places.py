@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.axes.columns import ID, OF_RESULTS, OURS, listed, set_apart
+from jobpool.axes.columns import ID, OF_RESULTS, OURS, RERUN_PENDING, listed, set_apart
 from jobpool.checks.table import Table
 from jobpool.grid import Grid, smallest_codes
 from jobpool.report.columns import texts, typed, whole
@@ -47,6 +47,12 @@ def point_columns(grid: Grid, codes: NDArray[np.intp]) -> dict[str, Any]:
         some = codes[grid.names.index(attribute.axis)]
         columns[name] = typed(attribute.values).take(some)
     return columns
+
+
+def earlier_name(grid: Grid) -> str:
+    """Return the name of the column that marks rows of tasks that are computed again."""
+    taken = {id_name(grid), *grid.names, *grid.attributes_by_name}
+    return set_apart([RERUN_PENDING], taken, OURS)[RERUN_PENDING]
 
 
 def own_names(grid: Grid) -> dict[str, str]:
@@ -88,6 +94,31 @@ def own_columns(
         for row, several in merged.items():
             columns[name][row] = np.fmax.reduce(facts[name][several])
     return listed(OF_RESULTS, {**columns, "cores": whole(columns["cores"])})
+
+
+def earlier_column(
+    grid: Grid,
+    is_earlier: NDArray[np.bool_],
+    places: NDArray[np.intp],
+    merged: Mapping[int, list[int]],
+) -> dict[str, Any]:
+    """Return the column that marks rows whose task is computed again; none if no task is.
+
+    Parameters
+    ----------
+    grid : Grid
+        All tasks.
+    is_earlier : ndarray of shape (n_tasks,), bool
+        The tasks that are computed again.
+    places, merged
+        As of `own_columns`; a row that comes from several tasks is marked if one of these is.
+    """
+    if not is_earlier.any():
+        return {}
+    column = is_earlier[places]
+    for row, several in merged.items():
+        column[row] = is_earlier[several].any()
+    return {earlier_name(grid): column}
 
 
 def _workers(

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import ID, OF_RESULT, set_apart
-from jobpool.checks.table import read_table
+from jobpool.checks.table import read_counting
 from jobpool.errors import RequestError
 from jobpool.pool import Pool
 from jobpool.report.accepted import Accepted
 from jobpool.report.columns import texts, typed
 from jobpool.report.parts import PartSelection
-from jobpool.report.places import id_name
+from jobpool.report.places import earlier_name, id_name
 from jobpool.report.tables import frame_of, growing_file
 from jobpool.runners.base import Results, Runner, SupportsPredictions
 from jobpool.table.parts import WHOLE
@@ -37,12 +37,31 @@ class Written:
     damaged: tuple[tuple[Path, int], ...]  # file and number of lines that cannot be read
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Wanted:
+    """Whose predictions are asked for.
+
+    Attributes
+    ----------
+    chosen : ndarray of shape (n_tasks,), bool, optional
+        The selection; one of parts chooses these of a whole task, too.
+    fresh : bool
+        Leave out the earlier results of tasks that are computed again.
+    """
+
+    chosen: NDArray[np.bool_] | None = None
+    fresh: bool = False
+
+
+EVERYTHING = Wanted()
+
+
 def write_predictions(
     path: Path,
     pool: Pool,
     runner: Runner,
     results: Results,
-    chosen: NDArray[np.bool_] | None,
+    wanted: Wanted,
     about: Mapping[str, Json],
 ) -> Written:
     """Replace `path` by one row per participant, task and part: id, axes, what was predicted.
@@ -57,8 +76,8 @@ def write_predictions(
         Knows where the predictions of a result are, if it keeps any.
     results : Results
         Of that runner.
-    chosen : ndarray of shape (n_tasks,), bool, optional
-        The selection; one of parts chooses these of a whole task, too.
+    wanted : Wanted
+        Whose predictions.
     about : mapping
         What `jobpool.report.provenance.provenance` returned.
 
@@ -71,10 +90,10 @@ def write_predictions(
     """
     if not isinstance(runner, SupportsPredictions):
         raise RequestError(pool.folder, _why_none(len(pool.grid)))
-    table = read_table(pool)
-    parts = PartSelection(pool.grid, table, chosen, one_by_one=True)
+    table, is_earlier = read_counting(pool, fresh=wanted.fresh)
+    parts = PartSelection(pool.grid, table, wanted.chosen, one_by_one=True)
     accepted = Accepted(pool.grid, table, parts.wanted)
-    pieces = _Pieces(pool, runner, results, parts)
+    pieces = _Pieces(pool, runner, results, parts, is_earlier)
     workers = [file.stem for file in worker_files(pool.folder, "results")]
     n_parts = n_all = 0
     with growing_file(path, about) as file:
@@ -107,10 +126,16 @@ class _Pieces:
     """Makes the rows of one part of a task after the other."""
 
     def __init__(
-        self, pool: Pool, runner: SupportsPredictions, results: Results, parts: PartSelection
+        self,
+        pool: Pool,
+        runner: SupportsPredictions,
+        results: Results,
+        parts: PartSelection,
+        is_earlier: NDArray[np.bool_],
     ) -> None:
         self._grid, self._parts = pool.grid, parts
         self._runner, self._results = runner, results
+        self._is_earlier = is_earlier if is_earlier.any() else None
         self._cache = pool.folder / "cache"
         # "all" stands in no row, so that parts with numbers are a column of numbers
         self._values = [
@@ -149,6 +174,10 @@ class _Pieces:
         made = {id_name(self._grid): texts([task_id(tuple(whole.items()))]).repeat(n_rows)}
         for name, values, one in zip(self._grid.names, self._values, codes, strict=True):
             made[name] = values[one : one + 1].repeat(n_rows)
+        if self._is_earlier is not None:
+            made[earlier_name(self._grid)] = typed([bool(self._is_earlier[position])]).repeat(
+                n_rows
+            )
         predicted = [name for name in columns if name != self._grid.part_axis]
         for name, shown in set_apart(predicted, made, OF_RESULT).items():
             column = columns[name]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jobpool.attempts import Attempt, all_attempts
 from jobpool.cards import read_card
-from jobpool.checks.table import Table, read_table
+from jobpool.checks.table import Table, read_counting, read_table
 from jobpool.pool import Pool
 from jobpool.report.names import positions_by_id
 from jobpool.task import Cause, TaskState
@@ -81,6 +81,7 @@ def read_spending(pool: Pool, chosen: NDArray[np.bool_], now: float) -> Spending
     import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
 
     table, positions = read_table(pool), positions_by_id(pool)
+    counting, _ = read_counting(pool)
     rows, fences, failed = list[tuple[Any, ...]](), list[int](), list[Attempt]()
     done = Cause.DONE  # naming a member of an enum is slow before Python 3.12
     for attempt in all_attempts(pool.folder):
@@ -93,7 +94,7 @@ def read_spending(pool: Pool, chosen: NDArray[np.bool_], now: float) -> Spending
                 failed.append(attempt)
     ended = _frame(rows)
     well = (ended["use"] == str(done)).to_numpy(bool)
-    ended.loc[well, "use"] = np.where(_counts(table, ended, fences)[well], USEFUL, AGAIN)
+    ended.loc[well, "use"] = np.where(_counts(counting, ended, fences)[well], USEFUL, AGAIN)
     frame = pd.concat([ended, _frame(_running(pool, table, chosen, now))], ignore_index=True)
     hours = (frame["ended"] - frame["started"]).clip(lower=0) * frame.pop("cores") / 3600
     frame = frame.assign(core_hours=hours)

@@ -1,0 +1,80 @@
+"""``jobpool rerun``: let tasks that are done be computed again."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobpool.cli.options import Only, PoolArgument, Skip
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from jobpool.pool import Pool
+
+
+def rerun(
+    pool: PoolArgument,
+    task: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin."),
+    ] = None,
+    only: Only = None,
+    skip: Skip = None,
+    everything: Annotated[bool, typer.Option("--all", help="All tasks that are done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many, change nothing.")
+    ] = False,
+) -> None:
+    """Let tasks that are done wait for workers again, to be computed anew.
+
+    The result of each counts until a new one is accepted: jobpool collect shows it, marked. After
+    that only the new one counts. Say which tasks are meant: ids, --only, --skip or --all.
+
+    \b
+    jobpool rerun POOL --only pipeline=lgbm --dry-run
+    jobpool rerun POOL --only pipeline=lgbm
+    jobpool rerun POOL l5ciun
+    """
+    if not (task or only or skip or everything):
+        what = "say which tasks: their ids, --only or --skip; --all for every task that is done"
+        raise typer.BadParameter(what, param_hint="TASK")
+    from jobpool.moves import choose
+    from jobpool.moves import rerun as move
+    from jobpool.pool import Pool
+    from jobpool.poolinfo import set_umask
+    from jobpool.units import count
+
+    opened = Pool(pool)
+    set_umask(opened.info.shared)
+    chosen = choose(opened, task or (), only or (), skip or ())
+    n_moved = move(opened, chosen, dry_run=dry_run)
+    if not n_moved:
+        print("nothing to rerun: no task that is meant is done")
+    elif dry_run:
+        print(f"{count(n_moved, 'task')} would be rerun")
+    else:
+        many = "wait to be rerun; their earlier results count until then"
+        what = "waits to be rerun; its earlier result counts until then" if n_moved == 1 else many
+        print(f"{count(n_moved, 'task')} {what}: jobpool status {pool}")
+    if n_parts := _only_in_whole(opened, chosen):
+        what = "of tasks that were done as a whole: these can only be rerun whole"
+        print(f"{count(n_parts, 'part')} {what}")
+
+
+def _only_in_whole(pool: "Pool", chosen: "NDArray[np.bool_]") -> int:
+    """Return how many parts are meant, and not their whole tasks that are done."""
+    import numpy as np
+
+    from jobpool.pool import state_of
+    from jobpool.task import TaskState
+
+    if pool.grid.part_axis is None:
+        return 0
+    states = state_of(pool.index())
+    aside = chosen & (states == TaskState.ASIDE) & pool.grid.parts.is_part
+    wholes = map(pool.grid.parts.whole_of, np.flatnonzero(aside).tolist())
+    return sum(
+        whole is not None and not chosen[whole] and states[whole] == TaskState.DONE
+        for whole in wholes
+    )
