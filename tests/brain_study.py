@@ -11,6 +11,7 @@ import yaml
 from jobpool.brain.arrays import Array
 from jobpool.errors import ConfigError
 from jobpool.experiment import load_experiment
+from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from jobpool.task import Value
@@ -80,12 +81,12 @@ class StudyOnDisk:
 
     def checked(self) -> Evaluate:
         """Return the runner as it is made where there is no pool yet."""
-        return Evaluate(load_experiment(self.written()))
+        return Evaluate(load_experiment(self.written(), forms=forms_of))
 
     def runner(self) -> Evaluate:
         """Return the runner as a worker makes it."""
         self.checked().prepare(self.pool)
-        return Evaluate(load_experiment(self.file), self.pool)
+        return Evaluate(load_experiment(self.file, forms=forms_of), self.pool)
 
     def run(self, cores: int = 1, **point: Value) -> dict[str, Any]:
         context = RunContext(

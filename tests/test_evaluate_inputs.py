@@ -19,6 +19,7 @@ from jobpool.brain.meshes import grow_labels, read_recipe
 from jobpool.errors import ConfigError, DataError
 from jobpool.experiment import load_experiment
 from jobpool.learning.results import EvaluateResults
+from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from jobpool.task import Value
@@ -78,7 +79,7 @@ class Lab:
 
     def runner(self, maps: Texts, atlas: object = "atlas.npy", **settings: Any) -> Evaluate:
         """Return the runner as a worker has it, after what `jobpool init` does."""
-        experiment = load_experiment(self.written(maps, atlas, **settings))
+        experiment = load_experiment(self.written(maps, atlas, **settings), forms=forms_of)
         before = Evaluate(experiment)
         before.lay_out()
         before.prepare(self.folder)
@@ -268,7 +269,7 @@ def test_random_parcellations_are_laid_out_with_their_numbers_of_parcels(tmp_pat
     grown = {"random": {"mesh": "mesh.surf.gii", "sizes": [3, 20], "repeats": 2, "seed": 5}}
     file = lab.written(save_array(lab), grown)
 
-    grid = Evaluate(load_experiment(file)).lay_out()
+    grid = Evaluate(load_experiment(file, forms=forms_of)).lay_out()
 
     names = ("random_3_1", "random_3_2", "random_20_1", "random_20_2")
     parcels = {one.name: one.values for one in grid.attributes}["parcels"]

@@ -8,6 +8,7 @@ import pytest
 
 from jobpool.errors import ConfigError, DataError
 from jobpool.experiment import load_experiment
+from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from jobpool.task import Value
@@ -63,7 +64,7 @@ def test_the_published_shape_of_a_study_is_valid(study: StudyOnDisk) -> None:
     table.to_csv(data / "participants.tsv", sep="\t", index=False)
     (study.folder / "copy.yaml").write_text(STUDY.read_text())
 
-    grid = Evaluate(load_experiment(study.folder / "copy.yaml")).lay_out()
+    grid = Evaluate(load_experiment(study.folder / "copy.yaml", forms=forms_of)).lay_out()
 
     assert np.count_nonzero(~grid.parts.is_spare) == 2 * 3 * 3
 

@@ -36,6 +36,7 @@ from jobpool.experiment import load_experiment
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.splits import Splits, make_splits
+from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk, scores, without_seconds
@@ -274,7 +275,7 @@ def aucs(folder: Path, pipeline: str, axes: dict[str, Any], **settings: Any) -> 
     maps = {"maps": f"{EXAMPLE}/maps_4mm.npz:X", "participants": "contrasts.tsv"}
     config["evaluate"] |= maps | settings
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
-    runner = Evaluate(load_experiment(folder / "study.yaml"))
+    runner = Evaluate(load_experiment(folder / "study.yaml", forms=forms_of))
     runner.prepare(folder)
     context = RunContext(cores=1, cache=folder, checkpoint=folder / "checkpoint")
     points = product(*([(name, one) for one in values] for name, values in axes.items()))

@@ -15,6 +15,7 @@ import yaml
 
 from jobpool.experiment import load_experiment
 from jobpool.learning.pipelines import PIPELINES
+from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from tests.brain_study import scores
@@ -58,7 +59,7 @@ def evaluated(
         },
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(config))
-    experiment = load_experiment(folder / "study.yaml")
+    experiment = load_experiment(folder / "study.yaml", forms=forms_of)
     Evaluate(experiment).prepare(folder)
     context = RunContext(cores=1, cache=cache, checkpoint=folder / "checkpoint")
     return dict(Evaluate(experiment, folder).run(point, context))
