@@ -11,7 +11,8 @@ from jobpool.experiment import Pass
 from jobpool.grid import full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.moves import hold
-from jobpool.plan.why import Obstacle, explain
+from jobpool.plan.explaining import explain
+from jobpool.plan.why import Obstacle
 from jobpool.pool import Pool
 from jobpool.selection import select
 from jobpool.task import Axis, Cause, Lesson, TaskState, label

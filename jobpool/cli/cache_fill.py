@@ -127,8 +127,10 @@ def submit_fill(
     pool: "Pool", found: "CacheInfo", jobs: int, pass_name: str | None, *, dry_run: bool
 ) -> None:
     """Submit an array of jobs that fill a cache, unless it is full."""
-    from jobpool.cli.submit import max_array_size_here, send_order, worker_program
+    from jobpool.cli.plan import say
+    from jobpool.plan.submission import Sending, max_array_size_here, send_order
     from jobpool.scheduler.base import Order
+    from jobpool.scheduler.detect import worker_program
 
     if all(one.state == "packed" for one in found.parcellations):
         print("everything is there; nothing was submitted", file=sys.stderr)
@@ -141,13 +143,14 @@ def submit_fill(
         program=worker_program(),
         verb=("cache", "fill"),
     )
-    send_order(pool, order, max_array_size_here(dry_run), dry_run=dry_run)
+    sending = Sending(show=print, say=say, dry_run=dry_run)
+    send_order(pool, order, max_array_size_here(sending), sending)
 
 
 def _resources(pool: "Pool", name: str | None) -> "Pass":
     """Return a pass without its selection."""
-    from jobpool.cli.submit import find_pass
     from jobpool.experiment import Pass
+    from jobpool.plan.submission import find_pass
 
     if name is None:
         return Pass(name="cache", cores=1, memory_gb=4, walltime_s=3 * 3600)

@@ -9,18 +9,22 @@ made for other axis values is made anew from all attempts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.errors import StorageError
 from jobpool.grid import Grid, read_grid
+from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.evidence import Failed, Seen, bytes_new, positions_of, read_new, whole_seconds
 from jobpool.needs.features import FloatArray, Layout, layout_of
 from jobpool.needs.keeping import Known, read_known, read_offsets, write_known
 from jobpool.needs.priors import guessed, prior_of_memory, prior_of_time
 from jobpool.needs.regression import Bounds, Moments, fit, moments_of, no_moments
 from jobpool.pool import Pool, state_of
+from jobpool.poolinfo import set_umask
 from jobpool.task import Cause, TaskState
 
 WORTH = 0.05  # new attempts, in shares of the known, for which it is learned again
@@ -75,6 +79,14 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
     )
     write_known(pool.folder, known)
     return True
+
+
+def forecast_of(pool: Pool, server_time: float) -> Estimates | None:
+    """Return what tasks are expected to take, learned from the newest attempts where one may."""
+    set_umask(pool.info.shared)
+    with suppress(OSError, StorageError):  # who may not write here sees what the workers learned
+        learn(pool, server_time)
+    return load_estimates(pool)
 
 
 def forget(pool: Pool, chosen: NDArray[np.bool_]) -> None:

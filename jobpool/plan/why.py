@@ -1,23 +1,20 @@
-"""What one task waits for: all that the pool knows of it."""
+"""What one task waits for: all that the pool knows of it, as a record and as text."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
+from typing import assert_never
 
-from jobpool.attempts import Attempt, all_attempts, attempts_of
-from jobpool.cards import WorkerCard, read_card
-from jobpool.errors import RequestError, listing
+from jobpool.attempts import Attempt
+from jobpool.cards import WorkerCard
 from jobpool.experiment import Pass
-from jobpool.liveness.judge import Life, judge
-from jobpool.needs.offers import LIKELY, POSSIBLE
-from jobpool.plan.left import Forecast
-from jobpool.plan.sizes import chance_in, core_hours, usable_s
+from jobpool.liveness.judge import Life
 from jobpool.plan.work import Interval
-from jobpool.pool import Pool
-from jobpool.records import Record, code_of, fits, offer_of
-from jobpool.selection import select
-from jobpool.task import TaskState, label
+from jobpool.records import Record
+from jobpool.task import TaskState
+from jobpool.units import count, duration, local_time, memory, short_duration
 from jobpool.workerfiles import worker_name
 
 
@@ -43,8 +40,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """All that is known of one task."""
+    """All that is known of one task; as text, it is what ``jobpool why`` shows."""
 
+    folder: Path  # of the pool
+    park_after: int  # the same error so often in a row parks a task
     position: int
     task: str
     label: str
@@ -60,116 +59,160 @@ class Why:
     parts: Mapping[TaskState, int]  # where the parts of a whole task stand
     n_waiting: int  # tasks of the pool that wait
 
-
-def find_task(pool: Pool, identifier: str) -> int:
-    """Return the position of the task whose id begins with `identifier`.
-
-    Raises
-    ------
-    RequestError
-        If there is none, or more than one.
-    """
-    wanted = identifier.lower()
-    ids = pool.grid.ids()
-    found = [position for position, name in enumerate(ids) if name.startswith(wanted)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        named = [f"{ids[position]} ({label(pool.grid.point(position))})" for position in found]
-        what = f"{len(found)} tasks have an id that begins with {identifier!r}; give more of it: "
-        raise RequestError(pool.folder, what + listing(named, most=5))
-    close = listing(_closest(wanted, ids), most=3)
-    what = f"no task has an id that begins with {identifier!r}; nearest: {close}"
-    raise RequestError(pool.folder, f"{what}; ids are in: jobpool errors, log, collect")
+    def __str__(self) -> str:
+        details = [f"  {line}" for line in _details(self)]
+        return "\n".join([f"{self.task}  {self.label}", _headline(self), *details])
 
 
-def _closest(wanted: str, ids: Iterable[str]) -> list[str]:
-    """Return the ids with most letters in the places where `wanted` has them."""
-    alike = {name: sum(a == b for a, b in zip(wanted, name, strict=False)) for name in ids}
-    return sorted(alike, key=lambda name: (-alike[name], name))[:3]
+def _headline(found: Why) -> str:
+    """Say in one line what the task waits for."""
+    state, folder = found.record.state, found.folder
+    match state:
+        case TaskState.WAITING:
+            return _waits_for(folder, found)
+        case TaskState.RUNNING:
+            return _runs(found)
+        case TaskState.DONE:
+            return f"done{_by_whom(found)}; its row is in: jobpool collect {folder}"
+        case TaskState.PARKED:
+            same = max(found.record.same, 1)
+            what = f"parked: it ended with the same error {same} times in a row"
+            return f"{what}; when that is mended: jobpool retry {folder} {found.task}"
+        case TaskState.HELD:
+            return f"held back by a person; to let it go: jobpool release {folder} {found.task}"
+        case TaskState.ASIDE:
+            return _stands_aside(folder, found)
+        case _:
+            assert_never(state)
 
 
-def explain(
-    pool: Pool,
-    position: int,
-    forecast: Forecast | None,
-    passes: Sequence[Pass],
-    server_time: float,
-) -> Why:
-    """Return what is known of the task at `position`.
+def _waits_for(folder: Path, found: Why) -> str:
 
-    Parameters
-    ----------
-    pool : Pool
-        The pool.
-    position : int
-        The task.
-    forecast : Forecast, optional
-        What tasks are expected to take; None if nothing is known.
-    passes : sequence of Pass
-        Of the experiment.
-    server_time : float
-        The file server's clock, by which heartbeats are judged.
-    """
-    grid, record = pool.grid, pool.record(position)
-    worker = worker_name(record.owner)
-    runs = record.state is TaskState.RUNNING
-    whole = grid.parts.whole_of(position)
-    sizes = sorted(passes, key=core_hours)
-    return Why(
-        position=position,
-        task=grid.id(position),
-        label=label(grid.point(position)),
-        record=record,
-        worker=worker,
-        life=judge(pool, worker, server_time) if runs else None,
-        card=read_card(pool.folder, worker) if record.owner else None,
-        last=_last_attempt(pool, grid.id(position), worker, record),
-        seconds=_interval(forecast, "seconds", position),
-        memory_mb=_interval(forecast, "memory_mb", position),
-        verdicts=tuple(_verdict(pool, position, record, forecast, one) for one in sizes),
-        whole=None if whole is None else (grid.id(whole), pool.record(whole).state),
-        parts=Counter(pool.record(part).state for part in grid.parts.of(position)),
-        n_waiting=pool.counts()[TaskState.WAITING],
-    )
+    can = {Obstacle.NONE, Obstacle.WHOLE}
+    takers = [one.size.name for one in found.verdicts if one.obstacle in can]
+    bound = _bound(found)
+    if not found.verdicts:
+        first = f"waits for a worker with {bound}" if bound else "waits for its turn"
+        return f"{first}; the experiment has no passes: see jobpool plan {folder}"
+    if not takers and all(one.obstacle is Obstacle.SELECTION for one in found.verdicts):
+        return "waits for a worker without a selection: no pass takes it"
+    if not takers:
+        what = f"more than any pass has ({bound})" if bound else "more than any pass has"
+        return f"waits for a worker with {what}; a larger size: jobpool plan {folder}"
+    first = f"waits for its turn among {count(found.n_waiting, 'task')}: any worker"
+    if bound:
+        first = f"waits for a worker with {bound}: one"
+    return f"{first} of pass {takers[0]} can take it (jobpool submit {folder} --pass {takers[0]})"
 
 
-def _last_attempt(pool: Pool, task: str, worker: str, record: Record) -> Attempt | None:
-    """Return the newest attempt: of its last worker, else of any, for the dead are written of."""
-    if record.fence == 0:
-        return None
-    own = [one for one in attempts_of(pool.folder, worker) if one.task == task]
-    if any(one.fence == record.fence for one in own):
-        return max(own, key=lambda one: one.fence)
-    every = (one for one in all_attempts(pool.folder) if one.task == task)
-    return max(every, key=lambda one: one.fence, default=None)
+def _bound(found: Why) -> str:
+    """Return what was too little before, empty if nothing was."""
+    record, words = found.record, []
+    if record.memory_mb is not None:
+        words.append(f"more than {memory(record.memory_mb)}")
+    if record.core_s is not None:
+        words.append(f"more than {duration(record.core_s)} on one core")
+    return " or ".join(words)
 
 
-def _interval(forecast: Forecast | None, amount: str, position: int) -> Interval | None:
-    if forecast is None:
-        return None
-    of = forecast.seconds if amount == "seconds" else forecast.memory_mb
-    low, middle, high = (float(of(1, quantile)[position]) for quantile in (0.1, 0.5, 0.9))
-    return Interval(middle=middle, low=low, high=high)
+def _runs(found: Why) -> str:
+
+    since = duration(max(time.time() - found.record.changed_ms / 1000, 0.0))
+    match found.life:
+        case Life.DEAD:
+            end = "; that worker is dead: the next one to look returns the task"
+        case Life.UNKNOWN:
+            end = "; whether that worker lives cannot be told"
+        case _:
+            end = ""
+    return f"runs for {since}{_by_whom(found)}{end}"
 
 
-def _verdict(
-    pool: Pool, position: int, record: Record, forecast: Forecast | None, one: Pass
-) -> Verdict:
-    chance, of_part, parts = None, 0.0, pool.grid.parts.of(position)
-    if forecast is not None:
-        chances = chance_in(forecast, one)
-        chance = float(chances[position])
-        of_part = float(chances[parts].min()) if parts else 0.0
-    obstacle = Obstacle.NONE
-    if not select(pool.grid, one.only, one.skip)[position]:
-        obstacle = Obstacle.SELECTION
-    elif chance is not None and chance < LIKELY <= of_part:
-        obstacle = Obstacle.WHOLE
-    elif code_of(record.memory_mb) >= code_of(one.memory_gb * 1024):
-        obstacle = Obstacle.MEMORY
-    elif not fits(record.need, offer_of(None, one.cores * usable_s(one.walltime_s))):
-        obstacle = Obstacle.TIME
-    elif chance is not None and chance < POSSIBLE:
-        obstacle = Obstacle.CHANCE
-    return Verdict(size=one, obstacle=obstacle, chance=chance)
+def _by_whom(found: Why) -> str:
+    if not found.record.owner:
+        return ""
+    card = found.card
+    where = f" on {card.node or card.host}" if card else ""
+    job = f", job {card.job}" if card and card.job else ""
+    return f" by worker {found.worker}{where}{job}"
+
+
+def _stands_aside(folder: Path, found: Why) -> str:
+
+    if found.whole is not None:
+        task, state = found.whole
+        return (
+            f"the whole task {task} stands for this part, and is {state.word}: "
+            f"jobpool why {folder} {task}"
+        )
+    n_done, n_all = found.parts.get(TaskState.DONE, 0), sum(found.parts.values())
+    words = [
+        f"{n} {state.word}"
+        for state, n in sorted(found.parts.items())
+        if state is not TaskState.DONE
+    ]
+    rest = f" ({', '.join(words)})" if words else ""
+    return f"too long as a whole: its parts stand for it, {n_done} of {n_all} are done{rest}"
+
+
+def _details(found: Why) -> list[str]:
+    """Return what is known of the task, a line each."""
+    lines = []
+    if found.record.attempts:
+        after = found.park_after
+        lines.append(
+            f"{count(found.record.attempts, 'attempt')} failed; the same error {after} times in "
+            "a row parks it"
+        )
+    if found.record.accepted is not None:
+        lines.append(_accepted(found.record.accepted))
+    lines += _last(found)
+    if found.record.state.settled:
+        return lines
+    if found.seconds is None or found.memory_mb is None:
+        lines.append("nothing is learned yet of how long tasks take")
+    else:
+        shown = _interval(found.seconds, duration), _interval(found.memory_mb, memory)
+        lines.append(f"expected on one core: {shown[0]}, {shown[1]}")
+    lines += [_verdict(one) for one in found.verdicts]
+    return lines
+
+
+def _accepted(record: Record) -> str:
+    when, who = local_time(record.changed_ms / 1000), worker_name(record.owner)
+    what = f"is being rerun: its result of {when}, by worker {who}, counts until a new one is"
+    return f"{what} accepted"
+
+
+def _interval(one: Interval, show: Callable[[float], str]) -> str:
+    return f"{show(one.middle)} ({show(one.low)} to {show(one.high)})"
+
+
+def _last(found: Why) -> list[str]:
+
+    last = found.last
+    if last is None:
+        return []
+    what = f"last attempt: {last.cause}"
+    if last.seconds is not None:
+        what += f" after {duration(last.seconds)}"
+    what += f", {local_time(last.ended)}"
+    if last.node:
+        what += f", on {last.node}"
+    return [f"{what}: {last.error}" if last.error else what]
+
+
+def _verdict(one: Verdict) -> str:
+
+    size = one.size
+    likely = "" if one.chance is None else f": ends there with a chance of {one.chance:.0%}"
+    has = f"{size.cores} x {short_duration(size.walltime_s)}"
+    words = {
+        Obstacle.NONE: f"can take it{likely}",
+        Obstacle.WHOLE: "takes it apart: it is too long there as a whole, but not its parts",
+        Obstacle.SELECTION: "does not select it",
+        Obstacle.MEMORY: f"too small: has {memory(size.memory_gb * 1024)}, that was too little",
+        Obstacle.TIME: f"too short: has {has} of time, that was too little",
+        Obstacle.CHANCE: "too small: it hardly ends there, going by what others took",
+    }
+    return f"pass {size.name}: {words[one.obstacle]}"

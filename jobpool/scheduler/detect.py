@@ -1,7 +1,9 @@
 """Which scheduler this process has: the user's choice, that of a worker's card, or what is seen."""
 
 import os
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from shutil import which
 
 from jobpool.errors import SchedulerError, listing
@@ -43,6 +45,11 @@ def submitting_scheduler(environment: Mapping[str, str] = os.environ) -> Schedul
     Nobody's machine is filled with workers because the programs of a cluster are not found.
     """
     return _chosen(environment.get(VARIABLE) or USUAL)
+
+
+def worker_program(environment: Mapping[str, str] = os.environ) -> str:
+    """Return the path of the jobpool that runs in the jobs: the user's choice, or this one."""
+    return environment.get("JOBPOOL") or str(Path(sys.executable).with_name("jobpool"))
 
 
 def scheduler_named(name: str) -> Scheduler:

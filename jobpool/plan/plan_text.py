@@ -1,27 +1,50 @@
 """What ``jobpool plan`` shows: as text, and as JSON."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from jobpool.experiment import Pass
 from jobpool.needs.estimates import FEWEST
+from jobpool.plan.arrays import Array, Plan
+from jobpool.plan.submission import Around, plan_of
+from jobpool.plan.work import Interval
+from jobpool.pool import Pool
+from jobpool.scheduler.base import Limits
 from jobpool.units import count, duration, memory, short_duration, table
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from jobpool.cli.plan import Around
-    from jobpool.experiment import Pass
-    from jobpool.plan.arrays import Array, Plan
-    from jobpool.plan.work import Interval
-    from jobpool.pool import Pool
-    from jobpool.scheduler.base import Limits
 
 MOST_SHOWN = 5  # tasks that are too large
 
 
-def plan_text(pool: "Pool", made: "Plan", around: "Around") -> str:
+@dataclass(frozen=True, kw_only=True)
+class PoolPlan(Plan):
+    """What is left of a pool, and what to submit; as text, it is what ``jobpool plan`` shows."""
+
+    pool: Pool
+    around: Around
+
+    def __str__(self) -> str:
+        return plan_text(self.pool, self, self.around)
+
+
+def read_plan(pool: Pool, jobs: int, *, must_ask: bool = False) -> PoolPlan:
+    """Return the plan of a pool; parameters as of `plan_of`."""
+    made, around = plan_of(pool, jobs, must_ask=must_ask)
+    return PoolPlan(
+        left=made.left,
+        division=made.division,
+        arrays=made.arrays,
+        n_queued=made.n_queued,
+        n_attempts=made.n_attempts,
+        pool=pool,
+        around=around,
+    )
+
+
+def plan_text(pool: Pool, made: Plan, around: Around) -> str:
     """Return a plan as it is shown in the terminal."""
     left = made.left
     waits = "waits" if left.n_waiting == 1 else "wait"
@@ -38,13 +61,13 @@ def plan_text(pool: "Pool", made: "Plan", around: "Around") -> str:
     return "\n".join(lines)
 
 
-def _sizes(made: "Plan") -> list[str]:
+def _sizes(made: Plan) -> list[str]:
     header = ["size", "cores", "memory", "time", "tasks", "core-hours"]
     header += ["in queue", "to submit", "at once"]
     return table(header, [_row(array) for array in made.arrays])
 
 
-def _row(array: "Array") -> list[str]:
+def _row(array: Array) -> list[str]:
     size, hours = array.size, array.core_hours
     return [
         size.name + (" (new)" if array.proposed else ""),
@@ -63,7 +86,7 @@ def _hours(hours: float) -> str:
     return f"{hours:,.0f}" if hours >= 100 else f"{hours:.3g}"
 
 
-def _sums(made: "Plan") -> list[str]:
+def _sums(made: Plan) -> list[str]:
     hours, end, at_once = made.core_hours, made.end_s, sum(a.at_once for a in made.arrays)
     if hours is None:
         return [f"core-hours and end unknown: fewer than {FEWEST} attempts have ended yet"]
@@ -82,7 +105,7 @@ def _sums(made: "Plan") -> list[str]:
     return lines
 
 
-def _notes(pool: "Pool", made: "Plan", around: "Around") -> list[str]:
+def _notes(pool: Pool, made: Plan, around: Around) -> list[str]:
     notes = []
     if any(array.proposed for array in made.arrays):
         notes.append("(new): no pass is large enough, so that a size is proposed")
@@ -97,7 +120,7 @@ def _notes(pool: "Pool", made: "Plan", around: "Around") -> list[str]:
     return ["", *notes] if notes else []
 
 
-def _too_large(pool: "Pool", made: "Plan", limits: "Limits | None") -> "Iterator[str]":
+def _too_large(pool: Pool, made: Plan, limits: Limits | None) -> Iterator[str]:
     positions = np.flatnonzero(made.division.too_large).tolist()
     if positions:
         exceed = "exceeds" if len(positions) == 1 else "exceed"
@@ -113,7 +136,7 @@ def _too_large(pool: "Pool", made: "Plan", limits: "Limits | None") -> "Iterator
         yield f"  and {len(positions) - MOST_SHOWN:,} more"
 
 
-def _next_step(pool: "Pool", task: str, size: "Pass", limits: "Limits | None") -> str:
+def _next_step(pool: Pool, task: str, size: Pass, limits: Limits | None) -> str:
     has = (size.cores, size.memory_gb * 1024, size.walltime_s)
     other = [one.name for one in limits.partitions if not one.refusal(*has)] if limits else []
     if other:
@@ -121,7 +144,7 @@ def _next_step(pool: "Pool", task: str, size: "Pass", limits: "Limits | None") -
     return f"keep it back: jobpool hold {pool.folder} {task}"
 
 
-def json_text(pool: "Pool", made: "Plan", limits: "Limits | None") -> str:
+def json_text(pool: Pool, made: Plan, limits: Limits | None) -> str:
     """Return a plan as one JSON object."""
     left, division = made.left, made.division
     return json.dumps(
@@ -146,7 +169,7 @@ def json_text(pool: "Pool", made: "Plan", limits: "Limits | None") -> str:
     )
 
 
-def _array(array: "Array") -> dict[str, Any]:
+def _array(array: Array) -> dict[str, Any]:
     size = array.size
     return {
         "size": size.name,
@@ -164,7 +187,7 @@ def _array(array: "Array") -> dict[str, Any]:
     }
 
 
-def _numbers(interval: "Interval | None") -> dict[str, float] | None:
+def _numbers(interval: Interval | None) -> dict[str, float] | None:
     if interval is None:
         return None
     return {"middle": interval.middle, "low": interval.low, "high": interval.high}

@@ -1,0 +1,276 @@
+"""What to submit next, and submitting it: the scheduler is asked, told, and never pressed.
+
+Nothing is kept but ``turns/submit``, which one process at a time locks to count this pool's jobs
+and submit more.
+"""
+
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from jobpool.errors import RequestError, SchedulerError, listing, nearest
+from jobpool.experiment import Pass
+from jobpool.files import server_time
+from jobpool.lock import LOCKS
+from jobpool.needs.learning import forecast_of
+from jobpool.nodes import read_bad_nodes
+from jobpool.plan.arrays import Plan, Wanted, make_plan
+from jobpool.plan.left import read_left
+from jobpool.plan.sizes import within_bounds
+from jobpool.pool import Pool
+from jobpool.poolinfo import check_owner, set_umask
+from jobpool.scheduler.base import Limits, Order, count_queued, job_name, job_prefix
+from jobpool.scheduler.detect import submitting_scheduler, worker_program
+from jobpool.selection import select
+from jobpool.task import REMAINING, STUCK, TaskState
+from jobpool.turns import FOLDER
+from jobpool.units import count
+
+USUAL_MAX_ARRAY_SIZE = 1001  # where the scheduler does not say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What the scheduler says of the cluster, and of this pool's jobs."""
+
+    limits: Limits | None = None
+    queued: Counter[str] = field(default_factory=Counter)
+    unknown: str = ""  # why the scheduler said nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """How jobs are submitted, and who hears of it."""
+
+    show: Callable[[str], None]  # given each command, before it is run
+    say: Callable[[str], None]  # given the ids of jobs, and what is not as asked
+    trust: tuple[str, ...] = ()  # users whose pools may be run
+    dry_run: bool = False  # show the commands only
+
+
+@contextmanager
+def alone(pool: Pool) -> Iterator[None]:
+    """Let one process at a time count this pool's jobs and submit more."""
+    set_umask(pool.info.shared)
+    path = pool.folder / FOLDER / "submit"
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    with LOCKS[pool.info.lock](path, False):
+        yield
+
+
+def look_around(pool: Pool, *, must: bool, queued: Counter[str] | None = None) -> Around:
+    """Ask the scheduler what it allows, and what of ours it has unless that is known.
+
+    Where it must be there and does not answer, an error is raised.
+    """
+    try:
+        counted = queued_of(pool) if queued is None else queued
+        return Around(queued=counted, limits=submitting_scheduler().limits())
+    except SchedulerError as error:
+        if must:
+            what = "nothing was submitted; run this where the scheduler's commands work"
+            raise SchedulerError(f"{error}\n{what}") from error
+        return Around(unknown=_in_a_line(error))
+
+
+def _in_a_line(error: SchedulerError) -> str:
+    return " ".join(str(error).splitlines()[:2])  # what was run, and what it said
+
+
+def queued_of(pool: Pool) -> Counter[str]:
+    """Return how many jobs of this pool wait or run, by the name of their size."""
+    prefix = job_prefix(pool.folder, pool.info.name)
+    return count_queued(submitting_scheduler().queued(pool.folder, prefix), prefix)
+
+
+def plan_of(pool: Pool, jobs: int, *, must_ask: bool = False) -> tuple[Plan, Around]:
+    """Return what to submit next, and what the scheduler said.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    jobs : int
+        Jobs in the queue at one time, of all sizes.
+    must_ask : bool
+        Whether a scheduler that does not answer is an error.
+    """
+    waits = pool.counts()[TaskState.WAITING]  # else there is nothing to ask the scheduler for
+    around = look_around(pool, must=must_ask) if waits else Around()
+    return make(pool, around, jobs), around
+
+
+def make(pool: Pool, around: Around, jobs: int, *, keep_full: bool = False) -> Plan:
+    """Return what to submit next, as the scheduler is."""
+    clock, experiment = server_time(pool.folder / "workers"), pool.experiment()
+
+    def refusal(one: Pass) -> str | None:
+        return around.limits.refusal(one) if around.limits else None
+
+    return make_plan(
+        pool.grid,
+        read_left(pool, clock),
+        forecast_of(pool, clock),
+        experiment.passes,
+        refusal,
+        Wanted(most=jobs, queued=around.queued, keep_full=keep_full),
+    )
+
+
+def send(pool: Pool, made: Plan, around: Around, sending: Sending) -> tuple[str, ...]:
+    """Submit the arrays of a plan, and return the ids of the jobs."""
+    most = around.limits.max_array_size if around.limits else USUAL_MAX_ARRAY_SIZE
+    return tuple(
+        job_id
+        for array in made.arrays
+        if array.jobs
+        for job_id in _send_size(pool, array.size, array.jobs, most, sending)
+    )
+
+
+def top_up(pool: Pool, most: int, sending: Sending) -> tuple[str, ...]:
+    """Submit so many jobs that this pool has `most` in the queue, as far as there is work.
+
+    Returns
+    -------
+    tuple of str
+        The ids of the jobs.
+    """
+    if nothing := _why_nothing(pool):
+        sending.say(f"{pool.folder}: {nothing}")
+        return ()
+    with alone(pool):
+        queued = None if sending.dry_run else queued_of(pool)
+        if queued and queued.total() >= most:
+            sending.say(f"{pool.folder}: {queued.total()} jobs in the queue are enough")
+            return ()
+        around = look_around(pool, must=not sending.dry_run, queued=queued)
+        if around.unknown:
+            sending.say(f"jobs in the queue are not counted: {around.unknown}")
+        made = make(pool, around, most, keep_full=True)
+        if not made.n_jobs:
+            what = f"nothing to submit: {made.n_queued} jobs in the queue"
+            sending.say(f"{pool.folder}: {what}, {made.left.n_waiting} tasks wait")
+        return send(pool, made, around, sending)
+
+
+def _why_nothing(pool: Pool) -> str:
+    """Return why no job is of use, empty if one is."""
+    counts = pool.counts()
+    if sum(counts[state] for state in REMAINING):
+        return ""
+    kept = [f"{counts[state]:,} {state.word}" for state in sorted(STUCK)]
+    if not sum(counts[state] for state in STUCK):
+        return "nothing is left to do"
+    return f"nothing waits; {' and '.join(kept)}: see jobpool status {pool.folder}"
+
+
+def submit_pass(
+    pool: Pool,
+    name: str,
+    jobs: int,
+    sending: Sending,
+    *,
+    only: tuple[str, ...] = (),
+    skip: tuple[str, ...] = (),
+) -> tuple[str, ...]:
+    """Submit workers with the resources and the selection of a pass, and return the job ids.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    name : str
+        Of the pass.
+    jobs : int
+        Workers; no more are submitted than tasks wait for them.
+    sending : Sending
+        How.
+    only, skip : tuple of str
+        Narrow the selection of the pass.
+
+    Raises
+    ------
+    RequestError
+        If there is no such pass, or no task waits for it.
+    """
+    one = find_pass(pool, name)
+    one = replace(one, only=(*one.only, *only), skip=(*one.skip, *skip))
+    n_jobs = min(jobs, _count_free(pool, one, jobs, sending.say))
+    return _send_size(pool, one, n_jobs, max_array_size_here(sending), sending)
+
+
+def _send_size(
+    pool: Pool, one: Pass, jobs: int, max_array_size: int, sending: Sending
+) -> tuple[str, ...]:
+    folder = pool.folder.resolve()
+    check_owner(folder, sending.trust)  # a pass may hold any option of the scheduler
+    order = Order(
+        size=one,
+        jobs=jobs,
+        pool=folder,
+        name=job_name(job_prefix(folder, pool.info.name), one),
+        program=worker_program(),
+        arguments=tuple(word for user in sending.trust for word in ("--trust", user)),
+        without_nodes=tuple(read_bad_nodes(folder, time.time())),
+    )
+    return send_order(pool, order, max_array_size, sending)
+
+
+def send_order(pool: Pool, order: Order, max_array_size: int, sending: Sending) -> tuple[str, ...]:
+    """Show the commands of an order, run them, and return the ids of the jobs."""
+    scheduler = submitting_scheduler()
+    submissions = scheduler.submissions(order, max_array_size)
+    for one in submissions:
+        sending.show(shlex.join(one.command))
+    if sending.dry_run:
+        return ()
+    set_umask(pool.info.shared)  # the scheduler hands it on to the job
+    job_ids = tuple(scheduler.submit(submissions))
+    for job_id in job_ids:
+        sending.say(f"submitted job {job_id}")
+    return job_ids
+
+
+def find_pass(pool: Pool, name: str) -> Pass:
+    """Return a pass of the pool's experiment; one that is not there is an error."""
+    passes = {one.name: one for one in pool.experiment().passes}
+    if name not in passes:
+        known = listing(passes) if passes else "none; add some to its experiment.yaml under passes"
+        what = f"its experiment has no pass {name!r}; passes: {known}{nearest(name, passes)}"
+        raise RequestError(pool.folder, what)
+    return passes[name]
+
+
+def _count_free(pool: Pool, one: Pass, jobs: int, say: Callable[[str], None]) -> int:
+    """Return how many tasks wait for such workers; more workers would leave at once."""
+    left = read_left(pool, server_time(pool.folder / "workers"))
+    waiting = left.waiting & select(pool.grid, one.only, one.skip)
+    free = int((waiting & within_bounds(left, one)).sum())
+    if free == 0:
+        what = f"no task waits for workers of pass {one.name!r}; nothing was submitted"
+        if n_larger := int(waiting.sum()):
+            what += f": {count(n_larger, 'task')} had too little with as much as it has"
+            raise RequestError(pool.folder, f"{what}; larger jobs: jobpool plan {pool.folder}")
+        raise RequestError(pool.folder, f"{what}; see: jobpool status {pool.folder}")
+    if free < jobs:
+        n_larger = int(waiting.sum()) - free
+        more = f" ({n_larger} more need more than it has)" if n_larger else ""
+        say(f"only {free} tasks wait{more}: {free} jobs instead of {jobs}")
+    return free
+
+
+def max_array_size_here(sending: Sending) -> int:
+    """Ask the controller once; what is only shown can be shown without a scheduler."""
+    try:
+        return submitting_scheduler().max_array_size()
+    except SchedulerError as error:
+        if not sending.dry_run:
+            raise
+        what = f"arrays of at most {USUAL_MAX_ARRAY_SIZE} jobs assumed"
+        sending.say(f"{what}: {_in_a_line(error)}")
+        return USUAL_MAX_ARRAY_SIZE
