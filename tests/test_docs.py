@@ -2,8 +2,9 @@
 
 A page's ```console blocks belong together: the lines ``$ command`` (continued by ``> ``) run in
 order, in one shell, in an empty folder; the lines below a command are what it prints, where
-``...`` stands for anything. A block after ``<!-- file: NAME -->`` is written there first. Blocks
-of other kinds are not run: what needs a cluster or minutes, shown as it once went.
+``...`` stands for anything. A block after ``<!-- file: NAME -->`` is written there first. The
+```pycon blocks of a page are one session of Python, run where the first of them stands. Blocks of
+other kinds are not run: what needs a cluster or minutes, shown as it once went.
 """
 
 import os
@@ -36,6 +37,7 @@ CONFIGS = sorted(path.name for path in (CHECKOUT / "configs").glob("*.yaml"))
 
 _BLOCK = re.compile(r"(?:<!-- file: (\S+) -->\n)?```(\w*)\n(.*?)```", re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)(#[^)]*)?\)")
+_DOCTEST = "python -m doctest -o ELLIPSIS -o NORMALIZE_WHITESPACE"
 _MARK = "== end of command, code "
 # answers as a cluster's controller does, so that sbatch lines can be shown anywhere
 _SCONTROL = "#!/bin/sh\necho 'MaxArraySize            = 1001'\n"
@@ -55,10 +57,15 @@ def text_of(page: str) -> str:
 
 def steps_of(page: str) -> list[Step]:
     """Return the commands of a page; a file that it gives is written by a command."""
-    steps = []
-    for name, kind, body in _BLOCK.findall(text_of(page)):
+    steps, blocks = [], _BLOCK.findall(text_of(page))
+    session = "".join(f"{body}\n" for _, kind, body in blocks if kind == "pycon")
+    for name, kind, body in blocks:
         if name:
             steps.append(Step(command=f"cat > {name} <<'END'\n{body}END", shown=""))
+        elif kind == "pycon" and session:
+            written = f"cat > session.txt <<'END'\n{session}END\n"
+            steps.append(Step(command=f"{written}{_DOCTEST} session.txt", shown=""))
+            session = ""
         elif kind == "console":
             joined = body.replace("\n> ", "\x00")
             for piece in re.split(r"^\$ ", joined, flags=re.MULTILINE)[1:]:

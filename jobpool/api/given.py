@@ -1,7 +1,8 @@
-"""What a caller gives as Python values: a selection, or an experiment as a dict."""
+"""What a caller gives as Python values, and gets back as it was: selections, experiments, umask."""
 
 import datetime
 import inspect
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from typing import Any
 
 import yaml
 
-from jobpool.errors import ConfigError, Problem, SelectionError
+from jobpool.errors import ConfigError, Problem, RequestError, SelectionError
 from jobpool.task import Value
+from jobpool.units import parse_duration
 
 Selection = str | Sequence[str] | Mapping[str, Value | Sequence[Value]] | None
 
@@ -146,3 +148,33 @@ def _plain(value: Any, key: str, problems: list[Problem]) -> Any:
         advice += "put it into a module beside it"
     problems.append(Problem(_SHOWN, key, value, advice))
     return None
+
+
+def seconds(given: str | float) -> float:
+    """Return a length of time in seconds.
+
+    Raises
+    ------
+    RequestError
+        If it is none.
+
+    Examples
+    --------
+    >>> seconds("1h30m"), seconds(2)
+    (5400.0, 2.0)
+    """
+    try:
+        return parse_duration(given) if isinstance(given, str) else float(given)
+    except (TypeError, ValueError) as error:
+        raise RequestError("wait", str(error)) from error
+
+
+@contextmanager
+def umask_kept() -> Iterator[None]:
+    """Give this process its umask back at the end: the caller makes files of its own."""
+    before = os.umask(0o077)
+    os.umask(before)
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -7,23 +7,38 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.api.given import Selection, conditions
+from jobpool.api.given import Selection, conditions, umask_kept
 from jobpool.api.view import PoolView
-from jobpool.errors import SelectionError, StartError
+from jobpool.errors import RequestError, SelectionError, StartError
 from jobpool.execution.local import LocalRun, LocalSettings, LocalWorkers
 from jobpool.moves import choose, hold, release, retry
 from jobpool.needs.learning import forget
+from jobpool.plan.arrays import USUAL_JOBS
+from jobpool.plan.submission import Sending, submit_pass, top_up
 from jobpool.pool import Pool as OpenedPool
 from jobpool.pool import n_counted
 from jobpool.poolinfo import set_umask
 from jobpool.task import TaskState
 
 Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """What was submitted to the scheduler."""
+
+    commands: tuple[str, ...]  # as they were run, or would be
+    jobs: tuple[str, ...]  # ids
+    notes: tuple[str, ...]  # what the command says beside them
+
+    def __str__(self) -> str:
+        return "\n".join([*self.commands, *self.notes])
 
 
 class Pool(PoolView):
@@ -120,6 +135,52 @@ class Pool(PoolView):
             raise StartError(f"a worker failed: {one.said}; its log: {one.log}")
         return ended
 
+    def submit(
+        self,
+        pass_name: str | None = None,
+        jobs: int | None = None,
+        *,
+        only: Selection = None,
+        skip: Selection = None,
+        trust: Collection[str] = (),
+        dry_run: bool = False,
+    ) -> Submitted:
+        """Submit workers to the scheduler, as throttled arrays of jobs.
+
+        Parameters
+        ----------
+        pass_name : str, optional
+            The pass that says their resources and selection. Without one, the queue is topped up
+            with what `plan` says: ``submit --keep-full``.
+        jobs : int, optional
+            Workers, 1 if not given; without a pass: in the queue at one time, 200 if not given.
+        only, skip : selection
+            Narrow the selection of the pass; see `Pool`.
+        trust : collection of str
+            Users whose pools may be run, beside one's own.
+        dry_run : bool
+            Return the commands only.
+
+        Raises
+        ------
+        RequestError
+            If there is no such pass, or no task waits for it.
+        SchedulerError
+            If the scheduler is not there, or refuses.
+        """
+        shown: list[str] = []
+        said: list[str] = []
+        sending = Sending(show=shown.append, say=said.append, trust=tuple(trust), dry_run=dry_run)
+        pool, selection = self._opened(), {"only": conditions(only), "skip": conditions(skip)}
+        if pass_name is None and any(selection.values()):
+            raise RequestError(self.folder, "a selection is for a pass; name the pass")
+        with umask_kept():
+            if pass_name is None:
+                job_ids = top_up(pool, jobs or USUAL_JOBS, sending)
+            else:
+                job_ids = submit_pass(pool, pass_name, jobs or 1, sending, **selection)
+        return Submitted(commands=tuple(shown), jobs=job_ids, notes=tuple(said))
+
     def hold(
         self,
         *tasks: str,
@@ -211,14 +272,3 @@ def _show_progress(counts: Mapping[TaskState, int]) -> None:
     shown = f"{counts[TaskState.DONE]:,} of {n_counted(counts):,} tasks done"
     sys.stderr.write(f"\r{shown}, {counts[TaskState.RUNNING]:,} running  ")
     sys.stderr.flush()
-
-
-@contextmanager
-def umask_kept() -> Iterator[None]:
-    """Give this process its umask back at the end: the caller makes files of its own."""
-    before = os.umask(0o077)
-    os.umask(before)
-    try:
-        yield
-    finally:
-        os.umask(before)

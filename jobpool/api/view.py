@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from jobpool.api.given import Selection, conditions
+from jobpool.api.given import Selection, conditions, seconds, umask_kept
 from jobpool.api.html import status_html
 from jobpool.api.tables import Task, attempts_table, failures_table, results_table, tasks_of
 from jobpool.overview.status_text import PoolStatus, read_status
+from jobpool.overview.waiting import POLL_S, Waited, WaitSettings, wait_for
+from jobpool.plan.arrays import USUAL_JOBS
+from jobpool.plan.explaining import why
+from jobpool.plan.plan_text import PoolPlan, read_plan
+from jobpool.plan.why import Why
 from jobpool.pool import Pool, n_counted
 
 
@@ -124,6 +129,69 @@ class PoolView:
         """
         causes = (cause,) if isinstance(cause, str) else cause
         return failures_table(self._opened(), only, skip, causes)
+
+    def why(self, task: str) -> Why:
+        """Return what a task waits for, and all that is known of it.
+
+        Parameters
+        ----------
+        task : str
+            Its id, or how that begins.
+
+        Returns
+        -------
+        Why
+            Printed, it is what ``jobpool why`` shows.
+        """
+        with umask_kept():
+            return why(self._opened(), task)
+
+    def plan(self, jobs: int = USUAL_JOBS) -> PoolPlan:
+        """Return what is left by needed size, and which jobs to submit next.
+
+        Parameters
+        ----------
+        jobs : int
+            In the queue at one time, of all sizes.
+
+        Returns
+        -------
+        PoolPlan
+            ``plan.arrays``, ``plan.core_hours``, ...; printed, it is what ``jobpool plan`` shows.
+        """
+        with umask_kept():
+            return read_plan(self._opened(), jobs)
+
+    def wait(
+        self,
+        *,
+        only: Selection = None,
+        skip: Selection = None,
+        timeout: str | float | None = None,
+        poll: str | float = POLL_S,
+    ) -> Waited:
+        """Return when nothing is left to run, or nobody is left to run it.
+
+        Parameters
+        ----------
+        only, skip : selection
+            The tasks that are meant; see `Pool`.
+        timeout, poll : str or float
+            How long to wait at most, and between looks: in seconds, or such as ``2h``.
+
+        Returns
+        -------
+        Waited
+            ``waited.is_done``; ``waited.outcome`` is ``done``, ``stuck`` (the others are parked
+            or held), ``deserted`` (no worker, and no job in the queue) or ``timeout``.
+        """
+        settings = WaitSettings(
+            only=conditions(only),
+            skip=conditions(skip),
+            timeout_s=None if timeout is None else seconds(timeout),
+            poll_s=seconds(poll),
+        )
+        return wait_for(self._opened, settings)
 
     def _opened(self) -> Pool:
         """Return the pool as it is now: tasks may have been added."""

@@ -28,6 +28,7 @@ COMMANDS = (
     "plan",
     "submit",
     "status",
+    "wait",
     "why",
     "errors",
     "retry",
