@@ -6,6 +6,7 @@ go to the base class, so that an error survives pickling on its way back from a 
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -184,6 +185,19 @@ class AccessError(PlacedError):
 
     fault = Fault.FILE_SYSTEM
     advice = "ask its owner, or choose a place where you may write"
+
+
+# a place that is not the user's, not writable, or of another kind
+_PLACE_ERRNOS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}
+)
+
+
+def access_error(error: OSError) -> Exception:
+    """Return an `AccessError` if a place is at fault that the user can choose, else `error`."""
+    if error.errno not in _PLACE_ERRNOS:
+        return error
+    return AccessError(error.filename2 or error.filename, error.strerror or str(error))
 
 
 class BrokenLockError(JobpoolError):

@@ -4,18 +4,21 @@ import datetime
 import inspect
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import yaml
 
-from jobpool.errors import ConfigError, Problem, RequestError, SelectionError
+from jobpool.errors import ConfigError, Problem, RequestError, SelectionError, access_error
 from jobpool.task import Value
 from jobpool.units import parse_duration
 
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 Selection = str | Sequence[str] | Mapping[str, Value | Sequence[Value]] | None
 
 _OPERATORS = (">=", "<=", "!=", ">", "<")
@@ -178,3 +181,19 @@ def umask_kept() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def own_errors(call: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """Return `call` with jobpool's own error for a place that may not be read or written."""
+
+    @wraps(call)
+    def called(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
+        try:
+            return call(*args, **kwargs)
+        except OSError as error:
+            found = access_error(error)
+            if found is error:
+                raise
+            raise found from error
+
+    return called

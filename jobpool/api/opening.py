@@ -6,13 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jobpool.api.given import config_file, umask_kept
+from jobpool.api.given import config_file, own_errors, umask_kept
 from jobpool.api.pool import Pool
 from jobpool.making import create_pool, free_to_make
 from jobpool.runners import load_study
 from jobpool.runners.base import prepare
 
 
+@own_errors
 def init(config: str | Path | Mapping[str, Any], pool: str | Path) -> Pool:
     """Make a pool, and open it.
 

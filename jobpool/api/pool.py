@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.api.given import Selection, conditions, umask_kept
+from jobpool.api.given import Selection, conditions, own_errors, umask_kept
 from jobpool.api.view import PoolView
 from jobpool.errors import RequestError, SelectionError, StartError
 from jobpool.execution.local import LocalRun, LocalSettings, LocalWorkers
@@ -74,6 +74,7 @@ class Pool(PoolView):
     1
     """
 
+    @own_errors
     def run(
         self,
         workers: int = 1,
@@ -135,6 +136,7 @@ class Pool(PoolView):
             raise StartError(f"a worker failed: {one.said}; its log: {one.log}")
         return ended
 
+    @own_errors
     def submit(
         self,
         pass_name: str | None = None,
@@ -181,6 +183,7 @@ class Pool(PoolView):
                 job_ids = submit_pass(pool, pass_name, jobs or 1, sending, **selection)
         return Submitted(commands=tuple(shown), jobs=job_ids, notes=tuple(said))
 
+    @own_errors
     def hold(
         self,
         *tasks: str,
@@ -207,6 +210,7 @@ class Pool(PoolView):
         with self._moving(tasks, only, skip) as (pool, chosen):
             return hold(pool, chosen, dry_run=dry_run)
 
+    @own_errors
     def release(
         self,
         *tasks: str,
@@ -221,6 +225,7 @@ class Pool(PoolView):
         with self._moving(tasks, only, skip) as (pool, chosen):
             return release(pool, chosen, dry_run=dry_run)
 
+    @own_errors
     def retry(
         self,
         *tasks: str,

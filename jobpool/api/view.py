@@ -4,14 +4,17 @@ Each call reads the pool as it is now, so that an object may be kept for days wh
 go and tasks are added. Nothing here changes a pool.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 
-from jobpool.api.given import Selection, conditions, seconds, umask_kept
+from jobpool.api.given import Selection, conditions, own_errors, seconds, umask_kept
 from jobpool.api.html import status_html
 from jobpool.api.tables import Task, attempts_table, failures_table, results_table, tasks_of
+from jobpool.errors import RequestError
+from jobpool.extras import REPORT, require
 from jobpool.overview.status_text import PoolStatus, read_status
 from jobpool.overview.waiting import POLL_S, Waited, WaitSettings, wait_for
 from jobpool.plan.arrays import USUAL_JOBS
@@ -24,6 +27,7 @@ from jobpool.pool import Pool, n_counted
 class PoolView:
     """A pool that is looked at; see `jobpool.api.pool.Pool`."""
 
+    @own_errors
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.name = self._opened().info.name
@@ -43,6 +47,7 @@ class PoolView:
         """Return every task as it stands now, in the order of the axes."""
         return tasks_of(self._opened())
 
+    @own_errors
     def status(
         self, by: str | Collection[str] = (), *, only: Selection = None, skip: Selection = None
     ) -> PoolStatus:
@@ -64,6 +69,7 @@ class PoolView:
         names = (by,) if isinstance(by, str) else tuple(by)
         return read_status(self._opened(), names, conditions(only), conditions(skip))
 
+    @own_errors
     def results(
         self,
         by: str = "task",
@@ -95,6 +101,7 @@ class PoolView:
         """
         return results_table(self._opened(), by, only, skip, long=long)
 
+    @own_errors
     def attempts(self, *, only: Selection = None, skip: Selection = None) -> pd.DataFrame:
         """Return one row per attempt, also those that failed: the cause, the times, what it used.
 
@@ -105,6 +112,7 @@ class PoolView:
         """
         return attempts_table(self._opened(), only, skip)
 
+    @own_errors
     def errors(
         self,
         *,
@@ -130,6 +138,7 @@ class PoolView:
         causes = (cause,) if isinstance(cause, str) else cause
         return failures_table(self._opened(), only, skip, causes)
 
+    @own_errors
     def why(self, task: str) -> Why:
         """Return what a task waits for, and all that is known of it.
 
@@ -146,6 +155,7 @@ class PoolView:
         with umask_kept():
             return why(self._opened(), task)
 
+    @own_errors
     def plan(self, jobs: int = USUAL_JOBS) -> PoolPlan:
         """Return what is left by needed size, and which jobs to submit next.
 
@@ -162,6 +172,7 @@ class PoolView:
         with umask_kept():
             return read_plan(self._opened(), jobs)
 
+    @own_errors
     def wait(
         self,
         *,
@@ -193,6 +204,44 @@ class PoolView:
         )
         return wait_for(self._opened, settings)
 
+    @own_errors
+    def report(
+        self,
+        path: str | Path,
+        *,
+        only: Selection = None,
+        skip: Selection = None,
+        metrics: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write the report of the pool: one HTML file that opens anywhere.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, which ends in ``.html``.
+        only, skip : selection
+            The tasks; see `Pool`.
+        metrics : mapping, optional
+            The score to rank by, by kind of target: ``{"regression": "mae"}``; by default the
+            first one reported.
+
+        Raises
+        ------
+        RequestError
+            If the file is called otherwise, or ``jobpool[report]`` is not installed.
+        """
+        if Path(path).suffix not in {".html", ".htm"}:
+            raise RequestError(path, "is no name of an HTML file; write report.html")
+        require("report", *REPORT)
+        making = import_module("jobpool.report.making")  # plotly and more, for this call alone
+        selection = {"only": conditions(only), "skip": conditions(skip)}
+        made = making.make_report(self._opened(), _quiet, **selection, metrics=metrics or {})
+        making.write_report(made, Path(path), _quiet)
+
     def _opened(self) -> Pool:
         """Return the pool as it is now: tasks may have been added."""
         return Pool(self.folder)
+
+
+def _quiet(_: str) -> None:
+    """Take a line of progress, and show it to nobody."""

@@ -5,7 +5,6 @@ traceback, and its fault is the exit code (`jobpool.errors.Fault`); 0 is success
 bug keeps its traceback.
 """
 
-import errno
 import io
 import os
 import sys
@@ -16,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from jobpool import __version__
-from jobpool.errors import AccessError, Fault, JobpoolError
+from jobpool.errors import Fault, JobpoolError, access_error
 
 # in the order of use; a command's module is imported when it is asked for, or by --help
 COMMANDS = (
@@ -43,10 +42,6 @@ COMMANDS = (
 )
 
 
-# a place that is not the user's, not writable, or of another kind
-PLACE_ERRNOS = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}
-)
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -119,8 +114,8 @@ def main() -> None:
 
 def _tell(error: Exception) -> int:
     """Print an error, and return the exit code that it stands for."""
-    if isinstance(error, OSError) and error.errno in PLACE_ERRNOS:
-        error = AccessError(error.filename2 or error.filename, error.strerror or str(error))
+    if isinstance(error, OSError):
+        error = access_error(error)
     if isinstance(error, JobpoolError) and error.fault is not Fault.BUG:
         print(f"jobpool: {error.message}", file=sys.stderr)
         return error.exit_code

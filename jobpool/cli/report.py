@@ -1,9 +1,8 @@
 """``jobpool report``: one HTML file with progress, cost, results and, for a study, its analysis."""
 
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +10,7 @@ from jobpool.cli.options import Only, Skip, check_output
 from jobpool.extras import REPORT, require
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from jobpool.pool import Pool
-    from jobpool.report.page.parts import Tile
-    from jobpool.report.page.whole import Made, Wishes
+    from jobpool.report.page.whole import Made
 
 
 def report(
@@ -66,11 +61,17 @@ def report(
     _check_folder(figures)
     metrics = dict(_pair(text) for text in metric or ())
     require("report", *REPORT)
+    from jobpool.pool import Pool
+    from jobpool.report.making import make_report, make_table_report, write_report
+
     if pool is not None:
-        made = _of_pool(pool, tuple(only or ()), tuple(skip or ()), metrics)
+        made = make_report(
+            Pool(pool), _tell, only=tuple(only or ()), skip=tuple(skip or ()), metrics=metrics
+        )
     else:
-        made = _of_table(source)
-    _write(made, target)
+        made = make_table_report(source, _tell)
+    n_bytes = write_report(made, target, _tell)
+    print(f"{target}: {n_bytes / 1e6:.1f} MB", file=sys.stderr)
     if figures is not None:
         _write_figures(made, figures)
 
@@ -113,96 +114,6 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _tell(what: str) -> None:
     print(f"{what} ...", file=sys.stderr, flush=True)
-
-
-def _of_pool(
-    folder: Path, only: tuple[str, ...], skip: tuple[str, ...], metrics: "Mapping[str, str]"
-) -> "Made":
-    from jobpool.pool import Pool
-    from jobpool.selection import select
-
-    pool = Pool(folder)
-    chosen = select(pool.grid, only, skip) if only or skip else None
-
-    from jobpool.report.collecting import worth_starting
-    from jobpool.report.page.of_pool import report_of_pool
-    from jobpool.runners import make_results
-
-    meaning = make_results(pool.info.runner)
-    processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
-    words = [*only, *(f"not {text}" for text in skip)]
-    wishes = _wishes(
-        selection="; ".join(words),
-        metrics=metrics,
-        facts=_provenance(pool),
-        rest=() if words else _rest(pool),
-    )
-    return report_of_pool(pool, meaning, chosen, wishes, _tell, processes)
-
-
-def _of_table(table: Path) -> "Made":
-    import hashlib
-
-    from jobpool.analysis.table import read_study_table
-    from jobpool.report.page.whole import report_of_table
-
-    read = read_study_table(table)
-    digest = hashlib.sha256(table.read_bytes()).hexdigest()
-    facts = (("table", str(table)), ("sha256 of the table", digest))
-    return report_of_table(read, _wishes(metrics={}, facts=facts), _tell)
-
-
-def _wishes(**given: Any) -> "Wishes":
-    import time
-
-    from jobpool import __version__
-    from jobpool.report.page.whole import Wishes
-
-    return Wishes(now=time.time(), version=__version__, **given)
-
-
-def _provenance(pool: "Pool") -> tuple[tuple[str, str], ...]:
-    """Return label and value of what a report of a pool rests on."""
-    from jobpool.report.provenance import provenance
-
-    about = provenance(pool)
-    labels = {
-        "experiment": "experiment",
-        "experiment_sha256": "sha256 of the experiment file",
-        "seed": "seed",
-    }
-    facts = [(label, str(about[key])) for key, label in labels.items() if key in about]
-    return (("pool", str(pool.folder.resolve())), ("pool made by", pool.info.version), *facts)
-
-
-def _rest(pool: "Pool") -> "tuple[Tile, ...]":
-    """Return what is expected of the tasks that wait, if something was learned."""
-    from jobpool.files import server_time
-    from jobpool.needs.estimates import load_estimates
-    from jobpool.plan.arrays import Wanted, make_plan
-    from jobpool.plan.left import read_left
-    from jobpool.report.page.parts import core_tile
-
-    left, forecast = read_left(pool, server_time(pool.folder / "workers")), load_estimates(pool)
-    if not left.n_waiting or forecast is None:
-        return ()
-    passes = pool.experiment().passes
-    plan = make_plan(pool.grid, left, forecast, passes, lambda _: None, Wanted(queued={}))
-    expected = plan.core_hours
-    if expected is None:
-        return ()
-    amounts = [expected.middle, expected.low, expected.high]
-    return (core_tile(" to go", amounts, "{} to {} in 80 of 100 cases"),)
-
-
-def _write(made: "Made", output: Path) -> None:
-    from jobpool.files import replace_whole
-    from jobpool.report.page.writing import html_of
-
-    _tell("writing")
-    content = html_of(made.report)
-    replace_whole(output, content)
-    print(f"{output}: {len(content) / 1e6:.1f} MB", file=sys.stderr)
 
 
 def _write_figures(made: "Made", folder: Path) -> None:

@@ -198,3 +198,64 @@ def test_what_a_notebook_shows_has_progress_by_axis(worked: Path) -> None:
     assert "41.6 %" in shown
     assert "<b>number</b>" in shown
     assert "<style" not in shown
+
+
+def test_a_report_is_written(study: Path, tmp_path: Path) -> None:
+    jp.open(study).report(tmp_path / "report.html", only={"pipeline": "elastic"})
+
+    assert "pipeline=elastic" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_of_another_name_is_refused(worked: Path) -> None:
+    with pytest.raises(jp.RequestError, match=r"write report\.html"):
+        jp.open(worked).report("report.pdf")
+
+
+def test_a_place_that_cannot_be_written_is_an_error_of_jobpool(
+    worked: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(jp.AccessError, match="Not a directory"):
+        jp.open(worked).report(tmp_path / "file" / "report.html")
+
+
+def test_a_task_is_explained_as_the_command_explains_it(worked: Path, jobpool: Jobpool) -> None:
+    pool = jp.open(worked)
+    last = list(pool)[-1].id
+
+    found = pool.why(last[:5])
+
+    assert str(found) + "\n" == jobpool("why", worked, last).stdout
+    assert found.task == last
+
+
+def test_a_plan_prints_what_the_command_prints(worked: Path, jobpool: Jobpool) -> None:
+    shown = jobpool("plan", worked, PATH="/nowhere")
+
+    found = jp.open(worked).plan()
+
+    assert found.left.n_waiting == 7
+    assert str(found).partition("\n")[0] == shown.stdout.partition("\n")[0]
+
+
+def test_a_submission_can_be_seen_before_it_is_made(fast_path: Path) -> None:
+    config = {
+        "runner": "function",
+        "function": {"call": "tests.tasks:nothing"},
+        "axes": {"number": range(4)},
+        "passes": {"first": {"cores": 1, "memory_gb": 2, "walltime": "1h"}},
+    }
+    pool = jp.init(config, fast_path / "pool")
+
+    found = pool.submit("first", 9, only="number<3", dry_run=True)
+
+    assert "--array=0-2" in found.commands[0]
+    assert "number<3" in found.commands[0]
+    assert found.jobs == ()
+    assert "only 3 tasks wait: 3 jobs instead of 9" in found.notes
+
+
+def test_a_pass_that_is_not_there_is_refused(worked: Path) -> None:
+    with pytest.raises(jp.RequestError, match="no pass 'first'"):
+        jp.open(worked).submit("first")
