@@ -50,7 +50,7 @@ def _lay_out(folder: Path) -> None:
     from jobpool.assets import asset
 
     # they serve the program itself: the demo, and jobpool submit
-    without = shutil.ignore_patterns("demo.sh", "worker.sbatch", "__pycache__")
+    without = shutil.ignore_patterns("demo.sh", "*.ipynb", "worker.sbatch", "__pycache__")
     shutil.copytree(asset("examples/nback-flanker"), folder / "data", ignore=without)
     shutil.copytree(asset("sbatch"), folder / "sbatch", ignore=without)
     shutil.copyfile(asset("configs/nback-flanker.yaml"), folder / "study.yaml")
