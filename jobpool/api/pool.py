@@ -17,7 +17,7 @@ from jobpool.api.given import Selection, conditions, own_errors, umask_kept
 from jobpool.api.view import PoolView
 from jobpool.errors import RequestError, SelectionError, StartError
 from jobpool.execution.local import LocalRun, LocalSettings, LocalWorkers
-from jobpool.moves import choose, hold, release, retry
+from jobpool.moves import choose, hold, release, rerun, retry
 from jobpool.needs.learning import forget
 from jobpool.plan.arrays import USUAL_JOBS
 from jobpool.plan.submission import Sending, submit_pass, top_up
@@ -205,10 +205,25 @@ class Pool(PoolView):
         dry_run : bool
             Count only.
         """
-        if not (tasks or only or skip or everything):
-            raise SelectionError("", "say which tasks: ids, only= or skip=; or everything=True")
-        with self._moving(tasks, only, skip) as (pool, chosen):
+        with self._moving(tasks, only, skip, everything) as (pool, chosen):
             return hold(pool, chosen, dry_run=dry_run)
+
+    @own_errors
+    def rerun(
+        self,
+        *tasks: str,
+        only: Selection = None,
+        skip: Selection = None,
+        everything: bool = False,
+        dry_run: bool = False,
+    ) -> int:
+        """Let tasks that are done be computed again, and return how many.
+
+        The result of each counts until a new one is accepted; ``results(fresh=True)`` leaves it
+        out. Parameters as of `hold`.
+        """
+        with self._moving(tasks, only, skip, everything) as (pool, chosen):
+            return rerun(pool, chosen, dry_run=dry_run)
 
     @own_errors
     def release(
@@ -258,9 +273,15 @@ class Pool(PoolView):
 
     @contextmanager
     def _moving(
-        self, tasks: tuple[str, ...], only: Selection, skip: Selection
+        self,
+        tasks: tuple[str, ...],
+        only: Selection,
+        skip: Selection,
+        everything: bool = True,
     ) -> Iterator[tuple[OpenedPool, Mask]]:
         """Yield the pool and the tasks that are meant, with the pool's umask."""
+        if not (tasks or only or skip or everything):
+            raise SelectionError("", "say which tasks: ids, only= or skip=; or everything=True")
         pool = self._opened()
         chosen = choose(pool, tasks, conditions(only), conditions(skip))
         with umask_kept():

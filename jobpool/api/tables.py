@@ -67,14 +67,15 @@ def tasks_of(pool: Pool) -> Iterator[Task]:
 
 
 def results_table(
-    pool: Pool, by: str, only: Selection, skip: Selection, *, long: bool
+    pool: Pool, by: str, only: Selection, skip: Selection, *, long: bool, fresh: bool
 ) -> pd.DataFrame:
     """Return what ``jobpool collect`` writes, and warn of results that are gone."""
-    found = collect_pool(pool, _chosen(pool, only, skip), by)
+    found = collect_pool(pool, _chosen(pool, only, skip), by, fresh=fresh)
     for line in what_is_gone(pool.folder, found.lost, found.damaged):
         warnings.warn(line, stacklevel=3)  # where the pool's method was called
     frame = found.long() if long else found.frame
-    frame.attrs[KEY] = {**_about(pool, only, skip), "by": by, "long": long}
+    about = _about(pool, only, skip) | ({"fresh": True} if fresh else {})
+    frame.attrs[KEY] = {**about, "by": by, "long": long}
     return frame
 
 

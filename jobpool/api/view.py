@@ -77,6 +77,7 @@ class PoolView:
         only: Selection = None,
         skip: Selection = None,
         long: bool = False,
+        fresh: bool = False,
     ) -> pd.DataFrame:
         """Return the table that ``jobpool collect`` writes: one row per task that is done.
 
@@ -88,6 +89,8 @@ class PoolView:
             The tasks; see `Pool`.
         long : bool
             Whether each score has a row of its own.
+        fresh : bool
+            Leave out tasks that are being rerun; else their earlier results count, and are marked.
 
         Returns
         -------
@@ -99,7 +102,7 @@ class PoolView:
         UserWarning
             If a result is not on disk although its task is done, or cannot be read.
         """
-        return results_table(self._opened(), by, only, skip, long=long)
+        return results_table(self._opened(), by, only, skip, long=long, fresh=fresh)
 
     @own_errors
     def attempts(self, *, only: Selection = None, skip: Selection = None) -> pd.DataFrame:

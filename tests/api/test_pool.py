@@ -259,3 +259,19 @@ def test_a_submission_can_be_seen_before_it_is_made(fast_path: Path) -> None:
 def test_a_pass_that_is_not_there_is_refused(worked: Path) -> None:
     with pytest.raises(jp.RequestError, match="no pass 'first'"):
         jp.open(worked).submit("first")
+
+
+def test_a_result_counts_until_its_task_was_rerun(worked: Path, jobpool: Jobpool) -> None:
+    pool, file = jp.open(worked), worked.parent / "results.parquet"
+
+    moved = pool.rerun(only="number<3")
+
+    jobpool("collect", worked, "-o", file)
+    assert (moved, pool.status().counts.done) == (2, 3)
+    assert_frame_equal(pool.results(), pd.read_parquet(file))
+    assert len(pool.results(fresh=True)) == 3
+
+
+def test_rerunning_nothing_in_particular_is_refused(worked: Path) -> None:
+    with pytest.raises(jp.SelectionError, match="everything=True"):
+        jp.open(worked).rerun()
