@@ -22,7 +22,7 @@ LAYERS = (
     {"selection", "state", "results", "attempts", "cards", "brain", "analysis"},
     {"pool", "affinity", "layout", "scheduler", "cache", "learning"},
     {"puller", "making", "extending", "liveness", "runners", "needs", "moves", "nodes"},
-    {"supervisor", "checks", "fitting", "doubts", "execution"},
+    {"supervisor", "checks", "fitting", "doubts", "execution", "admin"},
     {"runs"},
     {"worker", "status"},
     {"plan"},

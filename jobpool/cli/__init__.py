@@ -26,6 +26,7 @@ COMMANDS = (
     "run",
     "plan",
     "submit",
+    "cancel",
     "status",
     "wait",
     "why",

@@ -14,13 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from jobpool.attempts import Attempt, write_attempt
+from jobpool.attempts import write_attempt
 from jobpool.cards import WorkerCard, beat, read_card
 from jobpool.liveness.judge import Life, Look, doubt_s, life_of, look_at, word_on
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
 from jobpool.records import Record
-from jobpool.scheduler.base import JobRun, Scheduler
+from jobpool.scheduler.base import JobRun, JobStatus, Scheduler
 from jobpool.scheduler.detect import scheduler_named
 from jobpool.scheduler.polling import (
     FRESH,
@@ -188,25 +188,54 @@ class Watch:
             # who ended it was killed before the index followed; a visit mends that
             pool.take_back(position, record.fence, Cause.LOST)
             return TakenBack(position=position, worker=look.name, cause=record.cause or Cause.LOST)
-        words = last_words(
-            pool.folder,
-            Death(
-                task=pool.grid.id(position),
-                checkpoint=pool.grid.checkpoint_of(position, record.fence),
-                fence=record.fence,
-                claimed=record.changed_ms / 1000,
-                worker=look.name,
-                card=look.card,
-                beaten=look.beaten,
-                end_slack_s=doubt_s(pool.info),
-                seen=word_on(look, answers.about(look.cluster, look.run)),
-            ),
+        return take_back(
+            pool, position, record, look, word_on(look, answers.about(look.cluster, look.run))
         )
-        write = partial(self._write, words.attempt)
-        if not pool.take_back(position, record.fence, words.cause, write, words.lesson):
-            return None
-        return TakenBack(position=position, worker=look.name, cause=words.cause, why=words.why)
 
-    def _write(self, attempt: Attempt | None) -> None:
-        if attempt is not None:
-            write_attempt(self._pool.folder, replace(attempt, found_by=self._name))
+
+def take_back(
+    pool: Pool, position: int, record: Record, look: Look, seen: JobStatus | None
+) -> TakenBack | None:
+    """End the claim of a worker that is gone, and write how it ended unless the worker did.
+
+    Parameters
+    ----------
+    pool : Pool
+        Opened by the one that found it, into whose file the attempt is written.
+    position : int
+        The task.
+    record : Record
+        The claim; a later one is left alone.
+    look : Look
+        What is seen of the worker.
+    seen : JobStatus or None
+        What is known of the end of its job.
+
+    Returns
+    -------
+    TakenBack or None
+        None if the claim stood no more.
+    """
+    words = last_words(
+        pool.folder,
+        Death(
+            task=pool.grid.id(position),
+            checkpoint=pool.grid.checkpoint_of(position, record.fence),
+            fence=record.fence,
+            claimed=record.changed_ms / 1000,
+            worker=look.name,
+            card=look.card,
+            beaten=look.beaten,
+            end_slack_s=doubt_s(pool.info),
+            seen=seen,
+        ),
+    )
+
+    def write() -> None:
+        if words.attempt is not None:
+            found = replace(words.attempt, found_by=worker_name(pool.worker))
+            write_attempt(pool.folder, found)
+
+    if not pool.take_back(position, record.fence, words.cause, write, words.lesson):
+        return None
+    return TakenBack(position=position, worker=look.name, cause=words.cause, why=words.why)

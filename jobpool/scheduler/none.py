@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from jobpool.cards import process_space, read_card, start_ticks
+from jobpool.cards import WorkerCard, process_space, read_card, start_ticks
 from jobpool.errors import SchedulerError
 from jobpool.scheduler import machine
 from jobpool.scheduler.base import (
@@ -29,6 +29,11 @@ from jobpool.scheduler.base import (
 from jobpool.workerfiles import worker_files
 
 LOGS = "logs/local"
+
+
+def process_label(card: WorkerCard) -> str:
+    """Return the name that a worker's process has as a job."""
+    return f"{card.pid}.{card.start_ticks or 0}"
 
 
 class ThisMachine:
@@ -159,7 +164,7 @@ class ThisMachine:
         space = process_space()
         cards = (read_card(pool, path.stem) for path in worker_files(pool, "workers"))
         here = (card for card in cards if card is not None and card.space == space and space)
-        return [f"{card.pid}.{card.start_ticks or 0}" for card in here if card.job is None]
+        return [process_label(card) for card in here if card.job is None]
 
     def _is_running(self, one: JobRun) -> bool:
         """Say whether the very process lives, is this user's, and is not a zombie."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from jobpool.pool import Pool
 from jobpool.scheduler.base import job_prefix
 from jobpool.task import Cause, TaskState
 from tests.slurm.cluster import Cluster, Job
@@ -136,3 +137,37 @@ def test_jobs_that_wait_or_run_are_not_submitted_again(
     study.wait_for_jobs(jobs[0].job_id.split("_")[0])
     assert " --array=0-2 " in first
     assert (again, len(jobs)) == ("", 3)
+
+
+@pytest.fixture(scope="module")
+def cancelled(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, str]:
+    """Cancel an array whose first two jobs run a task each, while the third waits."""
+    study = new_study(slurm, tmp_path_factory.mktemp("cancel"))
+    study.make_pool(WAITING)
+    _, array = study.submit("--pass", "narrow", "--jobs", "3")
+    study.wait_until_running(2)
+    said = study.jobpool("cancel", "pool")
+    study.wait_for_jobs(array)
+    return study, said
+
+
+def test_cancel_says_what_it_ended(cancelled: tuple[Study, str]) -> None:
+    _, said = cancelled
+
+    assert said == "3 jobs cancelled: 1 waiting, 2 running\n2 tasks wait again\n"
+
+
+def test_the_tasks_of_cancelled_jobs_wait_without_a_count(cancelled: tuple[Study, str]) -> None:
+    study, _ = cancelled
+
+    assert study.count(TaskState.RUNNING) == 0
+    assert {one.cause for one in study.attempts()} == {Cause.CANCELLED}
+    assert {Pool(study.pool).record(i).attempts for i in range(9)} == {0}
+
+
+def test_no_job_is_left_to_cancel(cancelled: tuple[Study, str]) -> None:
+    study, _ = cancelled
+
+    said = study.jobpool("cancel", "pool")
+
+    assert said == "nothing to cancel: no job of this pool waits or runs\n"

@@ -1,0 +1,156 @@
+"""End this pool's jobs, and return their tasks at once.
+
+The scheduler is asked what is queued and told what to end, each by one call. A worker that is ended
+returns its task itself, and keeps the checkpoint; for one that does not within some seconds the end
+is written here, once the scheduler says that its job is over. Either way the cause is
+``cancelled``, and the attempt does not count against the task. Killed half-way, the jobs end all
+the same, and the next worker returns what is left.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from jobpool.errors import RequestError, SchedulerError, listing
+from jobpool.liveness.judge import Look, look_at
+from jobpool.liveness.reaper import take_back
+from jobpool.pool import Pool
+from jobpool.records import Record
+from jobpool.scheduler.base import JobRun, JobStatus, Phase, QueuedJob, Scheduler, job_prefix
+from jobpool.scheduler.none import process_label
+from jobpool.task import Cause, TaskState
+from jobpool.workerfiles import worker_name
+
+PATIENCE_S = 10.0  # for workers to return their tasks: a batch job has 30 s before it is killed
+POLL_S = 0.2
+ANSWER_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """What was ended, or would be."""
+
+    n_waiting: int = 0  # jobs
+    n_running: int = 0
+    batches: tuple[str, ...] = ()  # what the scheduler was told to end
+    n_requeued: int = 0  # tasks that wait again, or would
+    n_done: int = 0  # tasks that were done in the meantime
+    n_left: int = 0  # tasks whose worker is still stopping
+
+    @property
+    def n_jobs(self) -> int:
+        """Return how many jobs were ended."""
+        return self.n_waiting + self.n_running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    """A task that a worker of one of the jobs holds."""
+
+    position: int
+    record: Record
+    look: Look
+    run: JobRun
+
+
+def cancel(
+    pool: Pool,
+    scheduler: Scheduler,
+    *,
+    pass_name: str | None = None,
+    dry_run: bool = False,
+    patience_s: float = PATIENCE_S,
+) -> Cancelled:
+    """End the jobs of a pool, waiting or running, and return their tasks.
+
+    Parameters
+    ----------
+    pool : Pool
+        Opened with a worker's number: it may write the ends of attempts.
+    scheduler : Scheduler
+        Whose jobs are meant; only those of this user are.
+    pass_name : str, optional
+        Only jobs that were submitted for this pass, or for a size of this name.
+    dry_run : bool
+        Count only.
+    patience_s : float
+        Seconds to wait for workers to return their tasks themselves.
+
+    Raises
+    ------
+    SchedulerError
+        If it does not say what is queued, or does not take the order.
+    RequestError
+        If no job of this pool has the name of the pass, but of others.
+    """
+    chosen = _choose(pool, scheduler, pass_name)
+    labels = {one.label for one in chosen}
+    n_waiting = sum(one.phase is Phase.WAITING for one in chosen)
+    found = Cancelled(
+        n_waiting=n_waiting,
+        n_running=len(chosen) - n_waiting,
+        batches=tuple(sorted({one.batch for one in chosen})),
+    )
+    held = {one.position for one in _held(pool, labels)}
+    if dry_run or not chosen:
+        return replace(found, n_requeued=len(held))
+    scheduler.cancel(found.batches)
+    end = time.monotonic() + patience_s
+    while (left := list(_held(pool, labels))) and time.monotonic() < end:
+        held |= {one.position for one in left}
+        time.sleep(POLL_S)
+    held |= {one.position for one in left}
+    _take_back(pool, scheduler, left)
+    n_left = sum(1 for _ in _held(pool, labels))
+    n_done = sum(pool.record(position).state is TaskState.DONE for position in held)
+    return replace(found, n_requeued=len(held) - n_done - n_left, n_done=n_done, n_left=n_left)
+
+
+def _choose(pool: Pool, scheduler: Scheduler, pass_name: str | None) -> Sequence[QueuedJob]:
+    """Return this pool's jobs: by their name, or because a worker of theirs is in the pool."""
+    prefix = job_prefix(pool.folder, pool.info.name)
+    queued = [one for one in scheduler.queued(pool.folder, prefix) if one.phase is not Phase.ENDING]
+    own = [one for one in queued if one.name.startswith(prefix)]
+    if pass_name is not None:
+        chosen = [one for one in own if one.name == prefix + pass_name]
+        if own and not chosen:
+            known = listing(sorted({one.name.removeprefix(prefix) for one in own}))
+            what = f"none of its jobs is of pass {pass_name!r}; those that wait or run are of: "
+            raise RequestError(pool.folder, what + known)
+        return chosen
+    # a script that was submitted by hand has a name of its own, and an array runs on one pool
+    workers = {one.run.job for one in _held(pool, {job.label for job in queued})}
+    batches = {one.batch for one in own} | {one.batch for one in queued if one.label in workers}
+    return [one for one in queued if one.batch in batches]
+
+
+def _held(pool: Pool, labels: Collection[str]) -> Iterator[_Held]:
+    """Yield the tasks that workers of these jobs hold."""
+    looks: dict[int, Look] = {}
+    for position, record in pool.running():
+        if record.state is not TaskState.RUNNING:
+            continue
+        if record.owner not in looks:
+            looks[record.owner] = look_at(pool.folder, worker_name(record.owner))
+        look = looks[record.owner]
+        if look.card is None:
+            continue
+        run = look.run or JobRun(process_label(look.card), 0)
+        if run.job in labels:
+            yield _Held(position=position, record=record, look=look, run=run)
+
+
+def _take_back(pool: Pool, scheduler: Scheduler, left: Sequence[_Held]) -> None:
+    """End the claims whose job is over, and write how: the worker did not."""
+    said: dict[JobRun, JobStatus] = {}
+    with suppress(SchedulerError):  # then the workers of the pool find out
+        said = dict(scheduler.query({one.run for one in left}, ANSWER_S))
+    for one in left:
+        status = said.get(one.run)
+        if status is None or not (status.is_over or status.phase is Phase.UNLISTED):
+            continue
+        seen = replace(
+            status, phase=Phase.ENDED, cause=Cause.CANCELLED, word="cancelled by its user"
+        )
+        take_back(pool, one.position, one.record, one.look, seen)

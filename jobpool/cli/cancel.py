@@ -1,0 +1,84 @@
+"""``jobpool cancel``: end this pool's jobs, and return their tasks."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobpool.cli.options import PoolArgument
+
+if TYPE_CHECKING:
+    from jobpool.admin.cancel import Cancelled
+    from jobpool.pool import Pool
+
+
+def cancel(
+    pool: PoolArgument,
+    pass_name: Annotated[
+        str | None,
+        typer.Option("--pass", metavar="NAME", help="Only jobs submitted for this pass."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, end nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """End your jobs of this pool, waiting or running, and return their tasks.
+
+    A task that was running waits again at once, with its checkpoint; the attempt does not count
+    against it. Without SLURM, the workers of this pool on this machine are ended.
+
+    \b
+    jobpool cancel POOL
+    jobpool cancel POOL --pass first
+    jobpool cancel POOL --dry-run
+    """
+    from jobpool.admin.cancel import cancel as end
+    from jobpool.pool import Pool
+    from jobpool.poolinfo import set_umask
+    from jobpool.scheduler.detect import find_scheduler
+    from jobpool.workerfiles import new_worker_number
+
+    opened = Pool(pool, worker=new_worker_number())
+    set_umask(opened.info.shared)
+    found = end(opened, find_scheduler(), pass_name=pass_name, dry_run=dry_run)
+    if json:
+        print(_object(opened, found, pass_name, dry_run))
+    else:
+        print(_text(opened, found, dry_run=dry_run))
+
+
+def _text(pool: "Pool", found: "Cancelled", *, dry_run: bool) -> str:
+    from jobpool.units import count
+
+    if not found.n_jobs:
+        return "nothing to cancel: no job of this pool waits or runs"
+    verb = "would be cancelled" if dry_run else "cancelled"
+    jobs = f"{count(found.n_jobs, 'job')} {verb}: {found.n_waiting:,} waiting, "
+    lines = [f"{jobs}{found.n_running:,} running"]
+    verb = (
+        "would wait again" if dry_run else "waits again" if found.n_requeued == 1 else "wait again"
+    )
+    lines.append(f"{count(found.n_requeued, 'task')} {verb}")
+    if found.n_done:
+        lines.append(f"{count(found.n_done, 'task')} ended in the meantime with a result")
+    if found.n_left:
+        what = f"{count(found.n_left, 'task')} still held by workers that are stopping"
+        lines.append(f"{what}; see: jobpool status {pool.folder}")
+    return "\n".join(lines)
+
+
+def _object(pool: "Pool", found: "Cancelled", pass_name: str | None, dry_run: bool) -> str:
+    import json
+
+    return json.dumps(
+        {
+            "pool": str(pool.folder),
+            "pass": pass_name,
+            "dry_run": dry_run,
+            "jobs": found.n_jobs,
+            "waiting": found.n_waiting,
+            "running": found.n_running,
+            "batches": list(found.batches),
+            "requeued": found.n_requeued,
+            "done": found.n_done,
+            "stopping": found.n_left,
+        }
+    )
