@@ -19,9 +19,9 @@ from benchmarks.simulate_study import new_pool
 from jobpool.cards import own_card
 from jobpool.files import checked_line
 from jobpool.grid import Attribute, full_product
+from jobpool.index import positions_of
 from jobpool.liveness import Watch
 from jobpool.needs.estimates import load_estimates
-from jobpool.needs.evidence import positions_of
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import offers
 from jobpool.pool import Ending, Pool

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.errors import RequestError
+from jobpool.index import find_tasks
 from jobpool.pool import Pool, state_of
 from jobpool.records import MOST_ATTEMPTS, WAITING_BASE, Record
 from jobpool.selection import select
@@ -158,14 +158,8 @@ def choose(
     if not words:
         return chosen
     has_id = np.zeros(len(chosen), bool)
-    ids = pool.grid.ids()
-    for word in words:
-        found = [position for position, name in enumerate(ids) if name.startswith(word)]
-        if not found:
-            what = f"has no task whose id begins with {word!r}; ids are in: jobpool errors, collect"
-            raise RequestError(pool.folder, what)
-        for position in found:
-            has_id[[position, *pool.grid.parts.of(position)]] = True
+    for position in find_tasks(pool.folder, pool.grid, words):
+        has_id[[position, *pool.grid.parts.of(position)]] = True
     return chosen & has_id
 
 

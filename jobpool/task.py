@@ -222,7 +222,7 @@ def task_id(point: Point) -> str:
     >>> task_id((("seed", 3), ("pipeline", "svm"))) == task_id((("pipeline", "svm"), ("seed", 3)))
     True
     """
-    return id_of_pairs(pair_text(axis, value) for axis, value in sorted(point))
+    return id_of(digest_of_pairs(pair_text(axis, value) for axis, value in sorted(point)))
 
 
 def pair_text(axis: str, value: Value) -> bytes:
@@ -231,9 +231,13 @@ def pair_text(axis: str, value: Value) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def id_of_pairs(texts: Iterable[bytes]) -> str:
-    """Return the id of the task with these axes and values, in the order of the axes' names."""
-    digest = hashlib.sha256(b"[%s]" % b",".join(texts)).digest()
+def digest_of_pairs(texts: Iterable[bytes]) -> bytes:
+    """Return what the id of a task is made from: its axes and values, by the axes' names."""
+    return hashlib.sha256(b"[%s]" % b",".join(texts)).digest()
+
+
+def id_of(digest: bytes) -> str:
+    """Return the id of the task with this digest."""
     return b32encode(digest[:10])[:12].decode().lower()
 
 

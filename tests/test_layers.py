@@ -19,7 +19,7 @@ LAYERS = (
     {"axes", "lock", "table", "workerfiles", "turns", "processes", "stopping"},
     {"grid", "records", "poolinfo"},
     {"experiment", "shard_file"},
-    {"selection", "state", "results", "attempts", "cards", "brain", "analysis"},
+    {"selection", "index", "state", "results", "attempts", "cards", "brain", "analysis"},
     {"pool", "affinity", "layout", "scheduler", "cache", "learning"},
     {"puller", "making", "extending", "liveness", "runners", "needs", "moves", "nodes"},
     {"supervisor", "checks", "fitting", "doubts", "execution", "admin"},

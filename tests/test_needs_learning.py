@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobpool.extending import extend_pool
+from jobpool.index import positions_of
 from jobpool.needs.estimates import Estimates, Latest, load_estimates
-from jobpool.needs.evidence import positions_of
 from jobpool.needs.features import layout_of
 from jobpool.needs.keeping import FILE_NAME, read_known
 from jobpool.needs.learning import learn

@@ -220,7 +220,7 @@ def test_an_id_of_several_tasks_lists_them(pool: Path, jobpool: Jobpool) -> None
     refused = jobpool("why", pool, "")
 
     assert refused.returncode == 1
-    assert "10 tasks have an id that begins with ''; give more of it: " in refused.stderr
+    assert "has 10 tasks whose id begins with ''; give more of it: " in refused.stderr
     assert "(number=9)" in refused.stderr
 
 

@@ -14,6 +14,7 @@ from jobpool.attempts import Attempt, attempt_from, lesson_of
 from jobpool.cards import read_card
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.grid import Grid
+from jobpool.index import positions_by_id
 from jobpool.journal.jsonl import read_lines
 from jobpool.pool import Pool
 from jobpool.task import AnyCause, Cause, Lesson, run_of
@@ -103,8 +104,7 @@ class _Places:
         self._all = len(self._known) == len(grid)
 
     def _learn(self, wanted: NDArray[np.bool_]) -> None:
-        positions = np.flatnonzero(wanted).tolist()
-        self._known |= {self._grid.id(position): position for position in positions}
+        self._known |= positions_by_id(self._grid, wanted)
 
     def of(self, task: str) -> int | None:
         """Return the position of a task, or None if the pool does not have it."""

@@ -8,7 +8,6 @@ import typer
 from jobpool.cli.options import Only, PoolArgument, Skip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from jobpool.report.history import Event
@@ -36,20 +35,23 @@ def log(
     jobpool log POOL --worker 3f2a
     jobpool log POOL --only pipeline=elastic
     """
+    from jobpool.index import find_tasks
     from jobpool.pool import Pool
     from jobpool.report.history import history
-    from jobpool.report.names import positions_by_id
+    from jobpool.report.names import known_tasks
     from jobpool.selection import select
     from jobpool.task import label
     from jobpool.units import local_time
 
     opened = Pool(pool)
     events = history(opened)
-    positions = positions_by_id(opened)
+    positions = known_tasks(opened)
     if only or skip:
         chosen = select(opened.grid, tuple(only or ()), tuple(skip or ()))
         events = [e for e in events if e.task in positions and chosen[positions[e.task]]]
-    events = _of_task(events, task, positions, pool)
+    if task is not None:
+        named = {opened.grid.id(position) for position in find_tasks(pool, opened.grid, [task])}
+        events = [event for event in events if event.task in named]
     events = _of_worker(events, worker, pool)
     if not events:
         print("nothing happened yet", file=sys.stderr)
@@ -59,19 +61,6 @@ def log(
         point = f"  ({label(opened.grid.point(place))})" if place is not None else ""
         line = f"{local_time(event.time)}  worker {event.worker}  {about}{event.what}{point}"
         print(line)
-
-
-def _of_task(
-    events: "list[Event]", task: str | None, ids: "Iterable[str]", pool: "Path"
-) -> "list[Event]":
-    from jobpool.errors import RequestError
-
-    if task is None:
-        return events
-    if not any(name.startswith(task) for name in ids):
-        what = f"has no task whose id begins with {task!r}; ids are in: jobpool collect, errors"
-        raise RequestError(pool, what)
-    return [event for event in events if event.task and event.task.startswith(task)]
 
 
 def _of_worker(events: "list[Event]", worker: str | None, pool: "Path") -> "list[Event]":

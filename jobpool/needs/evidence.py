@@ -1,23 +1,18 @@
 """What attempts say of tasks: read once each, from the place where the last reader stopped."""
 
-import hashlib
-import json
-from base64 import b32decode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jobpool.grid import Grid
 from jobpool.journal.jsonl import read_lines
 from jobpool.task import CLAIMS_PER_RUN, AnyCause, Cause, cause_of
 from jobpool.workerfiles import SHAPES, worker_files
 
 # how time falls with cores, before it is learned: to add up attempts on unequal workers
 SPEEDUP = 0.85
-CHUNK = 65_536  # tasks whose codes are numbers of Python's at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,35 +115,3 @@ def whole_seconds(seen: Seen, before: Failed | None) -> float:
     speed = float(seen.cores**SPEEDUP)
     longest = max(before.seconds * before.cores**SPEEDUP, seen.work)
     return float(np.sqrt(longest * (before.work + seen.work))) / speed
-
-
-def positions_of(grid: Grid, tasks: Iterable[str]) -> dict[str, int]:
-    """Return the positions of tasks by their ids; those that the grid lacks are left out."""
-    # the first 56 bits of an id: as good as all 60, and whole bytes
-    wanted = {b32decode(task.upper() + "AAAA")[:7]: task for task in tasks}
-    found: dict[str, int] = {}
-    if not wanted:
-        return found
-    for position, digest in enumerate(_digests(grid)):
-        if digest in wanted:
-            found[wanted[digest]] = position
-    return found
-
-
-def _digests(grid: Grid) -> Iterator[bytes]:
-    """Yield the beginning of each task's id, in the way of `jobpool.task.task_id` but faster."""
-    order = sorted(range(len(grid.axes)), key=lambda number: grid.axes[number].name)
-    texts = [
-        [
-            json.dumps([axis.name, value], separators=(",", ":"), ensure_ascii=False).encode(
-                "utf-8", "surrogatepass"
-            )
-            for value in axis.values
-        ]
-        for axis in (grid.axes[number] for number in order)
-    ]
-    for start in range(0, len(grid), CHUNK):
-        part = grid.codes[order, start : start + CHUNK]
-        for codes in part.T.tolist():
-            point = b",".join([text[code] for text, code in zip(texts, codes, strict=True)])
-            yield hashlib.sha256(b"[" + point + b"]").digest()[:7]

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from jobpool.errors import StorageError
 from jobpool.grid import Grid, read_grid
+from jobpool.index import positions_of
 from jobpool.needs.estimates import Estimates, load_estimates
-from jobpool.needs.evidence import Failed, Seen, bytes_new, positions_of, read_new, whole_seconds
+from jobpool.needs.evidence import Failed, Seen, bytes_new, read_new, whole_seconds
 from jobpool.needs.features import FloatArray, Layout, layout_of
 from jobpool.needs.keeping import Known, read_known, read_offsets, write_known
 from jobpool.needs.priors import guessed, prior_of_memory, prior_of_time

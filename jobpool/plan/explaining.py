@@ -1,13 +1,13 @@
 """Find out what one task waits for."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from jobpool.attempts import Attempt, all_attempts, attempts_of
 from jobpool.cards import read_card
-from jobpool.errors import RequestError, listing
 from jobpool.experiment import Pass
 from jobpool.files import server_time
+from jobpool.index import find_task
 from jobpool.liveness.judge import judge
 from jobpool.needs.learning import forecast_of
 from jobpool.needs.offers import LIKELY, POSSIBLE
@@ -20,34 +20,6 @@ from jobpool.records import Record, code_of, fits, offer_of
 from jobpool.selection import select
 from jobpool.task import TaskState, label
 from jobpool.workerfiles import worker_name
-
-
-def find_task(pool: Pool, identifier: str) -> int:
-    """Return the position of the task whose id begins with `identifier`.
-
-    Raises
-    ------
-    RequestError
-        If there is none, or more than one.
-    """
-    wanted = identifier.lower()
-    ids = pool.grid.ids()
-    found = [position for position, name in enumerate(ids) if name.startswith(wanted)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        named = [f"{ids[position]} ({label(pool.grid.point(position))})" for position in found]
-        what = f"{len(found)} tasks have an id that begins with {identifier!r}; give more of it: "
-        raise RequestError(pool.folder, what + listing(named, most=5))
-    close = listing(_closest(wanted, ids), most=3)
-    what = f"no task has an id that begins with {identifier!r}; nearest: {close}"
-    raise RequestError(pool.folder, f"{what}; ids are in: jobpool errors, log, collect")
-
-
-def _closest(wanted: str, ids: Iterable[str]) -> list[str]:
-    """Return the ids with most letters in the places where `wanted` has them."""
-    alike = {name: sum(a == b for a, b in zip(wanted, name, strict=False)) for name in ids}
-    return sorted(alike, key=lambda name: (-alike[name], name))[:3]
 
 
 def explain(
@@ -155,4 +127,6 @@ def why(pool: Pool, task: str) -> Why:
     """
     clock = server_time(pool.folder / "workers")
     forecast = forecast_of(pool, clock)
-    return explain(pool, find_task(pool, task), forecast, pool.experiment().passes, clock)
+    return explain(
+        pool, find_task(pool.folder, pool.grid, task), forecast, pool.experiment().passes, clock
+    )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jobpool.checks.table import Table
 from jobpool.grid import Grid
 from jobpool.journal.jsonl import read_lines
-from jobpool.report.names import positions_in
+from jobpool.report.names import known_in
 from jobpool.workerfiles import SHAPES, lines_of, worker_file, worker_name
 
 # what is known of the result that counts, from its own line and from its attempt's
@@ -37,7 +37,7 @@ class Accepted:
     def __init__(self, grid: Grid, table: Table, wanted: NDArray[np.bool_]) -> None:
         self._wanted = wanted
         self._fences, self._owners = table["fence"].copy(), table["owner"].copy()
-        self._positions = positions_in(grid, table)
+        self._positions = known_in(grid, table)
         self.taken = np.zeros(len(table), bool)
         self.facts = {name: np.full(len(table), np.nan) for name in FACTS}
         self.n_refused = 0  # results of tasks that are done by another claim

@@ -12,7 +12,7 @@ from jobpool.attempts import Attempt, Key, told_themselves
 from jobpool.axes.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
 from jobpool.pool import Pool
 from jobpool.report.columns import Rows, joined, nothing, texts
-from jobpool.report.names import positions_by_id
+from jobpool.report.names import known_tasks
 from jobpool.report.places import point_columns
 from jobpool.report.tables import frame_of
 from jobpool.workerfiles import all_lines
@@ -32,7 +32,7 @@ def attempts_frame(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> pd.Da
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; None for all tasks.
     """
-    positions, rows, places = positions_by_id(pool), Rows(), list[int]()
+    positions, rows, places = known_tasks(pool), Rows(), list[int]()
     for record in _records(pool):
         place = positions.get(record[ID])
         if place is not None and (chosen is None or chosen[place]):

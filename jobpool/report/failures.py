@@ -14,7 +14,7 @@ from jobpool.errors import SelectionError, listing, nearest
 from jobpool.fingerprint import fingerprint
 from jobpool.nodes import BadNode, suspect_nodes
 from jobpool.pool import Pool, state_of
-from jobpool.report.names import positions_by_id
+from jobpool.report.names import known_tasks
 from jobpool.task import AnyCause, Cause, TaskState
 
 
@@ -80,7 +80,7 @@ def find_failures(
     there = {str(one.cause) for one in attempts} - {str(Cause.DONE)}
     wanted = there if causes is None else _checked(causes, there)
     failed = [one for one in attempts if str(one.cause) in wanted]
-    positions = positions_by_id(pool) if failed else {}
+    positions = known_tasks(pool) if failed else {}
     if chosen is not None:
         failed = [one for one in failed if one.task in positions and chosen[positions[one.task]]]
     is_parked = state_of(pool.index()) == TaskState.PARKED

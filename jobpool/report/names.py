@@ -4,10 +4,11 @@ import numpy as np
 
 from jobpool.checks.table import Table, unchecked_table
 from jobpool.grid import Grid
+from jobpool.index import positions_by_id
 from jobpool.pool import Pool, is_counted
 
 
-def positions_by_id(pool: Pool) -> dict[str, int]:
+def known_tasks(pool: Pool) -> dict[str, int]:
     """Return the position of each task that was ever offered to a worker, by its id.
 
     Raises
@@ -16,10 +17,10 @@ def positions_by_id(pool: Pool) -> dict[str, int]:
         If a state file is not there as a whole.
     """
     tables = [unchecked_table(shard.read_records()) for shard in pool.shards]
-    return positions_in(pool.grid, np.concatenate(tables))
+    return known_in(pool.grid, np.concatenate(tables))
 
 
-def positions_in(grid: Grid, table: Table) -> dict[str, int]:
+def known_in(grid: Grid, table: Table) -> dict[str, int]:
     """Return the position of each task that was ever offered to a worker, by its id.
 
     Spare parts of tasks that were never cut are left out: most tasks of a pool may be such, and
@@ -33,5 +34,4 @@ def positions_in(grid: Grid, table: Table) -> dict[str, int]:
         Their records.
     """
     was_claimed = (table["fence"] > 0) | is_counted(table["state"])
-    positions = np.flatnonzero(~grid.parts.is_spare | was_claimed)
-    return dict(zip(grid.take(positions).ids(), positions.tolist(), strict=True))
+    return positions_by_id(grid, ~grid.parts.is_spare | was_claimed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.attempts import Attempt, all_attempts
+from jobpool.index import positions_of
 from jobpool.pool import Pool
 from jobpool.scheduler.base import job_prefix
 from jobpool.task import Point, TaskState
@@ -84,7 +85,8 @@ class Study:
     def points_of(self, attempts: tuple[Attempt, ...]) -> set[Point]:
         """Return the tasks that these attempts tried."""
         grid = Pool(self.pool).grid
-        return {grid.point(position) for one in attempts for position in grid.find(one.task)}
+        positions = positions_of(grid, [one.task for one in attempts])
+        return {grid.point(position) for position in positions.values()}
 
     def logs(self) -> set[str]:
         """Return the logs in the pool, as paths within its folder of logs."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from jobpool.attempts import Attempt
 from jobpool.axes.columns import beside_report
 from jobpool.grid import Grid
+from jobpool.index import positions_of
 from jobpool.report.failures import group_failures
 from jobpool.report.page.parts import DataTable, Section, clean
 from jobpool.task import TaskState
@@ -69,7 +70,7 @@ def _stuck(
         if attempt.task not in last or attempt.ended >= last[attempt.task].ended:
             last[attempt.task] = attempt
     missing = set(lost)
-    places = parked | {task: place for place, task in _places(grid, missing)}
+    places = parked | positions_of(grid, missing)
     rows = []
     for task, position in places.items():
         newest = last.get(task)
@@ -91,13 +92,6 @@ def _stuck(
         source="from the state table, the results and the record of attempts",
         note="Parked: mend the cause, then jobpool retry. Lost: see jobpool doctor.",
     )
-
-
-def _places(grid: Grid, tasks: set[str]) -> list[tuple[int, str]]:
-    """Return position and id of some tasks."""
-    if not tasks:
-        return []
-    return [(place, task) for place, task in enumerate(grid.ids()) if task in tasks]
 
 
 def _failures(failed: Sequence[Attempt], parked: Iterable[str]) -> DataTable:
