@@ -49,10 +49,24 @@ def write_result(pool: Path, result: Result) -> None:
     append_line(worker_file(pool, "results", result.worker), line)
 
 
-def results_of(pool: Path, worker: str) -> Iterator[Result]:
-    """Yield the undamaged results of one worker, in the order it wrote them."""
+def result_of(pool: Path, task: str, worker: str, fence: int) -> Result | None:
+    """Return the result that a claim gave, or None: the claim names the one file to read.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    task : str
+        Its id.
+    worker : str
+        The name of the claim's worker.
+    fence : int
+        The claim's number.
+    """
     for line in records_of(pool, "results", worker):
-        yield parse_result(worker, line)
+        if (line["task"], line["fence"]) == (task, fence):
+            return parse_result(worker, line)
+    return None
 
 
 def all_results(pool: Path) -> Iterator[Result]:

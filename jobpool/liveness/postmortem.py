@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobpool.attempts import Attempt, attempts_of, lesson_of
 from jobpool.cards import WorkerCard, read_use
-from jobpool.results import results_of
+from jobpool.results import result_of
 from jobpool.scheduler.base import JobStatus, Phase
 from jobpool.task import Cause, Lesson, UnknownCause
 
@@ -63,10 +63,9 @@ def last_words(pool: Path, death: Death) -> LastWords:
         for attempt in attempts_of(pool, death.worker)
         if (attempt.task, attempt.worker, attempt.fence) == (death.task, death.worker, death.fence)
     ]
-    for result in results_of(pool, death.worker):
-        if (result.task, result.fence) == (death.task, death.fence):
-            attempt = None if own else _attempt(death, Cause.DONE, None, None)
-            return LastWords(cause=Cause.DONE, lesson=Lesson(), attempt=attempt)
+    if result_of(pool, death.task, death.worker, death.fence) is not None:
+        attempt = None if own else _attempt(death, Cause.DONE, None, None)
+        return LastWords(cause=Cause.DONE, lesson=Lesson(), attempt=attempt)
     if own and own[-1].cause is not Cause.DONE:
         said = own[-1].cause
         # what only a newer jobpool can judge is not held against the task
