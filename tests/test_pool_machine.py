@@ -18,12 +18,12 @@ from jobpool.experiment import Experiment
 from jobpool.extending import extend_pool
 from jobpool.grid import Grid, full_product, split_parts
 from jobpool.making import create_pool
-from jobpool.moves import hold, release, retry
+from jobpool.moves import hold, release, rerun, retry
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.records import WAITING_BASE, code_of, offer_of
 from jobpool.shard_file import HEAD
-from jobpool.task import Axis, Cause, Claim, Lesson, TaskState
+from jobpool.task import Axis, Cause, Claim, Lesson, TaskState, next_run, run_of
 from tests.builders import an_experiment
 from tests.fuzzing import FUZZ
 
@@ -52,6 +52,7 @@ class Task:
     time: int = 0
     error: int = 0
     same: int = 0
+    accepted: tuple[int, int] | None = None  # fence and owner of the result that counts
     parts: list["Task"] = field(default_factory=list)
 
     @property
@@ -70,9 +71,9 @@ class Task:
     def end(self, cause: Cause, lesson: Lesson) -> None:
         self.cause = cause
         if cause is Cause.DONE:
-            self.state = TaskState.DONE
+            self.state, self.accepted = TaskState.DONE, None
             return
-        self.state = TaskState.WAITING
+        self.state, known = TaskState.WAITING, self.memory
         self.failed += cause in FAILED_CAUSES
         self.memory = max(self.memory, code_of(lesson.memory_mb))
         self.time = max(self.time, code_of(lesson.core_s))
@@ -82,15 +83,24 @@ class Task:
             if self.same >= PARK_AFTER:
                 self.state = TaskState.PARKED
         if cause is Cause.TIME and self.parts:
-            self.cut()
+            self.cut(known)  # what lacks time teaches nothing of memory
 
-    def cut(self) -> None:
+    def cut(self, memory: int) -> None:
         self.state = TaskState.ASIDE
         for part in self.parts:
-            part.state, part.memory = TaskState.WAITING, max(part.memory, self.memory)
+            part.state, part.memory = TaskState.WAITING, max(part.memory, memory)
 
     def retry(self) -> None:
         self.state, self.failed, self.same, self.error = TaskState.WAITING, 0, 0, 0
+
+    def rerun(self) -> None:
+        self.accepted = self.fence, self.owner
+        aside = [part for part in self.parts if part.state is TaskState.ASIDE]
+        fence = next_run([self.fence, *(part.fence for part in aside)])
+        for one in (self, *aside):
+            one.fence = fence
+        self.retry()
+        self.cause, self.owner = None, 0
 
 
 def a_grid(n_numbers: int) -> Grid:
@@ -201,7 +211,8 @@ class PoolMachine(RuleBasedStateMachine):
         task = self.tasks[claim.position]
         is_live = (task.state, task.fence, task.owner) == (TaskState.RUNNING, claim.fence, worker)
         idle = {TaskState.WAITING, TaskState.HELD, TaskState.PARKED}
-        is_late = task.state in idle and cause is Cause.DONE
+        is_this_run = run_of(claim.fence) == run_of(task.fence)
+        is_late = task.state in idle and cause is Cause.DONE and is_this_run
         with self.killed(is_killed):
             accepted = self.open(worker).end(Ending(claim=claim, cause=cause, lesson=lesson))
         assert accepted == (is_live or is_late)
@@ -245,6 +256,10 @@ class PoolMachine(RuleBasedStateMachine):
     def retry(self, seed: int, is_killed: bool) -> None:
         self._by_hand(retry, TaskState.PARKED, seed, is_killed)
 
+    @rule(seed=SEEDS, is_killed=KILLED)
+    def rerun(self, seed: int, is_killed: bool) -> None:
+        self._by_hand(rerun, TaskState.DONE, seed, is_killed)
+
     def _by_hand(
         self,
         move: Callable[[Pool, NDArray[np.bool_]], int],
@@ -262,6 +277,8 @@ class PoolMachine(RuleBasedStateMachine):
         for task in meant:
             if move is retry:
                 task.retry()
+            elif move is rerun:
+                task.rerun()
             else:
                 task.state = TaskState.HELD if move is hold else TaskState.WAITING
 
@@ -275,7 +292,7 @@ class PoolMachine(RuleBasedStateMachine):
         with self.killed(is_killed), shard.visit() as visit:
             assert bool(pool.cut_in(visit, slot)) == can_be_cut
         if can_be_cut:
-            task.cut()
+            task.cut(task.memory)
 
     @rule()
     def extend(self) -> None:
@@ -315,6 +332,8 @@ class PoolMachine(RuleBasedStateMachine):
             assert (found.need & 0xFF, found.need >> 8 & 0xFF, found.need >> 16, found.same) == (
                 *(task.memory, task.time, task.error, task.same),
             )
+            kept = found.accepted
+            assert (kept and (kept.fence, kept.owner)) == task.accepted
 
     @invariant()
     def counts_are_those_of_the_model(self) -> None:
