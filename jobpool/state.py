@@ -133,15 +133,15 @@ class Visit:
         shard, descriptor, head, index = self._shard, self._descriptor, self._head, self.index
         if os.pread(descriptor, HEAD.size, 0) != head:
             raise shard.broken()
-        written = {
-            shard.accepted_offset(slot): record.accepted.pack(self.first + slot)
-            for slot, record in self.changes.items()
-            if record.accepted is not None
-        }
-        if written and head[:4] == PLAIN:
-            head = self._make_room()
+        written: dict[int, bytes] = {}
+        accepted: dict[int, bytes] = {}
         for slot, record in self.changes.items():
             written[shard.records_at + RECORD.size * slot] = record.pack(self.first + slot)
+            if record.accepted is not None:
+                accepted[shard.accepted_offset(slot)] = record.accepted.pack(self.first + slot)
+        if accepted:
+            head = self._make_room() if head[:4] == PLAIN else head
+            written = accepted | written  # before the records that refer to them
         for offset, packed in written.items():
             os.pwrite(descriptor, packed, offset)
         visits = int.from_bytes(head[16:24], "little")
@@ -221,7 +221,8 @@ class Shard:
     def read_record(self, descriptor: int, slot: int) -> Record | None:
         """Return the record of `slot`, with the accepted one if it has one; None if damaged."""
         position = self.first + slot
-        found = unpack_record(os.pread(descriptor, RECORD.size, self.record_offset(slot)), position)
+        offset = self.records_at + RECORD.size * slot
+        found = unpack_record(os.pread(descriptor, RECORD.size, offset), position)
         if found is not None and found.accepted is UNREAD:
             packed = os.pread(descriptor, RECORD.size, self.accepted_offset(slot))
             found = with_accepted(found, packed, position)
