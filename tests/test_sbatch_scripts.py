@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from jobpool.assets import asset
+from jobpool.scheduler.slurm.scripts import script_text
+from jobpool.stopping import MARGIN_S
 
 SCRIPTS = ("first_pass", "second_pass", "by_fold", "worker")
 STAND_IN = """\
@@ -91,6 +93,15 @@ def test_a_submitted_worker_leaves_its_resources_to_the_command_line() -> None:
 def test_all_scripts_take_the_same_steps(script: str) -> None:
     assert steps_of(script) == steps_of("first_pass")
     assert len(steps_of(script)) > 1000
+
+
+@pytest.mark.parametrize("script", [*SCRIPTS, "cache_fill"])
+def test_each_script_is_committed_as_its_template_makes_it(script: str) -> None:
+    assert text_of(script) == script_text(script)
+
+
+def test_the_scripts_warn_as_long_before_the_end_as_a_worker_leaves() -> None:
+    assert f"--signal=B:USR1@{MARGIN_S:.0f}" in options_of("worker")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

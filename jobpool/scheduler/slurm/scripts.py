@@ -1,0 +1,178 @@
+"""The batch scripts in ``sbatch/``, made from one template: all share one prologue.
+
+Users read, copy and edit them, so each is whole by itself, and is committed as it is made here; a
+test compares. After a change::
+
+    python -m jobpool.scheduler.slurm.scripts sbatch
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobpool.stopping import MARGIN_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Script:
+    about: str  # the first comment
+    resources: tuple[str, str, str] | None = None  # cores, memory, time; None: from sbatch's line
+    warned: str = "the worker returns its task and leaves"
+    restarted: str = "a worker can always begin anew"
+    alone: str = "jobpool run POOL"  # what to type without SLURM
+    last: str = """\
+# exec: the worker takes this shell's place, and so it gets SLURM's signals
+exec "$JOBPOOL" work "$@"
+"""
+
+
+_OPTIONS = """\
+#
+# Options of sbatch stand before the script and win over the lines below; what stands after POOL
+# goes to `jobpool work`. A worker pulls tasks until none is left for it or its time is nearly up.
+"""
+_SCRIPTS: Mapping[str, _Script] = {
+    "first_pass": _Script(
+        about="""\
+# First pass: many small workers for whatever fits into them.
+#
+#   sbatch sbatch/first_pass.sbatch POOL
+#   for i in $(seq 20); do sbatch sbatch/first_pass.sbatch POOL --only pipeline=elastic; done
+#   sbatch --array=0-199%50 sbatch/first_pass.sbatch POOL        # 200 workers, 50 at a time
+#   sbatch --partition=short --time=1:00:00 sbatch/first_pass.sbatch POOL --skip target=age
+"""
+        + _OPTIONS,
+        resources=("1", "4G", "0-03:00:00"),
+    ),
+    "second_pass": _Script(
+        about="""\
+# Second pass: few large workers for the tasks that the first pass could not hold.
+#
+#   sbatch sbatch/second_pass.sbatch POOL
+#   sbatch --array=0-9 sbatch/second_pass.sbatch POOL
+#
+# No filter is needed: what failed for lack of memory or time comes first, then the rest.
+# `jobpool plan POOL` says how many such jobs are wanted, and whether larger ones are.
+"""
+        + _OPTIONS,
+        resources=("16", "64G", "1-06:00:00"),
+    ),
+    "by_fold": _Script(
+        about="""\
+# By fold: workers that take only tasks of one outer fold (`by_fold` in the experiment file).
+#
+#   sbatch --array=0-49%20 sbatch/by_fold.sbatch POOL
+#   sbatch sbatch/by_fold.sbatch POOL --only fold=0,1
+"""
+        + _OPTIONS,
+        resources=("4", "16G", "0-12:00:00"),
+        last="""\
+# exec: the worker takes this shell's place, and so it gets SLURM's signals.
+# fold=all: a task that does all folds at once
+exec "$JOBPOOL" work "$@" --skip fold=all
+""",
+    ),
+    "worker": _Script(
+        about="""\
+# A worker as `jobpool submit` submits it, with its resources on sbatch's command line.
+# To submit by hand take first_pass.sbatch, second_pass.sbatch or by_fold.sbatch.
+""",
+    ),
+    "cache_fill": _Script(
+        about="""\
+# Fills the ROI cache of a pool; any number of jobs share the work, also with workers that run.
+# `jobpool cache fill POOL --submit --jobs 20` submits it; by hand:
+#
+#   sbatch --array=0-19 sbatch/cache_fill.sbatch POOL
+#
+# Options of sbatch stand before the script and win over the lines below.
+""",
+        resources=("1", "4G", "0-03:00:00"),
+        warned="it lets go of its work and leaves",
+        restarted="what was computed is kept",
+        alone="jobpool cache fill POOL",
+        last="""\
+# exec: the program takes this shell's place, and so it gets SLURM's signals
+exec "$JOBPOOL" cache fill "$@"
+""",
+    ),
+}
+_RESOURCES = """\
+#SBATCH --job-name={name}
+{cores:<35}# cores
+{memory:<35}# memory of the whole job
+{time:<35}# days-hours:minutes:seconds
+##SBATCH --partition=short         # remove one # and write a partition of your cluster (see sinfo)
+##SBATCH --account=myproject       # remove one # where your cluster wants an account
+"""
+_PROLOGUE = r"""
+pool=${1-}
+trap '' USR1 # until the worker hears it: the warning may come while the job starts
+: "${SLURM_JOB_ID:?this is a script for sbatch: sbatch $0 POOL; without SLURM: @ALONE@}"
+if [ ! -e "$pool/pool.json" ]; then
+    echo "no pool at '$pool', seen from $PWD on $HOSTNAME; usage: sbatch SCRIPT POOL [options]" >&2
+    exit 1
+fi
+
+# The log becomes POOL/logs/<job id / 1000>/<name>-<job>.log, so that no folder gets over 1,000.
+job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
+log=$pool/logs/$((SLURM_JOB_ID / 1000))/${SLURM_JOB_NAME//\//_}-$job
+log+=${SLURM_RESTART_COUNT:+-restart$SLURM_RESTART_COUNT}.log
+begun=$(readlink "/proc/$$/fd/1")
+mkdir -p "${log%/*}"
+[ ! -f "$begun" ] || mv -n -- "$begun" "$log" # moved: what SLURM writes later lands in it, too
+exec >>"$log" 2>&1
+
+# The Python environment is the one sbatch was called from; JOBPOOL=/path/bin/jobpool sets another.
+JOBPOOL=${JOBPOOL:-jobpool}
+if ! version=$("$JOBPOOL" --version); then
+    echo "'$JOBPOOL' does not run on $HOSTNAME: activate jobpool's environment before sbatch," \
+        "or export JOBPOOL=/path/bin/jobpool; every node must see it under that path" >&2
+    exit 1
+fi
+echo "$(date '+%F %T') job $job on $HOSTNAME: $version, $(command -v "$JOBPOOL")"
+
+"""
+
+
+def script_text(name: str) -> str:
+    """Return one of the scripts.
+
+    Examples
+    --------
+    >>> script_text("worker").splitlines()[0]
+    '#!/usr/bin/env bash'
+    """
+    one = _SCRIPTS[name]
+    resources = ""
+    if one.resources is not None:
+        cores, memory, time = one.resources
+        resources = _RESOURCES.format(
+            name=name,
+            cores=f"#SBATCH --cpus-per-task={cores}",
+            memory=f"#SBATCH --mem={memory}",
+            time=f"#SBATCH --time={time}",
+        )
+    margin_s = f"{MARGIN_S:.0f}"
+    common = (
+        "#SBATCH --nodes=1",
+        "#SBATCH --ntasks=1",
+        f"{f'#SBATCH --signal=B:USR1@{margin_s}':<35}# {margin_s} s before the end {one.warned}",
+        f"{'#SBATCH --requeue':<35}# start again after a node failure: {one.restarted}",
+        "#SBATCH --open-mode=append",
+        f"{'#SBATCH --output=jobpool-%j.log':<35}# until the script moves it into the pool",
+    )
+    options = resources + "".join(f"{line}\n" for line in common)
+    prologue = _PROLOGUE.replace("@ALONE@", one.alone)
+    return f"#!/usr/bin/env bash\n{one.about}#\n{options}{prologue}{one.last}"
+
+
+def main(folder: str) -> None:
+    """Write all scripts."""
+    for name in _SCRIPTS:
+        Path(folder, f"{name}.sbatch").write_text(script_text(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
