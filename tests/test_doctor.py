@@ -12,7 +12,7 @@ from jobpool.attempts import all_attempts
 from jobpool.cards import own_card
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
-from jobpool.errors import RequestError
+from jobpool.errors import Fault, RequestError
 from jobpool.pool import Pool
 from jobpool.task import Cause, Claim, TaskState
 from tests.builders import a_pool, shard_files
@@ -385,7 +385,7 @@ def test_the_command_fails_until_the_pool_is_repaired(folder: Path, jobpool: Job
     repair = jobpool("doctor", folder, "--repair")
     last = jobpool("doctor", folder)
 
-    assert (first.returncode, repair.returncode, last.returncode) == (1, 0, 0)
+    assert (first.returncode, repair.returncode, last.returncode) == (Fault.POOL, 0, 0)
     assert "state/00: 1 of 10 records are damaged; repair it with --repair" in first.stdout
     assert "9 records kept, 1 made from results" in repair.stdout
     assert "all is well" in last.stdout
