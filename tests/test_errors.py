@@ -13,6 +13,7 @@ import pytest
 
 import jobpool
 from jobpool import cli
+from jobpool.cli.wait import CODES
 from jobpool.errors import ConfigError, DataError, Fault, JobpoolError, PlacedError, Problem
 from jobpool.runners.members import MemberError, Wish
 from tests.support.places import CHECKOUT
@@ -144,9 +145,10 @@ def test_the_exit_codes_are_those_of_the_documentation() -> None:
         (CHECKOUT / "docs" / "commands.md").read_text(encoding="utf-8").split("| exit code | |")[1]
     )
 
-    codes = [int(line.split("|")[1]) for line in table.split("\n\n")[0].splitlines()[2:]]
+    cells = [line.split("|")[1].split(",") for line in table.split("\n\n")[0].splitlines()[2:]]
+    codes = [int(code) for cell in cells for code in cell]
 
-    assert codes == sorted({0, 2, *Fault})
+    assert codes == sorted({0, 2, *Fault, *CODES.values()})
 
 
 def test_a_member_that_cannot_be_fitted_is_named() -> None:
