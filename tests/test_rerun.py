@@ -16,6 +16,7 @@ from jobpool.errors import DamagedStateError
 from jobpool.moves import hold, release, rerun, retry
 from jobpool.pool import Ending, Pool
 from jobpool.records import RECORD
+from jobpool.report.spending import AGAIN, USEFUL, read_spending
 from jobpool.results import all_results
 from jobpool.shard_file import MAGIC, PLAIN
 from jobpool.task import CLAIMS_PER_RUN, Cause, Lesson, TaskState, run_of
@@ -495,3 +496,38 @@ def test_eight_workers_compute_again_what_is_returned_while_they_work(
     claims = [(one.task, one.fence) for one in all_attempts(pool)]
     assert len(claims) == len(set(claims)) == len(results)
     assert findings_of(pool) == []
+
+
+def test_a_rerun_takes_nothing_of_what_was_finished_before(folder: Path, jobpool: Jobpool) -> None:
+    grid, kept = Pool(folder).grid, folder / "checkpoints"
+    before = grid.checkpoint_of(1, 1)
+    now = grid.checkpoint_of(1, CLAIMS_PER_RUN + 1)
+    for name in (before, now):
+        (kept / name).mkdir()
+
+    left = findings_of(folder)
+    jobpool("work", folder)
+
+    assert (before, now) == (grid.id(1), f"{grid.id(1)}.1")
+    assert left == []  # a task that waits keeps its checkpoints
+    assert list(kept.iterdir()) == []
+
+
+def test_a_checkpoint_of_a_rerun_that_is_done_is_removed_by_a_repair(folder: Path) -> None:
+    SimulatedWorker(folder, NEW).do(1)
+    left = folder / "checkpoints" / Pool(folder).grid.checkpoint_of(1, CLAIMS_PER_RUN + 1)
+    left.mkdir()
+
+    findings_of(folder, repair=True)
+
+    assert not left.exists()
+
+
+def test_the_hours_of_the_old_result_are_useful_until_it_is_replaced(folder: Path) -> None:
+    everything = np.ones(6, bool)
+    waiting = read_spending(Pool(folder), everything, now=0.0)
+    SimulatedWorker(folder, NEW).do(1)
+    done = read_spending(Pool(folder), everything, now=0.0)
+
+    assert waiting.frame["use"].to_list() == [USEFUL] * 3
+    assert sorted(done.frame["use"]) == sorted([USEFUL, USEFUL, USEFUL, AGAIN])

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.moves import rerun
 from jobpool.pool import Ending, Pool
 from jobpool.report.collecting import Collected, collect
+from jobpool.report.predictions import EVERYTHING, Wanted, write_predictions
 from jobpool.task import Cause, TaskState
 from tests.phases import WHOLE, Doses, a_pool_in_parts, do_part, do_whole, position_of, rows_of
 from tests.simulated import SimulatedWorker
@@ -175,3 +177,16 @@ def test_a_part_of_a_whole_that_is_done_is_no_task_to_rerun(folder: Path) -> Non
 
     assert rerun(pool, chosen) == 0
     assert WHOLE["doses"] == [1, 2, 3]
+
+
+def test_predictions_of_an_earlier_result_are_marked(folder: Path) -> None:
+    run_again(folder, "south", 1)
+    pool, file = Pool(folder), folder.parent / "predictions.csv"
+
+    write_predictions(file, pool, Doses(), Doses(), EVERYTHING, {})
+    marked = pd.read_csv(file).groupby(["site", "phase"])["rerun_pending"].any().to_dict()
+    write_predictions(file, pool, Doses(), Doses(), Wanted(fresh=True), {})
+    fresh = set(pd.read_csv(file).groupby(["site", "phase"]).groups)
+
+    assert [pair for pair, is_earlier in marked.items() if is_earlier] == [("south", 1)]
+    assert marked.keys() - fresh == {("south", 1)}
