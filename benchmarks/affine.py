@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import machine, table
-from jobpool.axes import read_axes
+from jobpool.axes.reading import read_axes
 from jobpool.experiment import Experiment
 from jobpool.grid import Attribute, Grid, full_product
 from jobpool.learning.members import Ensemble, find_members

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from jobpool.axes import read_axes
 from jobpool.axes.forms import PLAIN, ValueForm
+from jobpool.axes.reading import read_axes
 from jobpool.errors import ConfigError, Problem
 from jobpool.lock import LOCKS
 from jobpool.poolinfo import WorkerSettings

@@ -4,8 +4,8 @@
     tasks.npz        the grid: fixed once written, an extension appends
     state/NN         the state table in shards (`jobpool.state`)
 
-Workers change states through this module alone; people do through `jobpool.moves` and the doctor,
-under the same lock. Whichever process is killed, and whenever, three things stay true:
+Workers change states through this module alone; people do through `jobpool.moves` and the
+doctor, under the same lock. Whichever process is killed, and whenever, three things stay true:
 
 1. A task has at most one live claim, and its record names the worker.
 2. A task that says ``done`` has its result on disk: the result is written first.
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.checks.table import Table, read_counting, read_table
 from jobpool.grid import Grid, read_grid
 from jobpool.lock import LOCKS
 from jobpool.poolinfo import read_info
@@ -268,6 +269,14 @@ class Pool:
             changed_ms = int(self.now() * 1000)
             visit.put(slot, record._replace(state=TaskState.ASIDE, changed_ms=changed_ms))
         return parts
+
+    def table(self) -> Table:
+        """Return the record of every task, in the order of positions; see `read_table`."""
+        return read_table(self.shards)
+
+    def counting_table(self, *, fresh: bool = False) -> tuple[Table, NDArray[np.bool_]]:
+        """Return the records as results count, and which are earlier ones; see `read_counting`."""
+        return read_counting(self.shards, self.grid, fresh=fresh)
 
     def counts(self) -> Mapping[TaskState, int]:
         """Return how many tasks are in each state."""

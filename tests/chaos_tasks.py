@@ -1,4 +1,4 @@
-"""What the tasks of `tests.chaos` do: most return at once, a few do what tasks should not."""
+"""What the tasks of `tests.chaos` do: most end at once, some misbehave."""
 
 import os
 import signal

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.api.given import Selection, conditions
-from jobpool.checks.table import read_table
 from jobpool.pool import Pool
 from jobpool.report.attempts import attempts_frame
 from jobpool.report.collecting import collect_pool, what_is_gone
@@ -49,7 +48,7 @@ class Task:
 
 def tasks_of(pool: Pool) -> Iterator[Task]:
     """Yield every task that counts as it stands now, in the order of the axes."""
-    table, ids = read_table(pool), pool.grid.ids()
+    table, ids = pool.table(), pool.grid.ids()
     counted = np.isin(table["state"], list(COUNTED))
     for position in np.lexsort(pool.grid.codes[::-1]).tolist():
         if not counted[position]:

@@ -1,11 +1,12 @@
 """The records of the state table as arrays, read without a lock."""
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.pool import Pool
+from jobpool.grid import Grid
 from jobpool.records import RECORD, RERUN, UNREAD, Record, unpack_record
 from jobpool.state import Shard
 from jobpool.task import TaskState
@@ -65,7 +66,7 @@ def record_in(shard: Shard, packed: bytes, slot: int) -> Record:
     return shard.record(slot) if found is None or found.accepted is UNREAD else found
 
 
-def read_table(pool: Pool) -> Table:
+def read_table(shards: Sequence[Shard]) -> Table:
     """Return the record of every task, in the order of positions.
 
     Raises
@@ -74,7 +75,7 @@ def read_table(pool: Pool) -> Table:
         If a state file is damaged anywhere that matters: head, index or a record.
     """
     parts = []
-    for shard in pool.shards:
+    for shard in shards:
         shard.read_index()
         packed = bytearray(shard.read_records())
         for slot in damaged_slots(bytes(packed), shard.first):
@@ -84,7 +85,9 @@ def read_table(pool: Pool) -> Table:
     return np.concatenate(parts)
 
 
-def read_counting(pool: Pool, *, fresh: bool = False) -> tuple[Table, NDArray[np.bool_]]:
+def read_counting(
+    shards: Sequence[Shard], grid: Grid, *, fresh: bool = False
+) -> tuple[Table, NDArray[np.bool_]]:
     """Return the record of every task as its results count, and which of them are to be replaced.
 
     A task that is computed again is done, by its earlier result, until its new one is accepted; a
@@ -92,8 +95,10 @@ def read_counting(pool: Pool, *, fresh: bool = False) -> tuple[Table, NDArray[np
 
     Parameters
     ----------
-    pool : Pool
-        The pool.
+    shards : sequence of Shard
+        The state files, in the order of their tasks.
+    grid : Grid
+        All tasks.
     fresh : bool
         Leave earlier results out: a task that is computed again is not done.
 
@@ -109,12 +114,12 @@ def read_counting(pool: Pool, *, fresh: bool = False) -> tuple[Table, NDArray[np
     DamagedStateError
         If a state file is damaged anywhere that matters.
     """
-    table = read_table(pool)
+    table = read_table(shards)
     is_earlier: NDArray[np.bool_] = table["cause"] & RERUN > 0
     if fresh or not is_earlier.any():
         return table, np.zeros(len(table), bool)
     now = table.copy()
-    for shard in pool.shards:
+    for shard in shards:
         slots = np.flatnonzero(is_earlier[shard.first : shard.first + shard.size]).tolist()
         packed = shard.read_accepted() if slots else b""
         for slot in slots:
@@ -125,7 +130,7 @@ def read_counting(pool: Pool, *, fresh: bool = False) -> tuple[Table, NDArray[np
                 piece = (record.accepted or record).pack(position)
             table[position] = unchecked_table(piece)[0]
     for whole in np.flatnonzero(is_earlier & (now["state"] == TaskState.ASIDE)).tolist():
-        parts = pool.grid.parts.of(whole)
+        parts = grid.parts.of(whole)
         if (table["state"][parts] == TaskState.DONE).all():
             table[whole], is_earlier[whole] = now[whole], False
     return table, is_earlier

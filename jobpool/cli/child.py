@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     """Answer requests until there are no more, and return the exit code."""
     folder, cores, answers = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)  # SLURM may tell the whole job: the worker decides
+        signal.signal(number, signal.SIG_IGN)  # all of a job may hear it: the worker decides
     guard()
     from jobpool.pool import Pool  # heavy: not for the guard
     from jobpool.poolinfo import check_owner

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.checks.table import read_table
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.task import COUNTED, TaskState
@@ -69,7 +68,7 @@ def read_left(pool: Pool, server_time: float) -> Left:
     DamagedStateError
         If a state file is damaged.
     """
-    table = read_table(pool)
+    table = pool.table()
     state = table["state"]
     running = state == TaskState.RUNNING
     owners = table["owner"]

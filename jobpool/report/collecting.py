@@ -21,7 +21,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import OF_RESULT, OF_SCORES, set_apart
-from jobpool.checks.table import read_counting
 from jobpool.errors import RequestError, listing
 from jobpool.files import parse_line
 from jobpool.learning.parallel import in_processes
@@ -127,7 +126,7 @@ def collect(
     if by not in known:
         what = f"its results cannot be given by {by!r}; write one of: {', '.join(known)}"
         raise RequestError(pool.folder, what)
-    table, is_earlier = read_counting(pool, fresh=fresh)  # before the results
+    table, is_earlier = pool.counting_table(fresh=fresh)  # before the results
     one = Share(
         folder=pool.folder,
         grid=pool.grid,

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import ID, OF_RESULT, set_apart
-from jobpool.checks.table import read_counting
 from jobpool.errors import RequestError
 from jobpool.pool import Pool
 from jobpool.report.accepted import Accepted
@@ -90,7 +89,7 @@ def write_predictions(
     """
     if not isinstance(runner, SupportsPredictions):
         raise RequestError(pool.folder, _why_none(len(pool.grid)))
-    table, is_earlier = read_counting(pool, fresh=wanted.fresh)
+    table, is_earlier = pool.counting_table(fresh=wanted.fresh)
     parts = PartSelection(pool.grid, table, wanted.chosen, one_by_one=True)
     accepted = Accepted(pool.grid, table, parts.wanted)
     pieces = _Pieces(pool, runner, results, parts, is_earlier)

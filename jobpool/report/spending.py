@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jobpool.attempts import Attempt, all_attempts
 from jobpool.cards import read_card
-from jobpool.checks.table import Table, read_counting, read_table
+from jobpool.checks.table import Table
 from jobpool.pool import Pool
 from jobpool.report.names import known_tasks
 from jobpool.task import Cause, TaskState
@@ -80,8 +80,8 @@ def read_spending(pool: Pool, chosen: NDArray[np.bool_], now: float) -> Spending
     """
     import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
 
-    table, positions = read_table(pool), known_tasks(pool)
-    counting, _ = read_counting(pool)
+    table, positions = pool.table(), known_tasks(pool)
+    counting, _ = pool.counting_table()
     rows, fences, failed = list[tuple[Any, ...]](), list[int](), list[Attempt]()
     done = Cause.DONE  # naming a member of an enum is slow before Python 3.12
     for attempt in all_attempts(pool.folder):
