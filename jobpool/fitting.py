@@ -17,7 +17,7 @@ from jobpool.needs.offers import offers
 from jobpool.pool import Pool
 from jobpool.puller import Puller
 from jobpool.records import Offer, offer_of
-from jobpool.stopping import margin_s
+from jobpool.scheduler.base import margin_s
 from jobpool.turns import take_turn
 
 REFRESH_S = 30.0  # between two looks at the estimates and at the time that is left

@@ -10,29 +10,11 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
+from jobpool.scheduler.base import MARGIN_S, margin_s
 from jobpool.task import Cause
 
-MARGIN_S = 120.0  # as long before the end as the batch scripts have their worker warned
 NEAR_S = 60.0  # TERM so shortly before that means that the time is up
 WARNED_S = 600.0  # so long before the end a user may order USR1
-
-
-def margin_s(seconds: float) -> float:
-    """Return how long before the end of its time a worker begins nothing and stops its task.
-
-    The worker itself, what it offers tasks and the plan of the next jobs all go by this.
-
-    Parameters
-    ----------
-    seconds : float
-        The time that there is in all: a short one is not eaten up by the margin.
-
-    Examples
-    --------
-    >>> margin_s(3 * 3600), margin_s(600)
-    (120.0, 60.0)
-    """
-    return min(MARGIN_S, seconds / 10)
 
 
 class StopSignals:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from jobpool.assets import asset
+from jobpool.scheduler.base import MARGIN_S
 from jobpool.scheduler.slurm.scripts import script_text
-from jobpool.stopping import MARGIN_S
 
 SCRIPTS = ("first_pass", "second_pass", "by_fold", "worker")
 STAND_IN = """\

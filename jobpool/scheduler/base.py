@@ -22,8 +22,27 @@ from jobpool.task import Cause
 if TYPE_CHECKING:  # it loads YAML, which no `jobpool status` waits for
     from jobpool.experiment import Pass
 
+MARGIN_S = 120.0  # as long before the end as the batch scripts have their worker warned
 POLITE = 100  # jobs that run at one time where the pass does not say
 _NAME = re.compile(r"[^\w.+-]")  # what job names and file names should not hold
+
+
+def margin_s(seconds: float) -> float:
+    """Return how long before the end of its time a worker begins nothing and stops its task.
+
+    The worker itself, what it offers tasks and the plan of the next jobs all go by this.
+
+    Parameters
+    ----------
+    seconds : float
+        The time that there is in all: a short one is not eaten up by the margin.
+
+    Examples
+    --------
+    >>> margin_s(3 * 3600), margin_s(600)
+    (120.0, 60.0)
+    """
+    return min(MARGIN_S, seconds / 10)
 
 
 class Phase(StrEnum):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.stopping import MARGIN_S
+from jobpool.scheduler.base import MARGIN_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
