@@ -30,7 +30,7 @@ from pathlib import Path
 
 from benchmarks.figures import machine, say, table
 from benchmarks.pools import make_pool, study_axes
-from jobpool.lock import file_system
+from jobpool.disk.locks import file_system
 from jobpool.pool import Pool
 from jobpool.puller import Puller
 from jobpool.task import TaskState

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.pools import N_PARCELLATIONS, study_axes
+from jobpool.disk.files import checked_line
 from jobpool.experiment import Experiment
-from jobpool.files import checked_line
 from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Pool

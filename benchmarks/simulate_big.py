@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.figures import say
 from benchmarks.simulate_study import new_pool
 from jobpool.cards import own_card
-from jobpool.files import checked_line
+from jobpool.disk.files import checked_line
 from jobpool.grid import Attribute, full_product
 from jobpool.index import positions_of
 from jobpool.liveness import Watch

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from jobpool.files import checked_line, create_exclusively, read_json, write_json
-from jobpool.shapes import has_shape, is_number, is_text, is_whole, list_of, optional
+from jobpool.disk.files import checked_line, create_exclusively, read_json, write_json
+from jobpool.disk.validation import has_shape, is_number, is_text, is_whole, list_of, optional
 from jobpool.workerfiles import worker_file
 
 FORMAT = 1

@@ -13,8 +13,8 @@ import yaml
 
 from jobpool.axes.forms import PLAIN, ValueForm
 from jobpool.axes.reading import read_axes
+from jobpool.disk.locks import LOCKS
 from jobpool.errors import ConfigError, Problem
-from jobpool.lock import LOCKS
 from jobpool.poolinfo import WorkerSettings
 from jobpool.reader import Reader
 from jobpool.task import Axis

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.axes.ensembles import describe_source
+from jobpool.disk.files import replace_whole
+from jobpool.disk.locks import LOCKS
 from jobpool.errors import ConfigError, Problem, listing
 from jobpool.experiment import Experiment
-from jobpool.files import replace_whole
 from jobpool.grid import Attribute, Grid, read_grid, smallest_codes, write_grid
 from jobpool.layout import in_random_order, write_shards
-from jobpool.lock import LOCKS
 from jobpool.pool import Pool
 from jobpool.poolinfo import keep_to_owner
 from jobpool.task import Axis, Value, label

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from numpy.linalg import LinAlgError
 
 from jobpool.cards import WorkerCard
+from jobpool.disk.election import take_turn
 from jobpool.errors import StorageError
 from jobpool.needs.estimates import Latest
 from jobpool.needs.learning import learn
@@ -18,7 +19,6 @@ from jobpool.pool import Pool
 from jobpool.puller import Puller
 from jobpool.records import Offer, offer_of
 from jobpool.scheduler.base import margin_s
-from jobpool.turns import take_turn
 
 REFRESH_S = 30.0  # between two looks at the estimates and at the time that is left
 LEARN_EVERY_S = 60.0  # between two times that somebody reads new attempts

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.files import replace_whole
+from jobpool.disk.files import replace_whole
 from jobpool.grid import Grid
 from jobpool.records import Record
 from jobpool.shard_file import new_shard

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from jobpool import __version__
+from jobpool.disk.files import replace_whole, storage_error, sync_folder, temporary_beside
+from jobpool.disk.locks import best_lock
 from jobpool.errors import AccessError, ConfigError, JobpoolError, Problem, RequestError
 from jobpool.experiment import Experiment
-from jobpool.files import replace_whole, storage_error, sync_folder, temporary_beside
 from jobpool.grid import Grid, write_grid
 from jobpool.layout import in_random_order, write_shards
-from jobpool.lock import best_lock
 from jobpool.poolinfo import GROUP, OF_OWNER, PoolInfo, keep_to_owner, set_umask
 
 FOLDERS = ("state", "workers", "attempts", "results", "logs", "cache", "checkpoints")

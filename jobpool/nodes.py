@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jobpool.attempts import Attempt
-from jobpool.files import read_json, write_json
-from jobpool.shapes import has_shape, is_number, is_text
+from jobpool.disk.files import read_json, write_json
+from jobpool.disk.validation import has_shape, is_number, is_text
 from jobpool.task import Cause
 
 FORMAT = 1

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.checks.table import Table, read_counting, read_table
+from jobpool.disk.locks import LOCKS
 from jobpool.grid import Grid, read_grid
-from jobpool.lock import LOCKS
 from jobpool.poolinfo import read_info
 from jobpool.records import EVERYTHING, Offer, Record, fits
 from jobpool.state import Shard, Visit

@@ -11,10 +11,10 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from jobpool.disk.files import newer_format, read_json, write_json
+from jobpool.disk.locks import LOCKS
+from jobpool.disk.validation import has_shape, is_number, is_text, is_whole, one_of, optional
 from jobpool.errors import AccessError, PoolError, RequestError
-from jobpool.files import newer_format, read_json, write_json
-from jobpool.lock import LOCKS
-from jobpool.shapes import has_shape, is_number, is_text, is_whole, one_of, optional
 
 FORMAT = 2  # 1: no tasks set aside, no bounds in the records
 PRIVATE, GROUP = "private", "group"

@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 
-from jobpool.files import newer_format
+from jobpool.disk.files import newer_format
 from jobpool.records import RECORD, Record
 
 FORMAT = 2

@@ -25,9 +25,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+from jobpool.disk.files import storage_error
+from jobpool.disk.locks import Lock, file_system
 from jobpool.errors import BrokenLockError, DamagedStateError, IllegalMoveError
-from jobpool.files import storage_error
-from jobpool.lock import Lock, file_system
 from jobpool.records import (
     BECOMES,
     RECORD,

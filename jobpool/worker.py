@@ -20,9 +20,9 @@ from select import select as wait_for_input
 import numpy as np
 
 from jobpool.cards import WorkerCard
+from jobpool.disk.files import replace_whole, temporary_beside
 from jobpool.doubts import Doubts
 from jobpool.errors import StorageError
-from jobpool.files import replace_whole, temporary_beside
 from jobpool.fitting import Fitting
 from jobpool.grid import read_grid
 from jobpool.liveness.heartbeat import Heart

@@ -11,8 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jobpool.journal.jsonl import Line, read_lines
-from jobpool.shapes import (
+from jobpool.disk.validation import (
     Kind,
     is_fence,
     is_mapping,
@@ -23,6 +22,7 @@ from jobpool.shapes import (
     is_worker,
     optional,
 )
+from jobpool.journal.jsonl import Line, read_lines
 
 KINDS = {"workers": ".json", "attempts": ".jsonl", "results": ".jsonl"}
 SHAPES: Mapping[str, Mapping[str, Kind]] = {

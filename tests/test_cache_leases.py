@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.cache.leases import Leases
-from jobpool.files import read_json
+from jobpool.disk.files import read_json
+from jobpool.disk.leases import Leases
 
 
 def lease_of(folder: Path) -> Path:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.cache.leases import Leases
 from jobpool.cache.roi import RoiCache
+from jobpool.disk.leases import Leases
 from tests.cache_study import NAMES, CacheStudy, fill_all
 
 _CONTEXT = multiprocessing.get_context("forkserver")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from jobpool.cache.blocks import Block, Blocks
-from jobpool.cache.leases import Leases
 from jobpool.cache.roi import RoiCache
 from jobpool.cache.upkeep import prune
+from jobpool.disk.leases import Leases
 from jobpool.errors import DataError
 from tests.cache_study import N_SPANS, NAMES, CacheStudy, N, flip
 

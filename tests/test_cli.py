@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobpool.cli import COMMANDS
+from jobpool.disk.files import write_json
 from jobpool.errors import Fault
-from jobpool.files import write_json
 from jobpool.pool import Pool
 from tests.builders import a_pool
 from tests.conftest import Jobpool

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from jobpool.attempts import Attempt, write_attempt
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
+from jobpool.disk.election import take_turn
 from jobpool.fingerprint import short_fingerprint
 from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Ending, Pool
 from jobpool.records import code_of
 from jobpool.task import Cause, Lesson, TaskState
-from jobpool.turns import take_turn
 from tests.builders import a_pool
 from tests.cut_pool import (
     a_cut_pool,

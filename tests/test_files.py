@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.errors import StorageError
-from jobpool.files import (
+from jobpool.disk.files import (
     checked_line,
     create_exclusively,
     parse_line,
@@ -16,6 +15,7 @@ from jobpool.files import (
     replace_whole,
     write_json,
 )
+from jobpool.errors import StorageError
 from jobpool.task import Json
 
 
@@ -120,7 +120,7 @@ def test_replacing_on_a_full_disk_keeps_the_old_file(small_disk: Path) -> None:
     said = run_on_full_disk(
         small_disk,
         "import os; from pathlib import Path\n"
-        "from jobpool.files import replace_whole\n"
+        "from jobpool.disk.files import replace_whole\n"
         "from jobpool.errors import StorageError\n"
         "folder = Path(os.environ['FOLDER'])\n"
         "replace_whole(folder / 'f', b'old')\n"

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as hnp
 from jobpool.brain.arrays import Array
 from jobpool.cache.fitrecords import pack, unpack
 from jobpool.cache.fits import FitCache
+from jobpool.disk.files import checked_line
+from jobpool.disk.locks import LOCKS
 from jobpool.errors import OutOfTimeError, PoolError, StorageError
-from jobpool.files import checked_line
-from jobpool.lock import LOCKS
 from tests.fit_study import NAME, a_bucket, about_of, arrays_of, files_in, has, key_of, put
 from tests.support.places import ASSETS
 

@@ -10,8 +10,8 @@ import pytest
 from jobpool.cache.fitrecords import pack
 from jobpool.cache.fitupkeep import find_damaged_fits
 from jobpool.cache.upkeep import Damage
+from jobpool.disk.files import parse_line
 from jobpool.errors import BrokenLockError
-from jobpool.files import parse_line
 from tests.fit_study import NAME, a_bucket, has, key_of, put
 
 EVERY = 3  # bytes, of which one is tried

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jobpool.attempts import Attempt, all_attempts, write_attempt
 from jobpool.cards import own_card, read_card
 from jobpool.checks.doctor import Surgery, check_pool
-from jobpool.files import checked_line, parse_line
+from jobpool.disk.files import checked_line, parse_line
 from jobpool.grid import read_grid
 from jobpool.needs.estimates import load_estimates
 from jobpool.needs.learning import learn

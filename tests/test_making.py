@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from jobpool import extending
+from jobpool.disk.files import write_json
 from jobpool.errors import ConfigError, RequestError
 from jobpool.experiment import Experiment, load_experiment
 from jobpool.extending import extend_pool
-from jobpool.files import write_json
 from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobpool.disk.files import write_json
 from jobpool.errors import PoolError, RequestError
-from jobpool.files import write_json
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.selection import select

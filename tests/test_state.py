@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.disk.locks import LOCKS, Held, best_lock, holds
 from jobpool.errors import BrokenLockError, DamagedStateError
-from jobpool.lock import LOCKS, Held, best_lock, holds
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.records import RECORD, Record, unpack_record

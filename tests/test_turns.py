@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from jobpool.turns import take_turn
+from jobpool.disk.election import take_turn
 
 MANY_TIMES = """
 import sys
 from pathlib import Path
-from jobpool.turns import take_turn
+from jobpool.disk.election import take_turn
 won = [i // 10 for i in range(1000) if take_turn(Path(sys.argv[1]), "ask", 10.0, 1000.0 + i)]
 print(*won)
 """

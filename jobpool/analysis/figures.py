@@ -28,8 +28,8 @@ from jobpool.analysis.scaling_figures import (
 from jobpool.analysis.strategy_figures import strategies, trade_off_figure
 from jobpool.analysis.style import RC
 from jobpool.analysis.whole import Analysis
+from jobpool.disk.files import replace_whole
 from jobpool.errors import DataError, listing
-from jobpool.files import replace_whole
 
 _NO_LETTER = re.compile(r"Glyph (\d+) .* missing from font")
 

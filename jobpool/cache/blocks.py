@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from jobpool.brain.arrays import Array
-from jobpool.files import checked_line, created_whole, parse_line
+from jobpool.disk.files import checked_line, created_whole, parse_line
 
 FORMAT = 1
 MAGIC = b"JPROIBLK"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from jobpool import __version__
 from jobpool.cache.loading import Extraction, Loader
+from jobpool.disk.files import read_json, write_json
 from jobpool.errors import JobpoolError
-from jobpool.files import read_json, write_json
 
 FORMAT = 1
 

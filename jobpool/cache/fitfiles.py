@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from jobpool.cache.fitrecords import Entry, scan, unpack
-from jobpool.errors import BrokenLockError, PoolError, StorageError
-from jobpool.files import (
+from jobpool.disk.files import (
     checked_line,
     create_exclusively,
     newer_format,
@@ -25,7 +24,8 @@ from jobpool.files import (
     replace_whole,
     storage_error,
 )
-from jobpool.lock import LOCKS, Held, file_system, look_afresh
+from jobpool.disk.locks import LOCKS, Held, file_system, look_afresh
+from jobpool.errors import BrokenLockError, PoolError, StorageError
 from jobpool.task import Json
 
 FORMAT = 1

@@ -27,8 +27,8 @@ from pathlib import Path
 from jobpool.brain.arrays import Array
 from jobpool.cache.fitfiles import BucketFile
 from jobpool.cache.fitrecords import Entry, pack
-from jobpool.cache.leases import LEASE_S, Leases
 from jobpool.cache.sharing import Kind, share
+from jobpool.disk.leases import LEASE_S, Leases
 from jobpool.errors import StorageError
 from jobpool.task import Json
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from jobpool.cache.fitfiles import HEAD_LIMIT, BucketFile
 from jobpool.cache.fitrecords import Stretch, count, is_torn, scan
 from jobpool.cache.fits import FOLDER
-from jobpool.cache.leases import Leases
 from jobpool.cache.upkeep import Damage, Removed, is_old, size_of, time_of
-from jobpool.files import parse_line
+from jobpool.disk.files import parse_line
+from jobpool.disk.leases import Leases
 
 _LINE_BYTES = 4096  # enough for the first line
 

@@ -8,11 +8,11 @@ from functools import cache, partial
 from jobpool.brain.arrays import Array
 from jobpool.cache.blocks import Block, Blocks
 from jobpool.cache.filling import Filler
-from jobpool.cache.leases import Leases
 from jobpool.cache.loading import Extraction, FilesChangedError, Loader
 from jobpool.cache.planning import Layout, Span
 from jobpool.cache.sharing import Kind, share
 from jobpool.cache.store import Store
+from jobpool.disk.leases import Leases
 from jobpool.errors import Fault, JobpoolError, StorageError
 from jobpool.task import Json
 

@@ -24,12 +24,12 @@ from typing import Literal, TypeVar
 
 from jobpool.brain.maps import Maps
 from jobpool.cache.blocks import Blocks
-from jobpool.cache.leases import Leases
 from jobpool.cache.loading import Extraction, FilesChangedError, Loader
 from jobpool.cache.making import Maker, Progress, Tell
 from jobpool.cache.planning import Planner, changing
 from jobpool.cache.store import RoiMatrix, Store
 from jobpool.cache.upkeep import CacheInfo, Damage, Places, Removed, find_damage, look, prune
+from jobpool.disk.leases import Leases
 from jobpool.errors import DataError, StorageError, listing, nearest
 
 _TRIES = 5

@@ -22,8 +22,8 @@ import numpy as np
 
 from jobpool.brain.arrays import Array
 from jobpool.brain.reduction import REDUCTION
+from jobpool.disk.files import checked_line, create_exclusively, created_whole, read_json
 from jobpool.errors import StorageError
-from jobpool.files import checked_line, create_exclusively, created_whole, read_json
 from jobpool.task import Json
 
 FORMAT = 2

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from jobpool.cache.blocks import Block, Blocks, read_block
-from jobpool.cache.leases import Leases
 from jobpool.cache.planning import Layout
 from jobpool.cache.store import Store
+from jobpool.disk.leases import Leases
 
 COLUMNS = ("parcellation", "kind", "parcels", "size", "state")  # of a table of `ParcellationInfo`
 _OLD_S = 3600.0  # nobody is at work for so long on a file that does not change

@@ -20,8 +20,8 @@ from jobpool.checks.surroundings import (
     leftovers,
     old_marks,
 )
+from jobpool.disk.files import replace_whole
 from jobpool.errors import RequestError, listing
-from jobpool.files import replace_whole
 from jobpool.pool import Pool
 from jobpool.records import Record
 from jobpool.state import Shard

@@ -29,9 +29,9 @@ from jobpool.checks.probes_talk import (
     lay_out_mail,
 )
 from jobpool.checks.probes_times import probe_clocks, probe_delay
+from jobpool.disk.files import read_json, write_json
+from jobpool.disk.locks import LOCKS
 from jobpool.errors import JobpoolError
-from jobpool.files import read_json, write_json
-from jobpool.lock import LOCKS
 
 OLD_S = 3600.0  # no probing takes so long: its folder was left by a process that was killed
 PREFIX = "probe-"

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from jobpool.checks.probes_talk import Probed, ProbeError, Side, at_most
+from jobpool.disk.locks import LOCKS
 from jobpool.errors import BrokenLockError, DamagedStateError
-from jobpool.lock import LOCKS
 from jobpool.records import Record
 from jobpool.shard_file import new_shard
 from jobpool.state import Shard

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.checks.probes_talk import Probed, Side
-from jobpool.files import replace_whole
+from jobpool.disk.files import replace_whole
 
 ROUNDS, NAMES = 6, 25  # the sides start each round together
 RENAMES = 60

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jobpool.disk.files import checked_line, parse_line
+from jobpool.disk.locks import look_afresh
 from jobpool.errors import Fault, JobpoolError
-from jobpool.files import checked_line, parse_line
-from jobpool.lock import look_afresh
 
 MAIL_SIZE = 16_384  # a file that never changes its size needs no fresh attributes to be read
 POLL_S = 0.002

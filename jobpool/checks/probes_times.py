@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from jobpool.checks.probes_talk import Probed, Side
-from jobpool.files import server_time
+from jobpool.disk.files import server_time
 
 LIMIT_S = 20.0  # a longer wait is reported as such
 POLL_S = 0.005

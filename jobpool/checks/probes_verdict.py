@@ -7,7 +7,7 @@ from jobpool.checks.findings import Finding, note, problem
 from jobpool.checks.probes import Report
 from jobpool.checks.probes_nodes import Reports
 from jobpool.checks.probes_room import LITTLE_GB
-from jobpool.lock import file_system, kinds_for
+from jobpool.disk.locks import file_system, kinds_for
 from jobpool.pool import Pool
 
 ATOMIC = ("exclusive creation", "link", "rename")

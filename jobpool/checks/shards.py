@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.checks.remaking import Remaker
+from jobpool.disk.files import create_exclusively, replace_whole, storage_error
+from jobpool.disk.locks import Held
 from jobpool.errors import AccessError
-from jobpool.files import create_exclusively, replace_whole, storage_error
-from jobpool.lock import Held
 from jobpool.records import RECORD, UNREAD, Record, unpack_record, with_accepted
 from jobpool.shard_file import HEAD, MAGIC, is_newer, new_shard, wrong_with_head
 from jobpool.state import Shard

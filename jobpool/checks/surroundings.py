@@ -8,13 +8,13 @@ import numpy as np
 
 from jobpool.checks.evidence import Evidence
 from jobpool.checks.findings import Finding, note, problem
+from jobpool.disk.election import FOLDER as TURNS
 from jobpool.errors import JobpoolError
 from jobpool.nodes import FOLDER as BAD_NODES
 from jobpool.nodes import read_bad_nodes
 from jobpool.pool import Pool
 from jobpool.records import Record
 from jobpool.task import TaskState
-from jobpool.turns import FOLDER as TURNS
 
 MOST_ENTRIES = 1000  # of one folder: listing more is slow on many network file systems
 OLD_MARK_S = 86400.0

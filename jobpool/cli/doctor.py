@@ -86,7 +86,7 @@ def _surgery(pool: "Pool", *, repair: bool, force: bool) -> "Surgery":
 
 
 def _server_time(pool: "Pool") -> float:
-    from jobpool.files import server_time
+    from jobpool.disk.files import server_time
 
     return server_time(pool.folder / "workers")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobpool.checks.findings import Finding, Weight
 from jobpool.checks.probes_talk import Probed
-from jobpool.lock import file_system
+from jobpool.disk.locks import file_system
 from jobpool.pool import Pool
 from jobpool.units import count
 

@@ -55,8 +55,8 @@ Trust = Annotated[
 
 def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
     """Refuse a file that cannot be written, before any work is done."""
+    from jobpool.disk.files import storage_error, temporary_beside
     from jobpool.errors import JobpoolError
-    from jobpool.files import storage_error, temporary_beside
 
     if path.suffix not in suffixes:
         what = f"{path} ends in {path.suffix or 'nothing'!r}; write {' or '.join(suffixes)}"

@@ -1,6 +1,6 @@
 """Archives of arrays: opened without pickles, and all that a damaged one may raise.
 
-Reads, never writes: `jobpool.files.replace_whole` does that.
+Reads, never writes: `jobpool.disk.files.replace_whole` does that.
 """
 
 import zipfile

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobpool.files import checked_line, parse_line, storage_error, sync_folder
-from jobpool.shapes import Kind, has_shape
+from jobpool.disk.files import checked_line, parse_line, storage_error, sync_folder
+from jobpool.disk.validation import Kind, has_shape
 from jobpool.task import Json
 
 ANY_SHAPE: Mapping[str, Kind] = {}

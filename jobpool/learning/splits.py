@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.files import replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.errors import DataError
-from jobpool.files import replace_whole
 
 FORMAT = 2
 FILE_NAME = "splits.npz"

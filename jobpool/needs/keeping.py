@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.files import replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
-from jobpool.files import replace_whole
 from jobpool.needs.evidence import Failed
 from jobpool.needs.features import FloatArray
 from jobpool.needs.regression import Fit, Moments

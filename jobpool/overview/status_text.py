@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.files import server_time
+from jobpool.disk.files import server_time
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.selection import select

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jobpool.disk.files import server_time
 from jobpool.errors import SchedulerError, SchedulerMissingError
-from jobpool.files import server_time
 from jobpool.liveness.judge import Life
 from jobpool.overview.status_text import PoolStatus, read_status
 from jobpool.plan.submission import queued_of

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from jobpool.attempts import Attempt, all_attempts, attempts_of
 from jobpool.cards import read_card
+from jobpool.disk.files import server_time
 from jobpool.experiment import Pass
-from jobpool.files import server_time
 from jobpool.index import find_task
 from jobpool.liveness.judge import judge
 from jobpool.needs.learning import forecast_of

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from jobpool.disk.election import FOLDER
+from jobpool.disk.files import server_time
+from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
 from jobpool.experiment import Pass
-from jobpool.files import server_time
-from jobpool.lock import LOCKS
 from jobpool.needs.learning import forecast_of
 from jobpool.nodes import read_bad_nodes
 from jobpool.plan.arrays import Plan, Wanted, make_plan
@@ -26,7 +27,6 @@ from jobpool.scheduler.base import Limits, Order, count_queued, job_name, job_pr
 from jobpool.scheduler.detect import submitting_scheduler, worker_program
 from jobpool.selection import select
 from jobpool.task import REMAINING, STUCK, TaskState
-from jobpool.turns import FOLDER
 from jobpool.units import count
 
 USUAL_MAX_ARRAY_SIZE = 1001  # where the scheduler does not say

@@ -21,8 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import OF_RESULT, OF_SCORES, set_apart
+from jobpool.disk.files import parse_line
 from jobpool.errors import RequestError, listing
-from jobpool.files import parse_line
 from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
 from jobpool.report.accepted import FACTS

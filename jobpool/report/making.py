@@ -9,7 +9,7 @@ from typing import Any
 
 from jobpool import __version__
 from jobpool.analysis.table import read_study_table
-from jobpool.files import replace_whole, server_time
+from jobpool.disk.files import replace_whole, server_time
 from jobpool.needs.estimates import load_estimates
 from jobpool.plan.arrays import Wanted, make_plan
 from jobpool.plan.left import read_left

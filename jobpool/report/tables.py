@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from jobpool.axes.columns import OF_SOURCE, OURS, listed, set_apart
+from jobpool.disk.files import storage_error, sync_folder, temporary_beside
 from jobpool.extras import missing
-from jobpool.files import storage_error, sync_folder, temporary_beside
 from jobpool.report.columns import TEXT, Cell, Column, typed
 from jobpool.report.provenance import KEY
 from jobpool.task import Json

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 from jobpool import __version__
 from jobpool.cache.fits import FitCache
 from jobpool.cache.roi import RoiCache
+from jobpool.disk.locks import best_lock
 from jobpool.errors import DataError
 from jobpool.experiment import Experiment
 from jobpool.grid import Grid
@@ -36,7 +37,6 @@ from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study, read_study
 from jobpool.learning.targets import Target
-from jobpool.lock import best_lock
 from jobpool.poolinfo import read_info
 from jobpool.runners import laying
 from jobpool.runners.base import RunContext

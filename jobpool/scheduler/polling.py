@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from jobpool.disk.election import take_turn
+from jobpool.disk.files import read_json, write_json
 from jobpool.errors import SchedulerError, StorageError
-from jobpool.files import read_json, write_json
 from jobpool.scheduler.base import JobRun, JobStatus, Phase, Scheduler
 from jobpool.task import Cause, Json
-from jobpool.turns import take_turn
 
 FORMAT = 1
 STOPPED_S = 5.0  # between two questions of workers that were told to stop

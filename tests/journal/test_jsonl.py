@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from jobpool.files import checked_line
+from jobpool.disk.files import checked_line
+from jobpool.disk.validation import is_text
 from jobpool.journal.jsonl import append_line, read_lines
-from jobpool.shapes import is_text
 from jobpool.task import Json
 
 RECORD: dict[str, Json] = {"task": "ü", "scores": [0.5, None]}

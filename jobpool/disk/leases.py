@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobpool.files import checked_line, server_time, storage_error
+from jobpool.disk.files import checked_line, server_time, storage_error
 
 LEASE_S = 60.0  # a lease not refreshed for so long belonged to a process that died
 _BEATS = 4  # signs of life in that time; a library that computes lets the thread run every 0.4 s

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from jobpool.files import temporary_beside
+from jobpool.disk.files import temporary_beside
 
 LEASE_S = 30.0  # a lock file not refreshed for so long belonged to a process that died
 
