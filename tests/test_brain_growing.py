@@ -9,8 +9,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from jobpool.brain.arrays import Array
-from jobpool.brain.growing import Graph, grow, make_graph, spread
 from jobpool.brain.parcellations import describe_parcellation, read_parcellation
+from jobpool.brain.random import Graph, grow, make_graph, spread
 from jobpool.errors import DataError
 from tests.brain_images import icosphere, write_gifti, write_nifti, write_surface
 

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import numpy as np
 
 from jobpool.brain.arrays import Array, locate
-from jobpool.brain.growing import Booleans, Graph, Integers, grow, make_graph
 from jobpool.brain.images import is_image, open_image, read_triangles
-from jobpool.brain.parcelfiles import Labels
+from jobpool.brain.parcel_files import Labels
+from jobpool.brain.random import Booleans, Graph, Integers, grow, make_graph
 from jobpool.brain.spaces import Space, difference, join, sides
 from jobpool.errors import DataError
 

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from jobpool.brain.arrays import Array, stamp
 from jobpool.brain.meshes import grow_labels, is_random, read_recipe
-from jobpool.brain.parcelfiles import Labels, Weights, join_content, read_content
+from jobpool.brain.parcel_files import Labels, Weights, join_content, read_content
 from jobpool.brain.spaces import Space, sides
 from jobpool.errors import DataError
 

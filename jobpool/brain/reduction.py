@@ -7,7 +7,7 @@ values do not depend on which participants are read together.
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.brain.leastsquares import NormalEquations
+from jobpool.brain.least_squares import NormalEquations
 from jobpool.brain.maps import MapBlock
 from jobpool.brain.parcellations import Parcellation
 from jobpool.errors import DataError

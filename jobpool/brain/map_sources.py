@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from jobpool.brain.arrays import Array, is_there, path_of, stamp
-from jobpool.brain.mapfiles import (
+from jobpool.brain.map_files import (
     MapHeader,
     read_map,
     read_map_header,
