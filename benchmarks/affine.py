@@ -24,13 +24,13 @@ import numpy as np
 from benchmarks.figures import machine, table
 from jobpool.axes.reading import read_axes
 from jobpool.experiment import Experiment
-from jobpool.grid import Attribute, Grid, full_product
 from jobpool.learning.members import Ensemble, find_members
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
-from jobpool.poolinfo import WorkerSettings
 from jobpool.puller import Puller
 from jobpool.reader import Reader
+from jobpool.table.grid import Attribute, Grid, full_product
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import Axis, Cause, Value
 
 SETS = {

@@ -19,12 +19,12 @@ import numpy as np
 from benchmarks.pools import N_PARCELLATIONS, study_axes
 from jobpool.disk.files import checked_line
 from jobpool.experiment import Experiment
-from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Pool
-from jobpool.poolinfo import WorkerSettings
-from jobpool.records import Record
-from jobpool.shard_file import new_shard
+from jobpool.table.grid import Attribute, Grid, full_product, split_parts
+from jobpool.table.records import Record
+from jobpool.table.settings import WorkerSettings
+from jobpool.table.shard_file import new_shard
 from jobpool.task import ALL, Axis, Cause, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from jobpool.experiment import Experiment
-from jobpool.grid import full_product
 from jobpool.making import create_pool
 from jobpool.pool import Pool
-from jobpool.poolinfo import WorkerSettings
-from jobpool.records import Record
-from jobpool.shard_file import new_shard
+from jobpool.table.grid import full_product
+from jobpool.table.records import Record
+from jobpool.table.settings import WorkerSettings
+from jobpool.table.shard_file import new_shard
 from jobpool.task import Axis, Cause, TaskState
 
 N_PARCELLATIONS, N_PIPELINES = 220, 3  # times 225 targets: 148,500 tasks

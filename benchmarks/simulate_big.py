@@ -18,14 +18,14 @@ from benchmarks.figures import say
 from benchmarks.simulate_study import new_pool
 from jobpool.cards import own_card
 from jobpool.disk.files import checked_line
-from jobpool.grid import Attribute, full_product
-from jobpool.index import positions_of
 from jobpool.liveness import Watch
 from jobpool.needs.estimates import load_estimates
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import offers
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
+from jobpool.table.grid import Attribute, full_product
+from jobpool.table.task_index import positions_of
 from jobpool.task import Axis, Cause
 from jobpool.workerfiles import worker_file, worker_files, worker_name
 

@@ -8,7 +8,7 @@ from typing import Any
 import simpy
 
 from benchmarks.simulate_study import N_FOLDS, Study
-from jobpool.grid import Grid
+from jobpool.table.grid import Grid
 from jobpool.task import Cause
 
 Steps = Generator[simpy.Event, Any, None]

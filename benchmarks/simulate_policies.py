@@ -31,7 +31,7 @@ from jobpool.needs.learning import learn
 from jobpool.needs.offers import Offers, offers
 from jobpool.pool import Ending, Pool, state_of
 from jobpool.puller import Puller
-from jobpool.records import WAITING_BASE, Offer, offer_of
+from jobpool.table.records import WAITING_BASE, Offer, offer_of
 from jobpool.task import Cause, Claim, Lesson, TaskState
 from jobpool.workerfiles import worker_name
 

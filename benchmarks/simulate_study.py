@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.experiment import Experiment
-from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
-from jobpool.poolinfo import WorkerSettings
+from jobpool.table.grid import Attribute, Grid, full_product, split_parts
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import ALL, Axis
 
 FLOATS = NDArray[np.float64]

@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.grid import Grid
-from jobpool.records import WAITING_BASE
-from jobpool.state import Shard
+from jobpool.table.grid import Grid
+from jobpool.table.records import WAITING_BASE
+from jobpool.table.shards import Shard
 
 Positions = NDArray[np.intp]
 

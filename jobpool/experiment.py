@@ -15,8 +15,8 @@ from jobpool.axes.forms import PLAIN, ValueForm
 from jobpool.axes.reading import read_axes
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import ConfigError, Problem
-from jobpool.poolinfo import WorkerSettings
 from jobpool.reader import Reader
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import Axis
 
 MOST_SAME_INPUTS = 0.9  # with more, tasks far from those that run could wait very long

@@ -17,10 +17,10 @@ from jobpool.disk.files import replace_whole
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import ConfigError, Problem, listing
 from jobpool.experiment import Experiment
-from jobpool.grid import Attribute, Grid, read_grid, smallest_codes, write_grid
-from jobpool.layout import in_random_order, write_shards
 from jobpool.pool import Pool
-from jobpool.poolinfo import keep_to_owner
+from jobpool.table.grid import Attribute, Grid, read_grid, smallest_codes, write_grid
+from jobpool.table.layout import in_random_order, write_shards
+from jobpool.table.settings import keep_to_owner
 from jobpool.task import Axis, Value, label
 
 

@@ -17,8 +17,8 @@ from jobpool.needs.learning import learn
 from jobpool.needs.offers import offers
 from jobpool.pool import Pool
 from jobpool.puller import Puller
-from jobpool.records import Offer, offer_of
 from jobpool.scheduler.base import margin_s
+from jobpool.table.records import Offer, offer_of
 
 REFRESH_S = 30.0  # between two looks at the estimates and at the time that is left
 LEARN_EVERY_S = 60.0  # between two times that somebody reads new attempts

@@ -11,11 +11,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.index import find_tasks
 from jobpool.pool import Pool, state_of
-from jobpool.records import MOST_ATTEMPTS, WAITING_BASE, Record
-from jobpool.selection import select
-from jobpool.state import Visit
+from jobpool.table.records import MOST_ATTEMPTS, WAITING_BASE, Record
+from jobpool.table.selection import select
+from jobpool.table.shards import Visit
+from jobpool.table.task_index import find_tasks
 from jobpool.task import TaskState, next_run
 
 # naming a member of an enum is slow before Python 3.12

@@ -2,7 +2,7 @@
 
     pool.json        what kind of pool this is, and the settings all its workers share
     tasks.npz        the grid: fixed once written, an extension appends
-    state/NN         the state table in shards (`jobpool.state`)
+    state/NN         the state table in shards (`jobpool.table.shards`)
 
 Workers change states through this module alone, people through `jobpool.moves` and the
 doctor, under the same lock. Whichever process is killed, and whenever, three things stay true:
@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.checks.table import Table, read_counting, read_table
 from jobpool.disk.locks import LOCKS
-from jobpool.grid import Grid, read_grid
-from jobpool.poolinfo import read_info
-from jobpool.records import EVERYTHING, Offer, Record, fits
-from jobpool.state import Shard, Visit
+from jobpool.table.arrays import Table, read_counting, read_table
+from jobpool.table.grid import Grid, read_grid
+from jobpool.table.records import EVERYTHING, Offer, Record, fits
+from jobpool.table.settings import read_info
+from jobpool.table.shards import Shard, Visit
 from jobpool.task import COUNTED, IDLE, NOTHING, Cause, Claim, Lesson, TaskState, run_of
 
 if TYPE_CHECKING:

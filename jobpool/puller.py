@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from jobpool.affinity import Affinity
 from jobpool.pool import Ending, Pool
-from jobpool.records import EVERYTHING, MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, Offer, fits
-from jobpool.state import Visit
+from jobpool.table.records import EVERYTHING, MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, Offer, fits
+from jobpool.table.shards import Visit
 from jobpool.task import Claim
 
 STAY = 64  # claims in one state file before looking around: evens out crowded files

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.checks.table import record_in, unchecked_table
 from jobpool.errors import SelectionError, listing, nearest
-from jobpool.grid import Grid
 from jobpool.liveness.judge import Life
 from jobpool.pool import Pool
-from jobpool.records import MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, amount_of
+from jobpool.table.arrays import record_in, unchecked_table
+from jobpool.table.grid import Grid
+from jobpool.table.records import MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, amount_of
 from jobpool.task import COUNTED, REMAINING, TaskState, Value
 
 MOST_VALUES = 12  # an axis with more is shown only when asked for

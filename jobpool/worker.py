@@ -24,15 +24,15 @@ from jobpool.disk.files import replace_whole, temporary_beside
 from jobpool.doubts import Doubts
 from jobpool.errors import StorageError
 from jobpool.fitting import Fitting
-from jobpool.grid import read_grid
 from jobpool.liveness.heartbeat import Heart
 from jobpool.liveness.reaper import Watch
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.runs import Runs
-from jobpool.selection import select
 from jobpool.stopping import StopSignals
 from jobpool.supervisor import Supervisor
+from jobpool.table.grid import read_grid
+from jobpool.table.selection import select
 from jobpool.task import Cause, Claim
 
 BACK_OFF_BEATS = (1, 2, 4, 8, 16)  # heartbeats to wait while the disk refuses writes

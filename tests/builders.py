@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 
 from jobpool.experiment import Experiment
-from jobpool.grid import full_product
 from jobpool.making import create_pool
 from jobpool.pool import Pool
-from jobpool.poolinfo import WorkerSettings
+from jobpool.table.grid import full_product
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import Axis
 
 NOOP = "runner: function\nseed: 1\nfunction:\n  call: tests.tasks:nothing\n"

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from jobpool.attempts import Attempt, all_attempts, damaged_attempts
 from jobpool.pool import Pool
-from jobpool.poolinfo import WorkerSettings
 from jobpool.results import all_results
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_name
 from tests.builders import a_pool

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from jobpool.grid import full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Pool
+from jobpool.table.grid import full_product, split_parts
 from jobpool.task import ALL, Axis, TaskState
 from tests.builders import an_experiment
 

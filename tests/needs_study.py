@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.attempts import Attempt, write_attempt
-from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Pool
+from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Cause
 from jobpool.workerfiles import worker_name
 from tests.builders import NOOP, an_experiment

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.attempts import Attempt, write_attempt
-from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.report.collecting import Collected, collect
 from jobpool.runners.base import RunContext
-from jobpool.selection import select
+from jobpool.table.grid import Attribute, Grid, full_product, split_parts
+from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Json, Value
 from tests.builders import an_experiment
 from tests.simulated import BEGAN, SimulatedWorker

@@ -11,7 +11,6 @@ import orjson
 
 from jobpool.analysis.table import read_study_table
 from jobpool.cards import own_card
-from jobpool.grid import full_product
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.report.page.of_pool import report_of_pool
@@ -19,7 +18,8 @@ from jobpool.report.page.parts import DataTable, Figure, Report, Section
 from jobpool.report.page.whole import Made, Wishes, report_of_table
 from jobpool.report.page.writing import tables_of
 from jobpool.runners import make_results
-from jobpool.selection import select
+from jobpool.table.grid import full_product
+from jobpool.table.selection import select
 from jobpool.task import Axis, Cause
 from tests.builders import an_experiment
 from tests.simulated import BEGAN, SimulatedWorker

@@ -14,13 +14,13 @@ import pytest
 from jobpool.affinity import Affinity
 from jobpool.errors import ConfigError
 from jobpool.experiment import load_experiment
-from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
-from jobpool.poolinfo import WorkerSettings
 from jobpool.puller import Chosen, Puller
 from jobpool.results import all_results
-from jobpool.selection import select
+from jobpool.table.grid import Attribute, Grid, full_product, split_parts
+from jobpool.table.selection import select
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import ALL, Axis, Cause, Claim, Lesson
 from tests.builders import an_experiment
 from tests.conftest import Jobpool

@@ -7,9 +7,9 @@ import pytest
 
 from jobpool.fingerprint import short_fingerprint
 from jobpool.pool import Ending, Pool
-from jobpool.poolinfo import WorkerSettings
 from jobpool.puller import Puller
-from jobpool.records import Offer, Record, amount_of, code_of, offer_of
+from jobpool.table.records import Offer, Record, amount_of, code_of, offer_of
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, Claim, Lesson, TaskState
 from tests.builders import a_pool
 

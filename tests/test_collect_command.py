@@ -9,8 +9,8 @@ import pytest
 
 from jobpool import __version__
 from jobpool.errors import Fault
-from jobpool.grid import Attribute, full_product
 from jobpool.making import create_pool
+from jobpool.table.grid import Attribute, full_product
 from jobpool.task import Axis
 from tests.builders import a_pool, an_experiment
 from tests.conftest import Jobpool

@@ -9,7 +9,7 @@ from jobpool.report.attempts import attempts_frame
 from jobpool.report.predictions import EVERYTHING, Wanted, write_predictions
 from jobpool.report.provenance import provenance
 from jobpool.report.tables import to_frame, write_frame
-from jobpool.selection import select
+from jobpool.table.selection import select
 from jobpool.task import Cause
 from tests.builders import a_pool
 from tests.phases import Doses, a_pool_in_parts, do_part, do_whole

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.grid import Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Preferences, Puller
-from jobpool.records import offer_of
+from jobpool.table.grid import Grid, full_product, split_parts
+from jobpool.table.records import offer_of
 from jobpool.task import ALL, Axis, Cause, Claim, Lesson, TaskState
 from tests.builders import an_experiment
 

@@ -14,7 +14,7 @@ from jobpool.disk.election import take_turn
 from jobpool.fingerprint import short_fingerprint
 from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Ending, Pool
-from jobpool.records import code_of
+from jobpool.table.records import code_of
 from jobpool.task import Cause, Lesson, TaskState
 from tests.builders import a_pool
 from tests.cut_pool import (

@@ -14,11 +14,11 @@ from jobpool.cards import WorkerCard, own_card
 from jobpool.checks.evidence import gather
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
-from jobpool.records import Record
 from jobpool.runs import Runs
 from jobpool.scheduler.base import JobStatus
 from jobpool.scheduler.slurm.jobs import JobSeen
 from jobpool.supervisor import Outcome
+from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Lesson
 from jobpool.workerfiles import worker_name
 from tests.builders import a_pool

@@ -19,8 +19,8 @@ from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.moves import hold
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
-from jobpool.records import Record
 from jobpool.results import Result, write_result
+from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Lesson, TaskState
 from jobpool.workerfiles import worker_name
 from tests.builders import a_pool

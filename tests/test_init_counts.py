@@ -7,9 +7,9 @@ import pytest
 
 from jobpool.cli.init import print_counts
 from jobpool.extending import extend_pool
-from jobpool.grid import Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Pool
+from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.task import Axis, TaskState
 from tests.brain_study import StudyOnDisk
 from tests.builders import an_experiment

@@ -17,11 +17,11 @@ from jobpool.fingerprint import short_fingerprint
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.reaper import TakenBack, Watch
 from jobpool.pool import Ending, Pool
-from jobpool.poolinfo import WorkerSettings
 from jobpool.puller import Puller
 from jobpool.results import Result, write_result
 from jobpool.scheduler.base import Phase
 from jobpool.scheduler.simulated import SimulatedScheduler
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, Claim, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 from tests.builders import a_pool

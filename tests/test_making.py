@@ -14,11 +14,11 @@ from jobpool.disk.files import write_json
 from jobpool.errors import ConfigError, RequestError
 from jobpool.experiment import Experiment, load_experiment
 from jobpool.extending import extend_pool
-from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
-from jobpool.poolinfo import WorkerSettings, read_info
 from jobpool.puller import Puller
+from jobpool.table.grid import Attribute, Grid, full_product, split_parts
+from jobpool.table.settings import WorkerSettings, read_info
 from jobpool.task import Axis, Cause, TaskState
 from tests.builders import NOOP, a_pool, an_experiment
 from tests.test_pool import first_claim

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobpool.extending import extend_pool
-from jobpool.index import positions_of
 from jobpool.needs.estimates import Estimates, Latest, load_estimates
 from jobpool.needs.features import layout_of
 from jobpool.needs.keeping import FILE_NAME, read_known
 from jobpool.needs.learning import learn
 from jobpool.pool import Pool
+from jobpool.table.task_index import positions_of
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_file
 from tests.builders import NOOP, an_experiment

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from jobpool.grid import Attribute, Grid, full_product
 from jobpool.needs.features import Layout, Positions, Rows, layout_of
 from jobpool.needs.priors import prior_of_memory, prior_of_time
 from jobpool.needs.regression import (
@@ -14,6 +13,7 @@ from jobpool.needs.regression import (
     no_moments,
     upper_tail,
 )
+from jobpool.table.grid import Attribute, Grid, full_product
 from jobpool.task import Axis, Value
 from tests.needs_study import SIZES, Truth, study_grid, wholes
 

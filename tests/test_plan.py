@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobpool.experiment import Pass
-from jobpool.grid import Grid, full_product, split_parts
 from jobpool.plan.arrays import Plan, Wanted, make_plan, share
 from jobpool.plan.left import Left
 from jobpool.plan.work import work_of
-from jobpool.records import code_of
 from jobpool.scheduler.base import Limits, Partition
+from jobpool.table.grid import Grid, full_product, split_parts
+from jobpool.table.records import code_of
 from jobpool.task import Axis
 from tests.forecasts import HOUR_S, Forecast, forecast
 

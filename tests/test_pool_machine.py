@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from jobpool.experiment import Experiment
 from jobpool.extending import extend_pool
-from jobpool.grid import Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.moves import hold, release, rerun, retry
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
-from jobpool.records import WAITING_BASE, code_of, offer_of
-from jobpool.shard_file import HEAD
+from jobpool.table.grid import Grid, full_product, split_parts
+from jobpool.table.records import WAITING_BASE, code_of, offer_of
+from jobpool.table.shard_file import HEAD
 from jobpool.task import Axis, Cause, Claim, Lesson, TaskState, next_run, run_of
 from tests.builders import an_experiment
 from tests.fuzzing import FUZZ

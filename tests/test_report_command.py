@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from jobpool.cli.report import report
-from jobpool.grid import full_product
 from jobpool.making import create_pool
 from jobpool.needs.learning import learn
 from jobpool.pool import Pool
+from jobpool.table.grid import full_product
 from jobpool.task import Axis
 from tests.builders import an_experiment
 from tests.conftest import Jobpool

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.report.page.parts import Report
 from jobpool.report.page.whole import Made
+from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Cause, Value
 from tests.builders import an_experiment
 from tests.report_pages import pool_report, rows_of, section_of, table_of

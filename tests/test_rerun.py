@@ -15,10 +15,10 @@ from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.errors import DamagedStateError
 from jobpool.moves import hold, release, rerun, retry
 from jobpool.pool import Ending, Pool
-from jobpool.records import RECORD
 from jobpool.report.spending import AGAIN, USEFUL, read_spending
 from jobpool.results import all_results
-from jobpool.shard_file import MAGIC, PLAIN
+from jobpool.table.records import RECORD
+from jobpool.table.shard_file import MAGIC, PLAIN
 from jobpool.task import CLAIMS_PER_RUN, Cause, Lesson, TaskState, run_of
 from jobpool.workerfiles import worker_name
 from tests.builders import a_pool

@@ -8,12 +8,12 @@ import pytest
 from jobpool.axes.forms import Pairs, ValueForm
 from jobpool.errors import ConfigError
 from jobpool.experiment import load_experiment
-from jobpool.grid import Grid, full_product
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.reader import Reader
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext, Runner, prepare
+from jobpool.table.grid import Grid, full_product
 from jobpool.task import Axis, Json, Value
 from tests.builders import an_experiment
 

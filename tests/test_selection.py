@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jobpool.errors import SelectionError
-from jobpool.grid import Attribute, Grid, full_product
-from jobpool.selection import select
+from jobpool.table.grid import Attribute, Grid, full_product
+from jobpool.table.selection import select
 from jobpool.task import Axis
 
 

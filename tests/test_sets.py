@@ -10,7 +10,6 @@ import pytest
 from jobpool.errors import ConfigError
 from jobpool.experiment import Experiment, load_experiment
 from jobpool.extending import extend_pool
-from jobpool.grid import Grid
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.members import Ensemble, find_members
 from jobpool.learning.splits import make_splits
@@ -20,8 +19,9 @@ from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
 from jobpool.runners.laying import lay_out, notes
-from jobpool.selection import select
 from jobpool.status import look
+from jobpool.table.grid import Grid
+from jobpool.table.selection import select
 from jobpool.task import Axis
 from tests.brain_study import VERTICES, StudyOnDisk
 from tests.conftest import Jobpool

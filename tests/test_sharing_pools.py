@@ -12,7 +12,7 @@ import pytest
 
 from jobpool.errors import Fault, PoolError
 from jobpool.pool import Pool
-from jobpool.poolinfo import WorkerSettings, check_owner
+from jobpool.table.settings import WorkerSettings, check_owner
 from jobpool.task import TaskState
 from tests.builders import a_pool
 from tests.conftest import Jobpool
@@ -97,7 +97,7 @@ def test_an_experiment_that_somebody_else_put_into_an_own_pool_is_noticed(tmp_pa
 TWO_USERS = """
 import os, sys
 from pathlib import Path
-from jobpool.poolinfo import set_umask
+from jobpool.table.settings import set_umask
 from tests.drainer import work
 work(Path(sys.argv[1]))
 set_umask("group")

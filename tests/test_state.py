@@ -14,9 +14,9 @@ from jobpool.disk.locks import LOCKS, Held, best_lock, holds
 from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
-from jobpool.records import RECORD, Record, unpack_record
-from jobpool.shard_file import HEAD
-from jobpool.state import Shard
+from jobpool.table.records import RECORD, Record, unpack_record
+from jobpool.table.shard_file import HEAD
+from jobpool.table.shards import Shard
 from jobpool.task import Cause, Claim, TaskState
 from tests.builders import a_pool, shard_files
 

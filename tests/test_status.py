@@ -12,12 +12,12 @@ import pytest
 
 from jobpool.cards import own_card
 from jobpool.errors import DamagedStateError, Fault, SelectionError
-from jobpool.grid import Attribute, full_product
 from jobpool.liveness.judge import Life
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
-from jobpool.selection import select
 from jobpool.status import Counts, Shortage, Status, estimate, look
+from jobpool.table.grid import Attribute, full_product
+from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Lesson, TaskState
 from tests.builders import a_pool, an_experiment, shard_files
 from tests.conftest import Jobpool

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from jobpool.cli.child import _answer
-from jobpool.poolinfo import WorkerSettings
 from jobpool.runners.base import RunContext
+from jobpool.table.settings import WorkerSettings
 from tests.builders import a_pool
 
 CHILD = """

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool import state
 from jobpool.checks.consistency import Contradiction, settle
 from jobpool.checks.findings import problem
 from jobpool.errors import IllegalMoveError
 from jobpool.moves import hold, release, retry
 from jobpool.pool import Ending, Pool
+from jobpool.table import shards as state
 from jobpool.task import REMAINING, SHOWN, STATES, Cause, TaskState
 from tests.builders import a_pool
 from tests.cut_pool import a_cut_pool, position_of, put

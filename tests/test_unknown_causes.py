@@ -12,10 +12,10 @@ from jobpool.journal.jsonl import append_line
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.needs.evidence import Failed, read_new
 from jobpool.pool import Pool
-from jobpool.records import Record
 from jobpool.report.attempts import attempts_frame
 from jobpool.report.costs import cost_section
 from jobpool.report.spending import read_spending
+from jobpool.table.records import Record
 from jobpool.task import Cause, Json, TaskState, UnknownCause, cause_of
 from tests.builders import a_pool
 from tests.conftest import Jobpool

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from jobpool.experiment import Pass
-from jobpool.grid import full_product, split_parts
 from jobpool.making import create_pool
 from jobpool.moves import hold
 from jobpool.plan.explaining import explain
 from jobpool.plan.why import Obstacle
 from jobpool.pool import Pool
-from jobpool.selection import select
+from jobpool.table.grid import full_product, split_parts
+from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Lesson, TaskState, label
 from tests.builders import a_pool, an_experiment
 from tests.conftest import Jobpool

@@ -15,9 +15,9 @@ import pytest
 
 from jobpool.attempts import Attempt, all_attempts
 from jobpool.pool import Pool
-from jobpool.poolinfo import WorkerSettings
 from jobpool.puller import Puller
 from jobpool.results import all_results
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import all_lines
 from tests.builders import a_pool

@@ -16,9 +16,9 @@ from jobpool.errors import RequestError, SchedulerError, listing
 from jobpool.liveness.judge import Look, look_at
 from jobpool.liveness.reaper import take_back
 from jobpool.pool import Pool
-from jobpool.records import Record
 from jobpool.scheduler.base import JobRun, JobStatus, Phase, QueuedJob, Scheduler, job_prefix
 from jobpool.scheduler.none import process_label
+from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_name
 

@@ -23,7 +23,7 @@ from jobpool.plan.arrays import USUAL_JOBS
 from jobpool.plan.submission import Sending, submit_pass, top_up
 from jobpool.pool import Pool as OpenedPool
 from jobpool.pool import n_counted
-from jobpool.poolinfo import set_umask
+from jobpool.table.settings import set_umask
 from jobpool.task import TaskState
 
 Mask = NDArray[np.bool_]

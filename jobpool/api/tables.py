@@ -15,7 +15,7 @@ from jobpool.report.attempts import attempts_frame
 from jobpool.report.collecting import collect_pool, what_is_gone
 from jobpool.report.failures import FailureGroup, find_failures
 from jobpool.report.provenance import KEY, provenance
-from jobpool.selection import select
+from jobpool.table.selection import select
 from jobpool.task import CAUSE_OF_CODE, COUNTED, TaskState, Value
 from jobpool.workerfiles import worker_name
 

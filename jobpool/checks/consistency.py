@@ -13,7 +13,7 @@ from jobpool.attempts import Attempt, write_attempt
 from jobpool.checks.evidence import Evidence, ResultSeen
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.pool import Pool
-from jobpool.records import Record
+from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState, attempt_name, run_of
 from jobpool.workerfiles import worker_name
 

@@ -23,8 +23,8 @@ from jobpool.checks.surroundings import (
 from jobpool.disk.files import replace_whole
 from jobpool.errors import RequestError, listing
 from jobpool.pool import Pool
-from jobpool.records import Record
-from jobpool.state import Shard
+from jobpool.table.records import Record
+from jobpool.table.shards import Shard
 from jobpool.task import TaskState
 from jobpool.workerfiles import new_worker_number, worker_files, worker_name
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from jobpool.attempts import Attempt, attempt_from, lesson_of
 from jobpool.cards import read_card
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.grid import Grid
-from jobpool.index import positions_by_id
 from jobpool.journal.jsonl import read_lines
 from jobpool.pool import Pool
+from jobpool.table.grid import Grid
+from jobpool.table.task_index import positions_by_id
 from jobpool.task import AnyCause, Cause, Lesson, run_of
 from jobpool.workerfiles import KINDS, all_lines
 

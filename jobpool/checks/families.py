@@ -13,9 +13,9 @@ import numpy as np
 from jobpool.checks.consistency import Contradiction, done_by
 from jobpool.checks.evidence import Evidence
 from jobpool.checks.findings import note, problem
-from jobpool.grid import Grid
 from jobpool.pool import Pool
-from jobpool.records import Record
+from jobpool.table.grid import Grid
+from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState, run_of
 
 _ASIDE = TaskState.ASIDE

@@ -11,9 +11,9 @@ from pathlib import Path
 from jobpool.checks.probes_talk import Probed, ProbeError, Side, at_most
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import BrokenLockError, DamagedStateError
-from jobpool.records import Record
-from jobpool.shard_file import new_shard
-from jobpool.state import Shard
+from jobpool.table.records import Record
+from jobpool.table.shard_file import new_shard
+from jobpool.table.shards import Shard
 
 ROUNDS, STEPS = 5, 6
 INSIDE_S = 0.001  # between read and write: a lock that does not lock loses counts for sure

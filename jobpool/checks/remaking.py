@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from jobpool.checks.consistency import accepted_by, done_by
 from jobpool.checks.evidence import Evidence
-from jobpool.grid import Grid
-from jobpool.records import Record
+from jobpool.table.grid import Grid
+from jobpool.table.records import Record
 from jobpool.task import CLAIMS_PER_RUN, Cause, TaskState, UnknownCause, next_run, run_of
 
 

@@ -13,7 +13,7 @@ from jobpool.errors import JobpoolError
 from jobpool.nodes import FOLDER as BAD_NODES
 from jobpool.nodes import read_bad_nodes
 from jobpool.pool import Pool
-from jobpool.records import Record
+from jobpool.table.records import Record
 from jobpool.task import TaskState
 
 MOST_ENTRIES = 1000  # of one folder: listing more is slow on many network file systems

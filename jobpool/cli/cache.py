@@ -185,8 +185,8 @@ def _open(folder: Path) -> "tuple[Pool, RoiCache]":
     """Return a pool and its ROI cache."""
     from jobpool.errors import RequestError
     from jobpool.pool import Pool
-    from jobpool.poolinfo import set_umask
     from jobpool.runners import make_runner
+    from jobpool.table.settings import set_umask
 
     pool = Pool(folder)
     set_umask(pool.info.shared)

@@ -32,8 +32,8 @@ def cancel(
     """
     from jobpool.admin.cancel import cancel as end
     from jobpool.pool import Pool
-    from jobpool.poolinfo import set_umask
     from jobpool.scheduler.detect import find_scheduler
+    from jobpool.table.settings import set_umask
     from jobpool.workerfiles import new_worker_number
 
     opened = Pool(pool, worker=new_worker_number())

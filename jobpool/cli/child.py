@@ -38,9 +38,9 @@ def main(arguments: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)  # all of a job may hear it: the worker decides
     guard()
     from jobpool.pool import Pool  # heavy: not for the guard
-    from jobpool.poolinfo import check_owner
     from jobpool.runners import make_runner
     from jobpool.runners.base import SupportsCheck
+    from jobpool.table.settings import check_owner
 
     with os.fdopen(answers, "w", encoding="utf-8") as stream:
         try:

@@ -77,7 +77,7 @@ def collect(
     from jobpool.report.attempts import attempts_frame
     from jobpool.report.collecting import collect_pool
     from jobpool.report.provenance import provenance
-    from jobpool.selection import select
+    from jobpool.table.selection import select
 
     opened, selection = Pool(pool), (tuple(only or ()), tuple(skip or ()))
     chosen = select(opened.grid, *selection) if only or skip else None

@@ -54,7 +54,7 @@ def doctor(
     from jobpool.checks.doctor import check_pool
     from jobpool.cli.doctor_text import as_object, as_text
     from jobpool.pool import Pool
-    from jobpool.poolinfo import set_umask
+    from jobpool.table.settings import set_umask
 
     opened = Pool(pool)
     set_umask(opened.info.shared)

@@ -50,7 +50,7 @@ def errors(
     from jobpool.errors import SelectionError
     from jobpool.pool import Pool
     from jobpool.report.failures import find_failures
-    from jobpool.selection import select
+    from jobpool.table.selection import select
     from jobpool.units import count
 
     opened = Pool(pool)

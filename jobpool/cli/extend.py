@@ -33,9 +33,9 @@ def extend(
     """
     from jobpool.extending import extend_pool
     from jobpool.pool import Pool, n_counted
-    from jobpool.poolinfo import set_umask
     from jobpool.runners import load_study
     from jobpool.runners.base import prepare
+    from jobpool.table.settings import set_umask
 
     opened = Pool(pool)
 

@@ -31,7 +31,7 @@ def hold(
     from jobpool.moves import choose
     from jobpool.moves import hold as move
     from jobpool.pool import Pool, state_of
-    from jobpool.poolinfo import set_umask
+    from jobpool.table.settings import set_umask
     from jobpool.task import TaskState
     from jobpool.units import count
 

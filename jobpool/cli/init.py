@@ -10,7 +10,7 @@ import typer
 from jobpool.cli.options import ConfigArgument
 
 if TYPE_CHECKING:
-    from jobpool.grid import Grid
+    from jobpool.table.grid import Grid
 
 
 def init(

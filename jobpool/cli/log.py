@@ -35,11 +35,11 @@ def log(
     jobpool log POOL --worker 3f2a
     jobpool log POOL --only pipeline=elastic
     """
-    from jobpool.index import find_tasks
     from jobpool.pool import Pool
     from jobpool.report.history import history
     from jobpool.report.names import known_tasks
-    from jobpool.selection import select
+    from jobpool.table.selection import select
+    from jobpool.table.task_index import find_tasks
     from jobpool.task import label
     from jobpool.units import local_time
 

@@ -36,7 +36,7 @@ def release(
     from jobpool.moves import choose
     from jobpool.moves import release as move
     from jobpool.pool import Pool
-    from jobpool.poolinfo import set_umask
+    from jobpool.table.settings import set_umask
     from jobpool.units import count
 
     opened = Pool(pool)

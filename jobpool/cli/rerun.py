@@ -42,7 +42,7 @@ def rerun(
     from jobpool.moves import choose
     from jobpool.moves import rerun as move
     from jobpool.pool import Pool
-    from jobpool.poolinfo import set_umask
+    from jobpool.table.settings import set_umask
     from jobpool.units import count
 
     opened = Pool(pool)

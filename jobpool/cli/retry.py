@@ -42,7 +42,7 @@ def retry(
     from jobpool.moves import retry as move
     from jobpool.needs.learning import forget
     from jobpool.pool import Pool
-    from jobpool.poolinfo import set_umask
+    from jobpool.table.settings import set_umask
     from jobpool.units import count
 
     opened = Pool(pool)

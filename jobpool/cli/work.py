@@ -51,7 +51,7 @@ def work(
     jobpool work POOL --only 'parcels>=400' --skip target=age --stop-after 2h
     """
     from jobpool.cards import own_card
-    from jobpool.poolinfo import check_owner, read_info, set_umask
+    from jobpool.table.settings import check_owner, read_info, set_umask
     from jobpool.worker import Limits
 
     set_umask(read_info(pool).shared)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from jobpool.errors import Fault, SelectionError
 from jobpool.pool import Pool, count_states, n_counted
-from jobpool.poolinfo import check_owner, set_umask
 from jobpool.scheduler.detect import find_scheduler
-from jobpool.selection import select
+from jobpool.table.selection import select
+from jobpool.table.settings import check_owner, set_umask
 from jobpool.task import TaskState
 from jobpool.units import time_in_name
 

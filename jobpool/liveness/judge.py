@@ -12,10 +12,10 @@ from pathlib import Path
 
 from jobpool.cards import WorkerCard, process_space, read_card, start_ticks
 from jobpool.pool import Pool
-from jobpool.poolinfo import PoolInfo
 from jobpool.scheduler.base import JobRun, JobStatus, Phase
 from jobpool.scheduler.detect import USUAL
 from jobpool.scheduler.polling import FRESH, Cluster, KnownStatus, read_statuses
+from jobpool.table.settings import PoolInfo
 from jobpool.workerfiles import worker_file
 
 UNSEEN = float("inf")

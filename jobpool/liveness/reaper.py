@@ -19,7 +19,6 @@ from jobpool.cards import WorkerCard, beat, read_card
 from jobpool.liveness.judge import Life, Look, doubt_s, life_of, look_at, word_on
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
-from jobpool.records import Record
 from jobpool.scheduler.base import JobRun, JobStatus, Scheduler
 from jobpool.scheduler.detect import scheduler_named
 from jobpool.scheduler.polling import (
@@ -29,6 +28,7 @@ from jobpool.scheduler.polling import (
     StatusPoller,
     read_statuses,
 )
+from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_file, worker_name
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.grid import Grid
+from jobpool.table.grid import Grid
 from jobpool.task import ALL, Value
 
 FloatArray = NDArray[np.float64]

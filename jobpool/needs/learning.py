@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.errors import StorageError
-from jobpool.grid import Grid, read_grid
-from jobpool.index import positions_of
 from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.evidence import Failed, Seen, bytes_new, read_new, whole_seconds
 from jobpool.needs.features import FloatArray, Layout, layout_of
@@ -25,7 +23,9 @@ from jobpool.needs.keeping import Known, read_known, read_offsets, write_known
 from jobpool.needs.priors import guessed, prior_of_memory, prior_of_time
 from jobpool.needs.regression import Bounds, Moments, fit, moments_of, no_moments
 from jobpool.pool import Pool, state_of
-from jobpool.poolinfo import set_umask
+from jobpool.table.grid import Grid, read_grid
+from jobpool.table.settings import set_umask
+from jobpool.table.task_index import positions_of
 from jobpool.task import Cause, TaskState
 
 WORTH = 0.05  # new attempts, in shares of the known, for which it is learned again

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jobpool.grid import Grid
 from jobpool.needs.features import CORES, INTERCEPT, PART, FloatArray, Layout
 from jobpool.needs.regression import Moments, Prior, no_moments
-from jobpool.selection import select
+from jobpool.table.grid import Grid
+from jobpool.table.selection import select
 
 if TYPE_CHECKING:
     from jobpool.experiment import Guess

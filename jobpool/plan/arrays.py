@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobpool.experiment import Pass
-from jobpool.grid import Grid
 from jobpool.plan.left import Forecast, Left
 from jobpool.plan.portions import Division, Portion, divide
 from jobpool.plan.sizes import Refusal, usable_s
 from jobpool.plan.work import Interval, Work, total, work_of
 from jobpool.scheduler.base import throttle_of
+from jobpool.table.grid import Grid
 
 USUAL_JOBS = 200  # in the queue at one time
 

@@ -7,7 +7,6 @@ from jobpool.attempts import Attempt, all_attempts, attempts_of
 from jobpool.cards import read_card
 from jobpool.disk.files import server_time
 from jobpool.experiment import Pass
-from jobpool.index import find_task
 from jobpool.liveness.judge import judge
 from jobpool.needs.learning import forecast_of
 from jobpool.needs.offers import LIKELY, POSSIBLE
@@ -16,8 +15,9 @@ from jobpool.plan.sizes import chance_in, core_hours, usable_s
 from jobpool.plan.why import Obstacle, Verdict, Why
 from jobpool.plan.work import Interval
 from jobpool.pool import Pool
-from jobpool.records import Record, code_of, fits, offer_of
-from jobpool.selection import select
+from jobpool.table.records import Record, code_of, fits, offer_of
+from jobpool.table.selection import select
+from jobpool.table.task_index import find_task
 from jobpool.task import TaskState, label
 from jobpool.workerfiles import worker_name
 

@@ -43,7 +43,7 @@ class Left:
     """The tasks of a pool that nobody works on, and how many stand elsewhere."""
 
     waiting: Mask  # (n_tasks,): also those that dead workers hold
-    memory_code: NDArray[np.uint8]  # (n_tasks,): codes of the bounds, see `jobpool.records`
+    memory_code: NDArray[np.uint8]  # (n_tasks,): codes of the bounds, see `jobpool.table.records`
     time_code: NDArray[np.uint8]
     elsewhere: Mapping[TaskState, int]  # of each counted state but waiting
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jobpool.experiment import Pass
-from jobpool.grid import Grid
 from jobpool.plan.left import Forecast, Left, Mask
 from jobpool.plan.sizes import (
     ENOUGH,
@@ -24,8 +23,9 @@ from jobpool.plan.sizes import (
     wishes,
     within_bounds,
 )
-from jobpool.selection import select
+from jobpool.table.grid import Grid
 from jobpool.table.parts import Parts
+from jobpool.table.selection import select
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from jobpool.experiment import Pass
 from jobpool.plan.left import FloatArray, Floats, Forecast, Left, Mask
-from jobpool.records import amount_of, code_of
 from jobpool.scheduler.base import MARGIN_S
+from jobpool.table.records import amount_of, code_of
 from jobpool.units import short_duration
 
 USUAL = Pass(name="usual", cores=1, memory_gb=4, walltime_s=3 * 3600)  # as of the first pass

@@ -22,10 +22,10 @@ from jobpool.plan.arrays import Plan, Wanted, make_plan
 from jobpool.plan.left import read_left
 from jobpool.plan.sizes import within_bounds
 from jobpool.pool import Pool
-from jobpool.poolinfo import check_owner, set_umask
 from jobpool.scheduler.base import Limits, Order, count_queued, job_name, job_prefix
 from jobpool.scheduler.detect import submitting_scheduler, worker_program
-from jobpool.selection import select
+from jobpool.table.selection import select
+from jobpool.table.settings import check_owner, set_umask
 from jobpool.task import REMAINING, STUCK, TaskState
 from jobpool.units import count
 

@@ -12,7 +12,7 @@ from jobpool.cards import WorkerCard
 from jobpool.experiment import Pass
 from jobpool.liveness.judge import Life
 from jobpool.plan.work import Interval
-from jobpool.records import Record
+from jobpool.table.records import Record
 from jobpool.task import TaskState
 from jobpool.units import count, duration, local_time, memory, short_duration
 from jobpool.workerfiles import worker_name

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.checks.table import Table
-from jobpool.grid import Grid
 from jobpool.journal.jsonl import read_lines
 from jobpool.report.names import known_in
+from jobpool.table.arrays import Table
+from jobpool.table.grid import Grid
 from jobpool.workerfiles import SHAPES, lines_of, worker_file, worker_name
 
 # what is known of the result that counts, from its own line and from its attempt's
@@ -28,7 +28,7 @@ class Accepted:
     ----------
     grid : Grid
         All tasks of the pool.
-    table : ndarray of shape (n_tasks,), `jobpool.checks.table.RECORD_TYPE`
+    table : ndarray of shape (n_tasks,), `jobpool.table.arrays.RECORD_TYPE`
         The records, read before: what is done then has its result on disk.
     wanted : ndarray of shape (n_tasks,), bool
         The tasks whose results are asked for.

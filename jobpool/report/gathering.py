@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.checks.table import Table
-from jobpool.grid import Grid
 from jobpool.report.accepted import Accepted
 from jobpool.report.columns import Cell, Rows
 from jobpool.report.parts import PartSelection
 from jobpool.runners.base import Results
+from jobpool.table.arrays import Table
+from jobpool.table.grid import Grid
 from jobpool.table.parts import WHOLE
 
 BY_TASK = "task"

@@ -7,8 +7,8 @@ from pathlib import Path
 from jobpool.attempts import Attempt, all_attempts
 from jobpool.cards import read_card
 from jobpool.pool import Pool
-from jobpool.records import Record
 from jobpool.results import all_results
+from jobpool.table.records import Record
 from jobpool.task import TaskState, attempt_name
 from jobpool.units import duration
 from jobpool.workerfiles import worker_files, worker_name

@@ -21,7 +21,7 @@ from jobpool.report.page.whole import Made, Tell, Wishes, report_of_table
 from jobpool.report.page.writing import html_of
 from jobpool.report.provenance import provenance
 from jobpool.runners import make_results
-from jobpool.selection import select
+from jobpool.table.selection import select
 
 
 def make_report(

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from jobpool.checks.table import Table, unchecked_table
-from jobpool.grid import Grid
-from jobpool.index import positions_by_id
 from jobpool.pool import Pool, is_counted
+from jobpool.table.arrays import Table, unchecked_table
+from jobpool.table.grid import Grid
+from jobpool.table.task_index import positions_by_id
 
 
 def known_tasks(pool: Pool) -> dict[str, int]:
@@ -30,7 +30,7 @@ def known_in(grid: Grid, table: Table) -> dict[str, int]:
     ----------
     grid : Grid
         All tasks.
-    table : ndarray of shape (n_tasks,), `jobpool.checks.table.RECORD_TYPE`
+    table : ndarray of shape (n_tasks,), `jobpool.table.arrays.RECORD_TYPE`
         Their records.
     """
     was_claimed = (table["fence"] > 0) | is_counted(table["state"])

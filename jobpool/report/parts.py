@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.checks.table import Table
-from jobpool.grid import Grid
 from jobpool.pool import is_counted
+from jobpool.table.arrays import Table
+from jobpool.table.grid import Grid
 from jobpool.task import Point, TaskState, Value, label
 
 
@@ -33,7 +33,7 @@ class PartSelection:
     ----------
     grid : Grid
         All tasks.
-    table : ndarray of shape (n_tasks,), `jobpool.checks.table.RECORD_TYPE`
+    table : ndarray of shape (n_tasks,), `jobpool.table.arrays.RECORD_TYPE`
         Their records.
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; None for all tasks.

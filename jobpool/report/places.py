@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import ID, OF_RESULTS, OURS, RERUN_PENDING, listed, set_apart
-from jobpool.checks.table import Table
-from jobpool.grid import Grid, smallest_codes
 from jobpool.report.columns import texts, typed, whole
+from jobpool.table.arrays import Table
+from jobpool.table.grid import Grid, smallest_codes
 from jobpool.workerfiles import worker_name
 
 
@@ -70,7 +70,7 @@ def own_columns(
 
     Parameters
     ----------
-    table : ndarray of shape (n_tasks,), `jobpool.checks.table.RECORD_TYPE`
+    table : ndarray of shape (n_tasks,), `jobpool.table.arrays.RECORD_TYPE`
         The records.
     facts : mapping
         Of each task, what `jobpool.report.accepted.FACTS` names; NaN where it is not known.

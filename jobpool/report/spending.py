@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from jobpool.attempts import Attempt, all_attempts
 from jobpool.cards import read_card
-from jobpool.checks.table import Table
 from jobpool.pool import Pool
 from jobpool.report.names import known_tasks
+from jobpool.table.arrays import Table
 from jobpool.task import Cause, TaskState
 from jobpool.workerfiles import worker_name
 

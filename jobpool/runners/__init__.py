@@ -13,9 +13,9 @@ from typing import Any
 from jobpool.axes.forms import ValueForm
 from jobpool.errors import ConfigError, Problem, SelectionError, listing
 from jobpool.experiment import Experiment, read_experiment
-from jobpool.grid import Grid
 from jobpool.runners.base import Results, Runner
-from jobpool.selection import select
+from jobpool.table.grid import Grid
+from jobpool.table.selection import select
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from jobpool.grid import Grid
+from jobpool.table.grid import Grid
 from jobpool.task import Json, Value
 
 

@@ -26,7 +26,6 @@ from jobpool.cache.roi import RoiCache
 from jobpool.disk.locks import best_lock
 from jobpool.errors import DataError
 from jobpool.experiment import Experiment
-from jobpool.grid import Grid
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.evaluation import evaluate_fold
@@ -37,11 +36,12 @@ from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study, read_study
 from jobpool.learning.targets import Target
-from jobpool.poolinfo import read_info
 from jobpool.runners import laying
 from jobpool.runners.base import RunContext
 from jobpool.runners.ensembles import Deciding, evaluate_together
 from jobpool.runners.members import MemberFits, Values
+from jobpool.table.grid import Grid
+from jobpool.table.settings import read_info
 from jobpool.task import ALL, Json, Value
 
 # what the numbers of a result come from

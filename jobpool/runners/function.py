@@ -15,9 +15,9 @@ from typing import Any
 
 from jobpool.errors import ConfigError, Problem, listing
 from jobpool.experiment import Experiment
-from jobpool.grid import Grid, full_product
 from jobpool.reader import Reader
 from jobpool.runners.base import RunContext
+from jobpool.table.grid import Grid, full_product
 from jobpool.task import Json, Value
 
 

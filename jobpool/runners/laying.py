@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from jobpool.brain.meshes import is_random
 from jobpool.errors import listing
 from jobpool.experiment import Experiment
-from jobpool.grid import Attribute, Grid, full_product, split_parts
 from jobpool.learning.checks import Checked
 from jobpool.learning.members import SINGLE, parts_of
 from jobpool.learning.study import PART_AXIS, Study
+from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Value
 
 ENSEMBLE = "ensemble"  # kind and type of a parcellation that stands for several

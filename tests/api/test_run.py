@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import jobpool as jp
-from jobpool.poolinfo import WorkerSettings
+from jobpool.table.settings import WorkerSettings
 from tests.builders import a_pool
 from tests.test_worker import wait_until
 

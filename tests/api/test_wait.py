@@ -11,7 +11,7 @@ import jobpool as jp
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.overview.waiting import POLL_S, Outcome, Waited, WaitSettings, wait_for
 from jobpool.pool import Pool
-from jobpool.poolinfo import WorkerSettings
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause
 from tests.builders import a_pool
 from tests.conftest import Jobpool

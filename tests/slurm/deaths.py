@@ -10,7 +10,7 @@ from pathlib import Path
 from jobpool.attempts import Attempt
 from jobpool.cards import WorkerCard, read_card
 from jobpool.pool import Pool
-from jobpool.records import Record
+from jobpool.table.records import Record
 from jobpool.workerfiles import worker_files
 from tests.slurm.cluster import Cluster, Job
 from tests.slurm.study import PATIENCE_S, Study, new_study

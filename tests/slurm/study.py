@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.attempts import Attempt, all_attempts
-from jobpool.index import positions_of
 from jobpool.pool import Pool
 from jobpool.scheduler.base import job_prefix
+from jobpool.table.task_index import positions_of
 from jobpool.task import Point, TaskState
 from tests.slurm.cluster import Cluster, Job
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jobpool.errors import RequestError
-from jobpool.grid import full_product
-from jobpool.index import find_task, find_tasks, positions_by_id, positions_of
+from jobpool.table.grid import full_product
+from jobpool.table.task_index import find_task, find_tasks, positions_by_id, positions_of
 from jobpool.task import Axis
 
 POOL = Path("pool")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jobpool.grid import Grid, full_product, split_parts
+from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.parts import Parts
 from jobpool.task import ALL, Axis
 

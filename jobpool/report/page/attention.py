@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from jobpool.attempts import Attempt
 from jobpool.axes.columns import beside_report
-from jobpool.grid import Grid
-from jobpool.index import positions_of
 from jobpool.report.failures import group_failures
 from jobpool.report.page.parts import DataTable, Section, clean
+from jobpool.table.grid import Grid
+from jobpool.table.task_index import positions_of
 from jobpool.task import TaskState
 from jobpool.units import utc_time
 

@@ -10,7 +10,6 @@ from jobpool.analysis.columns import KEY
 from jobpool.analysis.table import from_results
 from jobpool.analysis.whole import analyse
 from jobpool.errors import DataError
-from jobpool.grid import Grid
 from jobpool.pool import Pool, is_counted, n_counted
 from jobpool.report.collecting import collect
 from jobpool.report.costs import cost_section
@@ -23,6 +22,7 @@ from jobpool.report.page.whole import ALL_RESULTS, Made, Tell, Wishes, facts_of
 from jobpool.report.progress import progress_section, states_of
 from jobpool.report.spending import Spending, read_spending
 from jobpool.report.timeline import timeline_section, workers_frame
+from jobpool.table.grid import Grid
 from jobpool.task import SHOWN, TaskState
 from jobpool.units import count, percent
 

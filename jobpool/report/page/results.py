@@ -12,8 +12,8 @@ from jobpool.units import count, utc_time
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jobpool.grid import Grid
     from jobpool.report.collecting import Collected
+    from jobpool.table.grid import Grid
 
 RESULTS = "results"  # the name of the table that all others are traced to
 MOST_VALUES = 60  # of an axis that boxes are drawn for

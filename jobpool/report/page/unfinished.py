@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.grid import Grid
 from jobpool.report.places import point_columns
 from jobpool.report.tables import frame_of
+from jobpool.table.grid import Grid
 
 if TYPE_CHECKING:
     import pandas as pd

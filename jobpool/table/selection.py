@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.errors import SelectionError, listing, nearest
-from jobpool.grid import Grid
+from jobpool.table.grid import Grid
 from jobpool.task import Value
 
 _FORM = re.compile(r"\s*([^=<>!\s]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 
 from jobpool.disk.files import newer_format
-from jobpool.records import RECORD, Record
+from jobpool.table.records import RECORD, Record
 
 FORMAT = 2
 MAGIC = b"JP%02d" % FORMAT

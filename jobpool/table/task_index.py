@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.errors import RequestError, listing
-from jobpool.grid import Grid
+from jobpool.table.grid import Grid
 from jobpool.task import label
 
 

@@ -1,6 +1,6 @@
 """One shard of the state table: the state of some thousand tasks in one file, under one lock.
 
-    state/NN    head, index, records, accepted records (`jobpool.shard_file`)
+    state/NN    head, index, records, accepted records (`jobpool.table.shard_file`)
 
 The index is for finding and counting: one byte holds the state and, for a waiting task, how often
 it failed, so that a random pick is one search in some thousand bytes. The record is the truth
@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 from jobpool.disk.files import storage_error
 from jobpool.disk.locks import Lock, file_system
 from jobpool.errors import BrokenLockError, DamagedStateError, IllegalMoveError
-from jobpool.records import (
+from jobpool.table.records import (
     BECOMES,
     RECORD,
     STATE_OF_BYTE,
@@ -37,7 +37,7 @@ from jobpool.records import (
     unpack_record,
     with_accepted,
 )
-from jobpool.shard_file import (
+from jobpool.table.shard_file import (
     HEAD,
     PLAIN,
     pack_head,

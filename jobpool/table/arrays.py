@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.grid import Grid
-from jobpool.records import RECORD, RERUN, UNREAD, Record, unpack_record
-from jobpool.state import Shard
+from jobpool.table.grid import Grid
+from jobpool.table.records import RECORD, RERUN, UNREAD, Record, unpack_record
+from jobpool.table.shards import Shard
 from jobpool.task import TaskState
 
-# the fields of `jobpool.state.RECORD`
+# the fields of `jobpool.table.shards.RECORD`
 RECORD_TYPE = np.dtype(
     [
         ("state", "u1"),
