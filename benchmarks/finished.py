@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.pools import N_PARCELLATIONS, study_axes
 from jobpool.disk.files import checked_line
 from jobpool.experiment import Experiment
+from jobpool.journal.files import worker_file, worker_name
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
@@ -26,7 +27,6 @@ from jobpool.table.records import Record
 from jobpool.table.settings import WorkerSettings
 from jobpool.table.shard_file import new_shard
 from jobpool.task import ALL, Axis, Cause, TaskState
-from jobpool.workerfiles import worker_file, worker_name
 
 N_WORKERS, N_FOLDS = 500, 5
 BEGAN = 1_790_000_000.0

@@ -33,7 +33,7 @@ import yaml
 from benchmarks.figures import machine, say, table
 from jobpool.brain.arrays import Array
 from jobpool.cache.fits import Bucket, FitCache
-from jobpool.results import all_results
+from jobpool.journal.results import all_results
 
 PARTICIPANTS, OUTER, INNER, MEMBERS, PER_ENSEMBLE = 9432, 5, 3, 178, 10
 BUCKETS = {"regression": 45 * 2 * OUTER, "binary": 45 * OUTER}  # two targets, and one

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.figures import machine, say, table
 from benchmarks.pools import make_pool, study_axes
-from jobpool.results import all_results
+from jobpool.journal.results import all_results
 from jobpool.task import Axis
 
 LENGTHS_MS = {1: (0.0, 2.0, 4.0, 8.0, 16.0), 32: (20.0, 40.0, 80.0)}

@@ -16,8 +16,9 @@ import numpy as np
 
 from benchmarks.figures import say
 from benchmarks.simulate_study import new_pool
-from jobpool.cards import own_card
 from jobpool.disk.files import checked_line
+from jobpool.journal.files import worker_file, worker_files, worker_name
+from jobpool.journal.workers import own_card
 from jobpool.liveness import Watch
 from jobpool.needs.estimates import load_estimates
 from jobpool.needs.learning import learn
@@ -27,7 +28,6 @@ from jobpool.puller import Puller
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.task_index import positions_of
 from jobpool.task import Axis, Cause
-from jobpool.workerfiles import worker_file, worker_files, worker_name
 
 N_ATTEMPTS = 100_000
 PULL_S = 3.0

@@ -25,7 +25,8 @@ from benchmarks.simulate_cluster import (
     Truth,
 )
 from benchmarks.simulate_study import Study, new_pool, with_parts
-from jobpool.attempts import Attempt, write_attempt
+from jobpool.journal.attempts import Attempt, write_attempt
+from jobpool.journal.files import worker_name
 from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import Offers, offers
@@ -33,7 +34,6 @@ from jobpool.pool import Ending, Pool, state_of
 from jobpool.puller import Puller
 from jobpool.table.records import WAITING_BASE, Offer, offer_of
 from jobpool.task import Cause, Claim, Lesson, TaskState
-from jobpool.workerfiles import worker_name
 
 LEAVE_S = 60.0  # before its end a worker stops
 LOOK_S = 3600.0  # how often a person looks at the queue

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from numpy.linalg import LinAlgError
 
-from jobpool.cards import WorkerCard
 from jobpool.disk.election import take_turn
 from jobpool.errors import StorageError
+from jobpool.journal.workers import WorkerCard
 from jobpool.needs.estimates import Latest
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import offers

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from jobpool.attempts import Attempt
 from jobpool.disk.files import read_json, write_json
 from jobpool.disk.validation import has_shape, is_number, is_text
+from jobpool.journal.attempts import Attempt
 from jobpool.task import Cause
 
 FORMAT = 1

@@ -9,14 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
-from jobpool.attempts import Attempt, lesson_of, write_attempt
-from jobpool.cards import WorkerCard
 from jobpool.errors import JobpoolError, StorageError
+from jobpool.journal.attempts import Attempt, lesson_of, write_attempt
+from jobpool.journal.files import worker_name
+from jobpool.journal.results import Result, write_result
+from jobpool.journal.workers import WorkerCard
 from jobpool.pool import Ending, Pool
-from jobpool.results import Result, write_result
 from jobpool.supervisor import Outcome
 from jobpool.task import CLAIMS_PER_RUN, Cause, Claim, TaskState, label, run_of
-from jobpool.workerfiles import worker_name
 
 
 class RunsTasks(Protocol):

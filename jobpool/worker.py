@@ -19,11 +19,11 @@ from select import select as wait_for_input
 
 import numpy as np
 
-from jobpool.cards import WorkerCard
 from jobpool.disk.files import replace_whole, temporary_beside
 from jobpool.doubts import Doubts
 from jobpool.errors import StorageError
 from jobpool.fitting import Fitting
+from jobpool.journal.workers import WorkerCard
 from jobpool.liveness.heartbeat import Heart
 from jobpool.liveness.reaper import Watch
 from jobpool.pool import Ending, Pool

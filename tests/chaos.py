@@ -20,12 +20,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from jobpool.attempts import Attempt, all_attempts, damaged_attempts
+from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts
+from jobpool.journal.files import worker_name
+from jobpool.journal.results import all_results
 from jobpool.pool import Pool
-from jobpool.results import all_results
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, TaskState
-from jobpool.workerfiles import worker_name
 from tests.builders import a_pool
 from tests.chaos_tasks import is_poison
 

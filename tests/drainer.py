@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobpool.cards import own_card
+from jobpool.journal.files import new_worker_number
+from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
 from jobpool.stopping import StopSignals
 from jobpool.supervisor import Outcome
 from jobpool.task import Cause, TaskState
 from jobpool.worker import Limits, Worker
-from jobpool.workerfiles import new_worker_number
 
 
 class Inline:

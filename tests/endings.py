@@ -3,11 +3,11 @@
 import time
 from pathlib import Path
 
-from jobpool.attempts import Attempt, write_attempt
-from jobpool.cards import own_card
+from jobpool.journal.attempts import Attempt, write_attempt
+from jobpool.journal.files import worker_name
+from jobpool.journal.workers import own_card
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Claim, Lesson
-from jobpool.workerfiles import worker_name
 
 WORKER = 0xABC
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.attempts import Attempt, write_attempt
+from jobpool.journal.attempts import Attempt, write_attempt
+from jobpool.journal.files import worker_name
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Cause
-from jobpool.workerfiles import worker_name
 from tests.builders import NOOP, an_experiment
 
 SIZES = tuple(int(size) for size in np.geomspace(10, 6000, 30))

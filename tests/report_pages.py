@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from jobpool.analysis.table import read_study_table
-from jobpool.cards import own_card
+from jobpool.journal.workers import own_card
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.report.page.of_pool import report_of_pool

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from jobpool.attempts import Attempt, write_attempt
+from jobpool.journal.attempts import Attempt, write_attempt
+from jobpool.journal.files import worker_file, worker_name
+from jobpool.journal.results import Result, write_result
 from jobpool.pool import Ending, Pool
-from jobpool.results import Result, write_result
 from jobpool.task import AnyCause, Cause, Claim
-from jobpool.workerfiles import worker_file, worker_name
 
 BEGAN = 1_700_000_000.0
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from jobpool.experiment import load_experiment
+from jobpool.journal.results import all_results
 from jobpool.making import create_pool
-from jobpool.results import all_results
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate

@@ -14,10 +14,10 @@ import pytest
 from jobpool.affinity import Affinity
 from jobpool.errors import ConfigError
 from jobpool.experiment import load_experiment
+from jobpool.journal.results import all_results
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Chosen, Puller
-from jobpool.results import all_results
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.selection import select
 from jobpool.table.settings import WorkerSettings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.fingerprint import short_fingerprint
+from jobpool.journal.fingerprint import short_fingerprint
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.table.records import Offer, Record, amount_of, code_of, offer_of

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from jobpool.admin.cancel import Cancelled, cancel
-from jobpool.attempts import all_attempts
-from jobpool.cards import own_card
 from jobpool.errors import RequestError, SchedulerError
 from jobpool.experiment import Pass
+from jobpool.journal.attempts import all_attempts
+from jobpool.journal.files import worker_name
+from jobpool.journal.workers import own_card
 from jobpool.pool import Ending, Pool
 from jobpool.scheduler.base import Order, job_prefix
 from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.task import Cause, Claim, TaskState
-from jobpool.workerfiles import worker_name
 from tests.builders import a_pool
 from tests.conftest import Jobpool
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from jobpool.attempts import Attempt, write_attempt
+from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.report.attempts import attempts_frame
 from jobpool.report.predictions import EVERYTHING, Wanted, write_predictions
 from jobpool.report.provenance import provenance

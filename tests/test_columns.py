@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from jobpool.attempts import Attempt
 from jobpool.axes import columns
 from jobpool.axes.columns import ID, OF_ATTEMPTS, OF_RESULTS, OF_SCORES, OF_SOURCE, why_not
 from jobpool.errors import ConfigError
 from jobpool.experiment import load_experiment, read_experiment
+from jobpool.journal.attempts import Attempt
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.report.attempts import attempts_frame

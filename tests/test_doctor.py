@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.attempts import all_attempts
-from jobpool.cards import own_card
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.errors import Fault, RequestError
+from jobpool.journal.attempts import all_attempts
+from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
 from jobpool.task import Cause, Claim, TaskState
 from tests.builders import a_pool, shard_files

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobpool.attempts import Attempt, write_attempt
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.disk.election import take_turn
-from jobpool.fingerprint import short_fingerprint
+from jobpool.journal.attempts import Attempt, write_attempt
+from jobpool.journal.fingerprint import short_fingerprint
 from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import code_of

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jobpool.attempts import all_attempts
+from jobpool.journal.attempts import all_attempts
 from jobpool.pool import Pool
 from jobpool.report.failures import FailureGroup, find_logs, group_failures
 from jobpool.task import Cause

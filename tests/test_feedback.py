@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from jobpool.attempts import write_attempt
-from jobpool.cards import WorkerCard, own_card
 from jobpool.checks.evidence import gather
+from jobpool.journal.attempts import write_attempt
+from jobpool.journal.files import worker_name
+from jobpool.journal.workers import WorkerCard, own_card
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
 from jobpool.runs import Runs
@@ -20,7 +21,6 @@ from jobpool.scheduler.slurm.jobs import JobSeen
 from jobpool.supervisor import Outcome
 from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Lesson
-from jobpool.workerfiles import worker_name
 from tests.builders import a_pool
 
 WORKER, FINDER = 7, worker_name(8)

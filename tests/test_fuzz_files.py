@@ -13,21 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobpool.attempts import Attempt, all_attempts, write_attempt
-from jobpool.cards import own_card, read_card
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.disk.files import checked_line, parse_line
+from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
+from jobpool.journal.files import worker_name
+from jobpool.journal.results import Result, all_results, write_result
+from jobpool.journal.workers import own_card, read_card
 from jobpool.needs.estimates import load_estimates
 from jobpool.needs.learning import learn
 from jobpool.nodes import BadNode, read_bad_nodes, write_bad_node
 from jobpool.pool import Pool
 from jobpool.report.history import history
-from jobpool.results import Result, all_results, write_result
 from jobpool.scheduler.polling import Cluster, read_statuses
 from jobpool.table.grid import read_grid
 from jobpool.table.settings import read_info
 from jobpool.task import Cause
-from jobpool.workerfiles import worker_name
 from tests.builders import a_pool
 from tests.fuzzing import FUZZ, ODD, Change, altered, damage, right_or_refused, sealed, told
 

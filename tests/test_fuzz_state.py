@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobpool.attempts import Attempt, write_attempt
 from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.journal.attempts import Attempt, write_attempt
+from jobpool.journal.files import worker_name
+from jobpool.journal.results import Result, write_result
 from jobpool.moves import hold
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
-from jobpool.results import Result, write_result
 from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Lesson, TaskState
-from jobpool.workerfiles import worker_name
 from tests.builders import a_pool
 from tests.fuzzing import FUZZ, Change, damage, right_or_refused, told
 

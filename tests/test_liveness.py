@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.attempts import Attempt, all_attempts, write_attempt
-from jobpool.cards import WorkerCard, beat, note_use, own_card, read_use, start_ticks
-from jobpool.fingerprint import short_fingerprint
+from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
+from jobpool.journal.files import worker_file, worker_name
+from jobpool.journal.fingerprint import short_fingerprint
+from jobpool.journal.results import Result, write_result
+from jobpool.journal.workers import WorkerCard, beat, note_use, own_card, read_use, start_ticks
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.reaper import TakenBack, Watch
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
-from jobpool.results import Result, write_result
 from jobpool.scheduler.base import Phase
 from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, Claim, TaskState
-from jobpool.workerfiles import worker_file, worker_name
 from tests.builders import a_pool
 
 DEAD, FINDER = 0xDEAD, 0xF1

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from jobpool.attempts import Attempt, write_attempt
-from jobpool.cards import own_card
+from jobpool.journal.attempts import Attempt, write_attempt
+from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
 from jobpool.report.history import history
 from jobpool.task import Cause

@@ -23,15 +23,15 @@ from jobpool.cache.fits import FitCache
 from jobpool.cache.store import RoiMatrix
 from jobpool.errors import OutOfTimeError
 from jobpool.experiment import load_experiment
+from jobpool.journal.files import came_further
+from jobpool.journal.results import all_results
 from jobpool.learning.splits import FILE_NAME, read_splits
 from jobpool.pool import Pool
-from jobpool.results import all_results
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 from jobpool.runners.members import MemberError
 from jobpool.task import TaskState, Value
-from jobpool.workerfiles import came_further
 from tests.brain_study import without_seconds
 from tests.strategies_study import SIZES, N, StrategiesStudy, fits_made
 

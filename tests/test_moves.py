@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobpool.errors import RequestError
-from jobpool.fingerprint import short_fingerprint
+from jobpool.journal.fingerprint import short_fingerprint
 from jobpool.moves import choose, hold, release, retry
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Lesson, TaskState

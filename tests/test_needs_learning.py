@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobpool.extending import extend_pool
+from jobpool.journal.files import worker_file
 from jobpool.needs.estimates import Estimates, Latest, load_estimates
 from jobpool.needs.features import layout_of
 from jobpool.needs.keeping import FILE_NAME, read_known
@@ -15,7 +16,6 @@ from jobpool.needs.learning import learn
 from jobpool.pool import Pool
 from jobpool.table.task_index import positions_of
 from jobpool.task import Cause, TaskState
-from jobpool.workerfiles import worker_file
 from tests.builders import NOOP, an_experiment
 from tests.needs_study import LIMIT_S, Diary, Truth, a_study, study_grid, wholes
 from tests.simulated import SimulatedWorker

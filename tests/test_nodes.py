@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.attempts import Attempt, write_attempt
+from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.nodes import BadNode, forget_node, read_bad_nodes, suspect_nodes, write_bad_node
 from jobpool.pool import Pool
 from jobpool.task import Cause

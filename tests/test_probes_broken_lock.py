@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.cards import own_card
 from jobpool.errors import Fault
+from jobpool.journal.files import worker_name
+from jobpool.journal.results import all_results
+from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
-from jobpool.results import all_results
-from jobpool.workerfiles import worker_name
 from tests.builders import a_pool
 from tests.conftest import Jobpool
 

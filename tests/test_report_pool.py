@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from jobpool.attempts import Attempt, write_attempt
+from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.pool import Pool
 from jobpool.report.page.parts import DataTable, Report, counting
 from jobpool.report.timeline import covered

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobpool.attempts import all_attempts
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.errors import DamagedStateError
+from jobpool.journal.attempts import all_attempts
+from jobpool.journal.files import worker_name
+from jobpool.journal.results import all_results
 from jobpool.moves import hold, release, rerun, retry
 from jobpool.pool import Ending, Pool
 from jobpool.report.spending import AGAIN, USEFUL, read_spending
-from jobpool.results import all_results
 from jobpool.table.records import RECORD
 from jobpool.table.shard_file import MAGIC, PLAIN
 from jobpool.task import CLAIMS_PER_RUN, Cause, Lesson, TaskState, run_of
-from jobpool.workerfiles import worker_name
 from tests.builders import a_pool
 from tests.conftest import Jobpool
 from tests.simulated import SimulatedWorker

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.cards import own_card
 from jobpool.errors import DamagedStateError, Fault, SelectionError
+from jobpool.journal.workers import own_card
 from jobpool.liveness.judge import Life
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from jobpool.attempts import all_attempts
 from jobpool.cache.fitrecords import scan
-from jobpool.cards import read_card
+from jobpool.journal.attempts import all_attempts
+from jobpool.journal.files import worker_files, worker_name
+from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
 from jobpool.task import TaskState
-from jobpool.workerfiles import worker_files, worker_name
 from tests.support.places import CHECKOUT
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("strategies")]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.attempts import all_attempts, damaged_attempts
 from jobpool.checks.evidence import gather
+from jobpool.journal.attempts import all_attempts, damaged_attempts
 from jobpool.journal.jsonl import append_line
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.needs.evidence import Failed, read_new

@@ -13,13 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobpool.attempts import Attempt, all_attempts
+from jobpool.journal.attempts import Attempt, all_attempts
+from jobpool.journal.files import all_lines
+from jobpool.journal.results import all_results
 from jobpool.pool import Pool
 from jobpool.puller import Puller
-from jobpool.results import all_results
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, TaskState
-from jobpool.workerfiles import all_lines
 from tests.builders import a_pool
 from tests.conftest import Jobpool
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from jobpool.errors import RequestError, SchedulerError, listing
+from jobpool.journal.files import worker_name
 from jobpool.liveness.judge import Look, look_at
 from jobpool.liveness.reaper import take_back
 from jobpool.pool import Pool
@@ -20,7 +21,6 @@ from jobpool.scheduler.base import JobRun, JobStatus, Phase, QueuedJob, Schedule
 from jobpool.scheduler.none import process_label
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState
-from jobpool.workerfiles import worker_name
 
 PATIENCE_S = 10.0  # for workers to return their tasks: a batch job has 30 s before it is killed
 POLL_S = 0.2

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.api.given import Selection, conditions
+from jobpool.journal.files import worker_name
 from jobpool.pool import Pool
 from jobpool.report.attempts import attempts_frame
 from jobpool.report.collecting import collect_pool, what_is_gone
@@ -17,7 +18,6 @@ from jobpool.report.failures import FailureGroup, find_failures
 from jobpool.report.provenance import KEY, provenance
 from jobpool.table.selection import select
 from jobpool.task import CAUSE_OF_CODE, COUNTED, TaskState, Value
-from jobpool.workerfiles import worker_name
 
 _OF_FAILURES = (
     "cause",

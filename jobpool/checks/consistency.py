@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from jobpool.attempts import Attempt, write_attempt
 from jobpool.checks.evidence import Evidence, ResultSeen
 from jobpool.checks.findings import Finding, note, problem
+from jobpool.journal.attempts import Attempt, write_attempt
+from jobpool.journal.files import worker_name
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState, attempt_name, run_of
-from jobpool.workerfiles import worker_name
 
 MOST_MEMORY_MB = 2.0**26  # 64 TB: a bound above it was never learned from an attempt
 

@@ -22,11 +22,11 @@ from jobpool.checks.surroundings import (
 )
 from jobpool.disk.files import replace_whole
 from jobpool.errors import RequestError, listing
+from jobpool.journal.files import new_worker_number, worker_files, worker_name
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.table.shards import Shard
 from jobpool.task import TaskState
-from jobpool.workerfiles import new_worker_number, worker_files, worker_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.attempts import Attempt, attempt_from, lesson_of
-from jobpool.cards import read_card
 from jobpool.checks.findings import Finding, note, problem
+from jobpool.journal.attempts import Attempt, attempt_from, lesson_of
+from jobpool.journal.files import KINDS, all_lines
 from jobpool.journal.jsonl import read_lines
+from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid
 from jobpool.table.task_index import positions_by_id
 from jobpool.task import AnyCause, Cause, Lesson, run_of
-from jobpool.workerfiles import KINDS, all_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,10 +31,10 @@ def cancel(
     jobpool cancel POOL --dry-run
     """
     from jobpool.admin.cancel import cancel as end
+    from jobpool.journal.files import new_worker_number
     from jobpool.pool import Pool
     from jobpool.scheduler.detect import find_scheduler
     from jobpool.table.settings import set_umask
-    from jobpool.workerfiles import new_worker_number
 
     opened = Pool(pool, worker=new_worker_number())
     set_umask(opened.info.shared)

@@ -14,7 +14,7 @@ from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration
 from jobpool.units import local_time
 
 if TYPE_CHECKING:
-    from jobpool.cards import WorkerCard
+    from jobpool.journal.workers import WorkerCard
     from jobpool.worker import Summary, Worker
 
 
@@ -50,7 +50,7 @@ def work(
     jobpool work POOL --only pipeline=elastic --max-tasks 10
     jobpool work POOL --only 'parcels>=400' --skip target=age --stop-after 2h
     """
-    from jobpool.cards import own_card
+    from jobpool.journal.workers import own_card
     from jobpool.table.settings import check_owner, read_info, set_umask
     from jobpool.worker import Limits
 
@@ -64,12 +64,12 @@ def work(
 
 def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list[str]) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
+    from jobpool.journal.files import new_worker_number, worker_name
     from jobpool.pool import Pool
     from jobpool.scheduler.detect import scheduler_named
     from jobpool.stopping import StopSignals
     from jobpool.supervisor import Supervisor
     from jobpool.worker import Worker
-    from jobpool.workerfiles import new_worker_number, worker_name
 
     pool = Pool(folder, worker=new_worker_number())
     signals = StopSignals()

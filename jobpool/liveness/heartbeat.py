@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from jobpool.cards import WorkerCard, beat, note_use
 from jobpool.errors import StorageError
+from jobpool.journal.files import worker_name
+from jobpool.journal.workers import WorkerCard, beat, note_use
 from jobpool.pool import Pool
-from jobpool.workerfiles import worker_name
 
 GROWTH = 1.05  # of the peak memory, before it is noted again
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from jobpool.cards import WorkerCard, process_space, read_card, start_ticks
+from jobpool.journal.files import worker_file
+from jobpool.journal.workers import WorkerCard, process_space, read_card, start_ticks
 from jobpool.pool import Pool
 from jobpool.scheduler.base import JobRun, JobStatus, Phase
 from jobpool.scheduler.detect import USUAL
 from jobpool.scheduler.polling import FRESH, Cluster, KnownStatus, read_statuses
 from jobpool.table.settings import PoolInfo
-from jobpool.workerfiles import worker_file
 
 UNSEEN = float("inf")
 DOUBT_BEATS = 3  # missed in a row: a busy disk delays one

@@ -7,9 +7,9 @@ not, the scheduler's word counts, then what the worker noted of its task's memor
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.attempts import Attempt, attempts_of, lesson_of
-from jobpool.cards import WorkerCard, read_use
-from jobpool.results import result_of
+from jobpool.journal.attempts import Attempt, attempts_of, lesson_of
+from jobpool.journal.results import result_of
+from jobpool.journal.workers import WorkerCard, read_use
 from jobpool.scheduler.base import JobStatus, Phase
 from jobpool.task import Cause, Lesson, UnknownCause
 

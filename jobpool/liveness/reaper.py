@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
-from jobpool.attempts import write_attempt
-from jobpool.cards import WorkerCard, beat, read_card
+from jobpool.journal.attempts import write_attempt
+from jobpool.journal.files import worker_file, worker_name
+from jobpool.journal.workers import WorkerCard, beat, read_card
 from jobpool.liveness.judge import Life, Look, doubt_s, life_of, look_at, word_on
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
@@ -30,7 +31,6 @@ from jobpool.scheduler.polling import (
 )
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState
-from jobpool.workerfiles import worker_file, worker_name
 
 POLL_S = 0.2
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from jobpool.journal.files import SHAPES, worker_files
 from jobpool.journal.jsonl import read_lines
 from jobpool.task import CLAIMS_PER_RUN, AnyCause, Cause, cause_of
-from jobpool.workerfiles import SHAPES, worker_files
 
 # how time falls with cores, before it is learned: to add up attempts on unequal workers
 SPEEDUP = 0.85

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.disk.files import server_time
+from jobpool.journal.files import worker_name
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.status import AxisCounts, Counts, Status, look
 from jobpool.table.selection import select
 from jobpool.task import SHOWN, TaskState
 from jobpool.units import bar, count, duration, memory, percent, table
-from jobpool.workerfiles import worker_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from jobpool.attempts import Attempt, all_attempts, attempts_of
-from jobpool.cards import read_card
 from jobpool.disk.files import server_time
 from jobpool.experiment import Pass
+from jobpool.journal.attempts import Attempt, all_attempts, attempts_of
+from jobpool.journal.files import worker_name
+from jobpool.journal.workers import read_card
 from jobpool.liveness.judge import judge
 from jobpool.needs.learning import forecast_of
 from jobpool.needs.offers import LIKELY, POSSIBLE
@@ -19,7 +20,6 @@ from jobpool.table.records import Record, code_of, fits, offer_of
 from jobpool.table.selection import select
 from jobpool.table.task_index import find_task
 from jobpool.task import TaskState, label
-from jobpool.workerfiles import worker_name
 
 
 def explain(

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.journal.files import worker_name
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.task import COUNTED, TaskState
-from jobpool.workerfiles import worker_name
 
 Mask = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]

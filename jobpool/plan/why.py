@@ -7,15 +7,15 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import assert_never
 
-from jobpool.attempts import Attempt
-from jobpool.cards import WorkerCard
 from jobpool.experiment import Pass
+from jobpool.journal.attempts import Attempt
+from jobpool.journal.files import worker_name
+from jobpool.journal.workers import WorkerCard
 from jobpool.liveness.judge import Life
 from jobpool.plan.work import Interval
 from jobpool.table.records import Record
 from jobpool.task import TaskState
 from jobpool.units import count, duration, local_time, memory, short_duration
-from jobpool.workerfiles import worker_name
 
 
 class Obstacle(Enum):

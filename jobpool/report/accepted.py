@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.journal.files import SHAPES, lines_of, worker_file, worker_name
 from jobpool.journal.jsonl import read_lines
 from jobpool.report.names import known_in
 from jobpool.table.arrays import Table
 from jobpool.table.grid import Grid
-from jobpool.workerfiles import SHAPES, lines_of, worker_file, worker_name
 
 # what is known of the result that counts, from its own line and from its attempt's
 FACTS = ("started", "ended", "peak_memory_mb", "cores")

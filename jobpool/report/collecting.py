@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from jobpool.axes.columns import OF_RESULT, OF_SCORES, set_apart
 from jobpool.disk.files import parse_line
 from jobpool.errors import RequestError, listing
+from jobpool.journal.files import worker_files
 from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
 from jobpool.report.accepted import FACTS
@@ -41,7 +42,6 @@ from jobpool.runners import make_results
 from jobpool.runners.base import Results, SupportsMerge
 from jobpool.table.parts import WHOLE
 from jobpool.units import count
-from jobpool.workerfiles import worker_files
 
 _OF_ONE_PROCESS = 1 << 26  # bytes of results that are not worth the start of another
 _MOST_PROCESSES = 4  # the table is put together by one alone

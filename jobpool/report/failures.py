@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.attempts import Attempt, all_attempts, damaged_attempts
 from jobpool.errors import SelectionError, listing, nearest
-from jobpool.fingerprint import fingerprint
+from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts
+from jobpool.journal.fingerprint import fingerprint
 from jobpool.nodes import BadNode, suspect_nodes
 from jobpool.pool import Pool, state_of
 from jobpool.report.names import known_tasks

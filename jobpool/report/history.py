@@ -4,14 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.attempts import Attempt, all_attempts
-from jobpool.cards import read_card
+from jobpool.journal.attempts import Attempt, all_attempts
+from jobpool.journal.files import worker_files, worker_name
+from jobpool.journal.results import all_results
+from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
-from jobpool.results import all_results
 from jobpool.table.records import Record
 from jobpool.task import TaskState, attempt_name
 from jobpool.units import duration
-from jobpool.workerfiles import worker_files, worker_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.axes.columns import ID, OF_RESULTS, OURS, RERUN_PENDING, listed, set_apart
+from jobpool.journal.files import worker_name
 from jobpool.report.columns import texts, typed, whole
 from jobpool.table.arrays import Table
 from jobpool.table.grid import Grid, smallest_codes
-from jobpool.workerfiles import worker_name
 
 
 def id_name(grid: Grid) -> str:

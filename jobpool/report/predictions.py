@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from jobpool.axes.columns import ID, OF_RESULT, set_apart
 from jobpool.errors import RequestError
+from jobpool.journal.files import worker_files
 from jobpool.pool import Pool
 from jobpool.report.accepted import Accepted
 from jobpool.report.columns import texts, typed
@@ -22,7 +23,6 @@ from jobpool.report.tables import frame_of, growing_file
 from jobpool.runners.base import Results, Runner, SupportsPredictions
 from jobpool.table.parts import WHOLE
 from jobpool.task import ALL, Json, Value, task_id
-from jobpool.workerfiles import worker_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.attempts import Attempt, all_attempts
-from jobpool.cards import read_card
+from jobpool.journal.attempts import Attempt, all_attempts
+from jobpool.journal.files import worker_name
+from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
 from jobpool.report.names import known_tasks
 from jobpool.table.arrays import Table
 from jobpool.task import Cause, TaskState
-from jobpool.workerfiles import worker_name
 
 if TYPE_CHECKING:
     import pandas as pd

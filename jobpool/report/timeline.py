@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.cards import read_card
+from jobpool.journal.files import worker_files
+from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
 from jobpool.report.costs import colours_of
 from jobpool.report.lanes import lane_figure, lanes_of
 from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, counting
 from jobpool.units import utc_time
-from jobpool.workerfiles import worker_files
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from jobpool.cards import WorkerCard, process_space, read_card, start_ticks
 from jobpool.errors import SchedulerError
+from jobpool.journal.files import worker_files
+from jobpool.journal.workers import WorkerCard, process_space, read_card, start_ticks
 from jobpool.scheduler import machine
 from jobpool.scheduler.base import (
     Capacity,
@@ -26,7 +27,6 @@ from jobpool.scheduler.base import (
     QueuedJob,
     Submission,
 )
-from jobpool.workerfiles import worker_files
 
 LOGS = "logs/local"
 

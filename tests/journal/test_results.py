@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from jobpool.results import Result, result_of, write_result
+from jobpool.journal.results import Result, result_of, write_result
 
 RESULT = Result(
     task="l5ciunfhmh5g",

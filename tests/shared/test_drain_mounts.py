@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.attempts import all_attempts
+from jobpool.journal.attempts import all_attempts
+from jobpool.journal.results import all_results
 from jobpool.pool import Pool
-from jobpool.results import all_results
 from jobpool.task import Cause, TaskState
 from tests.builders import a_pool
 from tests.shared.conftest import Mounts

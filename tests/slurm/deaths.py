@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.attempts import Attempt
-from jobpool.cards import WorkerCard, read_card
+from jobpool.journal.attempts import Attempt
+from jobpool.journal.files import worker_files
+from jobpool.journal.workers import WorkerCard, read_card
 from jobpool.pool import Pool
 from jobpool.table.records import Record
-from jobpool.workerfiles import worker_files
 from tests.slurm.cluster import Cluster, Job
 from tests.slurm.study import PATIENCE_S, Study, new_study
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.attempts import Attempt, all_attempts
+from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.pool import Pool
 from jobpool.scheduler.base import job_prefix
 from jobpool.table.task_index import positions_of

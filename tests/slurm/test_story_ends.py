@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from jobpool.cards import WorkerCard, read_card
+from jobpool.journal.files import worker_files
+from jobpool.journal.workers import WorkerCard, read_card
 from jobpool.pool import Pool
 from jobpool.task import AnyCause, Cause, TaskState
-from jobpool.workerfiles import worker_files
 from tests.slurm.cluster import Cluster
 from tests.slurm.study import FIRST_PASS, PATIENCE_S, Study, new_study
 

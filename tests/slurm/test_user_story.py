@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from jobpool.attempts import Attempt
+from jobpool.journal.attempts import Attempt
 from jobpool.pool import Pool
 from jobpool.task import AnyCause, Cause, Point, TaskState
 from tests.slurm.cluster import Cluster, Job

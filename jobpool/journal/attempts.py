@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from jobpool.fingerprint import short_fingerprint
+from jobpool.journal.files import all_lines, came_further, records_of, worker_file
+from jobpool.journal.fingerprint import short_fingerprint
 from jobpool.journal.jsonl import append_line
 from jobpool.task import NOTHING, AnyCause, Cause, Lesson, cause_of
-from jobpool.workerfiles import all_lines, came_further, records_of, worker_file
 
 FORMAT = 1
 LOST = "lost"  # one fingerprint for all, however the evidence is worded

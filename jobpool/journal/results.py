@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobpool.journal.files import all_lines, records_of, worker_file
 from jobpool.journal.jsonl import append_line
 from jobpool.task import Json, Point
-from jobpool.workerfiles import all_lines, records_of, worker_file
 
 FORMAT = 1
 
