@@ -22,13 +22,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import machine, table
-from jobpool.axes.reading import read_axes
-from jobpool.experiment import Experiment
+from jobpool.experiment.axes import read_axes
+from jobpool.experiment.config import Experiment
+from jobpool.experiment.reader import Reader
 from jobpool.learning.members import Ensemble, find_members
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
-from jobpool.reader import Reader
 from jobpool.table.grid import Attribute, Grid, full_product
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Axis, Cause, Value

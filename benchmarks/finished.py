@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.pools import N_PARCELLATIONS, study_axes
 from jobpool.disk.files import checked_line
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
 from jobpool.journal.files import worker_file, worker_name
 from jobpool.making import create_pool
 from jobpool.pool import Pool

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
 from jobpool.making import create_pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.settings import WorkerSettings

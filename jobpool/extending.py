@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.axes.ensembles import describe_source
 from jobpool.disk.files import replace_whole
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import ConfigError, Problem, listing
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
+from jobpool.experiment.ensembles import describe_source
 from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, read_grid, smallest_codes, write_grid
 from jobpool.table.layout import in_random_order, write_shards

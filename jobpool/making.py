@@ -16,7 +16,7 @@ from jobpool import __version__
 from jobpool.disk.files import replace_whole, storage_error, sync_folder, temporary_beside
 from jobpool.disk.locks import best_lock
 from jobpool.errors import AccessError, ConfigError, JobpoolError, Problem, RequestError
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
 from jobpool.table.grid import Grid, write_grid
 from jobpool.table.layout import in_random_order, write_shards
 from jobpool.table.settings import GROUP, OF_OWNER, PoolInfo, keep_to_owner, set_umask

@@ -32,7 +32,7 @@ from jobpool.table.shards import Shard, Visit
 from jobpool.task import COUNTED, IDLE, NOTHING, Cause, Claim, Lesson, TaskState, run_of
 
 if TYPE_CHECKING:
-    from jobpool.experiment import Experiment
+    from jobpool.experiment.config import Experiment
 
 # naming a member of an enum is slow before Python 3.12
 _WAITING, _RUNNING, _DONE = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
@@ -111,7 +111,7 @@ class Pool:
 
     def experiment(self) -> "Experiment":
         """Return the experiment of this pool, its axes as they were when the pool was made."""
-        from jobpool.experiment import load_experiment  # noqa: PLC0415 - YAML, for few only
+        from jobpool.experiment.config import load_experiment  # noqa: PLC0415 - YAML, for few only
 
         axes = tuple(axis for axis in self.grid.axes if axis.name != self.grid.part_axis)
         file = self.folder / "experiment.yaml"

@@ -10,7 +10,7 @@ import yaml
 
 from jobpool.brain.arrays import Array
 from jobpool.errors import ConfigError
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate

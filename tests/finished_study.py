@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.journal.results import all_results
 from jobpool.making import create_pool
 from jobpool.runners import forms_of

@@ -13,7 +13,7 @@ import pytest
 
 from jobpool.affinity import Affinity
 from jobpool.errors import ConfigError
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.journal.results import all_results
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool

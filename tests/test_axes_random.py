@@ -7,7 +7,7 @@ import pytest
 
 from jobpool.brain.parcellations import read_parcellation
 from jobpool.errors import ConfigError
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of
 from jobpool.task import Axis
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import yaml
 
-from jobpool.axes.ensembles import EnsembleSource, read_ensemble
 from jobpool.errors import ConfigError
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
+from jobpool.experiment.ensembles import EnsembleSource, read_ensemble
 from jobpool.runners import forms_of
 from jobpool.task import Axis
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from jobpool.cli.cache import cache
 from jobpool.errors import Fault
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.making import create_pool
 from jobpool.runners import forms_of
 from jobpool.units import parse_size

@@ -13,7 +13,7 @@ import pytest
 
 from jobpool.admin.cancel import Cancelled, cancel
 from jobpool.errors import RequestError, SchedulerError
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.files import worker_name
 from jobpool.journal.workers import own_card

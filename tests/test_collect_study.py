@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import r2_score, roc_auc_score
 
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.learning.scores import METRICS
 from jobpool.pool import Pool
 from jobpool.report.attempts import attempts_frame

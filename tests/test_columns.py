@@ -7,16 +7,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from jobpool.axes import columns
-from jobpool.axes.columns import ID, OF_ATTEMPTS, OF_RESULTS, OF_SCORES, OF_SOURCE, why_not
 from jobpool.errors import ConfigError
-from jobpool.experiment import load_experiment, read_experiment
+from jobpool.experiment.config import load_experiment, read_experiment
 from jobpool.journal.attempts import Attempt
 from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.report.attempts import attempts_frame
 from jobpool.report.collecting import collect
 from jobpool.report.predictions import EVERYTHING, write_predictions
+from jobpool.table import columns
+from jobpool.table.columns import ID, OF_ATTEMPTS, OF_RESULTS, OF_SCORES, OF_SOURCE, why_not
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.selection import select
 from jobpool.task import Axis, Cause

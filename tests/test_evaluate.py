@@ -19,7 +19,7 @@ from tests.brain_study import VERTICES, N, StudyOnDisk, scores, without_seconds
 COUNTING = """
 import sys
 from pathlib import Path
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate
 

@@ -17,7 +17,7 @@ from scipy import sparse
 from jobpool.brain.arrays import Array
 from jobpool.brain.meshes import grow_labels, read_recipe
 from jobpool.errors import ConfigError, DataError
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.learning.results import EvaluateResults
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jobpool.errors import ConfigError, DataError
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate

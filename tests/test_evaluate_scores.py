@@ -32,7 +32,7 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 from sklearn.svm import SVC, SVR
 
 from jobpool.brain.arrays import Array
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.splits import Splits, make_splits

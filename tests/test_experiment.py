@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobpool.errors import ConfigError
-from jobpool.experiment import Experiment, Guess, load_experiment
+from jobpool.experiment.config import Experiment, Guess, load_experiment
 from jobpool.units import parse_duration
 
 

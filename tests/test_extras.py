@@ -11,7 +11,7 @@ import pytest
 
 import jobpool
 from jobpool.errors import ConfigError
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.extras import EXTRAS, missing
 from jobpool.report.tables import to_frame, write_frame
 from tests.brain_study import StudyOnDisk

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobpool.errors import ConfigError
-from jobpool.experiment import Experiment, load_experiment
+from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.runners import RUNNERS, forms_of, make_runner
 from tests.fuzzing import FUZZ, NUMBERS, ODD, TEXTS, Change, damage, nested, told
 

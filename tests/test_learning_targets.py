@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from jobpool.errors import DataError
+from jobpool.experiment.reader import Reader
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.targets import Target, TargetSettings, read_target, read_target_settings
-from jobpool.reader import Reader
 
 NAN = np.nan
 

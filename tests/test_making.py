@@ -12,7 +12,7 @@ import pytest
 from jobpool import extending
 from jobpool.disk.files import write_json
 from jobpool.errors import ConfigError, RequestError
-from jobpool.experiment import Experiment, load_experiment
+from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.extending import extend_pool
 from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool

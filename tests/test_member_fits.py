@@ -22,7 +22,7 @@ from jobpool.cache.fitrecords import Entry
 from jobpool.cache.fits import FitCache
 from jobpool.cache.store import RoiMatrix
 from jobpool.errors import OutOfTimeError
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.journal.files import came_further
 from jobpool.journal.results import all_results
 from jobpool.learning.splits import FILE_NAME, read_splits

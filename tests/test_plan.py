@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.plan.arrays import Plan, Wanted, make_plan, share
 from jobpool.plan.left import Left
 from jobpool.plan.work import work_of

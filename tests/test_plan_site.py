@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jobpool.errors import SchedulerError
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.scheduler.base import Limits
 from jobpool.scheduler.slurm.limits import read_limits, read_max_array_size, read_partitions
 

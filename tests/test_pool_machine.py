@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
 
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
 from jobpool.extending import extend_pool
 from jobpool.making import create_pool
 from jobpool.moves import hold, release, rerun, retry

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobpool.axes.columns import OF_RESULTS
 from jobpool.report.collecting import Collected
 from jobpool.report.page.packing import rounded, table_json
 from jobpool.report.page.parts import DataTable, Report, Section
 from jobpool.report.page.results import results_table
 from jobpool.report.page.writing import html_of
+from jobpool.table.columns import OF_RESULTS
 from jobpool.table.grid import full_product
 from jobpool.task import Axis
 from tests.report_pages import EVIL, a_full_pool, pool_report, study_report, unpacked

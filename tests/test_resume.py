@@ -17,7 +17,7 @@ from sklearn.linear_model import Ridge
 
 from jobpool.brain.arrays import Array
 from jobpool.checks.doctor import Surgery, check_pool
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import read_lines
 from jobpool.journal.results import all_results

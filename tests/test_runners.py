@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.axes.forms import Pairs, ValueForm
 from jobpool.errors import ConfigError
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
+from jobpool.experiment.reader import Reader
+from jobpool.experiment.values import Pairs, ValueForm
 from jobpool.making import create_pool
 from jobpool.pool import Pool
-from jobpool.reader import Reader
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext, Runner, prepare
 from jobpool.table.grid import Grid, full_product

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import SchedulerError
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.scheduler.base import Order
 from jobpool.scheduler.none import ThisMachine
 from jobpool.scheduler.simulated import SimulatedScheduler

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jobpool.errors import ConfigError
-from jobpool.experiment import Experiment, load_experiment
+from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.extending import extend_pool
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.members import Ensemble, find_members

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext

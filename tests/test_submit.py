@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import Fault, SchedulerError
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Pool
 from jobpool.scheduler.base import count_queued, job_prefix

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.making import create_pool
 from jobpool.moves import hold
 from jobpool.plan.explaining import explain

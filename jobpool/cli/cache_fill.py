@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jobpool.cache.making import Progress
     from jobpool.cache.roi import RoiCache
     from jobpool.cache.upkeep import CacheInfo
-    from jobpool.experiment import Pass
+    from jobpool.experiment.config import Pass
     from jobpool.pool import Pool
 
 _EVERY_S = 2.0  # between lines of progress
@@ -149,7 +149,7 @@ def submit_fill(
 
 def _resources(pool: "Pool", name: str | None) -> "Pass":
     """Return a pass without its selection."""
-    from jobpool.experiment import Pass
+    from jobpool.experiment.config import Pass
     from jobpool.plan.submission import find_pass
 
     if name is None:

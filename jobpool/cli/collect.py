@@ -224,8 +224,8 @@ def _tell(pool: "Pool", found: "Collected") -> None:
 
 
 def _write_incomplete(path: Path, found: "Collected") -> None:
-    from jobpool.axes.columns import OF_INCOMPLETE, OURS, set_apart
     from jobpool.report.tables import to_frame, write_frame
+    from jobpool.table.columns import OF_INCOMPLETE, OURS, set_apart
 
     shown = set_apart(OF_INCOMPLETE, found.axes, OURS)
     rows = [

@@ -14,7 +14,8 @@ import numpy as np
 from jobpool.brain.parcellations import ParcellationSummary, describe_parcellation
 from jobpool.brain.spaces import Space, difference
 from jobpool.errors import DataError, listing
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
+from jobpool.experiment.reader import Reader
 from jobpool.extras import missing
 from jobpool.learning.folds import Folds, TooFewGroupsError
 from jobpool.learning.methods import PACKAGES
@@ -24,7 +25,6 @@ from jobpool.learning.splits import Splits, make_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study
 from jobpool.learning.targets import Target
 from jobpool.learning.usable import TooFewError
-from jobpool.reader import Reader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

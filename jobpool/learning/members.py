@@ -8,7 +8,7 @@ parcellation with one plain pipeline.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobpool.axes.ensembles import read_ensemble
+from jobpool.experiment.ensembles import read_ensemble
 from jobpool.task import Axis
 
 SINGLE = "single"  # the strategy of a parcellation that is no ensemble

@@ -9,13 +9,13 @@ from typing import Literal
 
 from jobpool.brain.maps import MapProblems
 from jobpool.errors import listing, nearest
+from jobpool.experiment.reader import Reader
 from jobpool.learning.methods import METHODS
 from jobpool.learning.pipelines.base import Kind, Settings
 from jobpool.learning.pipelines.scaling import SCALERS
 from jobpool.learning.scores import METRICS
 from jobpool.learning.splits import HOLDOUT_SHARE
 from jobpool.learning.targets import TargetSettings, read_target_settings
-from jobpool.reader import Reader
 
 _CONDITION = re.compile(r"(>=|>|<=|<|=)\s*(\d+)")
 _COMPARE: Mapping[str, Callable[[int, int], bool]] = {

@@ -13,7 +13,8 @@ import pandas as pd
 from jobpool.brain.maps import Maps, find_maps
 from jobpool.disk.tables import read_table
 from jobpool.errors import DataError, listing, nearest
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
+from jobpool.experiment.reader import Reader
 from jobpool.learning.members import Ensemble, Found, find_members, parts_of
 from jobpool.learning.participants import text_column, unique_column
 from jobpool.learning.pipelines import find_pipeline
@@ -22,7 +23,6 @@ from jobpool.learning.pipelines.factory import PipelineError
 from jobpool.learning.plan import Plan, read_plan
 from jobpool.learning.search import Recipe
 from jobpool.learning.targets import Target, TargetSettings, read_target
-from jobpool.reader import Reader
 from jobpool.task import Axis, Value
 
 AXES = ("parcellation", "pipeline", "target")

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from jobpool.brain.arrays import Array
 from jobpool.errors import DataError, listing, nearest
+from jobpool.experiment.reader import Reader
 from jobpool.learning.pipelines.base import Kind
-from jobpool.reader import Reader
 
 _CONFLICTS = (
     ("threshold", "positive", "a threshold cuts numbers, positive lists classes; remove one"),

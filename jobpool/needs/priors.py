@@ -11,7 +11,7 @@ from jobpool.table.grid import Grid
 from jobpool.table.selection import select
 
 if TYPE_CHECKING:
-    from jobpool.experiment import Guess
+    from jobpool.experiment.config import Guess
 
 MOST_GUESSED = 4096  # tasks that stand for all those that a guess is about
 

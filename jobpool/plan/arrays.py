@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.plan.left import Forecast, Left
 from jobpool.plan.portions import Division, Portion, divide
 from jobpool.plan.sizes import Refusal, usable_s

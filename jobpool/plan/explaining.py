@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from jobpool.disk.files import server_time
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import Attempt, all_attempts, attempts_of
 from jobpool.journal.files import worker_name
 from jobpool.journal.workers import read_card

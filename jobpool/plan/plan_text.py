@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.needs.estimates import FEWEST
 from jobpool.plan.arrays import Array, Plan
 from jobpool.plan.submission import Around, plan_of

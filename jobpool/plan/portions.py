@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.plan.left import Forecast, Left, Mask
 from jobpool.plan.sizes import (
     ENOUGH,

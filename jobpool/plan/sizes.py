@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.plan.left import FloatArray, Floats, Forecast, Left, Mask
 from jobpool.scheduler.base import MARGIN_S
 from jobpool.table.records import amount_of, code_of

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import assert_never
 
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import Attempt
 from jobpool.journal.files import worker_name
 from jobpool.journal.workers import WorkerCard

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jobpool.axes.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
 from jobpool.journal.attempts import Attempt, Key, told_themselves
 from jobpool.journal.files import all_lines
 from jobpool.pool import Pool
@@ -16,6 +15,7 @@ from jobpool.report.columns import Rows, joined, nothing, texts
 from jobpool.report.names import known_tasks
 from jobpool.report.places import point_columns
 from jobpool.report.tables import frame_of
+from jobpool.table.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
 
 _FIELDS = tuple(field.name for field in fields(Attempt) if field.name != ID)
 _TEXTS = {"worker", "cause", "error", "traceback", "node", "job", "found_by"}

@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jobpool.axes.columns import OF_RESULT, OF_SCORES, set_apart
 from jobpool.disk.files import parse_line
 from jobpool.errors import RequestError, listing
 from jobpool.journal.files import worker_files
@@ -40,6 +39,7 @@ from jobpool.report.places import (
 from jobpool.report.tables import frame_of
 from jobpool.runners import make_results
 from jobpool.runners.base import Results, SupportsMerge
+from jobpool.table.columns import OF_RESULT, OF_SCORES, set_apart
 from jobpool.table.parts import WHOLE
 from jobpool.units import count
 

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from jobpool.axes.columns import beside_report
 from jobpool.report.page.bars import bars_by_axis
 from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, rows
 from jobpool.report.progress import MOST_BARS
 from jobpool.report.spending import AGAIN, RUNNING, USEFUL
+from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid
 from jobpool.task import Axis, Cause, UnknownCause
 from jobpool.units import count

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.axes.columns import ID, OF_RESULTS, OURS, RERUN_PENDING, listed, set_apart
 from jobpool.journal.files import worker_name
 from jobpool.report.columns import texts, typed, whole
 from jobpool.table.arrays import Table
+from jobpool.table.columns import ID, OF_RESULTS, OURS, RERUN_PENDING, listed, set_apart
 from jobpool.table.grid import Grid, smallest_codes
 
 

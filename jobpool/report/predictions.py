@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.axes.columns import ID, OF_RESULT, set_apart
 from jobpool.errors import RequestError
 from jobpool.journal.files import worker_files
 from jobpool.pool import Pool
@@ -21,6 +20,7 @@ from jobpool.report.parts import PartSelection
 from jobpool.report.places import earlier_name, id_name
 from jobpool.report.tables import frame_of, growing_file
 from jobpool.runners.base import Results, Runner, SupportsPredictions
+from jobpool.table.columns import ID, OF_RESULT, set_apart
 from jobpool.table.parts import WHOLE
 from jobpool.task import ALL, Json, Value, task_id
 

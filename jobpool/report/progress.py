@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.axes.columns import beside_report
 from jobpool.pool import Pool, is_counted, state_of
 from jobpool.report.page.bars import bars_by_axis
 from jobpool.report.page.parts import (
@@ -18,6 +17,7 @@ from jobpool.report.page.parts import (
     counting,
     plain,
 )
+from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid
 from jobpool.task import SHOWN, TaskState
 from jobpool.units import count

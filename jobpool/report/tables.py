@@ -17,11 +17,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
-from jobpool.axes.columns import OF_SOURCE, OURS, listed, set_apart
 from jobpool.disk.files import storage_error, sync_folder, temporary_beside
 from jobpool.extras import missing
 from jobpool.report.columns import TEXT, Cell, Column, typed
 from jobpool.report.provenance import KEY
+from jobpool.table.columns import OF_SOURCE, OURS, listed, set_apart
 from jobpool.task import Json
 
 SUFFIXES = (".csv", ".parquet")

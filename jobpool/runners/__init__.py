@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobpool.axes.forms import ValueForm
 from jobpool.errors import ConfigError, Problem, SelectionError, listing
-from jobpool.experiment import Experiment, read_experiment
+from jobpool.experiment.config import Experiment, read_experiment
+from jobpool.experiment.values import ValueForm
 from jobpool.runners.base import Results, Runner
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select

@@ -25,7 +25,7 @@ from jobpool.cache.fits import FitCache
 from jobpool.cache.roi import RoiCache
 from jobpool.disk.locks import best_lock
 from jobpool.errors import DataError
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.evaluation import evaluate_fold

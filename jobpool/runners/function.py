@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.errors import ConfigError, Problem, listing
-from jobpool.experiment import Experiment
-from jobpool.reader import Reader
+from jobpool.experiment.config import Experiment
+from jobpool.experiment.reader import Reader
 from jobpool.runners.base import RunContext
 from jobpool.table.grid import Grid, full_product
 from jobpool.task import Json, Value

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jobpool.brain.meshes import is_random
 from jobpool.errors import listing
-from jobpool.experiment import Experiment
+from jobpool.experiment.config import Experiment
 from jobpool.learning.checks import Checked
 from jobpool.learning.members import SINGLE, parts_of
 from jobpool.learning.study import PART_AXIS, Study

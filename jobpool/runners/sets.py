@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from jobpool.axes.ensembles import STRATEGIES, EnsembleSource, read_ensemble
-from jobpool.axes.forms import Pairs, ValueForm, from_files, whole_numbers
 from jobpool.errors import listing, nearest
-from jobpool.reader import Reader
+from jobpool.experiment.ensembles import STRATEGIES, EnsembleSource, read_ensemble
+from jobpool.experiment.reader import Reader
+from jobpool.experiment.values import Pairs, ValueForm, from_files, whole_numbers
 from jobpool.runners.grown import GROWN, Ground, read_ground
 
 _FORMS = ("random", "members", "glob")

@@ -20,7 +20,7 @@ from jobpool.errors import listing, nearest
 from jobpool.task import Cause
 
 if TYPE_CHECKING:  # it loads YAML, which no `jobpool status` waits for
-    from jobpool.experiment import Pass
+    from jobpool.experiment.config import Pass
 
 MARGIN_S = 120.0  # as long before the end as the batch scripts have their worker warned
 POLITE = 100  # jobs that run at one time where the pass does not say

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.axes.columns import ID, OF_VALUE, set_apart
 from jobpool.disk.files import newer_format, replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.disk.validation import has_shape, is_whole
 from jobpool.errors import AccessError, PoolError, listing
+from jobpool.table.columns import ID, OF_VALUE, set_apart
 from jobpool.table.parts import Codes, Parts
 from jobpool.task import (
     Axis,

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from jobpool.experiment import load_experiment
+from jobpool.experiment.config import load_experiment
 from jobpool.making import create_pool
 from jobpool.runners.evaluate import Evaluate
 from tests.slurm.cluster import Cluster, Job

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.experiment import Pass
+from jobpool.experiment.config import Pass
 from jobpool.scheduler.base import JobRun, JobStatus, Order, Phase, QueuedJob, Scheduler, job_prefix
 
 PREFIX_NAME = "test"

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.axes.columns import beside_report
 from jobpool.journal.attempts import Attempt
 from jobpool.report.failures import group_failures
 from jobpool.report.page.parts import DataTable, Section, clean
+from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid
 from jobpool.table.task_index import positions_of
 from jobpool.task import TaskState

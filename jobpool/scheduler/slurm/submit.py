@@ -18,7 +18,7 @@ from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.units import clock_duration
 
 if TYPE_CHECKING:
-    from jobpool.experiment import Pass
+    from jobpool.experiment.config import Pass
 
 SCRIPTS = {("work",): "worker", ("cache", "fill"): "cache_fill"}
 _PHASES = {

@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobpool.axes.columns import why_not
-from jobpool.axes.ensembles import describe_source
-from jobpool.axes.forms import PLAIN, Pairs, ValueForm
 from jobpool.errors import listing
-from jobpool.reader import Reader
+from jobpool.experiment.ensembles import describe_source
+from jobpool.experiment.reader import Reader
+from jobpool.experiment.values import PLAIN, Pairs, ValueForm
+from jobpool.table.columns import why_not
 from jobpool.task import Axis, Value
 
 MOST_SHOWN = 12  # values given twice

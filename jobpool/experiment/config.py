@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from jobpool.axes.forms import PLAIN, ValueForm
-from jobpool.axes.reading import read_axes
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import ConfigError, Problem
-from jobpool.reader import Reader
+from jobpool.experiment.axes import read_axes
+from jobpool.experiment.reader import Reader
+from jobpool.experiment.values import PLAIN, ValueForm
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Axis
 

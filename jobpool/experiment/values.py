@@ -13,7 +13,7 @@ from pathlib import Path
 from jobpool.disk.npz import UNREADABLE, array_names
 from jobpool.disk.tables import read_rows
 from jobpool.errors import DataError, listing, nearest
-from jobpool.reader import Reader
+from jobpool.experiment.reader import Reader
 from jobpool.task import Value
 
 MOST_NUMBERS = 10_000_000  # of one axis: more would not fit into memory

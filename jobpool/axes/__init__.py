@@ -1,1 +1,0 @@
-"""Axis values from an experiment file: lists, globs, ranges, columns of a table."""
