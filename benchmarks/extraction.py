@@ -40,7 +40,7 @@ import numpy as np
 from benchmarks.figures import machine, say, table
 from jobpool.brain.maps import MapBlock, Maps, find_maps
 from jobpool.brain.parcellations import read_parcellation
-from jobpool.cache.roi import RoiCache
+from jobpool.cache.roi.cache import RoiCache
 
 VERTICES, MODALITIES = 64_984, 4
 MOST_PARCELS = 6_000

@@ -32,7 +32,7 @@ import yaml
 
 from benchmarks.figures import machine, say, table
 from jobpool.brain.arrays import Array
-from jobpool.cache.fits import Bucket, FitCache
+from jobpool.cache.fits.cache import Bucket, FitCache
 from jobpool.journal.results import all_results
 
 PARTICIPANTS, OUTER, INNER, MEMBERS, PER_ENSEMBLE = 9432, 5, 3, 178, 10

@@ -10,7 +10,7 @@ import numpy as np
 
 from jobpool.brain.arrays import Array
 from jobpool.brain.maps import MapBlock, MapProblems, Maps, find_maps
-from jobpool.cache.roi import RoiCache
+from jobpool.cache.roi.cache import RoiCache
 
 N, VERTICES, MODALITIES = 12, 500, 2
 PER_SPAN, N_SPANS = 3, 4

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jobpool.brain.arrays import Array
-from jobpool.cache.fits import Bucket, FitCache
+from jobpool.cache.fits.cache import Bucket, FitCache
 
 NAME = '["elastic","age",0]'
 

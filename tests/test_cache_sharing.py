@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.cache.roi import RoiCache
+from jobpool.cache.roi.cache import RoiCache
 from jobpool.disk.leases import Leases
 from tests.cache_study import NAMES, CacheStudy, fill_all
 

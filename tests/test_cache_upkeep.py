@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.cache.blocks import Block, Blocks
-from jobpool.cache.roi import RoiCache
-from jobpool.cache.upkeep import prune
+from jobpool.cache.roi.blocks import Block, Blocks
+from jobpool.cache.roi.cache import RoiCache
+from jobpool.cache.roi.maintenance import prune
 from jobpool.disk.leases import Leases
 from jobpool.errors import DataError
 from tests.cache_study import N_SPANS, NAMES, CacheStudy, N, flip

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from jobpool.brain.arrays import Array
-from jobpool.cache.fitrecords import pack, unpack
-from jobpool.cache.fits import FitCache
+from jobpool.cache.fits.cache import FitCache
+from jobpool.cache.fits.records import pack, unpack
 from jobpool.disk.files import checked_line
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import OutOfTimeError, PoolError, StorageError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.cache.fits import FitCache
-from jobpool.cache.fitupkeep import FitsInfo, find_damaged_fits, look_at_fits, prune_fits
+from jobpool.cache.fits.cache import FitCache
+from jobpool.cache.fits.maintenance import FitsInfo, find_damaged_fits, look_at_fits, prune_fits
 from jobpool.errors import Fault
 from tests.cache_study import flip
 from tests.fit_study import a_bucket, files_in, has, put

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.cache.fitrecords import pack
-from jobpool.cache.fitupkeep import find_damaged_fits
-from jobpool.cache.upkeep import Damage
+from jobpool.cache.fits.maintenance import find_damaged_fits
+from jobpool.cache.fits.records import pack
+from jobpool.cache.roi.maintenance import Damage
 from jobpool.disk.files import parse_line
 from jobpool.errors import BrokenLockError
 from tests.fit_study import NAME, a_bucket, has, key_of, put

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.cache.fitupkeep import find_damaged_fits, prune_fits
+from jobpool.cache.fits.maintenance import find_damaged_fits, prune_fits
 from jobpool.disk.locks import LOCKS
 from tests.fit_study import (
     a_bucket,

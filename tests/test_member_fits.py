@@ -18,9 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from jobpool.brain.arrays import Array
-from jobpool.cache.fitrecords import Entry
-from jobpool.cache.fits import FitCache
-from jobpool.cache.store import RoiMatrix
+from jobpool.cache.fits.cache import FitCache
+from jobpool.cache.fits.records import Entry
+from jobpool.cache.roi.store import RoiMatrix
 from jobpool.errors import OutOfTimeError
 from jobpool.experiment.config import load_experiment
 from jobpool.journal.files import came_further

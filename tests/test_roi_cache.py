@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from jobpool.brain.maps import MapBlock, MapProblems, Maps
-from jobpool.cache import filling, loading
-from jobpool.cache.making import Progress
-from jobpool.cache.roi import RoiCache
-from jobpool.cache.store import roi_key
+from jobpool.cache.roi import extraction as filling
+from jobpool.cache.roi import loading
+from jobpool.cache.roi.build import Progress
+from jobpool.cache.roi.cache import RoiCache
+from jobpool.cache.roi.store import roi_key
 from jobpool.errors import DataError, OutOfTimeError
 from tests.cache_study import MODALITIES, N_SPANS, NAMES, PER_SPAN, CacheStudy, N, flip
 
@@ -439,8 +440,8 @@ FULL = """
 import os, sys
 from pathlib import Path
 from jobpool.brain.maps import find_maps
-from jobpool.cache.making import Progress
-from jobpool.cache.roi import RoiCache
+from jobpool.cache.roi.build import Progress
+from jobpool.cache.roi.cache import RoiCache
 from jobpool.errors import StorageError
 from tests.cache_study import CacheStudy
 study = CacheStudy(Path(sys.argv[1]))

@@ -12,8 +12,8 @@ from jobpool.errors import Fault
 from jobpool.units import count, file_size, table
 
 if TYPE_CHECKING:
-    from jobpool.cache.roi import RoiCache
-    from jobpool.cache.upkeep import ParcellationInfo, Removed
+    from jobpool.cache.roi.cache import RoiCache
+    from jobpool.cache.roi.maintenance import ParcellationInfo, Removed
     from jobpool.pool import Pool
 
 cache = typer.Typer(
@@ -81,8 +81,8 @@ def info(pool: PoolArgument) -> None:
     \b
     jobpool cache info POOL
     """
-    from jobpool.cache.fitupkeep import look_at_fits
-    from jobpool.cache.upkeep import COLUMNS
+    from jobpool.cache.fits.maintenance import look_at_fits
+    from jobpool.cache.roi.maintenance import COLUMNS
 
     _, opened = _open(pool)
     found = opened.info()
@@ -121,7 +121,7 @@ def verify(
     jobpool cache verify POOL
     jobpool cache verify POOL --repair
     """
-    from jobpool.cache.fitupkeep import find_damaged_fits
+    from jobpool.cache.fits.maintenance import find_damaged_fits
 
     opened, found = _open(pool)
     damage = found.verify(repair=repair)
@@ -162,7 +162,7 @@ def prune(
     jobpool cache prune POOL
     jobpool cache prune POOL --limit 20GB
     """
-    from jobpool.cache.fitupkeep import fits_bytes, prune_fits
+    from jobpool.cache.fits.maintenance import fits_bytes, prune_fits
 
     opened, found = _open(pool)
     folder, lock = pool / "cache", opened.info.lock

@@ -17,9 +17,9 @@ import typer
 from jobpool.errors import Fault
 
 if TYPE_CHECKING:
-    from jobpool.cache.making import Progress
-    from jobpool.cache.roi import RoiCache
-    from jobpool.cache.upkeep import CacheInfo
+    from jobpool.cache.roi.build import Progress
+    from jobpool.cache.roi.cache import RoiCache
+    from jobpool.cache.roi.maintenance import CacheInfo
     from jobpool.experiment.config import Pass
     from jobpool.pool import Pool
 

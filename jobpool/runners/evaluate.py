@@ -21,8 +21,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from jobpool import __version__
-from jobpool.cache.fits import FitCache
-from jobpool.cache.roi import RoiCache
+from jobpool.cache.fits.cache import FitCache
+from jobpool.cache.roi.cache import RoiCache
 from jobpool.disk.locks import best_lock
 from jobpool.errors import DataError
 from jobpool.experiment.config import Experiment

@@ -15,10 +15,10 @@ from functools import cached_property
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.cache.fitrecords import Entry
-from jobpool.cache.fits import Bucket, FitCache
-from jobpool.cache.roi import RoiCache
-from jobpool.cache.store import RoiMatrix
+from jobpool.cache.fits.cache import Bucket, FitCache
+from jobpool.cache.fits.records import Entry
+from jobpool.cache.roi.cache import RoiCache
+from jobpool.cache.roi.store import RoiMatrix
 from jobpool.errors import DataError, Fault, JobpoolError, StorageError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.fits import NoCandidateError, fit, fit_key

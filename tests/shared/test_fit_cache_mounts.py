@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.cache.fits import Bucket
+from jobpool.cache.fits.cache import Bucket
 from jobpool.disk.locks import best_lock
 from tests.fit_study import a_bucket, fill_some, has, put
 from tests.shared.conftest import Mounts

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.cache.fitfiles import HEAD_LIMIT, BucketFile
-from jobpool.cache.fitrecords import Stretch, count, is_torn, scan
-from jobpool.cache.fits import FOLDER
-from jobpool.cache.upkeep import Damage, Removed, is_old, size_of, time_of
+from jobpool.cache.fits.cache import FOLDER
+from jobpool.cache.fits.file import HEAD_LIMIT, BucketFile
+from jobpool.cache.fits.records import Stretch, count, is_torn, scan
+from jobpool.cache.roi.maintenance import Damage, Removed, is_old, size_of, time_of
 from jobpool.disk.files import parse_line
 from jobpool.disk.leases import Leases
 

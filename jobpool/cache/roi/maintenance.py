@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from jobpool.cache.blocks import Block, Blocks, read_block
-from jobpool.cache.planning import Layout
-from jobpool.cache.store import Store
+from jobpool.cache.roi.blocks import Block, Blocks, read_block
+from jobpool.cache.roi.keys import Layout
+from jobpool.cache.roi.store import Store
 from jobpool.disk.leases import Leases
 
 COLUMNS = ("parcellation", "kind", "parcels", "size", "state")  # of a table of `ParcellationInfo`

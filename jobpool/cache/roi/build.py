@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from jobpool.brain.arrays import Array
-from jobpool.cache.blocks import Block, Blocks
-from jobpool.cache.filling import Filler
-from jobpool.cache.loading import Extraction, FilesChangedError, Loader
-from jobpool.cache.planning import Layout, Span
-from jobpool.cache.sharing import Kind, share
-from jobpool.cache.store import Store
+from jobpool.cache.roi.blocks import Block, Blocks
+from jobpool.cache.roi.extraction import Filler
+from jobpool.cache.roi.keys import Layout, Span
+from jobpool.cache.roi.loading import Extraction, FilesChangedError, Loader
+from jobpool.cache.roi.store import Store
+from jobpool.cache.work_sharing import Kind, share
 from jobpool.disk.leases import Leases
 from jobpool.errors import Fault, JobpoolError, StorageError
 from jobpool.task import Json

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jobpool import __version__
-from jobpool.cache.loading import Extraction, Loader
+from jobpool.cache.roi.loading import Extraction, Loader
 from jobpool.disk.files import read_json, write_json
 from jobpool.errors import JobpoolError
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from jobpool.brain.parcellations import ParcellationSummary
 from jobpool.brain.spaces import check_space
-from jobpool.cache.digests import Digests
-from jobpool.cache.loading import Extraction, Loader
-from jobpool.cache.store import roi_key
+from jobpool.cache.roi.digests import Digests
+from jobpool.cache.roi.loading import Extraction, Loader
+from jobpool.cache.roi.store import roi_key
 from jobpool.errors import DataError
 
 TRUSTED_S = 60.0

@@ -1,7 +1,7 @@
 """The file of a bucket of fits: records one after another, behind a line that names the file.
 
     {"format":1,"bucket":NAME,"copy":RANDOM,"crc":...}    checked JSON
-    records, see `jobpool.cache.fitrecords`
+    records, see `jobpool.cache.fits.records`
 
 Readers take no lock. They remember how far they have read and read on from there; by the random
 number in the first line they see that the file was replaced. Writers append under the lock, and
@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from jobpool.cache.fitrecords import Entry, scan, unpack
+from jobpool.cache.fits.records import Entry, scan, unpack
 from jobpool.disk.files import (
     checked_line,
     create_exclusively,

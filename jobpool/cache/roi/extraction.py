@@ -13,8 +13,8 @@ import numpy as np
 
 from jobpool.brain.arrays import Array
 from jobpool.brain.maps import MapBlock
-from jobpool.cache.blocks import BlockWriter
-from jobpool.cache.loading import Extraction, Loader, Ready
+from jobpool.cache.roi.blocks import BlockWriter
+from jobpool.cache.roi.loading import Extraction, Loader, Ready
 
 _COLUMNS = 16  # participants times modalities of one product: 8 MB at 65,000 vertices
 _WEIGHT_BYTES = 256 << 20  # of a group, beside those that the loader keeps

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.brain.arrays import Array
-from jobpool.cache.fitfiles import BucketFile
-from jobpool.cache.fitrecords import Entry, pack
-from jobpool.cache.sharing import Kind, share
+from jobpool.cache.fits.file import BucketFile
+from jobpool.cache.fits.records import Entry, pack
+from jobpool.cache.work_sharing import Kind, share
 from jobpool.disk.leases import LEASE_S, Leases
 from jobpool.errors import StorageError
 from jobpool.task import Json

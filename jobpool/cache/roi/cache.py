@@ -23,12 +23,20 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from jobpool.brain.maps import Maps
-from jobpool.cache.blocks import Blocks
-from jobpool.cache.loading import Extraction, FilesChangedError, Loader
-from jobpool.cache.making import Maker, Progress, Tell
-from jobpool.cache.planning import Planner, changing
-from jobpool.cache.store import RoiMatrix, Store
-from jobpool.cache.upkeep import CacheInfo, Damage, Places, Removed, find_damage, look, prune
+from jobpool.cache.roi.blocks import Blocks
+from jobpool.cache.roi.build import Maker, Progress, Tell
+from jobpool.cache.roi.keys import Planner, changing
+from jobpool.cache.roi.loading import Extraction, FilesChangedError, Loader
+from jobpool.cache.roi.maintenance import (
+    CacheInfo,
+    Damage,
+    Places,
+    Removed,
+    find_damage,
+    look,
+    prune,
+)
+from jobpool.cache.roi.store import RoiMatrix, Store
 from jobpool.disk.leases import Leases
 from jobpool.errors import DataError, StorageError, listing, nearest
 

@@ -1,0 +1,1 @@
+"""Fits of single members, made once for all tasks that need them."""

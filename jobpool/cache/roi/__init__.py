@@ -1,0 +1,1 @@
+"""ROI values: the mean of each map in each parcel, computed once for all tasks."""
