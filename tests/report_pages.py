@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from jobpool.analysis.table import read_study_table
+from jobpool.analysis.study_table import read_study_table
 from jobpool.journal.workers import own_card
 from jobpool.making import create_pool
 from jobpool.pool import Pool

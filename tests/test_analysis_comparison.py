@@ -12,7 +12,7 @@ from jobpool.analysis.comparison import (
     summarise_strategies,
     trade_off,
 )
-from jobpool.analysis.table import StudyTable, read_study_table
+from jobpool.analysis.study_table import StudyTable, read_study_table
 
 COLUMNS = ["parcellation", "size", "type", "strategy", "members", "pipeline", "target"]
 #                 size      score

@@ -14,8 +14,8 @@ from typer import BadParameter
 
 from jobpool.analysis.figures import write_figures
 from jobpool.analysis.strategy_figures import strategies, trade_off_figure
+from jobpool.analysis.study_table import read_study_table
 from jobpool.analysis.style import DPI, MM_PER_INCH, PALETTE
-from jobpool.analysis.table import read_study_table
 from jobpool.analysis.whole import Analysis, analyse
 from jobpool.cli.report import report
 from jobpool.errors import DataError

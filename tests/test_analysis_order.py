@@ -12,7 +12,7 @@ from jobpool.analysis.coverage import coverage
 from jobpool.analysis.powerlaw import find_region, fit_power_law
 from jobpool.analysis.ranks import best, rank
 from jobpool.analysis.regression import regress
-from jobpool.analysis.table import StudyTable, from_results, read_study_table
+from jobpool.analysis.study_table import StudyTable, from_results, read_study_table
 from jobpool.analysis.whole import analyse
 from tests.synthetic_study import a_study
 

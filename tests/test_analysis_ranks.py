@@ -7,7 +7,7 @@ import pytest
 
 from jobpool.analysis.coverage import combined_pipelines, complete_part, coverage
 from jobpool.analysis.ranks import best, rank
-from jobpool.analysis.table import StudyTable, read_study_table
+from jobpool.analysis.study_table import StudyTable, read_study_table
 
 # score of each parcellation      elastic      svm
 #                                 age   sex    age   sex

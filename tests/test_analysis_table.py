@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobpool.analysis.table import LABELS, LOWER_IS_BETTER, from_results, read_study_table
+from jobpool.analysis.study_table import LABELS, LOWER_IS_BETTER, from_results, read_study_table
 from jobpool.errors import DataError
 from jobpool.learning.scores import METRICS
 from tests.synthetic_study import a_study

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from jobpool.analysis.table import StudyTable, read_study_table
+from jobpool.analysis.study_table import StudyTable, read_study_table
 from jobpool.analysis.whole import Analysis, analyse
 from tests.synthetic_study import a_study
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from jobpool.analysis.coverage import combined_pipelines
 from jobpool.analysis.ranks import ABOUT, means_of, rank
-from jobpool.analysis.table import SCORE, StudyTable
+from jobpool.analysis.study_table import SCORE, StudyTable
 
 FloatArray = NDArray[np.float64]
 

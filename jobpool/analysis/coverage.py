@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jobpool.analysis.table import SINGLE, StudyTable
+from jobpool.analysis.study_table import SINGLE, StudyTable
 from jobpool.errors import listing
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from jobpool.analysis.coverage import Coverage, complete_part, coverage
-from jobpool.analysis.table import SCORE, StudyTable
+from jobpool.analysis.study_table import SCORE, StudyTable
 
 ABOUT = ("parcellation", "size", "type", "strategy", "set", "members")
 

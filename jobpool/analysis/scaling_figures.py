@@ -27,6 +27,7 @@ from jobpool.analysis.drawing import (
 )
 from jobpool.analysis.powerlaw import PowerLaw
 from jobpool.analysis.regression import Regression
+from jobpool.analysis.study_table import SCORE
 from jobpool.analysis.style import (
     GREY,
     INK,
@@ -35,7 +36,6 @@ from jobpool.analysis.style import (
     Mark,
     marks,
 )
-from jobpool.analysis.table import SCORE
 from jobpool.analysis.whole import Analysis
 
 TARGETS_PER_PAGE = 12

@@ -19,8 +19,8 @@ from jobpool.analysis.drawing import (
     plain,
     scatter,
 )
+from jobpool.analysis.study_table import SINGLE, StudyTable
 from jobpool.analysis.style import GREY, INK, ONE_COLUMN_MM, TWO_COLUMNS_MM, Mark, marks
-from jobpool.analysis.table import SINGLE, StudyTable
 from jobpool.analysis.whole import Analysis
 
 _COSTS = (

@@ -10,7 +10,7 @@ from jobpool.analysis.coverage import Coverage, combined_pipelines, coverage
 from jobpool.analysis.powerlaw import Scaling, find_region, in_region
 from jobpool.analysis.ranks import Ranking, rank
 from jobpool.analysis.regression import Regression, regress
-from jobpool.analysis.table import SCORE, SINGLE, StudyTable
+from jobpool.analysis.study_table import SCORE, SINGLE, StudyTable
 from jobpool.errors import DataError, listing
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jobpool import __version__
-from jobpool.analysis.table import read_study_table
+from jobpool.analysis.study_table import read_study_table
 from jobpool.disk.files import replace_whole, server_time
 from jobpool.needs.estimates import load_estimates
 from jobpool.plan.arrays import Wanted, make_plan

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.analysis.columns import KEY
-from jobpool.analysis.table import from_results
+from jobpool.analysis.study_table import from_results
 from jobpool.analysis.whole import analyse
 from jobpool.errors import DataError
 from jobpool.pool import Pool, is_counted, n_counted

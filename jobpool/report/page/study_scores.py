@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from jobpool.analysis.table import SCORE, SINGLE
+from jobpool.analysis.study_table import SCORE, SINGLE
 from jobpool.report.page.parts import (
     DataTable,
     Figure,
@@ -20,7 +20,7 @@ from jobpool.report.page.study_ranks import NAME, PIPELINE, TARGET
 from jobpool.report.page.study_strategies import GREY, STRATEGY
 
 if TYPE_CHECKING:
-    from jobpool.analysis.table import StudyTable
+    from jobpool.analysis.study_table import StudyTable
     from jobpool.analysis.whole import Analysis
 
 

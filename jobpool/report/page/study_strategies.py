@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jobpool.analysis.table import SINGLE
+from jobpool.analysis.study_table import SINGLE
 from jobpool.report.page.parts import (
     DataTable,
     Figure,

@@ -11,7 +11,7 @@ from jobpool.report.page.study import study_sections
 from jobpool.units import percent, utc_time
 
 if TYPE_CHECKING:
-    from jobpool.analysis.table import StudyTable
+    from jobpool.analysis.study_table import StudyTable
     from jobpool.analysis.whole import Analysis
 
 Tell = Callable[[str], None]
@@ -48,7 +48,7 @@ def report_of_table(table: "StudyTable", wishes: Wishes, tell: Tell) -> Made:
     Parameters
     ----------
     table : StudyTable
-        From `jobpool.analysis.table.read_study_table`.
+        From `jobpool.analysis.study_table.read_study_table`.
     wishes : Wishes
         What is asked for.
     tell : callable
