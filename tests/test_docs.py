@@ -24,7 +24,7 @@ from jobpool.cli import COMMANDS
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.experiment.reader import Reader
-from jobpool.learning.plan import read_plan
+from jobpool.learning.settings import read_plan
 from jobpool.runners import RUNNERS
 from jobpool.runners.evaluate import Evaluate
 from tests.support.places import CHECKOUT

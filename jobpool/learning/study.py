@@ -20,8 +20,8 @@ from jobpool.learning.participants import text_column, unique_column
 from jobpool.learning.pipelines import find_pipeline
 from jobpool.learning.pipelines.base import Pipeline
 from jobpool.learning.pipelines.factory import PipelineError
-from jobpool.learning.plan import Plan, read_plan
 from jobpool.learning.search import Recipe
+from jobpool.learning.settings import Plan, read_plan
 from jobpool.learning.targets import Target, TargetSettings, read_target
 from jobpool.task import Axis, Value
 
