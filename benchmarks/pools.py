@@ -5,8 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+from jobpool.admin.create import create_pool
 from jobpool.experiment.config import Experiment
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product
 from jobpool.table.records import Record

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.admin.create import create_pool
 from jobpool.experiment.config import Experiment
-from jobpool.making import create_pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import ALL, Axis

@@ -4,7 +4,7 @@
     tasks.npz        the grid: fixed once written, an extension appends
     state/NN         the state table in shards (`jobpool.table.shards`)
 
-Workers change states through this module alone, people through `jobpool.moves` and the
+Workers change states through this module alone, people through `jobpool.admin.transitions` and the
 doctor, under the same lock. Whichever process is killed, and whenever, three things stay true:
 
 1. A task has at most one live claim, and its record names the worker.

@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
+from jobpool.admin.create import create_pool
 from jobpool.experiment.config import Experiment
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product
 from jobpool.table.settings import WorkerSettings

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jobpool.making import create_pool
+from jobpool.admin.create import create_pool
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product, split_parts
 from jobpool.task import ALL, Axis, TaskState

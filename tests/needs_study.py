@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.admin.create import create_pool
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.files import worker_name
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Cause

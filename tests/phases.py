@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jobpool.admin.create import create_pool
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.report.collecting import Collected, collect
 from jobpool.runners.base import RunContext

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
+from jobpool.admin.create import create_pool
 from jobpool.analysis.study_table import read_study_table
 from jobpool.journal.workers import own_card
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.report.page.of_pool import report_of_pool
 from jobpool.report.page.parts import DataTable, Figure, Report, Section

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from jobpool.admin.create import create_pool
 from jobpool.experiment.config import load_experiment
 from jobpool.journal.results import all_results
-from jobpool.making import create_pool
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import Evaluate

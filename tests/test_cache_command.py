@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from jobpool.admin.create import create_pool
 from jobpool.cli.cache import cache
 from jobpool.errors import Fault
 from jobpool.experiment.config import load_experiment
-from jobpool.making import create_pool
 from jobpool.runners import forms_of
 from jobpool.units import parse_size
 from tests.brain_study import StudyOnDisk

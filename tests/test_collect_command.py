@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from jobpool import __version__
+from jobpool.admin.create import create_pool
 from jobpool.errors import Fault
-from jobpool.making import create_pool
 from jobpool.table.grid import Attribute, full_product
 from jobpool.task import Axis
 from tests.builders import a_pool, an_experiment

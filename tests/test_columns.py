@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from jobpool.admin.create import create_pool
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import load_experiment, read_experiment
 from jobpool.journal.attempts import Attempt
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.report.attempts import attempts_frame
 from jobpool.report.collecting import collect

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.making import create_pool
+from jobpool.admin.create import create_pool
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Preferences, Puller
 from jobpool.table.grid import Grid, full_product, split_parts

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobpool.admin.transitions import hold
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.files import worker_name
 from jobpool.journal.results import Result, write_result
-from jobpool.moves import hold
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.table.records import Record

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobpool.admin.create import create_pool
+from jobpool.admin.extend import extend_pool
 from jobpool.cli.init import print_counts
-from jobpool.extending import extend_pool
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.task import Axis, TaskState

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool import extending
+from jobpool.admin import extend as extending
+from jobpool.admin.create import create_pool
+from jobpool.admin.extend import extend_pool
 from jobpool.disk.files import write_json
 from jobpool.errors import ConfigError, RequestError
 from jobpool.experiment.config import Experiment, load_experiment
-from jobpool.extending import extend_pool
-from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts

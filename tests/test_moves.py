@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobpool.admin.transitions import choose, hold, release, retry
 from jobpool.errors import RequestError
 from jobpool.journal.fingerprint import short_fingerprint
-from jobpool.moves import choose, hold, release, retry
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Lesson, TaskState
 from tests.builders import a_pool

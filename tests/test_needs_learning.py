@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobpool.extending import extend_pool
+from jobpool.admin.extend import extend_pool
 from jobpool.journal.files import worker_file
 from jobpool.needs.estimates import Estimates, Latest, load_estimates
 from jobpool.needs.features import layout_of

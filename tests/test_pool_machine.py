@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from numpy.typing import NDArray
 
+from jobpool.admin.create import create_pool
+from jobpool.admin.extend import extend_pool
+from jobpool.admin.transitions import hold, release, rerun, retry
 from jobpool.experiment.config import Experiment
-from jobpool.extending import extend_pool
-from jobpool.making import create_pool
-from jobpool.moves import hold, release, rerun, retry
 from jobpool.pool import Ending, Pool
 from jobpool.puller import Puller
 from jobpool.table.grid import Grid, full_product, split_parts

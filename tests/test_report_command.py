@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.admin.create import create_pool
 from jobpool.cli.report import report
-from jobpool.making import create_pool
 from jobpool.needs.learning import learn
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.making import create_pool
+from jobpool.admin.create import create_pool
 from jobpool.report.page.parts import Report
 from jobpool.report.page.whole import Made
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts

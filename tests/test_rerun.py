@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jobpool.admin.transitions import hold, release, rerun, retry
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.errors import DamagedStateError
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.files import worker_name
 from jobpool.journal.results import all_results
-from jobpool.moves import hold, release, rerun, retry
 from jobpool.pool import Ending, Pool
 from jobpool.report.spending import AGAIN, USEFUL, read_spending
 from jobpool.table.records import RECORD
@@ -410,7 +410,7 @@ KILLER = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from jobpool.moves import rerun
+from jobpool.admin.transitions import rerun
 from jobpool.pool import Pool
 
 left = int(sys.argv[2])

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jobpool.admin.transitions import rerun
 from jobpool.checks.doctor import Surgery, check_pool
-from jobpool.moves import rerun
 from jobpool.pool import Ending, Pool
 from jobpool.report.collecting import Collected, collect
 from jobpool.report.predictions import EVERYTHING, Wanted, write_predictions

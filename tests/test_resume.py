@@ -15,6 +15,7 @@ import psutil
 import pytest
 from sklearn.linear_model import Ridge
 
+from jobpool.admin.create import create_pool
 from jobpool.brain.arrays import Array
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.experiment.config import load_experiment
@@ -22,7 +23,6 @@ from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import read_lines
 from jobpool.journal.results import all_results
 from jobpool.learning.pipelines import PIPELINES
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
 from jobpool.runners.evaluate import Evaluate

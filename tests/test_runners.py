@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.admin.create import create_pool
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import load_experiment
 from jobpool.experiment.reader import Reader
 from jobpool.experiment.values import Pairs, ValueForm
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext, Runner, prepare

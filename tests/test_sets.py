@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobpool.admin.create import create_pool
+from jobpool.admin.extend import extend_pool
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import Experiment, load_experiment
-from jobpool.extending import extend_pool
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.members import Ensemble, find_members
 from jobpool.learning.splits import make_splits
 from jobpool.learning.study import Readers, Study, read_study
 from jobpool.liveness.judge import Life
-from jobpool.making import create_pool
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
 from jobpool.runners.laying import lay_out, notes

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobpool.admin.create import create_pool
 from jobpool.errors import DamagedStateError, Fault, SelectionError
 from jobpool.journal.workers import own_card
 from jobpool.liveness.judge import Life
-from jobpool.making import create_pool
 from jobpool.pool import Ending, Pool
 from jobpool.status import Counts, Shortage, Status, estimate, look
 from jobpool.table.grid import Attribute, full_product

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobpool.admin.transitions import hold, release, retry
 from jobpool.checks.consistency import Contradiction, settle
 from jobpool.checks.findings import problem
 from jobpool.errors import IllegalMoveError
-from jobpool.moves import hold, release, retry
 from jobpool.pool import Ending, Pool
 from jobpool.table import shards as state
 from jobpool.task import REMAINING, SHOWN, STATES, Cause, TaskState

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jobpool.admin.create import create_pool
+from jobpool.admin.transitions import hold
 from jobpool.experiment.config import Pass
-from jobpool.making import create_pool
-from jobpool.moves import hold
 from jobpool.plan.explaining import explain
 from jobpool.plan.why import Obstacle
 from jobpool.pool import Pool

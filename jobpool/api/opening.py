@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from jobpool.admin.create import create_pool, free_to_make
 from jobpool.api.given import config_file, own_errors, umask_kept
 from jobpool.api.pool import Pool
-from jobpool.making import create_pool, free_to_make
 from jobpool.runners import load_study
 from jobpool.runners.base import prepare
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.admin.transitions import choose, hold, release, rerun, retry
 from jobpool.api.given import Selection, conditions, own_errors, umask_kept
 from jobpool.api.view import PoolView
 from jobpool.errors import RequestError, SelectionError, StartError
 from jobpool.execution.local import LocalRun, LocalSettings, LocalWorkers
-from jobpool.moves import choose, hold, release, rerun, retry
 from jobpool.needs.learning import forget
 from jobpool.plan.arrays import USUAL_JOBS
 from jobpool.plan.submission import Sending, submit_pass, top_up

@@ -31,7 +31,7 @@ def extend(
     jobpool extend configs/nback-flanker.yaml POOL
     jobpool extend newplace/study.yaml newplace/pool --moved
     """
-    from jobpool.extending import extend_pool
+    from jobpool.admin.extend import extend_pool
     from jobpool.pool import Pool, n_counted
     from jobpool.runners import load_study
     from jobpool.runners.base import prepare

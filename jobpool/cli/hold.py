@@ -28,8 +28,8 @@ def hold(
     jobpool hold POOL l5ciun
     jobpool hold POOL --all
     """
-    from jobpool.moves import choose
-    from jobpool.moves import hold as move
+    from jobpool.admin.transitions import choose
+    from jobpool.admin.transitions import hold as move
     from jobpool.pool import Pool, state_of
     from jobpool.table.settings import set_umask
     from jobpool.task import TaskState

@@ -28,7 +28,7 @@ def init(
     """
     import time
 
-    from jobpool.making import create_pool, free_to_make
+    from jobpool.admin.create import create_pool, free_to_make
     from jobpool.runners import load_study
     from jobpool.runners.base import SupportsNotes, prepare
 

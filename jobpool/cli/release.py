@@ -33,8 +33,8 @@ def release(
     jobpool release POOL --only pipeline=lgbm
     jobpool release POOL --node node017
     """
-    from jobpool.moves import choose
-    from jobpool.moves import release as move
+    from jobpool.admin.transitions import choose
+    from jobpool.admin.transitions import release as move
     from jobpool.pool import Pool
     from jobpool.table.settings import set_umask
     from jobpool.units import count

@@ -39,8 +39,8 @@ def rerun(
     if not (task or only or skip or everything):
         what = "say which tasks: their ids, --only or --skip; --all for every task that is done"
         raise typer.BadParameter(what, param_hint="TASK")
-    from jobpool.moves import choose
-    from jobpool.moves import rerun as move
+    from jobpool.admin.transitions import choose
+    from jobpool.admin.transitions import rerun as move
     from jobpool.pool import Pool
     from jobpool.table.settings import set_umask
     from jobpool.units import count

@@ -38,8 +38,8 @@ def retry(
     jobpool retry POOL l5ciun --forget-needs
     jobpool retry POOL --only pipeline=lgbm --failed --dry-run
     """
-    from jobpool.moves import choose, has_failed
-    from jobpool.moves import retry as move
+    from jobpool.admin.transitions import choose, has_failed
+    from jobpool.admin.transitions import retry as move
     from jobpool.needs.learning import forget
     from jobpool.pool import Pool
     from jobpool.table.settings import set_umask

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from jobpool.admin.create import create_pool
 from jobpool.experiment.config import load_experiment
-from jobpool.making import create_pool
 from jobpool.runners.evaluate import Evaluate
 from tests.slurm.cluster import Cluster, Job
 from tests.support.places import CHECKOUT
