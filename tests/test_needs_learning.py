@@ -11,8 +11,8 @@ from jobpool.admin.extend import extend_pool
 from jobpool.journal.files import worker_file
 from jobpool.needs.estimates import Estimates, Latest, load_estimates
 from jobpool.needs.features import layout_of
-from jobpool.needs.keeping import FILE_NAME, read_known
 from jobpool.needs.learning import learn
+from jobpool.needs.model_file import FILE_NAME, read_known
 from jobpool.pool import Pool
 from jobpool.table.task_index import positions_of
 from jobpool.task import Cause, TaskState

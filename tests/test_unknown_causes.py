@@ -10,7 +10,7 @@ from jobpool.checks.evidence import gather
 from jobpool.journal.attempts import all_attempts, damaged_attempts
 from jobpool.journal.jsonl import append_line
 from jobpool.liveness.postmortem import Death, last_words
-from jobpool.needs.evidence import Failed, read_new
+from jobpool.needs.samples import Failed, read_new
 from jobpool.pool import Pool
 from jobpool.report.attempts import attempts_frame
 from jobpool.report.costs import cost_section

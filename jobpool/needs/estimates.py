@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.needs.features import CORES, FloatArray, Layout, Positions, Rows, layout_of
-from jobpool.needs.keeping import Fits, read_fits, written_at
+from jobpool.needs.model_file import Fits, read_fits, written_at
 from jobpool.needs.regression import Fit, upper_tail
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid

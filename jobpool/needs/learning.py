@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from jobpool.errors import StorageError
 from jobpool.needs.estimates import Estimates, load_estimates
-from jobpool.needs.evidence import Failed, Seen, bytes_new, read_new, whole_seconds
 from jobpool.needs.features import FloatArray, Layout, layout_of
-from jobpool.needs.keeping import Known, read_known, read_offsets, write_known
+from jobpool.needs.model_file import Known, read_known, read_offsets, write_known
 from jobpool.needs.priors import guessed, prior_of_memory, prior_of_time
 from jobpool.needs.regression import Bounds, Moments, fit, moments_of, no_moments
+from jobpool.needs.samples import Failed, Seen, bytes_new, read_new, whole_seconds
 from jobpool.pool import Pool, state_of
 from jobpool.table.grid import Grid, read_grid
 from jobpool.table.settings import set_umask

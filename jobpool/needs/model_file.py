@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from jobpool.disk.files import replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
-from jobpool.needs.evidence import Failed
 from jobpool.needs.features import FloatArray
 from jobpool.needs.regression import Fit, Moments
+from jobpool.needs.samples import Failed
 
 FORMAT = 1
 FILE_NAME = "needs.npz"
