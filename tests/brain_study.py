@@ -13,7 +13,7 @@ from jobpool.errors import ConfigError
 from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import Value
 
 N, VERTICES = 120, 900

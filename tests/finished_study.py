@@ -5,7 +5,7 @@ from pathlib import Path
 from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import Value
 from tests.simulated import SimulatedWorker
 from tests.strategies_study import StrategiesStudy

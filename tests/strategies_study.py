@@ -12,7 +12,7 @@ from jobpool.experiment.config import load_experiment
 from jobpool.journal.results import all_results
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import ALL
 from tests.brain_study import VERTICES, StudyOnDisk
 

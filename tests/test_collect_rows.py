@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobpool.learning.results import merge_results, metric_names, result_rows
+from jobpool.runners.evaluate.results import merge_results, metric_names, result_rows
 
 
 def a_fold(number: int, **changes: Any) -> dict[str, Any]:

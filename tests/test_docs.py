@@ -26,7 +26,7 @@ from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.experiment.reader import Reader
 from jobpool.learning.settings import read_plan
 from jobpool.runners import RUNNERS
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 from tests.support.places import CHECKOUT
 
 PAGES = sorted(

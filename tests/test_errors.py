@@ -15,7 +15,7 @@ import jobpool
 from jobpool import cli
 from jobpool.cli.wait import CODES
 from jobpool.errors import ConfigError, DataError, Fault, JobpoolError, PlacedError, Problem
-from jobpool.runners.members import MemberError, Wish
+from jobpool.runners.evaluate.members import MemberError, Wish
 from tests.support.places import CHECKOUT
 
 SKIPPED = {"jobpool.__main__", "jobpool.checks.probe_partner"}  # they run when they are imported

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jobpool.learning.pipelines import PIPELINES
-from jobpool.learning.results import EvaluateResults
+from jobpool.runners.evaluate.results import EvaluateResults
 from jobpool.task import Json
 from tests.brain_study import VERTICES, N, StudyOnDisk, scores, without_seconds
 
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from jobpool.experiment.config import load_experiment
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 
 config, pool, *targets = sys.argv[1:]
 runner = Evaluate(load_experiment(Path(config)), Path(pool))

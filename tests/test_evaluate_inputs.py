@@ -18,10 +18,10 @@ from jobpool.brain.arrays import Array
 from jobpool.brain.meshes import grow_labels, read_recipe
 from jobpool.errors import ConfigError, DataError
 from jobpool.experiment.config import load_experiment
-from jobpool.learning.results import EvaluateResults
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.results import EvaluateResults
+from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import Value
 from tests.brain_images import (
     MILLIMETRES,

@@ -10,7 +10,7 @@ from jobpool.errors import ConfigError, DataError
 from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import Value
 from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk
 from tests.support.places import CHECKOUT

@@ -38,7 +38,7 @@ from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.splits import Splits, make_splits
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk, scores, without_seconds
 from tests.support.places import CHECKOUT
 

@@ -76,7 +76,7 @@ NOT_MOVED = {
     "jobpool.admin.create": "admin",
     "jobpool.admin.extend": "admin",
     "jobpool.admin.transitions": "admin",
-    "jobpool.learning.results": "runners",
+    "jobpool.runners.evaluate.results": "runners",
     "jobpool.puller": "execution",
     "jobpool.fitting": "execution",
     "jobpool.affinity": "execution",

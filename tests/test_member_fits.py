@@ -29,8 +29,8 @@ from jobpool.learning.splits import FILE_NAME, read_splits
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import Evaluate
-from jobpool.runners.members import MemberError
+from jobpool.runners.evaluate.members import MemberError
+from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import TaskState, Value
 from tests.brain_study import without_seconds
 from tests.strategies_study import SIZES, N, StrategiesStudy, fits_made

@@ -25,7 +25,7 @@ from jobpool.journal.results import all_results
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import Cause, TaskState
 from tests.brain_study import StudyOnDisk, without_seconds
 from tests.builders import a_pool

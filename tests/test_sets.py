@@ -18,7 +18,7 @@ from jobpool.learning.study import Readers, Study, read_study
 from jobpool.liveness.judge import Life
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
-from jobpool.runners.laying import lay_out, notes
+from jobpool.runners.evaluate.task_grid import lay_out, notes
 from jobpool.status import look
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select

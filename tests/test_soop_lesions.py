@@ -17,7 +17,7 @@ from jobpool.experiment.config import load_experiment
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 from tests.brain_study import scores
 from tests.support.places import LESIONS
 

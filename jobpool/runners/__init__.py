@@ -29,9 +29,9 @@ class Parts:
 
 RUNNERS: Mapping[str, Parts] = {
     "evaluate": Parts(
-        runner="jobpool.runners.evaluate:Evaluate",
-        results="jobpool.learning.results:EvaluateResults",
-        forms="jobpool.runners.sets:FORMS",
+        runner="jobpool.runners.evaluate.runner:Evaluate",
+        results="jobpool.runners.evaluate.results:EvaluateResults",
+        forms="jobpool.runners.evaluate.sets:FORMS",
     ),
     "function": Parts(
         runner="jobpool.runners.function:Function",

@@ -12,7 +12,7 @@ import yaml
 
 from jobpool.admin.create import create_pool
 from jobpool.experiment.config import load_experiment
-from jobpool.runners.evaluate import Evaluate
+from jobpool.runners.evaluate.runner import Evaluate
 from tests.slurm.cluster import Cluster, Job
 from tests.support.places import CHECKOUT
 

@@ -23,7 +23,7 @@ from jobpool.learning.strategies import (
     best_member,
     chosen_member,
 )
-from jobpool.runners.members import FACTS, UNUSABLE, Member, MemberFits, Wish
+from jobpool.runners.evaluate.members import FACTS, UNUSABLE, Member, MemberFits, Wish
 from jobpool.task import Json
 
 GRID = "grid"  # needs the whole training part of its best member only

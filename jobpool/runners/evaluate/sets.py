@@ -13,7 +13,7 @@ from jobpool.errors import listing, nearest
 from jobpool.experiment.ensembles import STRATEGIES, EnsembleSource, read_ensemble
 from jobpool.experiment.reader import Reader
 from jobpool.experiment.values import Pairs, ValueForm, from_files, whole_numbers
-from jobpool.runners.grown import GROWN, Ground, read_ground
+from jobpool.runners.evaluate.grown import GROWN, Ground, read_ground
 
 _FORMS = ("random", "members", "glob")
 _Members = tuple[tuple[str, str], ...]  # name and source of each

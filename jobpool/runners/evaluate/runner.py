@@ -31,15 +31,15 @@ from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.evaluation import evaluate_fold
 from jobpool.learning.folds import Folds
 from jobpool.learning.members import SINGLE
-from jobpool.learning.results import prediction_table
 from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study, read_study
 from jobpool.learning.targets import Target
-from jobpool.runners import laying
 from jobpool.runners.base import RunContext
-from jobpool.runners.ensembles import Deciding, evaluate_together
-from jobpool.runners.members import MemberFits, Values
+from jobpool.runners.evaluate import task_grid as laying
+from jobpool.runners.evaluate.ensembles import Deciding, evaluate_together
+from jobpool.runners.evaluate.members import MemberFits, Values
+from jobpool.runners.evaluate.results import prediction_table
 from jobpool.table.grid import Grid
 from jobpool.table.settings import read_info
 from jobpool.task import ALL, Json, Value

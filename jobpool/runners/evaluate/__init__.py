@@ -1,0 +1,1 @@
+"""The runner ``evaluate``: a parcellation, a pipeline, a target, on grouped folds."""
