@@ -23,12 +23,12 @@ import numpy as np
 
 from benchmarks.figures import machine, table
 from jobpool.admin.create import create_pool
+from jobpool.execution.claiming import Puller
 from jobpool.experiment.axes import read_axes
 from jobpool.experiment.config import Experiment
 from jobpool.experiment.reader import Reader
 from jobpool.learning.members import Ensemble, find_members
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
 from jobpool.table.grid import Attribute, Grid, full_product
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Axis, Cause, Value

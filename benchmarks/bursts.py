@@ -31,8 +31,8 @@ from pathlib import Path
 from benchmarks.figures import machine, say, table
 from benchmarks.pools import make_pool, study_axes
 from jobpool.disk.locks import file_system
+from jobpool.execution.claiming import Puller
 from jobpool.pool import Pool
-from jobpool.puller import Puller
 from jobpool.task import TaskState
 
 ENTRY = struct.Struct("<ddq")  # seconds until the task, cpu seconds, its position + 1

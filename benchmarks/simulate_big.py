@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.figures import say
 from benchmarks.simulate_study import new_pool
 from jobpool.disk.files import checked_line
+from jobpool.execution.claiming import Puller
 from jobpool.journal.files import worker_file, worker_files, worker_name
 from jobpool.journal.workers import own_card
 from jobpool.liveness import Watch
@@ -24,7 +25,6 @@ from jobpool.needs.estimates import load_estimates
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import offers
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.task_index import positions_of
 from jobpool.task import Axis, Cause

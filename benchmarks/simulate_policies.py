@@ -25,13 +25,13 @@ from benchmarks.simulate_cluster import (
     Truth,
 )
 from benchmarks.simulate_study import Study, new_pool, with_parts
+from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.files import worker_name
 from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import Offers, offers
 from jobpool.pool import Ending, Pool, state_of
-from jobpool.puller import Puller
 from jobpool.table.records import WAITING_BASE, Offer, offer_of
 from jobpool.task import Cause, Claim, Lesson, TaskState
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.pools import finish_half, make_pool
+from jobpool.execution.claiming import Puller
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
 from jobpool.task import Axis, Cause
 
 Step = Callable[[], float]  # does one turn, and returns how much of a claim it was; 0: none left

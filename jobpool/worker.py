@@ -20,17 +20,17 @@ from select import select as wait_for_input
 import numpy as np
 
 from jobpool.disk.files import replace_whole, temporary_beside
-from jobpool.doubts import Doubts
 from jobpool.errors import StorageError
-from jobpool.fitting import Fitting
+from jobpool.execution.attempt import Runs
+from jobpool.execution.claiming import Puller
+from jobpool.execution.health import Doubts
+from jobpool.execution.matching import Fitting
+from jobpool.execution.stopping import StopSignals
+from jobpool.execution.supervisor import Supervisor
 from jobpool.journal.workers import WorkerCard
 from jobpool.liveness.heartbeat import Heart
 from jobpool.liveness.reaper import Watch
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
-from jobpool.runs import Runs
-from jobpool.stopping import StopSignals
-from jobpool.supervisor import Supervisor
 from jobpool.table.grid import read_grid
 from jobpool.table.selection import select
 from jobpool.task import Cause, Claim

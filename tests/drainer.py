@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jobpool.execution.stopping import StopSignals
+from jobpool.execution.supervisor import Outcome
 from jobpool.journal.files import new_worker_number
 from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
-from jobpool.stopping import StopSignals
-from jobpool.supervisor import Outcome
 from jobpool.task import Cause, TaskState
 from jobpool.worker import Limits, Worker
 

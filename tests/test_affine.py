@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from jobpool.admin.create import create_pool
-from jobpool.affinity import Affinity
 from jobpool.errors import ConfigError
+from jobpool.execution.affinity import Affinity
+from jobpool.execution.claiming import Chosen, Puller
 from jobpool.experiment.config import load_experiment
 from jobpool.journal.results import all_results
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Chosen, Puller
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.selection import select
 from jobpool.table.settings import WorkerSettings

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jobpool.admin.create import create_pool
+from jobpool.execution.claiming import Preferences, Puller
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Preferences, Puller
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import offer_of
 from jobpool.task import ALL, Axis, Cause, Claim, Lesson, TaskState

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.disk.election import take_turn
+from jobpool.execution.nodes import BadNode, write_bad_node
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.fingerprint import short_fingerprint
-from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import code_of
 from jobpool.task import Cause, Lesson, TaskState

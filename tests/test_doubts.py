@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.doubts import Doubts
-from jobpool.nodes import BadNode, read_bad_nodes, write_bad_node
+from jobpool.execution.health import Doubts
+from jobpool.execution.nodes import BadNode, read_bad_nodes, write_bad_node
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Claim, Lesson, TaskState
 from tests.builders import a_pool

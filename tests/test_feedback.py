@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from jobpool.checks.evidence import gather
+from jobpool.execution.attempt import Runs
+from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import write_attempt
 from jobpool.journal.files import worker_name
 from jobpool.journal.workers import WorkerCard, own_card
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
-from jobpool.runs import Runs
 from jobpool.scheduler.base import JobStatus
 from jobpool.scheduler.slurm.jobs import JobSeen
-from jobpool.supervisor import Outcome
 from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Lesson
 from tests.builders import a_pool

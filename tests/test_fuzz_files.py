@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.disk.files import checked_line, parse_line
+from jobpool.execution.nodes import BadNode, read_bad_nodes, write_bad_node
 from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
 from jobpool.journal.files import worker_name
 from jobpool.journal.results import Result, all_results, write_result
 from jobpool.journal.workers import own_card, read_card
 from jobpool.needs.estimates import load_estimates
 from jobpool.needs.learning import learn
-from jobpool.nodes import BadNode, read_bad_nodes, write_bad_node
 from jobpool.pool import Pool
 from jobpool.report.history import history
 from jobpool.scheduler.polling import Cluster, read_statuses

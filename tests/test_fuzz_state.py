@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from jobpool.admin.transitions import hold
 from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.files import worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
 from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Lesson, TaskState
 from tests.builders import a_pool

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
 from jobpool.journal.files import worker_file, worker_name
 from jobpool.journal.fingerprint import short_fingerprint
@@ -19,7 +20,6 @@ from jobpool.journal.workers import WorkerCard, beat, note_use, own_card, read_u
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.reaper import TakenBack, Watch
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
 from jobpool.scheduler.base import Phase
 from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.table.settings import WorkerSettings

@@ -14,9 +14,9 @@ from jobpool.admin.create import create_pool
 from jobpool.admin.extend import extend_pool
 from jobpool.disk.files import write_json
 from jobpool.errors import ConfigError, RequestError
+from jobpool.execution.claiming import Puller
 from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.settings import WorkerSettings, read_info
 from jobpool.task import Axis, Cause, TaskState

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.execution.nodes import (
+    BadNode,
+    forget_node,
+    read_bad_nodes,
+    suspect_nodes,
+    write_bad_node,
+)
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.nodes import BadNode, forget_node, read_bad_nodes, suspect_nodes, write_bad_node
 from jobpool.pool import Pool
 from jobpool.task import Cause
 from tests.builders import a_pool

@@ -9,8 +9,8 @@ import pytest
 
 from jobpool.disk.files import write_json
 from jobpool.errors import PoolError, RequestError
+from jobpool.execution.claiming import Puller
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
 from jobpool.table.selection import select
 from jobpool.task import Cause, Claim, TaskState
 from tests.builders import a_pool

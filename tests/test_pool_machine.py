@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from jobpool.admin.create import create_pool
 from jobpool.admin.extend import extend_pool
 from jobpool.admin.transitions import hold, release, rerun, retry
+from jobpool.execution.claiming import Puller
 from jobpool.experiment.config import Experiment
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import WAITING_BASE, code_of, offer_of
 from jobpool.table.shard_file import HEAD

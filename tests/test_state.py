@@ -12,8 +12,8 @@ import pytest
 
 from jobpool.disk.locks import LOCKS, Held, best_lock, holds
 from jobpool.errors import BrokenLockError, DamagedStateError
+from jobpool.execution.claiming import Puller
 from jobpool.pool import Ending, Pool
-from jobpool.puller import Puller
 from jobpool.table.records import RECORD, Record, unpack_record
 from jobpool.table.shard_file import HEAD
 from jobpool.table.shards import Shard

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import Fault, SchedulerError
+from jobpool.execution.nodes import BadNode, write_bad_node
 from jobpool.experiment.config import Pass
-from jobpool.nodes import BadNode, write_bad_node
 from jobpool.pool import Pool
 from jobpool.scheduler.base import count_queued, job_prefix
 from jobpool.scheduler.slurm.programs import run_program

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobpool.cli.child import _answer
+from jobpool.execution.child import _answer
 from jobpool.runners.base import RunContext
 from jobpool.table.settings import WorkerSettings
 from tests.builders import a_pool
@@ -26,8 +26,8 @@ usage = dict(cpu_s=0, peak_memory_mb=1, read_mb=0, written_mb=0)
 
 PARENT = """
 import json, os, sys, time
-from jobpool.stopping import StopSignals
-from jobpool.supervisor import Supervisor
+from jobpool.execution.stopping import StopSignals
+from jobpool.execution.supervisor import Supervisor
 command, options = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 signals = StopSignals()
 signals.install()
@@ -98,7 +98,7 @@ def run(
 def run_task(folder: Path, call: str, *, memory_mb: float | None = None) -> list[object]:
     """Return cause, result, error and highest peak seen of a function run by the real child."""
     pool = a_pool(folder, 1, call=call)
-    command = [sys.executable, "-m", "jobpool.cli.child", str(pool), "2"]
+    command = [sys.executable, "-m", "jobpool.execution.child", str(pool), "2"]
     return run_command(command, memory_mb=memory_mb)
 
 

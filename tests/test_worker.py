@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.journal.files import all_lines
 from jobpool.journal.results import all_results
 from jobpool.pool import Pool
-from jobpool.puller import Puller
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, TaskState
 from tests.builders import a_pool

@@ -64,11 +64,11 @@ def work(
 
 def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list[str]) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
+    from jobpool.execution.stopping import StopSignals
+    from jobpool.execution.supervisor import Supervisor
     from jobpool.journal.files import new_worker_number, worker_name
     from jobpool.pool import Pool
     from jobpool.scheduler.detect import scheduler_named
-    from jobpool.stopping import StopSignals
-    from jobpool.supervisor import Supervisor
     from jobpool.worker import Worker
 
     pool = Pool(folder, worker=new_worker_number())
@@ -79,7 +79,7 @@ def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list
         pool,
         card,
         lambda beat: Supervisor(
-            [sys.executable, "-P", "-m", "jobpool.cli.child", str(folder), str(card.cores)],
+            [sys.executable, "-P", "-m", "jobpool.execution.child", str(folder), str(card.cores)],
             environment=_child_environment(card.cores, trust),
             signals=signals,
             beat=beat,

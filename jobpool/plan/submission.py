@@ -15,9 +15,9 @@ from jobpool.disk.election import FOLDER
 from jobpool.disk.files import server_time
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
+from jobpool.execution.nodes import read_bad_nodes
 from jobpool.experiment.config import Pass
 from jobpool.needs.learning import forecast_of
-from jobpool.nodes import read_bad_nodes
 from jobpool.plan.arrays import Plan, Wanted, make_plan
 from jobpool.plan.left import read_left
 from jobpool.plan.sizes import within_bounds

@@ -11,12 +11,12 @@ from numpy.linalg import LinAlgError
 
 from jobpool.disk.election import take_turn
 from jobpool.errors import StorageError
+from jobpool.execution.claiming import Puller
 from jobpool.journal.workers import WorkerCard
 from jobpool.needs.estimates import Latest
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import offers
 from jobpool.pool import Pool
-from jobpool.puller import Puller
 from jobpool.scheduler.base import margin_s
 from jobpool.table.records import Offer, offer_of
 

@@ -1,6 +1,6 @@
 """The process that runs tasks: started by a worker, asked by lines, killed without regret.
 
-    python -m jobpool.cli.child POOL CORES ANSWERS
+    python -m jobpool.execution.child POOL CORES ANSWERS
 
 Reads one JSON request a line from standard input, writes one JSON answer a line to the open file
 numbered ANSWERS, and ends when its standard input does. Its guard, which stays small, sees to it
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobpool.disk.files import STORAGE_ERRNOS
 from jobpool.errors import JobpoolError, OutOfTimeError, StorageError
-from jobpool.processes import guard
+from jobpool.execution.processes import guard
 from jobpool.task import Cause, Json
 from jobpool.units import MB
 

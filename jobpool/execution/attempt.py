@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from jobpool.errors import JobpoolError, StorageError
+from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import Attempt, lesson_of, write_attempt
 from jobpool.journal.files import worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import WorkerCard
 from jobpool.pool import Ending, Pool
-from jobpool.supervisor import Outcome
 from jobpool.task import CLAIMS_PER_RUN, Cause, Claim, TaskState, label, run_of
 
 

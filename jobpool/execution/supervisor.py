@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jobpool.errors import Fault, StartError
-from jobpool.processes import (
+from jobpool.execution.processes import (
     adopt_orphans,
     children,
     descendants,
@@ -28,7 +28,7 @@ from jobpool.processes import (
     memory_mb,
     signal_group,
 )
-from jobpool.stopping import Deadline, StopSignals
+from jobpool.execution.stopping import Deadline, StopSignals
 from jobpool.task import Cause
 
 SAMPLE_S = 1.0

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from jobpool.execution.nodes import read_bad_nodes, suspect_nodes, write_bad_node
 from jobpool.journal.attempts import all_attempts
-from jobpool.nodes import read_bad_nodes, suspect_nodes, write_bad_node
 from jobpool.pool import Ending
 from jobpool.task import Cause, Claim
 
