@@ -12,14 +12,14 @@ from jobpool.checks.consistency import contradictions, dead_holders, settle
 from jobpool.checks.evidence import Evidence, examine_lines, gather, set_aside
 from jobpool.checks.families import family_contradictions
 from jobpool.checks.findings import Finding, Weight, note
-from jobpool.checks.remaking import Remaker
-from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild
-from jobpool.checks.surroundings import (
+from jobpool.checks.housekeeping import (
     examine_surroundings,
     finished_checkpoints,
     leftovers,
     old_marks,
 )
+from jobpool.checks.rebuild import Remaker
+from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild
 from jobpool.disk.files import replace_whole
 from jobpool.errors import RequestError, listing
 from jobpool.journal.files import new_worker_number, worker_files, worker_name

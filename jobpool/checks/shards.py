@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.remaking import Remaker
+from jobpool.checks.rebuild import Remaker
 from jobpool.disk.files import create_exclusively, replace_whole, storage_error
 from jobpool.disk.locks import Held
 from jobpool.errors import AccessError

@@ -14,7 +14,7 @@ from jobpool.errors import Fault
 if TYPE_CHECKING:
     from jobpool.checks.doctor import Surgery
     from jobpool.checks.findings import Finding
-    from jobpool.checks.probes_nodes import Reports, Tell
+    from jobpool.checks.probes.nodes import Reports, Tell
     from jobpool.pool import Pool
 
 _SILENT_S = 2.0  # what takes longer says what it is at
@@ -94,9 +94,9 @@ def _server_time(pool: "Pool") -> float:
 def _probe(pool: "Pool", nodes: int, options: list[str]) -> "tuple[Reports | None, list[Finding]]":
     """Return what was found of the file system, and what it means for the pool."""
     from jobpool.checks.findings import note, problem
-    from jobpool.checks.probes_nodes import probe_here, probe_on_two_nodes
-    from jobpool.checks.probes_talk import ProbeError
-    from jobpool.checks.probes_verdict import examine
+    from jobpool.checks.probes.nodes import probe_here, probe_on_two_nodes
+    from jobpool.checks.probes.talk import ProbeError
+    from jobpool.checks.probes.verdict import examine
     from jobpool.scheduler.detect import submitting_scheduler
 
     if not os.access(pool.folder, os.W_OK):
@@ -120,7 +120,7 @@ def _take_best_lock(
     pool: "Pool", reports: "Reports", findings: "list[Finding]", surgery: "Surgery"
 ) -> "list[Finding]":
     """Write a lock that holds into the pool; refuse while a worker may live."""
-    from jobpool.checks.probes_verdict import repair_lock
+    from jobpool.checks.probes.verdict import repair_lock
     from jobpool.errors import RequestError, listing
     from jobpool.journal.files import worker_files
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from jobpool.checks.findings import Finding
-from jobpool.checks.probes_nodes import Reports, probe_here
-from jobpool.checks.probes_verdict import examine, repair_lock
+from jobpool.checks.probes.nodes import Reports, probe_here
+from jobpool.checks.probes.verdict import examine, repair_lock
 from jobpool.disk.locks import best_lock
 from jobpool.pool import Pool
 from tests.builders import a_pool

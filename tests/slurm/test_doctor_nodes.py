@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.checks.probes_nodes import probe_on_two_nodes
-from jobpool.checks.probes_talk import ProbeError
+from jobpool.checks.probes.nodes import probe_on_two_nodes
+from jobpool.checks.probes.talk import ProbeError
 from jobpool.scheduler.slurm.scheduler import Slurm
 from tests.builders import a_pool
 from tests.slurm.cluster import Cluster

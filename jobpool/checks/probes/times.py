@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from jobpool.checks.probes_talk import Probed, Side
+from jobpool.checks.probes.talk import Probed, Side
 from jobpool.disk.files import server_time
 
 LIMIT_S = 20.0  # a longer wait is reported as such

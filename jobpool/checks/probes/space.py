@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from jobpool.checks.probes_talk import Probed
+from jobpool.checks.probes.talk import Probed
 
 LITTLE_GB = 5.0
 FEW_FILES = 20_000  # some thousand workers make four files each

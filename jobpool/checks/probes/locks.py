@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from jobpool.checks.probes_talk import Probed, ProbeError, Side, at_most
+from jobpool.checks.probes.talk import Probed, ProbeError, Side, at_most
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.table.records import Record

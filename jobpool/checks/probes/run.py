@@ -2,7 +2,7 @@
 
     FOLDER/plan.json       the kind of lock that the pool has
     FOLDER/report-N.json   what side N found: host and probes; written when all are done
-    FOLDER/mail-0, mail-1  see `jobpool.checks.probes_talk`
+    FOLDER/mail-0, mail-1  see `jobpool.checks.probes.talk`
 
 The folder lies in the pool, is made for one probing, and is removed after it.
 """
@@ -18,17 +18,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jobpool.checks.probes_locks import probe_lock, probe_visits
-from jobpool.checks.probes_names import probe_creation, probe_link, probe_rename
-from jobpool.checks.probes_room import probe_room
-from jobpool.checks.probes_talk import (
+from jobpool.checks.probes.locks import probe_lock, probe_visits
+from jobpool.checks.probes.names import probe_creation, probe_link, probe_rename
+from jobpool.checks.probes.space import probe_room
+from jobpool.checks.probes.talk import (
     Probed,
     ProbeError,
     Side,
     SilentPartnerError,
     lay_out_mail,
 )
-from jobpool.checks.probes_times import probe_clocks, probe_delay
+from jobpool.checks.probes.times import probe_clocks, probe_delay
 from jobpool.disk.files import read_json, write_json
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import JobpoolError

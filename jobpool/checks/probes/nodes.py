@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from jobpool.checks.probes import Report, probe_folder, read_report
-from jobpool.checks.probes_talk import ProbeError
+from jobpool.checks.probes.run import Report, probe_folder, read_report
+from jobpool.checks.probes.talk import ProbeError
 from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import JobRun, Phase, Scheduler
 
@@ -24,7 +24,7 @@ Tell = Callable[[str], None]
 
 def partner(folder: Path) -> list[str]:
     """Return the command that runs a side, but for its number."""
-    return [sys.executable, "-m", "jobpool.checks.probe_partner", str(folder)]
+    return [sys.executable, "-m", "jobpool.checks.probes.partner", str(folder)]
 
 
 def probe_here(pools: tuple[Path, Path], lock: str, tell: Tell) -> Reports:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.checks.probes_talk import Probed, Side
+from jobpool.checks.probes.talk import Probed, Side
 from jobpool.disk.files import replace_whole
 
 ROUNDS, NAMES = 6, 25  # the sides start each round together

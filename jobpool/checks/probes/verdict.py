@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.probes import Report
-from jobpool.checks.probes_nodes import Reports
-from jobpool.checks.probes_room import LITTLE_GB
+from jobpool.checks.probes.nodes import Reports
+from jobpool.checks.probes.run import Report
+from jobpool.checks.probes.space import LITTLE_GB
 from jobpool.disk.locks import file_system, kinds_for
 from jobpool.pool import Pool
 

@@ -1,6 +1,6 @@
-"""One of the two processes that probe a file system: python -m jobpool.checks.probe_partner.
+"""One of the two processes that probe a file system: python -m jobpool.checks.probes.partner.
 
-    python -m jobpool.checks.probe_partner FOLDER NUMBER
+    python -m jobpool.checks.probes.partner FOLDER NUMBER
 
 Started by ``jobpool doctor`` on this host, or by the scheduler on two nodes with NUMBER 0 and 1.
 """
@@ -9,7 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
-from jobpool.checks.probes import run_side
+from jobpool.checks.probes.run import run_side
 from jobpool.errors import JobpoolError
 from jobpool.scheduler.detect import find_scheduler
 

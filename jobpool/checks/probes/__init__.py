@@ -1,0 +1,1 @@
+"""Probes of a file system by two processes, perhaps on two nodes."""
