@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.admin.create import create_pool
+from jobpool.collect.collect import Collected, collect
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.pool import Pool
-from jobpool.report.collecting import Collected, collect
 from jobpool.runners.base import RunContext
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.selection import select

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from jobpool.collect.collect import worth_starting
 from jobpool.errors import DamagedStateError, RequestError
-from jobpool.report.collecting import worth_starting
 from jobpool.task import Cause, TaskState
 from tests.builders import a_pool, shard_files
 from tests.cut_pool import put

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import r2_score, roc_auc_score
 
+from jobpool.collect.attempts import attempts_frame
+from jobpool.collect.collect import Collected, collect
+from jobpool.collect.frames import write_frame
+from jobpool.collect.predictions import EVERYTHING, write_predictions
+from jobpool.collect.provenance import provenance
 from jobpool.experiment.config import load_experiment
 from jobpool.learning.scores import METRICS
 from jobpool.pool import Pool
-from jobpool.report.attempts import attempts_frame
-from jobpool.report.collecting import Collected, collect
-from jobpool.report.predictions import EVERYTHING, write_predictions
-from jobpool.report.provenance import provenance
-from jobpool.report.tables import write_frame
 from jobpool.runners import forms_of, make_results, make_runner
 from tests.finished_study import CUT, a_finished_study
 from tests.support.places import CHECKOUT

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from jobpool.collect.attempts import attempts_frame
+from jobpool.collect.frames import to_frame, write_frame
+from jobpool.collect.predictions import EVERYTHING, Wanted, write_predictions
+from jobpool.collect.provenance import provenance
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.report.attempts import attempts_frame
-from jobpool.report.predictions import EVERYTHING, Wanted, write_predictions
-from jobpool.report.provenance import provenance
-from jobpool.report.tables import to_frame, write_frame
 from jobpool.table.selection import select
 from jobpool.task import Cause
 from tests.builders import a_pool

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from jobpool.admin.create import create_pool
+from jobpool.collect.attempts import attempts_frame
+from jobpool.collect.collect import collect
+from jobpool.collect.predictions import EVERYTHING, write_predictions
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import load_experiment, read_experiment
 from jobpool.journal.attempts import Attempt
 from jobpool.pool import Pool
-from jobpool.report.attempts import attempts_frame
-from jobpool.report.collecting import collect
-from jobpool.report.predictions import EVERYTHING, write_predictions
 from jobpool.table import columns
 from jobpool.table.columns import ID, OF_ATTEMPTS, OF_RESULTS, OF_SCORES, OF_SOURCE, why_not
 from jobpool.table.grid import Attribute, full_product

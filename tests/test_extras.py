@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import jobpool
+from jobpool.collect.frames import to_frame, write_frame
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import load_experiment
 from jobpool.extras import EXTRAS, missing
-from jobpool.report.tables import to_frame, write_frame
 from tests.brain_study import StudyOnDisk
 from tests.builders import a_pool
 
@@ -172,7 +172,7 @@ def test_a_csv_file_has_the_same_values_where_pyarrow_is_missing(fast_path: Path
     code = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "from pathlib import Path\n"
-        "from jobpool.report.tables import to_frame, write_frame\n"
+        "from jobpool.collect.frames import to_frame, write_frame\n"
         f"write_frame(Path(sys.argv[1]), to_frame({columns!r}))"
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobpool.report.collecting import Collected
+from jobpool.collect.collect import Collected
 from jobpool.report.page.packing import rounded, table_json
 from jobpool.report.page.parts import DataTable, Report, Section
 from jobpool.report.page.results import results_table

@@ -8,9 +8,9 @@ import pytest
 
 from jobpool.admin.transitions import rerun
 from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.collect.collect import Collected, collect
+from jobpool.collect.predictions import EVERYTHING, Wanted, write_predictions
 from jobpool.pool import Ending, Pool
-from jobpool.report.collecting import Collected, collect
-from jobpool.report.predictions import EVERYTHING, Wanted, write_predictions
 from jobpool.task import Cause, TaskState
 from tests.phases import WHOLE, Doses, a_pool_in_parts, do_part, do_whole, position_of, rows_of
 from tests.simulated import SimulatedWorker

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from jobpool.checks.evidence import gather
+from jobpool.collect.attempts import attempts_frame
 from jobpool.journal.attempts import all_attempts, damaged_attempts
 from jobpool.journal.jsonl import append_line
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.needs.samples import Failed, read_new
 from jobpool.pool import Pool
-from jobpool.report.attempts import attempts_frame
 from jobpool.report.costs import cost_section
 from jobpool.report.spending import read_spending
 from jobpool.table.records import Record

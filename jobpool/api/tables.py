@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.api.given import Selection, conditions
+from jobpool.collect.attempts import attempts_frame
+from jobpool.collect.collect import collect_pool, what_is_gone
+from jobpool.collect.provenance import KEY, provenance
 from jobpool.journal.files import worker_name
 from jobpool.pool import Pool
-from jobpool.report.attempts import attempts_frame
-from jobpool.report.collecting import collect_pool, what_is_gone
 from jobpool.report.failures import FailureGroup, find_failures
-from jobpool.report.provenance import KEY, provenance
 from jobpool.table.selection import select
 from jobpool.task import CAUSE_OF_CODE, COUNTED, TaskState, Value
 

@@ -14,9 +14,9 @@ from jobpool.extras import require
 if TYPE_CHECKING:
     import pandas as pd
 
+    from jobpool.collect.collect import Collected
+    from jobpool.collect.predictions import Wanted
     from jobpool.pool import Pool
-    from jobpool.report.collecting import Collected
-    from jobpool.report.predictions import Wanted
     from jobpool.task import Json
 
 _SUFFIXES = (".csv", ".parquet")
@@ -73,10 +73,10 @@ def collect(
     if attempts and (long or by != "task" or predictions or incomplete or fresh):
         what = "goes with -o, --only and --skip alone: an attempt has neither parts nor scores"
         raise typer.BadParameter(what, param_hint="--attempts")
+    from jobpool.collect.attempts import attempts_frame
+    from jobpool.collect.collect import collect_pool
+    from jobpool.collect.provenance import provenance
     from jobpool.pool import Pool
-    from jobpool.report.attempts import attempts_frame
-    from jobpool.report.collecting import collect_pool
-    from jobpool.report.provenance import provenance
     from jobpool.table.selection import select
 
     opened, selection = Pool(pool), (tuple(only or ()), tuple(skip or ()))
@@ -91,7 +91,7 @@ def collect(
     is_whole = True
     if predictions is not None:
         about_these = {**about, "by": "prediction"}
-        from jobpool.report.predictions import Wanted
+        from jobpool.collect.predictions import Wanted
 
         wanted = Wanted(chosen=chosen, fresh=fresh)
         is_whole = _write_predictions(opened, wanted, predictions, about_these)
@@ -125,8 +125,8 @@ def _write_predictions(
     about: "Mapping[str, Json]",
 ) -> bool:
     """Write the predictions, and say whether no result is lost."""
-    from jobpool.report.collecting import what_is_gone
-    from jobpool.report.predictions import write_predictions
+    from jobpool.collect.collect import what_is_gone
+    from jobpool.collect.predictions import write_predictions
     from jobpool.runners import make_results, make_runner
     from jobpool.units import count
 
@@ -146,8 +146,8 @@ def _give(
     frame: "pd.DataFrame", output: Path | None, about: "Mapping[str, Json]", attributes: set[str]
 ) -> None:
     """Write the table, or show its first rows."""
-    from jobpool.report.provenance import KEY
-    from jobpool.report.tables import write_frame
+    from jobpool.collect.frames import write_frame
+    from jobpool.collect.provenance import KEY
     from jobpool.units import count
 
     if output is None:
@@ -200,7 +200,7 @@ def _cell(value: object) -> str:
 
 def _tell(pool: "Pool", found: "Collected") -> None:
     """Say what did not become a row."""
-    from jobpool.report.collecting import what_is_gone
+    from jobpool.collect.collect import what_is_gone
     from jobpool.units import count
 
     lines = []
@@ -224,7 +224,7 @@ def _tell(pool: "Pool", found: "Collected") -> None:
 
 
 def _write_incomplete(path: Path, found: "Collected") -> None:
-    from jobpool.report.tables import to_frame, write_frame
+    from jobpool.collect.frames import to_frame, write_frame
     from jobpool.table.columns import OF_INCOMPLETE, OURS, set_apart
 
     shown = set_apart(OF_INCOMPLETE, found.axes, OURS)

@@ -35,9 +35,9 @@ def log(
     jobpool log POOL --worker 3f2a
     jobpool log POOL --only pipeline=elastic
     """
+    from jobpool.collect.known_tasks import known_tasks
     from jobpool.pool import Pool
     from jobpool.report.history import history
-    from jobpool.report.names import known_tasks
     from jobpool.table.selection import select
     from jobpool.table.task_index import find_tasks
     from jobpool.task import label

@@ -9,17 +9,17 @@ from typing import Any
 
 from jobpool import __version__
 from jobpool.analysis.study_table import read_study_table
+from jobpool.collect.collect import worth_starting
+from jobpool.collect.provenance import provenance
 from jobpool.disk.files import replace_whole, server_time
 from jobpool.needs.estimates import load_estimates
 from jobpool.plan.arrays import Wanted, make_plan
 from jobpool.plan.left import read_left
 from jobpool.pool import Pool
-from jobpool.report.collecting import worth_starting
 from jobpool.report.page.of_pool import report_of_pool
 from jobpool.report.page.parts import Tile, core_tile
 from jobpool.report.page.whole import Made, Tell, Wishes, report_of_table
 from jobpool.report.page.writing import html_of
-from jobpool.report.provenance import provenance
 from jobpool.runners import make_results
 from jobpool.table.selection import select
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.collect.known_tasks import known_tasks
 from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.journal.files import worker_name
 from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
-from jobpool.report.names import known_tasks
 from jobpool.table.arrays import Table
 from jobpool.task import Cause, TaskState
 

@@ -16,7 +16,7 @@ from jobpool.task import TaskState
 from jobpool.units import utc_time
 
 if TYPE_CHECKING:
-    from jobpool.report.collecting import Collected
+    from jobpool.collect.collect import Collected
 
 _TEXT = (
     "Tasks that will not be done unless somebody acts, and what failed, by cause and place in the "

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from jobpool.analysis.columns import KEY
 from jobpool.analysis.study_table import from_results
 from jobpool.analysis.whole import analyse
+from jobpool.collect.collect import collect
 from jobpool.errors import DataError
 from jobpool.pool import Pool, is_counted, n_counted
-from jobpool.report.collecting import collect
 from jobpool.report.costs import cost_section
 from jobpool.report.page.attention import attention_section
 from jobpool.report.page.parts import Report, Section, Tile, core_tile
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from jobpool.analysis.whole import Analysis
-    from jobpool.report.collecting import Collected
+    from jobpool.collect.collect import Collected
     from jobpool.runners.base import Results
 
 

@@ -12,7 +12,7 @@ from jobpool.units import count, utc_time
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jobpool.report.collecting import Collected
+    from jobpool.collect.collect import Collected
     from jobpool.table.grid import Grid
 
 RESULTS = "results"  # the name of the table that all others are traced to

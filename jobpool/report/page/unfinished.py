@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.report.places import point_columns
-from jobpool.report.tables import frame_of
+from jobpool.collect.frames import frame_of
+from jobpool.collect.row_columns import point_columns
 from jobpool.table.grid import Grid
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jobpool.report.collecting import Collected
+    from jobpool.collect.collect import Collected
 
 
 def with_unfinished(found: "Collected", grid: Grid, asked: NDArray[np.bool_]) -> "pd.DataFrame":

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.report.accepted import Accepted
-from jobpool.report.columns import Cell, Rows
-from jobpool.report.parts import PartSelection
+from jobpool.collect.accepted import Accepted
+from jobpool.collect.columns import Cell, Rows
+from jobpool.collect.parts import PartSelection
 from jobpool.runners.base import Results
 from jobpool.table.arrays import Table
 from jobpool.table.grid import Grid

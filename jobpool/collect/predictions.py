@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.collect.accepted import Accepted
+from jobpool.collect.columns import texts, typed
+from jobpool.collect.frames import frame_of, growing_file
+from jobpool.collect.parts import PartSelection
+from jobpool.collect.row_columns import earlier_name, id_name
 from jobpool.errors import RequestError
 from jobpool.journal.files import worker_files
 from jobpool.pool import Pool
-from jobpool.report.accepted import Accepted
-from jobpool.report.columns import texts, typed
-from jobpool.report.parts import PartSelection
-from jobpool.report.places import earlier_name, id_name
-from jobpool.report.tables import frame_of, growing_file
 from jobpool.runners.base import Results, Runner, SupportsPredictions
 from jobpool.table.columns import ID, OF_RESULT, set_apart
 from jobpool.table.parts import WHOLE
@@ -78,7 +78,7 @@ def write_predictions(
     wanted : Wanted
         Whose predictions.
     about : mapping
-        What `jobpool.report.provenance.provenance` returned.
+        What `jobpool.collect.provenance.provenance` returned.
 
     Raises
     ------

@@ -20,15 +20,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jobpool.disk.files import parse_line
-from jobpool.errors import RequestError, listing
-from jobpool.journal.files import worker_files
-from jobpool.learning.parallel import in_processes
-from jobpool.pool import Pool
-from jobpool.report.accepted import FACTS
-from jobpool.report.gathering import BY_TASK, Gathered, Share, gather
-from jobpool.report.parts import IncompleteSet, PartSelection
-from jobpool.report.places import (
+from jobpool.collect.accepted import FACTS
+from jobpool.collect.frames import frame_of
+from jobpool.collect.gathering import BY_TASK, Gathered, Share, gather
+from jobpool.collect.parts import IncompleteSet, PartSelection
+from jobpool.collect.row_columns import (
     earlier_column,
     earlier_name,
     id_name,
@@ -36,7 +32,11 @@ from jobpool.report.places import (
     own_names,
     point_columns,
 )
-from jobpool.report.tables import frame_of
+from jobpool.disk.files import parse_line
+from jobpool.errors import RequestError, listing
+from jobpool.journal.files import worker_files
+from jobpool.learning.parallel import in_processes
+from jobpool.pool import Pool
 from jobpool.runners import make_results
 from jobpool.runners.base import Results, SupportsMerge
 from jobpool.table.columns import OF_RESULT, OF_SCORES, set_apart

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from jobpool.collect.columns import Rows, joined, nothing, texts
+from jobpool.collect.frames import frame_of
+from jobpool.collect.known_tasks import known_tasks
+from jobpool.collect.row_columns import point_columns
 from jobpool.journal.attempts import Attempt, Key, told_themselves
 from jobpool.journal.files import all_lines
 from jobpool.pool import Pool
-from jobpool.report.columns import Rows, joined, nothing, texts
-from jobpool.report.names import known_tasks
-from jobpool.report.places import point_columns
-from jobpool.report.tables import frame_of
 from jobpool.table.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
 
 _FIELDS = tuple(field.name for field in fields(Attempt) if field.name != ID)

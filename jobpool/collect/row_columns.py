@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.collect.columns import texts, typed, whole
 from jobpool.journal.files import worker_name
-from jobpool.report.columns import texts, typed, whole
 from jobpool.table.arrays import Table
 from jobpool.table.columns import ID, OF_RESULTS, OURS, RERUN_PENDING, listed, set_apart
 from jobpool.table.grid import Grid, smallest_codes
@@ -73,7 +73,7 @@ def own_columns(
     table : ndarray of shape (n_tasks,), `jobpool.table.arrays.RECORD_TYPE`
         The records.
     facts : mapping
-        Of each task, what `jobpool.report.accepted.FACTS` names; NaN where it is not known.
+        Of each task, what `jobpool.collect.accepted.FACTS` names; NaN where it is not known.
     places : ndarray of shape (n_rows,), int
         The task that each row comes from.
     merged : mapping

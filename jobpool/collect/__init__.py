@@ -1,0 +1,1 @@
+"""Results, attempts and predictions of a pool as tables."""
