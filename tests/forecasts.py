@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from jobpool.plan.left import FloatArray
+from jobpool.plan.backlog import FloatArray
 
 HOUR_S = 3600.0
 

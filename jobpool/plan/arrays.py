@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobpool.experiment.config import Pass
-from jobpool.plan.left import Forecast, Left
+from jobpool.plan.backlog import Forecast, Left
 from jobpool.plan.portions import Division, Portion, divide
 from jobpool.plan.sizes import Refusal, usable_s
 from jobpool.plan.work import Interval, Work, total, work_of

@@ -11,7 +11,7 @@ from jobpool.journal.workers import read_card
 from jobpool.liveness.judge import judge
 from jobpool.needs.learning import forecast_of
 from jobpool.needs.offers import LIKELY, POSSIBLE
-from jobpool.plan.left import Forecast
+from jobpool.plan.backlog import Forecast
 from jobpool.plan.sizes import chance_in, core_hours, usable_s
 from jobpool.plan.why import Obstacle, Verdict, Why
 from jobpool.plan.work import Interval

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jobpool.experiment.config import Pass
-from jobpool.plan.left import Forecast, Left, Mask
+from jobpool.plan.backlog import Forecast, Left, Mask
 from jobpool.plan.sizes import (
     ENOUGH,
     LIKELY,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.experiment.config import Pass
-from jobpool.plan.left import FloatArray, Floats, Forecast, Left, Mask
+from jobpool.plan.backlog import FloatArray, Floats, Forecast, Left, Mask
 from jobpool.scheduler.base import MARGIN_S
 from jobpool.table.records import amount_of, code_of
 from jobpool.units import short_duration

@@ -19,7 +19,7 @@ from jobpool.execution.nodes import read_bad_nodes
 from jobpool.experiment.config import Pass
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan
-from jobpool.plan.left import read_left
+from jobpool.plan.backlog import read_left
 from jobpool.plan.sizes import within_bounds
 from jobpool.pool import Pool
 from jobpool.scheduler.base import Limits, Order, count_queued, job_name, job_prefix

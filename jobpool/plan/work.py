@@ -12,7 +12,7 @@ from functools import reduce
 import numpy as np
 
 from jobpool.needs.regression import upper_tail
-from jobpool.plan.left import FloatArray, Forecast, Mask
+from jobpool.plan.backlog import FloatArray, Forecast, Mask
 
 MOST_SPREAD = 5.0  # of the logarithm: beyond, nothing is known
 UPPER = 0.9  # the quantile that the spread is read from

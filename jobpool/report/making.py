@@ -14,7 +14,7 @@ from jobpool.collect.provenance import provenance
 from jobpool.disk.files import replace_whole, server_time
 from jobpool.needs.estimates import load_estimates
 from jobpool.plan.arrays import Wanted, make_plan
-from jobpool.plan.left import read_left
+from jobpool.plan.backlog import read_left
 from jobpool.pool import Pool
 from jobpool.report.page.of_pool import report_of_pool
 from jobpool.report.page.parts import Tile, core_tile
