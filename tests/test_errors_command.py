@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from jobpool.journal.attempts import all_attempts
+from jobpool.overview.failures import FailureGroup, find_logs, group_failures
 from jobpool.pool import Pool
-from jobpool.report.failures import FailureGroup, find_logs, group_failures
 from jobpool.task import Cause
 from tests.builders import a_pool
 from tests.conftest import Jobpool

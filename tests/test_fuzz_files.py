@@ -22,8 +22,8 @@ from jobpool.journal.results import Result, all_results, write_result
 from jobpool.journal.workers import own_card, read_card
 from jobpool.needs.estimates import load_estimates
 from jobpool.needs.learning import learn
+from jobpool.overview.history import history
 from jobpool.pool import Pool
-from jobpool.report.history import history
 from jobpool.scheduler.polling import Cluster, read_statuses
 from jobpool.table.grid import read_grid
 from jobpool.table.settings import read_info

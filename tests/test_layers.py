@@ -97,10 +97,10 @@ NOT_MOVED = {
     "jobpool.collect.attempts": "collect",
     "jobpool.collect.predictions": "collect",
     "jobpool.collect.provenance": "collect",
-    "jobpool.status": "overview",
-    "jobpool.report.history": "overview",
-    "jobpool.report.failures": "overview",
-    "jobpool.report.spending": "overview",
+    "jobpool.overview.status": "overview",
+    "jobpool.overview.history": "overview",
+    "jobpool.overview.failures": "overview",
+    "jobpool.overview.spending": "overview",
 }
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.workers import own_card
+from jobpool.overview.history import history
 from jobpool.pool import Pool
-from jobpool.report.history import history
 from jobpool.task import Cause
 from tests.builders import a_pool
 from tests.conftest import Jobpool

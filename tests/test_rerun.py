@@ -16,8 +16,8 @@ from jobpool.errors import DamagedStateError
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.files import worker_name
 from jobpool.journal.results import all_results
+from jobpool.overview.spending import AGAIN, USEFUL, read_spending
 from jobpool.pool import Ending, Pool
-from jobpool.report.spending import AGAIN, USEFUL, read_spending
 from jobpool.table.records import RECORD
 from jobpool.table.shard_file import MAGIC, PLAIN
 from jobpool.task import CLAIMS_PER_RUN, Cause, Lesson, TaskState, run_of

@@ -16,10 +16,10 @@ from jobpool.learning.members import Ensemble, find_members
 from jobpool.learning.splits import make_splits
 from jobpool.learning.study import Readers, Study, read_study
 from jobpool.liveness.judge import Life
+from jobpool.overview.status import look
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
 from jobpool.runners.evaluate.task_grid import lay_out, notes
-from jobpool.status import look
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select
 from jobpool.task import Axis

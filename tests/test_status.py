@@ -14,8 +14,8 @@ from jobpool.admin.create import create_pool
 from jobpool.errors import DamagedStateError, Fault, SelectionError
 from jobpool.journal.workers import own_card
 from jobpool.liveness.judge import Life
+from jobpool.overview.status import Counts, Shortage, Status, estimate, look
 from jobpool.pool import Ending, Pool
-from jobpool.status import Counts, Shortage, Status, estimate, look
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Lesson, TaskState

@@ -12,9 +12,9 @@ from jobpool.journal.attempts import all_attempts, damaged_attempts
 from jobpool.journal.jsonl import append_line
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.needs.samples import Failed, read_new
+from jobpool.overview.spending import read_spending
 from jobpool.pool import Pool
 from jobpool.report.costs import cost_section
-from jobpool.report.spending import read_spending
 from jobpool.table.records import Record
 from jobpool.task import Cause, Json, TaskState, UnknownCause, cause_of
 from tests.builders import a_pool

@@ -7,8 +7,8 @@ are escaped.
 
 from html import escape
 
+from jobpool.overview.status import AxisCounts, Counts
 from jobpool.overview.status_text import PoolStatus, time_left
-from jobpool.status import AxisCounts, Counts
 from jobpool.units import count, percent
 
 _COLOURS = {  # of the parts of a bar, from the left

@@ -14,8 +14,8 @@ from jobpool.collect.attempts import attempts_frame
 from jobpool.collect.collect import collect_pool, what_is_gone
 from jobpool.collect.provenance import KEY, provenance
 from jobpool.journal.files import worker_name
+from jobpool.overview.failures import FailureGroup, find_failures
 from jobpool.pool import Pool
-from jobpool.report.failures import FailureGroup, find_failures
 from jobpool.table.selection import select
 from jobpool.task import CAUSE_OF_CODE, COUNTED, TaskState, Value
 

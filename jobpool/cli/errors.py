@@ -11,8 +11,8 @@ from jobpool.cli.options import Only, PoolArgument, Skip
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jobpool.overview.failures import FailureGroup, Failures
     from jobpool.pool import Pool
-    from jobpool.report.failures import FailureGroup, Failures
 
 _TASKS = 5  # tasks shown of each group
 _LINES = 12  # lines shown of a traceback
@@ -48,8 +48,8 @@ def errors(
     jobpool errors POOL --full --limit 1
     """
     from jobpool.errors import SelectionError
+    from jobpool.overview.failures import find_failures
     from jobpool.pool import Pool
-    from jobpool.report.failures import find_failures
     from jobpool.table.selection import select
     from jobpool.units import count
 
@@ -67,7 +67,7 @@ def errors(
 
 
 def _print_groups(pool: "Pool", found: "Failures", full: bool, limit: int) -> None:
-    from jobpool.report.failures import count_causes
+    from jobpool.overview.failures import count_causes
     from jobpool.units import count
 
     groups = found.groups
@@ -103,7 +103,7 @@ def _print_advice(pool: "Pool", found: "Failures") -> None:
 def _print_group(
     pool: "Pool", group: "FailureGroup", positions: "Mapping[str, int]", full: bool
 ) -> None:
-    from jobpool.report.failures import find_logs
+    from jobpool.overview.failures import find_logs
     from jobpool.task import label
     from jobpool.units import count, local_time
 

@@ -10,7 +10,7 @@ from jobpool.cli.options import Only, PoolArgument, Skip
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jobpool.report.history import Event
+    from jobpool.overview.history import Event
 
 
 def log(
@@ -36,8 +36,8 @@ def log(
     jobpool log POOL --only pipeline=elastic
     """
     from jobpool.collect.known_tasks import known_tasks
+    from jobpool.overview.history import history
     from jobpool.pool import Pool
-    from jobpool.report.history import history
     from jobpool.table.selection import select
     from jobpool.table.task_index import find_tasks
     from jobpool.task import label

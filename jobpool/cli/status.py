@@ -10,7 +10,7 @@ from jobpool.cli.options import Only, PoolArgument, Skip, duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobpool.status import Status
+    from jobpool.overview.status import Status
 
 EVERY_S = 2.0
 _CLEAR = "\x1b[H\x1b[J"  # the ANSI codes for: go to the top, clear what follows

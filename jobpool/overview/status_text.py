@@ -9,8 +9,8 @@ from pathlib import Path
 from jobpool.disk.files import server_time
 from jobpool.journal.files import worker_name
 from jobpool.liveness.judge import Life, judge
+from jobpool.overview.status import AxisCounts, Counts, Status, look
 from jobpool.pool import Pool
-from jobpool.status import AxisCounts, Counts, Status, look
 from jobpool.table.selection import select
 from jobpool.task import SHOWN, TaskState
 from jobpool.units import bar, count, duration, memory, percent, table
@@ -37,7 +37,7 @@ def read_status(
     pool : Pool
         The pool.
     by : sequence of str
-        Axes or attributes to count by; see `jobpool.status.look`.
+        Axes or attributes to count by; see `jobpool.overview.status.look`.
     only, skip : sequence of str
         Conditions of a selection.
 

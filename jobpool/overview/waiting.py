@@ -13,10 +13,10 @@ from jobpool.disk.files import server_time
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.journal.files import worker_files
 from jobpool.liveness.judge import Life
+from jobpool.overview.status import Counts
 from jobpool.overview.status_text import PoolStatus, read_status
 from jobpool.plan.submission import queued_of
 from jobpool.pool import Pool
-from jobpool.status import Counts
 
 POLL_S = 30.0
 

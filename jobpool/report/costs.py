@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from jobpool.overview.spending import AGAIN, RUNNING, USEFUL
 from jobpool.report.page.bars import bars_by_axis
 from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, rows
 from jobpool.report.progress import MOST_BARS
-from jobpool.report.spending import AGAIN, RUNNING, USEFUL
 from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid
 from jobpool.task import Axis, Cause, UnknownCause
@@ -65,7 +65,7 @@ def cost_section(grid: Grid, attempts: "pd.DataFrame") -> Section:
     grid : Grid
         The pool's tasks.
     attempts : DataFrame
-        See `jobpool.report.spending.Spending`.
+        See `jobpool.overview.spending.Spending`.
     """
     by_use = _by_use(attempts)
     tables, figures = [by_use], [_figure_by_use(by_use)]

@@ -54,7 +54,7 @@ def timeline_section(workers: "pd.DataFrame", attempts: "pd.DataFrame") -> Secti
     workers : DataFrame
         See `workers_frame`.
     attempts : DataFrame
-        See `jobpool.report.spending.Spending`.
+        See `jobpool.overview.spending.Spending`.
     """
     known = attempts.dropna(subset=["started", "ended"])
     workers = _with_strangers(workers, known)

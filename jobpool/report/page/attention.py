@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.journal.attempts import Attempt
-from jobpool.report.failures import group_failures
+from jobpool.overview.failures import group_failures
 from jobpool.report.page.parts import DataTable, Section, clean
 from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid

@@ -11,6 +11,7 @@ from jobpool.analysis.study_table import from_results
 from jobpool.analysis.whole import analyse
 from jobpool.collect.collect import collect
 from jobpool.errors import DataError
+from jobpool.overview.spending import Spending, read_spending
 from jobpool.pool import Pool, is_counted, n_counted
 from jobpool.report.costs import cost_section
 from jobpool.report.page.attention import attention_section
@@ -20,7 +21,6 @@ from jobpool.report.page.study import study_sections
 from jobpool.report.page.unfinished import with_unfinished
 from jobpool.report.page.whole import ALL_RESULTS, Made, Tell, Wishes, facts_of
 from jobpool.report.progress import progress_section, states_of
-from jobpool.report.spending import Spending, read_spending
 from jobpool.report.timeline import timeline_section, workers_frame
 from jobpool.table.grid import Grid
 from jobpool.task import SHOWN, TaskState
