@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks.figures import machine, say, table
 from benchmarks.finished import finish, lay_out
 from jobpool.pool import Pool
-from jobpool.report.page.of_pool import report_of_pool
-from jobpool.report.page.whole import Wishes
-from jobpool.report.page.writing import html_of
+from jobpool.report.of_pool import report_of_pool
+from jobpool.report.whole import Wishes
+from jobpool.report.writing import html_of
 from jobpool.runners import make_results
 
 _COLLECTING = "collecting results"

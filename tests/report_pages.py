@@ -13,10 +13,10 @@ from jobpool.admin.create import create_pool
 from jobpool.analysis.study_table import read_study_table
 from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
-from jobpool.report.page.of_pool import report_of_pool
-from jobpool.report.page.parts import DataTable, Figure, Report, Section
-from jobpool.report.page.whole import Made, Wishes, report_of_table
-from jobpool.report.page.writing import tables_of
+from jobpool.report.of_pool import report_of_pool
+from jobpool.report.parts import DataTable, Figure, Report, Section
+from jobpool.report.whole import Made, Wishes, report_of_table
+from jobpool.report.writing import tables_of
 from jobpool.runners import make_results
 from jobpool.table.grid import full_product
 from jobpool.table.selection import select

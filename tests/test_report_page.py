@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from jobpool.collect.collect import Collected
-from jobpool.report.page.packing import rounded, table_json
-from jobpool.report.page.parts import DataTable, Report, Section
-from jobpool.report.page.results import results_table
-from jobpool.report.page.writing import html_of
+from jobpool.report.packing import rounded, table_json
+from jobpool.report.parts import DataTable, Report, Section
+from jobpool.report.results import results_table
+from jobpool.report.writing import html_of
 from jobpool.table.columns import OF_RESULTS
 from jobpool.table.grid import full_product
 from jobpool.task import Axis

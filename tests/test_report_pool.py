@@ -8,7 +8,7 @@ import pytest
 
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.pool import Pool
-from jobpool.report.page.parts import DataTable, Report, counting
+from jobpool.report.parts import DataTable, Report, counting
 from jobpool.report.timeline import covered
 from jobpool.task import Cause
 from tests.builders import a_pool

@@ -5,9 +5,9 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
-from jobpool.report.page.parts import EVERY, Report
-from jobpool.report.page.study_strategies import GREY, NOT_COMPARED
-from jobpool.report.page.whole import Made
+from jobpool.report.parts import EVERY, Report
+from jobpool.report.study_strategies import GREY, NOT_COMPARED
+from jobpool.report.whole import Made
 from tests.report_pages import (
     drawn,
     figures_of,

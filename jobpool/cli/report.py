@@ -10,7 +10,7 @@ from jobpool.cli.options import Only, Skip, check_output
 from jobpool.extras import REPORT, require
 
 if TYPE_CHECKING:
-    from jobpool.report.page.whole import Made
+    from jobpool.report.whole import Made
 
 
 def report(

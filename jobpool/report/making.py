@@ -16,10 +16,10 @@ from jobpool.needs.estimates import load_estimates
 from jobpool.plan.arrays import Wanted, make_plan
 from jobpool.plan.backlog import read_left
 from jobpool.pool import Pool
-from jobpool.report.page.of_pool import report_of_pool
-from jobpool.report.page.parts import Tile, core_tile
-from jobpool.report.page.whole import Made, Tell, Wishes, report_of_table
-from jobpool.report.page.writing import html_of
+from jobpool.report.of_pool import report_of_pool
+from jobpool.report.parts import Tile, core_tile
+from jobpool.report.whole import Made, Tell, Wishes, report_of_table
+from jobpool.report.writing import html_of
 from jobpool.runners import make_results
 from jobpool.table.selection import select
 

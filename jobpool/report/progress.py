@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.pool import Pool, is_counted, state_of
-from jobpool.report.page.bars import bars_by_axis
-from jobpool.report.page.parts import (
+from jobpool.report.bars import bars_by_axis
+from jobpool.report.parts import (
     DataTable,
     Figure,
     Section,

@@ -9,8 +9,8 @@ from jobpool.journal.files import worker_files
 from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
 from jobpool.report.costs import colours_of
-from jobpool.report.lanes import lane_figure, lanes_of
-from jobpool.report.page.parts import DataTable, Figure, Section, clean, column, counting
+from jobpool.report.gantt import lane_figure, lanes_of
+from jobpool.report.parts import DataTable, Figure, Section, clean, column, counting
 from jobpool.units import utc_time
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from jobpool.report.page.whole import Made
-from jobpool.report.page.writing import html_of
+from jobpool.report.whole import Made
+from jobpool.report.writing import html_of
 from tests.browser.chromium import open_report, wait_until
 from tests.report_pages import EVIL, a_full_pool, figures_of, pool_report, study_report, table_of
 from tests.synthetic_study import a_study

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobpool.analysis.whole import analyse
-from jobpool.report.page.parts import DataTable, Report, Section, Tile
-from jobpool.report.page.results import RESULTS
-from jobpool.report.page.study import study_sections
+from jobpool.report.parts import DataTable, Report, Section, Tile
+from jobpool.report.results import RESULTS
+from jobpool.report.study import study_sections
 from jobpool.units import percent, utc_time
 
 if TYPE_CHECKING:

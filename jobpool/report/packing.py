@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.report.page.parts import DataTable, clean
+from jobpool.report.parts import DataTable, clean
 
 if TYPE_CHECKING:
     import pandas as pd

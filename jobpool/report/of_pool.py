@@ -13,15 +13,15 @@ from jobpool.collect.collect import collect
 from jobpool.errors import DataError
 from jobpool.overview.spending import Spending, read_spending
 from jobpool.pool import Pool, is_counted, n_counted
+from jobpool.report.attention import attention_section
 from jobpool.report.costs import cost_section
-from jobpool.report.page.attention import attention_section
-from jobpool.report.page.parts import Report, Section, Tile, core_tile
-from jobpool.report.page.results import average_section, results_table
-from jobpool.report.page.study import study_sections
-from jobpool.report.page.unfinished import with_unfinished
-from jobpool.report.page.whole import ALL_RESULTS, Made, Tell, Wishes, facts_of
+from jobpool.report.parts import Report, Section, Tile, core_tile
 from jobpool.report.progress import progress_section, states_of
+from jobpool.report.results import average_section, results_table
+from jobpool.report.study import study_sections
 from jobpool.report.timeline import timeline_section, workers_frame
+from jobpool.report.unfinished import with_unfinished
+from jobpool.report.whole import ALL_RESULTS, Made, Tell, Wishes, facts_of
 from jobpool.table.grid import Grid
 from jobpool.task import SHOWN, TaskState
 from jobpool.units import count, percent

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jobpool.analysis.columns import KEY
-from jobpool.report.page.parts import (
+from jobpool.report.parts import (
     EVERY,
     DataTable,
     Figure,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from jobpool.journal.attempts import Attempt
 from jobpool.overview.failures import group_failures
-from jobpool.report.page.parts import DataTable, Section, clean
+from jobpool.report.parts import DataTable, Section, clean
 from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid
 from jobpool.table.task_index import positions_of

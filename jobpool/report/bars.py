@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from jobpool.report.page.parts import DataTable, Figure, Spec, column, plain
+from jobpool.report.parts import DataTable, Figure, Spec, column, plain
 
 MOST_LABELLED = 30  # values whose names fit beside their bars
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jobpool.analysis.study_table import SCORE, SINGLE
-from jobpool.report.page.parts import (
+from jobpool.report.parts import (
     DataTable,
     Figure,
     Section,
@@ -16,8 +16,8 @@ from jobpool.report.page.parts import (
     rows,
     symbols_of,
 )
-from jobpool.report.page.study_ranks import NAME, PIPELINE, TARGET
-from jobpool.report.page.study_strategies import GREY, STRATEGY
+from jobpool.report.study_ranks import NAME, PIPELINE, TARGET
+from jobpool.report.study_strategies import GREY, STRATEGY
 
 if TYPE_CHECKING:
     from jobpool.analysis.study_table import StudyTable

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobpool.analysis.study_table import SINGLE
-from jobpool.report.page.parts import (
+from jobpool.report.parts import (
     DataTable,
     Figure,
     Section,
@@ -15,7 +15,7 @@ from jobpool.report.page.parts import (
     rows,
     symbols_of,
 )
-from jobpool.report.page.study_ranks import NAME, PIPELINE, TARGET, both_views
+from jobpool.report.study_ranks import NAME, PIPELINE, TARGET, both_views
 
 if TYPE_CHECKING:
     from jobpool.analysis.whole import Analysis

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from jobpool.analysis.ranks import best
-from jobpool.report.page.parts import DataTable, Section
-from jobpool.report.page.study_ranks import NAME, PIPELINE, TARGET, rank_section
-from jobpool.report.page.study_scores import cost_trade_section, score_section
-from jobpool.report.page.study_strategies import strategy_section
+from jobpool.report.parts import DataTable, Section
+from jobpool.report.study_ranks import NAME, PIPELINE, TARGET, rank_section
+from jobpool.report.study_scores import cost_trade_section, score_section
+from jobpool.report.study_strategies import strategy_section
 from jobpool.units import count
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from jobpool.report.page.packing import packed, table_json
-from jobpool.report.page.parts import EVERY, DataTable, Figure, Report, Section
+from jobpool.report.packing import packed, table_json
+from jobpool.report.parts import EVERY, DataTable, Figure, Report, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

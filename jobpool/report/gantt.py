@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobpool.report.costs import colours_of
-from jobpool.report.page.parts import DataTable, Figure, column, rows
+from jobpool.report.parts import DataTable, Figure, column, rows
 from jobpool.units import utc_time
 
 if TYPE_CHECKING:
