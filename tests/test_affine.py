@@ -22,8 +22,8 @@ from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.selection import select
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import ALL, Axis, Cause, Claim, Lesson
-from tests.builders import an_experiment
 from tests.conftest import Jobpool
+from tests.support.builders import an_experiment
 
 N_ROOMS, N_BEDS = 10, 6
 

@@ -19,7 +19,7 @@ from jobpool.analysis.style import DPI, MM_PER_INCH, PALETTE
 from jobpool.analysis.whole import Analysis, analyse
 from jobpool.cli.report import report
 from jobpool.errors import DataError
-from tests.synthetic_study import a_study
+from tests.support.synthetic_study import a_study
 
 SIZES_MM = {
     "rank-by-size": (89, 80),

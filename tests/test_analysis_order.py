@@ -14,7 +14,7 @@ from jobpool.analysis.ranks import best, rank
 from jobpool.analysis.regression import regress
 from jobpool.analysis.study_table import StudyTable, from_results, read_study_table
 from jobpool.analysis.whole import analyse
-from tests.synthetic_study import a_study
+from tests.support.synthetic_study import a_study
 
 SEEDS = range(20)
 # a study with a missing cell, with ties in scores, with parcellations of equal size

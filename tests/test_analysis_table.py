@@ -10,7 +10,7 @@ import pytest
 from jobpool.analysis.study_table import LABELS, LOWER_IS_BETTER, from_results, read_study_table
 from jobpool.errors import DataError
 from jobpool.learning.scores import METRICS
-from tests.synthetic_study import a_study
+from tests.support.synthetic_study import a_study
 
 HEADER = "parcellation,size,type,pipeline,target,score"
 ROWS = ("small,10,hard,svm,age,0.1", "large,20,hard,svm,age,0.3")

@@ -7,7 +7,7 @@ import pytest
 
 from jobpool.analysis.study_table import StudyTable, read_study_table
 from jobpool.analysis.whole import Analysis, analyse
-from tests.synthetic_study import a_study
+from tests.support.synthetic_study import a_study
 
 
 def analysed(rows: pd.DataFrame, folder: Path) -> Analysis:

@@ -11,7 +11,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.table.records import Offer, Record, amount_of, code_of, offer_of
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, Claim, Lesson, TaskState
-from tests.builders import a_pool
+from tests.support.builders import a_pool
 
 SMALL, LARGE = offer_of(4096, 3 * 3600), offer_of(65536, 16 * 30 * 3600)
 OUT_OF_MEMORY = Lesson(memory_mb=4096)

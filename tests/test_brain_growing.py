@@ -12,7 +12,7 @@ from jobpool.brain.arrays import Array
 from jobpool.brain.parcellations import describe_parcellation, read_parcellation
 from jobpool.brain.random import Graph, grow, make_graph, spread
 from jobpool.errors import DataError
-from tests.brain_images import icosphere, write_gifti, write_nifti, write_surface
+from tests.support.brain_images import icosphere, write_gifti, write_nifti, write_surface
 
 TRIANGLES, N = icosphere(3)  # 642 vertices
 

@@ -7,7 +7,7 @@ import pytest
 
 from jobpool.brain.parcellations import read_parcellation
 from jobpool.errors import DataError
-from tests.brain_images import (
+from tests.support.brain_images import (
     GREY,
     write_dlabel,
     write_dscalar,

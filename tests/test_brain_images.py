@@ -10,7 +10,7 @@ import pytest
 from jobpool.brain.arrays import Array
 from jobpool.brain.maps import MapProblems, Maps, find_maps
 from jobpool.errors import DataError
-from tests.brain_images import (
+from tests.support.brain_images import (
     GREY,
     MILLIMETRES,
     grey_matter,

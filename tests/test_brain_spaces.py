@@ -8,7 +8,7 @@ import pytest
 from jobpool.brain.maps import find_maps
 from jobpool.brain.parcellations import describe_parcellation, read_parcellation
 from jobpool.brain.spaces import Space, check_space, difference
-from tests.brain_images import MILLIMETRES, write_nifti
+from tests.support.brain_images import MILLIMETRES, write_nifti
 
 ONES = np.ones((2, 3, 4), np.int16)
 AFFINE = tuple(MILLIMETRES.ravel().tolist())

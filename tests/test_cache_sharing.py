@@ -13,10 +13,10 @@ import pytest
 
 from jobpool.cache.roi.cache import RoiCache
 from jobpool.disk.leases import Leases
-from tests.cache_study import NAMES, CacheStudy, fill_all
+from tests.support.cache_study import NAMES, CacheStudy, fill_all
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.cache_study"])
+_CONTEXT.set_forkserver_preload(["tests.support.cache_study"])
 
 
 @pytest.fixture

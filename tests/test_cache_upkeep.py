@@ -12,7 +12,7 @@ from jobpool.cache.roi.cache import RoiCache
 from jobpool.cache.roi.maintenance import prune
 from jobpool.disk.leases import Leases
 from jobpool.errors import DataError
-from tests.cache_study import N_SPANS, NAMES, CacheStudy, N, flip
+from tests.support.cache_study import N_SPANS, NAMES, CacheStudy, N, flip
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from jobpool.pool import Ending, Pool
 from jobpool.scheduler.base import Order, job_prefix
 from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.task import Cause, Claim, TaskState
-from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.support.builders import a_pool
 
 CANCELLER = 0xCA
 FIRST = Pass(name="first", cores=1, memory_gb=1, walltime_s=3600)
@@ -203,7 +203,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error(
 @pytest.fixture
 def local_worker(tmp_path: Path) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
     """A pool, and a worker on this machine that runs one of its tasks."""
-    pool = a_pool(tmp_path, 2, call="tests.tasks:sleeps")
+    pool = a_pool(tmp_path, 2, call="tests.support.tasks:sleeps")
     command = [sys.executable, "-m", "jobpool", "work", str(pool)]
     worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 60

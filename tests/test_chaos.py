@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos_tasks import is_poison
+from tests.support.chaos_tasks import is_poison
 
 # one process, so that the chaos is made once for all tests
 pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(600)]
@@ -18,7 +18,7 @@ def chaos(folder: Path, n_tasks: int, n_workers: int, n_hits: int) -> dict[str, 
     """Return the report of a pool that was worked off under fire."""
     numbers = {"--tasks": n_tasks, "--workers": n_workers, "--hits": n_hits}
     words = [str(word) for pair in numbers.items() for word in pair]
-    command = [sys.executable, "-m", "tests.chaos", str(folder), *words]
+    command = [sys.executable, "-m", "tests.support.chaos", str(folder), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     report: dict[str, Any] = json.loads(done.stdout)

@@ -12,13 +12,13 @@ from jobpool.cli import COMMANDS
 from jobpool.disk.files import write_json
 from jobpool.errors import Fault
 from jobpool.pool import Pool
-from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.support.builders import a_pool
 
 STUDY = """
 runner: function
 axes: {site: [berlin, oslo], factor: {from: 1, to: 3}}
-function: {call: "tests.tasks:nothing"}
+function: {call: "tests.support.tasks:nothing"}
 passes:
   first: {cores: 1, memory_gb: 1, walltime: 10m, only: "site=oslo"}
 """
@@ -68,7 +68,9 @@ def test_a_pass_with_a_wrong_selection_is_a_problem_of_the_file(
 
 
 def test_mistakes_of_all_kinds_are_reported_together(config: Path, jobpool: Jobpool) -> None:
-    config.write_text(STUDY.replace("tests.tasks", "tests.taskz").replace("cores: 1", "cors: 1"))
+    config.write_text(
+        STUDY.replace("tests.support.tasks", "tests.taskz").replace("cores: 1", "cors: 1")
+    )
 
     done = jobpool("init", config, config.parent / "pool")
 
@@ -229,13 +231,13 @@ def test_looking_loads_neither_pandas_nor_scikit_learn(tmp_path: Path, command: 
     ("call", "said"),
     [
         ("os:sep", "is no function but '/'"),
-        ("tests.tasks:number", "cannot be called with the axes site, factor"),
+        ("tests.support.tasks:number", "cannot be called with the axes site, factor"),
     ],
 )
 def test_a_function_that_does_not_fit_the_axes_is_refused(
     config: Path, jobpool: Jobpool, call: str, said: str
 ) -> None:
-    config.write_text(STUDY.replace("tests.tasks:nothing", call))
+    config.write_text(STUDY.replace("tests.support.tasks:nothing", call))
 
     done = jobpool("init", config, config.parent / "pool")
 

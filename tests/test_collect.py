@@ -8,9 +8,9 @@ import pytest
 from jobpool.collect.collect import worth_starting
 from jobpool.errors import DamagedStateError, RequestError
 from jobpool.task import Cause, TaskState
-from tests.builders import a_pool, shard_files
-from tests.cut_pool import put
-from tests.phases import (
+from tests.support.builders import a_pool, shard_files
+from tests.support.cut_pool import put
+from tests.support.phases import (
     Plain,
     a_pool_in_parts,
     collected,
@@ -23,7 +23,7 @@ from tests.phases import (
     position_of_north,
     rows_of,
 )
-from tests.simulated import BEGAN, SimulatedWorker
+from tests.support.simulated import BEGAN, SimulatedWorker
 
 
 def test_two_workers_that_finish_the_same_task_give_the_row_that_counts(fast_path: Path) -> None:

@@ -12,14 +12,14 @@ from jobpool.admin.create import create_pool
 from jobpool.errors import Fault
 from jobpool.table.grid import Attribute, full_product
 from jobpool.task import Axis
-from tests.builders import a_pool, an_experiment
 from tests.conftest import Jobpool
-from tests.phases import (
+from tests.support.builders import a_pool, an_experiment
+from tests.support.phases import (
     a_pool_in_parts,
     do_part,
     do_whole,
 )
-from tests.simulated import SimulatedWorker
+from tests.support.simulated import SimulatedWorker
 
 
 def test_a_done_task_without_a_result_is_named_aloud(fast_path: Path, jobpool: Jobpool) -> None:
@@ -127,7 +127,7 @@ def test_scores_are_among_the_columns_shown(fast_path: Path, jobpool: Jobpool) -
 
 
 def test_a_result_called_score_can_be_long(tmp_path: Path, jobpool: Jobpool) -> None:
-    pool = a_pool(tmp_path, 2, call="tests.tasks:scored")
+    pool = a_pool(tmp_path, 2, call="tests.support.tasks:scored")
     ran = jobpool("run", pool)
 
     shown = jobpool("collect", pool, "--long", "-o", tmp_path / "long.csv")

@@ -11,9 +11,9 @@ from jobpool.collect.provenance import provenance
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.table.selection import select
 from jobpool.task import Cause
-from tests.builders import a_pool
-from tests.phases import Doses, a_pool_in_parts, do_part, do_whole
-from tests.simulated import SimulatedWorker
+from tests.support.builders import a_pool
+from tests.support.phases import Doses, a_pool_in_parts, do_part, do_whole
+from tests.support.simulated import SimulatedWorker
 
 
 def test_whole_numbers_stay_whole_where_some_are_missing(fast_path: Path) -> None:

@@ -20,11 +20,11 @@ from jobpool.table.columns import ID, OF_ATTEMPTS, OF_RESULTS, OF_SCORES, OF_SOU
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.selection import select
 from jobpool.task import Axis, Cause
-from tests.builders import a_pool, an_experiment
 from tests.conftest import Jobpool
-from tests.phases import Doses, Plain, a_pool_in_parts, do_part
-from tests.report_pages import pool_report, table_of
-from tests.simulated import SimulatedWorker
+from tests.support.builders import a_pool, an_experiment
+from tests.support.phases import Doses, Plain, a_pool_in_parts, do_part
+from tests.support.report_pages import pool_report, table_of
+from tests.support.simulated import SimulatedWorker
 
 LISTS = {name: getattr(columns, name) for name in vars(columns) if name.startswith("OF_")}
 WRITTEN = sorted({ID, *(one for names in LISTS.values() if type(names) is tuple for one in names)})

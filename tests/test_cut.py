@@ -13,7 +13,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import offer_of
 from jobpool.task import ALL, Axis, Cause, Claim, Lesson, TaskState
-from tests.builders import an_experiment
+from tests.support.builders import an_experiment
 
 NUMBERS = Axis(name="number", values=tuple(range(2000)))
 PARTS = Axis(name="part", values=(ALL, 0, 1, 2))

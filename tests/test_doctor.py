@@ -15,9 +15,9 @@ from jobpool.journal.attempts import all_attempts
 from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
 from jobpool.task import Cause, Claim, TaskState
-from tests.builders import a_pool, shard_files
 from tests.conftest import Jobpool
-from tests.simulated import SimulatedWorker, a_mixed_pool
+from tests.support.builders import a_pool, shard_files
+from tests.support.simulated import SimulatedWorker, a_mixed_pool
 
 NOW = 1_700_001_000.0
 COUNTS = {TaskState.DONE: 3, TaskState.WAITING: 7}

@@ -16,8 +16,8 @@ from jobpool.journal.fingerprint import short_fingerprint
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import code_of
 from jobpool.task import Cause, Lesson, TaskState
-from tests.builders import a_pool
-from tests.cut_pool import (
+from tests.support.builders import a_pool
+from tests.support.cut_pool import (
     a_cut_pool,
     all_positions,
     damage_records,
@@ -25,7 +25,7 @@ from tests.cut_pool import (
     put,
     states_of,
 )
-from tests.simulated import SimulatedWorker
+from tests.support.simulated import SimulatedWorker
 
 NOW = 1_700_001_000.0
 WAITING, RUNNING, DONE = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE

@@ -9,9 +9,9 @@ from jobpool.execution.health import Doubts
 from jobpool.execution.nodes import BadNode, read_bad_nodes, write_bad_node
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Claim, Lesson, TaskState
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.simulated import BEGAN, SimulatedWorker
+from tests.support.builders import a_pool
+from tests.support.simulated import BEGAN, SimulatedWorker
 
 
 def a_claim(number: int, attempts: int = 0) -> Claim:
@@ -104,7 +104,7 @@ def test_a_worker_leaves_a_named_node_before_it_takes_a_task(
 def test_a_study_that_cannot_succeed_costs_a_worker_ten_tasks(
     tmp_path: Path, jobpool: Jobpool
 ) -> None:
-    pool = a_pool(tmp_path / "broken", 40, call="tests.tasks:fails")
+    pool = a_pool(tmp_path / "broken", 40, call="tests.support.tasks:fails")
 
     done = jobpool("work", pool)
 

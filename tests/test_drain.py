@@ -11,12 +11,19 @@ from jobpool.journal.attempts import all_attempts
 from jobpool.journal.results import all_results
 from jobpool.pool import Pool
 from jobpool.task import Cause, TaskState
-from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.support.builders import a_pool
 
 
 def drain(pool: Path, n_workers: int, kill_every_s: float = 0) -> str:
-    command = [sys.executable, "-m", "tests.drainer", str(pool), str(n_workers), str(kill_every_s)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.drainer",
+        str(pool),
+        str(n_workers),
+        str(kill_every_s),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -6,10 +6,10 @@ from jobpool.journal.attempts import all_attempts
 from jobpool.overview.failures import FailureGroup, find_logs, group_failures
 from jobpool.pool import Pool
 from jobpool.task import Cause
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.cut_pool import a_cut_pool, position_of
-from tests.simulated import BEGAN, SimulatedWorker
+from tests.support.builders import a_pool
+from tests.support.cut_pool import a_cut_pool, position_of
+from tests.support.simulated import BEGAN, SimulatedWorker
 
 TRACEBACK = """Traceback (most recent call last):
   File "/home/a/lab.py", line {line}, in run

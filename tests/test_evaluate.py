@@ -13,7 +13,7 @@ import pytest
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.runners.evaluate.results import EvaluateResults
 from jobpool.task import Json
-from tests.brain_study import VERTICES, N, StudyOnDisk, scores, without_seconds
+from tests.support.brain_study import VERTICES, N, StudyOnDisk, scores, without_seconds
 
 # counts every time that a process opens the maps while it evaluates two targets
 COUNTING = """

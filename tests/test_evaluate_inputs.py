@@ -23,7 +23,8 @@ from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.results import EvaluateResults
 from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import Value
-from tests.brain_images import (
+from tests.conftest import Jobpool
+from tests.support.brain_images import (
     MILLIMETRES,
     icosphere,
     write_dlabel,
@@ -33,7 +34,6 @@ from tests.brain_images import (
     write_nifti,
     write_surface,
 )
-from tests.conftest import Jobpool
 
 N = 30
 NAMES = [f"sub-{one:02}" for one in range(N)]

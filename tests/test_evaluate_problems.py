@@ -12,7 +12,7 @@ from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import Value
-from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk
+from tests.support.brain_study import LABELS, VERTICES, N, StudyOnDisk
 from tests.support.places import CHECKOUT
 
 STUDY = CHECKOUT / "configs" / "parcellation-study.yaml"

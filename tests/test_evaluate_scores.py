@@ -39,7 +39,7 @@ from jobpool.learning.splits import Splits, make_splits
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.runner import Evaluate
-from tests.brain_study import LABELS, VERTICES, N, StudyOnDisk, scores, without_seconds
+from tests.support.brain_study import LABELS, VERTICES, N, StudyOnDisk, scores, without_seconds
 from tests.support.places import CHECKOUT
 
 CONFIG = CHECKOUT / "configs" / "nback-flanker.yaml"

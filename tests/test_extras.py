@@ -14,8 +14,8 @@ from jobpool.collect.frames import to_frame, write_frame
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import load_experiment
 from jobpool.extras import EXTRAS, missing
-from tests.brain_study import StudyOnDisk
-from tests.builders import a_pool
+from tests.support.brain_study import StudyOnDisk
+from tests.support.builders import a_pool
 
 PACKAGE = Path(jobpool.__file__).parent
 PROJECT = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]

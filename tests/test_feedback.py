@@ -21,7 +21,7 @@ from jobpool.scheduler.base import JobStatus
 from jobpool.scheduler.slurm.jobs import JobSeen
 from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Lesson
-from tests.builders import a_pool
+from tests.support.builders import a_pool
 
 WORKER, FINDER = 7, worker_name(8)
 END_S = 3600.0  # from the start of an attempt to the end of its worker's job

@@ -17,7 +17,7 @@ from jobpool.cache.fits.records import pack, unpack
 from jobpool.disk.files import checked_line
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import OutOfTimeError, PoolError, StorageError
-from tests.fit_study import NAME, a_bucket, about_of, arrays_of, files_in, has, key_of, put
+from tests.support.fit_study import NAME, a_bucket, about_of, arrays_of, files_in, has, key_of, put
 from tests.support.places import ASSETS
 
 KEY = key_of(0)

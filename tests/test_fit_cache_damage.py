@@ -12,7 +12,7 @@ from jobpool.cache.fits.records import pack
 from jobpool.cache.roi.maintenance import Damage
 from jobpool.disk.files import parse_line
 from jobpool.errors import BrokenLockError
-from tests.fit_study import NAME, a_bucket, has, key_of, put
+from tests.support.fit_study import NAME, a_bucket, has, key_of, put
 
 EVERY = 3  # bytes, of which one is tried
 SMALL = 3  # values of an array, so that a file has few bytes to try
@@ -198,7 +198,7 @@ def test_who_waits_for_the_lock_of_a_repaired_file_writes_into_the_new_one(
     path = a_bucket(fast_path).path
     code = (
         "import sys; from pathlib import Path\n"
-        "from tests.fit_study import a_bucket, put\n"
+        "from tests.support.fit_study import a_bucket, put\n"
         "bucket = a_bucket(Path(sys.argv[1]))\n"
         "print('ready', flush=True)\n"
         "put(bucket, 3, n=3)\n"
@@ -234,7 +234,7 @@ FULL = """
 import os, sys
 from pathlib import Path
 from jobpool.errors import StorageError
-from tests.fit_study import a_bucket, files_in, has, put
+from tests.support.fit_study import a_bucket, files_in, has, put
 folder = Path(sys.argv[1])
 bucket = a_bucket(folder)
 n = 0

@@ -12,7 +12,7 @@ import pytest
 
 from jobpool.cache.fits.maintenance import find_damaged_fits, prune_fits
 from jobpool.disk.locks import LOCKS
-from tests.fit_study import (
+from tests.support.fit_study import (
     a_bucket,
     files_in,
     fill_some,
@@ -25,7 +25,7 @@ from tests.fit_study import (
 )
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.fit_study"])
+_CONTEXT.set_forkserver_preload(["tests.support.fit_study"])
 N_KEYS = 60
 
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.runners import RUNNERS, forms_of, make_runner
-from tests.fuzzing import FUZZ, NUMBERS, ODD, TEXTS, Change, damage, nested, told
+from tests.support.fuzzing import FUZZ, NUMBERS, ODD, TEXTS, Change, damage, nested, told
 
 VALID: dict[str, Any] = {
     "name": "study",
     "runner": "function",
     "seed": 1,
-    "function": {"call": "tests.tasks:nothing"},
+    "function": {"call": "tests.support.tasks:nothing"},
     "axes": {"site": ["north", "south"], "seed": {"from": 1, "to": 3}},
     "passes": {
         "first": {

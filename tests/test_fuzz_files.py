@@ -28,8 +28,8 @@ from jobpool.scheduler.polling import Cluster, read_statuses
 from jobpool.table.grid import read_grid
 from jobpool.table.settings import read_info
 from jobpool.task import Cause
-from tests.builders import a_pool
-from tests.fuzzing import FUZZ, ODD, Change, altered, damage, right_or_refused, sealed, told
+from tests.support.builders import a_pool
+from tests.support.fuzzing import FUZZ, ODD, Change, altered, damage, right_or_refused, sealed, told
 
 NAME = worker_name(1)
 N_LINES = 12

@@ -23,8 +23,8 @@ from jobpool.journal.results import Result, write_result
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Lesson, TaskState
-from tests.builders import a_pool
-from tests.fuzzing import FUZZ, Change, damage, right_or_refused, told
+from tests.support.builders import a_pool
+from tests.support.fuzzing import FUZZ, Change, damage, right_or_refused, told
 
 N_TASKS = 40
 ENDS = [Cause.DONE] * 12 + [Cause.ERROR] * 5 + [Cause.MEMORY] * 3 + [Cause.CANCELLED] * 2

@@ -11,10 +11,10 @@ from jobpool.cli.init import print_counts
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.task import Axis, TaskState
-from tests.brain_study import StudyOnDisk
-from tests.builders import an_experiment
 from tests.conftest import Jobpool
-from tests.cut_pool import PHASES, SITES, position_of, states_of
+from tests.support.brain_study import StudyOnDisk
+from tests.support.builders import an_experiment
+from tests.support.cut_pool import PHASES, SITES, position_of, states_of
 
 
 def a_grid(*cut: str) -> Grid:

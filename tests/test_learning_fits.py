@@ -26,8 +26,8 @@ from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Setting
 from jobpool.learning.pipelines.space import Candidate, Dimension
 from jobpool.learning.probability import platt, with_probability
 from jobpool.learning.search import FoldData, Recipe
-from tests.brain_study import StudyOnDisk
-from tests.ensembles import TARGETS, N, a_recipe, fitted, fold_data
+from tests.support.brain_study import StudyOnDisk
+from tests.support.ensembles import TARGETS, N, a_recipe, fitted, fold_data
 
 VERSIONS = {"numpy": "2.0", "jobpool": "0.1"}
 
@@ -357,7 +357,7 @@ def test_any_nan_of_a_target_makes_the_same_key() -> None:
 KEY = """
 from jobpool.learning.fits import fit_key
 from jobpool.learning.pipelines.base import Kind
-from tests.ensembles import a_recipe, fold_data
+from tests.support.ensembles import a_recipe, fold_data
 
 recipe = a_recipe("elastic", Kind.REGRESSION)
 print(fit_key(recipe, fold_data(recipe, 2), "roi", {"numpy": "2.0", "jobpool": "0.1"}))

@@ -10,7 +10,7 @@ from jobpool.learning.search import FoldData
 from jobpool.learning.splits import deal_groups, hold_out_groups, make_splits
 from jobpool.learning.targets import Target
 from jobpool.learning.usable import TooFewError
-from tests.ensembles import FOLDS, GROUPS, SEED, SPLITS, TARGETS, N, a_recipe
+from tests.support.ensembles import FOLDS, GROUPS, SEED, SPLITS, TARGETS, N, a_recipe
 
 SIZES = st.lists(st.integers(2, 6), min_size=15, max_size=25)
 EVERYBODY = np.ones(N, bool)

@@ -24,7 +24,7 @@ from jobpool.scheduler.base import Phase
 from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, Claim, TaskState
-from tests.builders import a_pool
+from tests.support.builders import a_pool
 
 DEAD, FINDER = 0xDEAD, 0xF1
 BEAT_S, LOST_S, HUNG_S, ASK_S = 1.0, 60.0, 180.0, 10.0

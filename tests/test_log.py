@@ -7,9 +7,9 @@ from jobpool.journal.workers import own_card
 from jobpool.overview.history import history
 from jobpool.pool import Pool
 from jobpool.task import Cause
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.simulated import BEGAN, SimulatedWorker
+from tests.support.builders import a_pool
+from tests.support.simulated import BEGAN, SimulatedWorker
 
 
 def told(folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.settings import WorkerSettings, read_info
 from jobpool.task import Axis, Cause, TaskState
-from tests.builders import NOOP, a_pool, an_experiment
+from tests.support.builders import NOOP, a_pool, an_experiment
 from tests.test_pool import first_claim
 
 
@@ -193,14 +193,14 @@ def test_a_worker_that_runs_out_sees_the_extension(tmp_path: Path) -> None:
     [
         ((Axis(name="site", values=("oslo",)),), None, "the changed experiment has not"),
         ((SITES, SEEDS), None, "an extension cannot change them"),
-        ((SITES,), "tests.tasks:other", "finished results rest on it"),
+        ((SITES,), "tests.support.tasks:other", "finished results rest on it"),
     ],
 )
 def test_an_extension_that_contradicts_is_refused(
     tmp_path: Path, axes: tuple[Axis, ...], call: str | None, said: str
 ) -> None:
     pool, _ = make(tmp_path, SITES)
-    changed = an_experiment(tmp_path / "study", *axes, call=call or "tests.tasks:nothing")
+    changed = an_experiment(tmp_path / "study", *axes, call=call or "tests.support.tasks:nothing")
 
     with pytest.raises(ConfigError, match=said):
         extend_pool(Pool(pool), changed, full_product(axes), nothing)
@@ -254,7 +254,7 @@ def test_sources_change_when_the_study_moved(tmp_path: Path) -> None:
 
 def an_extension(folder: Path, before: str, after: str) -> str:
     """Make a pool of two sites, add a third; return what is wrong with the changed settings."""
-    start = "runner: function\nfunction: {call: tests.tasks:nothing"
+    start = "runner: function\nfunction: {call: tests.support.tasks:nothing"
     file = folder / "study.yaml"
     file.write_text(f"{start}{before}}}\naxes: {{site: [oslo, bonn], kind: [a]}}\n")
     experiment = load_experiment(file)

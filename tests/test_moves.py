@@ -10,10 +10,10 @@ from jobpool.errors import RequestError
 from jobpool.journal.fingerprint import short_fingerprint
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Lesson, TaskState
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.cut_pool import a_cut_pool, position_of, states_of
-from tests.simulated import SimulatedWorker
+from tests.support.builders import a_pool
+from tests.support.cut_pool import a_cut_pool, position_of, states_of
+from tests.support.simulated import SimulatedWorker
 
 ERROR = Lesson(error=short_fingerprint("ValueError: no luck"))
 

@@ -16,9 +16,9 @@ from jobpool.needs.model_file import FILE_NAME, read_known
 from jobpool.pool import Pool
 from jobpool.table.task_index import positions_of
 from jobpool.task import Cause, TaskState
-from tests.builders import NOOP, an_experiment
-from tests.needs_study import LIMIT_S, Diary, Truth, a_study, study_grid, wholes
-from tests.simulated import SimulatedWorker
+from tests.support.builders import NOOP, an_experiment
+from tests.support.needs_study import LIMIT_S, Diary, Truth, a_study, study_grid, wholes
+from tests.support.simulated import SimulatedWorker
 
 NOW = 1_700_000_000.0
 

@@ -9,7 +9,7 @@ from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import offers
 from jobpool.pool import Pool
-from tests.needs_study import LIMIT_S, Diary, Truth, a_study, wholes
+from tests.support.needs_study import LIMIT_S, Diary, Truth, a_study, wholes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from jobpool.needs.regression import (
 )
 from jobpool.table.grid import Attribute, Grid, full_product
 from jobpool.task import Axis, Value
-from tests.needs_study import SIZES, Truth, study_grid, wholes
+from tests.support.needs_study import SIZES, Truth, study_grid, wholes
 
 GRID = study_grid()
 LAYOUT = layout_of(GRID)

@@ -16,8 +16,8 @@ from jobpool.execution.nodes import (
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.pool import Pool
 from jobpool.task import Cause
-from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.support.builders import a_pool
 
 NOW = 1_700_000_000.0
 DAY_S = 86400.0

@@ -12,9 +12,9 @@ import pytest
 from jobpool.errors import Fault
 from jobpool.scheduler.base import job_prefix
 from jobpool.task import Cause, Lesson
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.endings import WORKER, claim, end_claim
+from tests.support.builders import a_pool
+from tests.support.endings import WORKER, claim, end_claim
 
 PASSES = """
 passes:

@@ -13,7 +13,7 @@ from jobpool.execution.claiming import Puller
 from jobpool.pool import Ending, Pool
 from jobpool.table.selection import select
 from jobpool.task import Cause, Claim, TaskState
-from tests.builders import a_pool
+from tests.support.builders import a_pool
 
 
 def claim_all(folder: Path, seed: int, worker: int = 1) -> list[int]:

@@ -24,8 +24,8 @@ from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import WAITING_BASE, code_of, offer_of
 from jobpool.table.shard_file import HEAD
 from jobpool.task import Axis, Cause, Claim, Lesson, TaskState, next_run, run_of
-from tests.builders import an_experiment
-from tests.fuzzing import FUZZ
+from tests.support.builders import an_experiment
+from tests.support.fuzzing import FUZZ
 
 PARK_AFTER = 3
 PIECES = Axis(name="piece", values=("all", 0, 1))

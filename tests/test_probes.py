@@ -13,8 +13,8 @@ from jobpool.checks.probes.verdict import examine
 from jobpool.disk.locks import LOCKS, best_lock, holds, kinds_on
 from jobpool.pool import Pool
 from jobpool.scheduler.simulated import SimulatedScheduler
-from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.support.builders import a_pool
 
 WELL = Report(
     host="one",

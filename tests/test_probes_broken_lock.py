@@ -18,8 +18,8 @@ from jobpool.journal.files import worker_name
 from jobpool.journal.results import all_results
 from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
-from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.support.builders import a_pool
 
 N_TASKS = 4000
 A_FEW = 1000  # of all workers together; about 45 are usual
@@ -41,7 +41,7 @@ def no_lock(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("lock", ["flock", "lockf"])
 def test_workers_notice_a_lock_that_does_not_lock(fast_path: Path, no_lock: str, lock: str) -> None:
     pool = a_pool(fast_path, N_TASKS, lock=lock)
-    command = [sys.executable, "-m", "tests.unlocked", *[str(pool)] * 6]
+    command = [sys.executable, "-m", "tests.support.unlocked", *[str(pool)] * 6]
 
     done = subprocess.run(
         command,

@@ -13,10 +13,10 @@ from jobpool.needs.learning import learn
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product
 from jobpool.task import Axis
-from tests.builders import an_experiment
 from tests.conftest import Jobpool
-from tests.report_pages import EVIL, a_full_pool
-from tests.synthetic_study import a_study
+from tests.support.builders import an_experiment
+from tests.support.report_pages import EVIL, a_full_pool
+from tests.support.synthetic_study import a_study
 
 
 @pytest.fixture(scope="module")

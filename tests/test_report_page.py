@@ -15,7 +15,7 @@ from jobpool.report.writing import html_of
 from jobpool.table.columns import OF_RESULTS
 from jobpool.table.grid import full_product
 from jobpool.task import Axis
-from tests.report_pages import EVIL, a_full_pool, pool_report, study_report, unpacked
+from tests.support.report_pages import EVIL, a_full_pool, pool_report, study_report, unpacked
 
 
 def a_table(**columns: object) -> DataTable:

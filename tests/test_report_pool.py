@@ -11,8 +11,8 @@ from jobpool.pool import Pool
 from jobpool.report.parts import DataTable, Report, counting
 from jobpool.report.timeline import covered
 from jobpool.task import Cause
-from tests.builders import a_pool
-from tests.report_pages import (
+from tests.support.builders import a_pool
+from tests.support.report_pages import (
     EVIL,
     a_full_pool,
     drawn,
@@ -24,7 +24,7 @@ from tests.report_pages import (
     section_of,
     table_of,
 )
-from tests.simulated import BEGAN, SimulatedWorker
+from tests.support.simulated import BEGAN, SimulatedWorker
 
 CORE_HOURS = 10 / 3600  # of a simulated attempt: 10 s on a worker of unknown cores
 

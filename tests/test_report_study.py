@@ -8,7 +8,7 @@ import pytest
 from jobpool.report.parts import EVERY, Report
 from jobpool.report.study_strategies import GREY, NOT_COMPARED
 from jobpool.report.whole import Made
-from tests.report_pages import (
+from tests.support.report_pages import (
     drawn,
     figures_of,
     names_of,
@@ -17,7 +17,7 @@ from tests.report_pages import (
     study_report,
     table_of,
 )
-from tests.synthetic_study import a_study
+from tests.support.synthetic_study import a_study
 
 
 @pytest.fixture(scope="module")

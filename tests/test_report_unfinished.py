@@ -11,9 +11,9 @@ from jobpool.report.parts import Report
 from jobpool.report.whole import Made
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Cause, Value
-from tests.builders import an_experiment
-from tests.report_pages import pool_report, rows_of, section_of, table_of
-from tests.simulated import BEGAN, SimulatedWorker
+from tests.support.builders import an_experiment
+from tests.support.report_pages import pool_report, rows_of, section_of, table_of
+from tests.support.simulated import BEGAN, SimulatedWorker
 
 AXES = (
     Axis(name="parcellation", values=("hard_10", "hard_20", "hard_30", "soft_40", "voted")),

@@ -21,9 +21,9 @@ from jobpool.pool import Ending, Pool
 from jobpool.table.records import RECORD
 from jobpool.table.shard_file import MAGIC, PLAIN
 from jobpool.task import CLAIMS_PER_RUN, Cause, Lesson, TaskState, run_of
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.simulated import SimulatedWorker
+from tests.support.builders import a_pool
+from tests.support.simulated import SimulatedWorker
 
 OLD, NEW, OTHER = 1, 2, 3  # numbers of workers
 RAISES = Lesson(error=77)

@@ -12,8 +12,16 @@ from jobpool.collect.collect import Collected, collect
 from jobpool.collect.predictions import EVERYTHING, Wanted, write_predictions
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, TaskState
-from tests.phases import WHOLE, Doses, a_pool_in_parts, do_part, do_whole, position_of, rows_of
-from tests.simulated import SimulatedWorker
+from tests.support.phases import (
+    WHOLE,
+    Doses,
+    a_pool_in_parts,
+    do_part,
+    do_whole,
+    position_of,
+    rows_of,
+)
+from tests.support.simulated import SimulatedWorker
 
 OLD, NEW = 1, 2
 

@@ -27,10 +27,10 @@ from jobpool.pool import Pool
 from jobpool.runners import forms_of
 from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import Cause, TaskState
-from tests.brain_study import StudyOnDisk, without_seconds
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.simulated import SimulatedWorker
+from tests.support.brain_study import StudyOnDisk, without_seconds
+from tests.support.builders import a_pool
+from tests.support.simulated import SimulatedWorker
 
 PIPELINE = "tests.test_resume:noted"
 Start = Callable[..., "subprocess.Popen[bytes]"]

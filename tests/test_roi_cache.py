@@ -18,7 +18,7 @@ from jobpool.cache.roi.build import Progress
 from jobpool.cache.roi.cache import RoiCache
 from jobpool.cache.roi.store import roi_key
 from jobpool.errors import DataError, OutOfTimeError
-from tests.cache_study import MODALITIES, N_SPANS, NAMES, PER_SPAN, CacheStudy, N, flip
+from tests.support.cache_study import MODALITIES, N_SPANS, NAMES, PER_SPAN, CacheStudy, N, flip
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ import sys
 from pathlib import Path
 opened = []
 sys.addaudithook(lambda event, args: event == "open" and opened.append(str(args[0])))
-from tests.cache_study import CacheStudy
+from tests.support.cache_study import CacheStudy
 study = CacheStudy(Path(sys.argv[1]))
 for name in sys.argv[2:]:
     study.cache().matrix(name)
@@ -443,7 +443,7 @@ from jobpool.brain.maps import find_maps
 from jobpool.cache.roi.build import Progress
 from jobpool.cache.roi.cache import RoiCache
 from jobpool.errors import StorageError
-from tests.cache_study import CacheStudy
+from tests.support.cache_study import CacheStudy
 study = CacheStudy(Path(sys.argv[1]))
 disk = Path(sys.argv[2])
 cache = RoiCache(disk, study.maps(), study.sources, study.folder)

@@ -15,7 +15,7 @@ from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext, Runner, prepare
 from jobpool.table.grid import Grid, full_product
 from jobpool.task import Axis, Json, Value
-from tests.builders import an_experiment
+from tests.support.builders import an_experiment
 
 SITES = Axis(name="site", values=("north", "south"))
 

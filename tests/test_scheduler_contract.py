@@ -11,7 +11,7 @@ from jobpool.experiment.config import Pass
 from jobpool.scheduler.base import Order
 from jobpool.scheduler.none import ThisMachine
 from jobpool.scheduler.simulated import SimulatedScheduler
-from tests.builders import a_pool
+from tests.support.builders import a_pool
 from tests.support.scheduler_contract import SchedulerContract, Site
 
 
@@ -39,7 +39,7 @@ class TestThisMachine(SchedulerContract):
     def site(self, tmp_path: Path) -> Site:
         return Site(
             scheduler=ThisMachine(),
-            pool=a_pool(tmp_path, 2, call="tests.tasks:sleeps"),
+            pool=a_pool(tmp_path, 2, call="tests.support.tasks:sleeps"),
             unknown="1.999999",
             start=lambda _: None,
             settle=wait_until,

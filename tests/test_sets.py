@@ -23,8 +23,8 @@ from jobpool.runners.evaluate.task_grid import lay_out, notes
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select
 from jobpool.task import Axis
-from tests.brain_study import VERTICES, StudyOnDisk
 from tests.conftest import Jobpool
+from tests.support.brain_study import VERTICES, StudyOnDisk
 
 GROWN = {"mesh": "mesh.npy", "sizes": [3, 7], "seeds": [1]}
 SETS: list[dict[str, Any]] = [

@@ -14,8 +14,8 @@ from jobpool.errors import Fault, PoolError
 from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings, check_owner
 from jobpool.task import TaskState
-from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.support.builders import a_pool
 from tests.support.places import CHECKOUT
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="giving files to others needs root")
@@ -98,7 +98,7 @@ TWO_USERS = """
 import os, sys
 from pathlib import Path
 from jobpool.table.settings import set_umask
-from tests.drainer import work
+from tests.support.drainer import work
 work(Path(sys.argv[1]))
 set_umask("group")
 child = os.fork()

@@ -18,7 +18,7 @@ from jobpool.learning.pipelines import PIPELINES
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.runner import Evaluate
-from tests.brain_study import scores
+from tests.support.brain_study import scores
 from tests.support.places import LESIONS
 
 pytestmark = pytest.mark.skipif(

@@ -18,7 +18,7 @@ from jobpool.table.records import RECORD, Record, unpack_record
 from jobpool.table.shard_file import HEAD
 from jobpool.table.shards import Shard
 from jobpool.task import Cause, Claim, TaskState
-from tests.builders import a_pool, shard_files
+from tests.support.builders import a_pool, shard_files
 
 N_TASKS = 20
 

@@ -19,10 +19,10 @@ from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Lesson, TaskState
-from tests.builders import a_pool, an_experiment, shard_files
 from tests.conftest import Jobpool
-from tests.cut_pool import a_cut_pool, position_of, put
-from tests.simulated import SimulatedWorker, a_mixed_pool
+from tests.support.builders import a_pool, an_experiment, shard_files
+from tests.support.cut_pool import a_cut_pool, position_of, put
+from tests.support.simulated import SimulatedWorker, a_mixed_pool
 
 MIXED = Counts(waiting=5, returned=2, running=0, done=3, parked=0, held=0)
 

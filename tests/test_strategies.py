@@ -21,7 +21,7 @@ from jobpool.learning.strategies import (
     stacked,
     voted,
 )
-from tests.ensembles import (
+from tests.support.ensembles import (
     COLUMNS,
     FAMILY,
     GROUPS,
@@ -33,7 +33,7 @@ from tests.ensembles import (
     a_recipe,
     fitted_members,
 )
-from tests.independent import (
+from tests.support.independent import (
     SearchingClassifier,
     SearchingRegressor,
     ensemble,

@@ -18,9 +18,9 @@ from jobpool.scheduler.base import count_queued, job_prefix
 from jobpool.scheduler.slurm.programs import run_program
 from jobpool.scheduler.slurm.submit import read_queue, sbatch_lines, submit, without_nodes
 from jobpool.task import Cause, Lesson
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.endings import end_claim
+from tests.support.builders import a_pool
+from tests.support.endings import end_claim
 
 FIRST = Pass(name="first", cores=1, memory_gb=4, walltime_s=3 * 3600, max_running=50)
 PASSES = """

@@ -14,7 +14,7 @@ import pytest
 from jobpool.execution.child import _answer
 from jobpool.runners.base import RunContext
 from jobpool.table.settings import WorkerSettings
-from tests.builders import a_pool
+from tests.support.builders import a_pool
 
 CHILD = """
 import json, os, signal, subprocess, sys, time
@@ -167,7 +167,7 @@ def test_a_helper_killed_where_nobody_counts_ended_for_memory_if_that_was_full(
     tmp_path: Path, memory_mb: float, cause: str
 ) -> None:
     found, _, error, _ = run_task(
-        tmp_path, "tests.helper_tasks:loses_a_helper", memory_mb=memory_mb
+        tmp_path, "tests.support.helper_tasks:loses_a_helper", memory_mb=memory_mb
     )
 
     assert found == cause
@@ -216,7 +216,7 @@ def test_a_bad_end_leaves_no_process_of_the_task_behind(tmp_path: Path, code: st
 
 
 def test_a_task_that_failed_alone_keeps_its_process(tmp_path: Path) -> None:
-    pool = a_pool(tmp_path, 3, call="tests.tasks:fails_with_its_process")
+    pool = a_pool(tmp_path, 3, call="tests.support.tasks:fails_with_its_process")
 
     subprocess.run([sys.executable, "-m", "jobpool", "work", pool], check=True, capture_output=True)
 
@@ -246,7 +246,7 @@ def wait_for_end(pids: list[int]) -> list[int]:
 
 @pytest.mark.parametrize("victim", [0, 1, 2])
 def test_nothing_is_left_whichever_of_its_processes_is_killed(tmp_path: Path, victim: int) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:leaves_processes")
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:leaves_processes")
     noted = tmp_path / "noted"
     command = [sys.executable, "-m", "jobpool", "work", str(pool), "--max-tasks", "1"]
     environment = {**os.environ, "NOTED": str(noted)}
@@ -261,7 +261,7 @@ def test_nothing_is_left_whichever_of_its_processes_is_killed(tmp_path: Path, vi
 
 
 def test_nothing_is_left_when_a_worker_is_killed_while_it_stops_its_task(tmp_path: Path) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:leaves_processes", settings=HASTY)
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:leaves_processes", settings=HASTY)
     noted = tmp_path / "noted"
     command = [sys.executable, "-m", "jobpool", "work", str(pool)]
     environment = {**os.environ, "NOTED": str(noted)}
@@ -297,7 +297,7 @@ def test_a_child_that_closes_its_answers_is_ended(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_real_child_is_told_through_its_guard(tmp_path: Path) -> None:
-    cause, _, error, _ = run_task(tmp_path, "tests.tasks:leaves_with_code_3")
+    cause, _, error, _ = run_task(tmp_path, "tests.support.tasks:leaves_with_code_3")
 
     assert (cause, error) == ("error", "the task process ended by exit code 3")
 
@@ -351,11 +351,11 @@ def test_a_child_that_a_signal_to_the_whole_job_ended_was_stopped(tmp_path: Path
 
 
 def test_a_warning_to_the_whole_job_ends_no_task_by_itself(tmp_path: Path) -> None:
-    assert run_task(tmp_path, "tests.tasks:hears_usr1")[0] == "done"
+    assert run_task(tmp_path, "tests.support.tasks:hears_usr1")[0] == "done"
 
 
 def test_the_peak_of_the_present_task_is_seen_while_it_runs(tmp_path: Path) -> None:
-    peak_mb = run_task(tmp_path, "tests.tasks:holds_memory")[3]
+    peak_mb = run_task(tmp_path, "tests.support.tasks:holds_memory")[3]
 
     assert isinstance(peak_mb, float)
     assert peak_mb > 100
@@ -367,13 +367,13 @@ def test_what_the_disk_refuses_has_the_cause_storage(
 ) -> None:
     monkeypatch.setenv("ERRNO", name)
 
-    assert run_task(tmp_path, "tests.tasks:meets_a_bad_disk")[0] == "storage"
+    assert run_task(tmp_path, "tests.support.tasks:meets_a_bad_disk")[0] == "storage"
 
 
 def test_a_full_device_has_the_cause_storage_though_the_task_says_it_in_its_own_words(
     tmp_path: Path,
 ) -> None:
-    cause, _, error, _ = run_task(tmp_path, "tests.tasks:fills_a_device")
+    cause, _, error, _ = run_task(tmp_path, "tests.support.tasks:fills_a_device")
 
     assert (cause, error) == ("storage", "RuntimeError: could not save")
 

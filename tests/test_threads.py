@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
-from tests.brain_study import StudyOnDisk
+from tests.support.brain_study import StudyOnDisk
 
 WATCHING = """
 import json

@@ -17,10 +17,10 @@ from jobpool.pool import Pool
 from jobpool.report.costs import cost_section
 from jobpool.table.records import Record
 from jobpool.task import Cause, Json, TaskState, UnknownCause, cause_of
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.cut_pool import damage_records
-from tests.simulated import BEGAN, SimulatedWorker
+from tests.support.builders import a_pool
+from tests.support.cut_pool import damage_records
+from tests.support.simulated import BEGAN, SimulatedWorker
 
 EVICTED = UnknownCause("evicted")
 

@@ -16,10 +16,10 @@ from jobpool.pool import Pool
 from jobpool.table.grid import full_product, split_parts
 from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Lesson, TaskState, label
-from tests.builders import a_pool, an_experiment
 from tests.conftest import Jobpool
-from tests.endings import WORKER, claim, end_claim
-from tests.forecasts import HOUR_S, forecast
+from tests.support.builders import a_pool, an_experiment
+from tests.support.endings import WORKER, claim, end_claim
+from tests.support.forecasts import HOUR_S, forecast
 
 SMALL = Pass(name="small", cores=1, memory_gb=4, walltime_s=3 * HOUR_S)
 PASSES = """

@@ -20,8 +20,8 @@ from jobpool.journal.results import all_results
 from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, TaskState
-from tests.builders import a_pool
 from tests.conftest import Jobpool
+from tests.support.builders import a_pool
 
 QUICK = WorkerSettings(heartbeat_s=0.2, lost_after_s=2.0, grace_s=1.0)
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -62,7 +62,7 @@ def only_attempt(pool: Path) -> Attempt:
 
 
 def test_a_worker_runs_all_tasks(tmp_path: Path, jobpool: Jobpool) -> None:
-    pool = a_pool(tmp_path, 5, call="tests.tasks:number")
+    pool = a_pool(tmp_path, 5, call="tests.support.tasks:number")
 
     done = jobpool("work", pool)
 
@@ -80,7 +80,7 @@ def test_a_worker_leaves_after_the_tasks_asked_for(tmp_path: Path, jobpool: Jobp
 
 
 def test_a_worker_takes_no_task_after_its_time(tmp_path: Path, jobpool: Jobpool) -> None:
-    pool = a_pool(tmp_path, 50, call="tests.tasks:naps")
+    pool = a_pool(tmp_path, 50, call="tests.support.tasks:naps")
 
     done = jobpool("work", pool, "--stop-after", "1s")
 
@@ -89,7 +89,7 @@ def test_a_worker_takes_no_task_after_its_time(tmp_path: Path, jobpool: Jobpool)
 
 
 def test_a_worker_keeps_to_its_selection(tmp_path: Path, jobpool: Jobpool) -> None:
-    pool = a_pool(tmp_path, 10, call="tests.tasks:number")
+    pool = a_pool(tmp_path, 10, call="tests.support.tasks:number")
 
     jobpool("work", pool, "--only", "number>=3", "--skip", "number=5,6")
 
@@ -97,7 +97,7 @@ def test_a_worker_keeps_to_its_selection(tmp_path: Path, jobpool: Jobpool) -> No
 
 
 def test_an_exception_returns_the_task_with_its_traceback(tmp_path: Path, jobpool: Jobpool) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:fails")
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:fails")
 
     done = jobpool("work", pool)
 
@@ -110,7 +110,7 @@ def test_an_exception_returns_the_task_with_its_traceback(tmp_path: Path, jobpoo
 
 
 def test_a_worker_tries_a_task_that_failed_only_once(tmp_path: Path, jobpool: Jobpool) -> None:
-    pool = a_pool(tmp_path, 6, call="tests.tasks:fails_on_odd")
+    pool = a_pool(tmp_path, 6, call="tests.support.tasks:fails_on_odd")
 
     jobpool("work", pool)
 
@@ -118,7 +118,7 @@ def test_a_worker_tries_a_task_that_failed_only_once(tmp_path: Path, jobpool: Jo
 
 
 def test_a_memory_error_has_the_cause_memory(tmp_path: Path, jobpool: Jobpool) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:runs_out_of_memory")
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:runs_out_of_memory")
 
     jobpool("work", pool)
 
@@ -128,7 +128,7 @@ def test_a_memory_error_has_the_cause_memory(tmp_path: Path, jobpool: Jobpool) -
 def test_a_task_whose_process_is_killed_returns_to_the_pool(
     tmp_path: Path, jobpool: Jobpool
 ) -> None:
-    pool = a_pool(tmp_path, 2, call="tests.tasks:kills_itself")
+    pool = a_pool(tmp_path, 2, call="tests.support.tasks:kills_itself")
 
     done = jobpool("work", pool)
 
@@ -149,7 +149,7 @@ def test_a_task_whose_process_is_killed_returns_to_the_pool(
 def test_a_signal_returns_the_task(
     tmp_path: Path, start: Start, number: signal.Signals, cause: Cause, n_failed: int
 ) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:sleeps", settings=QUICK)
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:sleeps", settings=QUICK)
     worker = start(pool)
     wait_until(lambda: is_running(pool))
 
@@ -161,7 +161,7 @@ def test_a_signal_returns_the_task(
 
 
 def test_a_task_that_ignores_term_is_killed_after_the_grace(tmp_path: Path, start: Start) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:ignores_term", settings=QUICK)
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:ignores_term", settings=QUICK)
     worker = start(pool)
     wait_until(lambda: is_running(pool))
     wait_until(lambda: psutil.Process(worker.pid).children())
@@ -174,7 +174,7 @@ def test_a_task_that_ignores_term_is_killed_after_the_grace(tmp_path: Path, star
 
 
 def test_a_killed_worker_takes_its_child_along(tmp_path: Path, start: Start) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:sleeps", settings=QUICK)
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:sleeps", settings=QUICK)
     worker = start(pool)
     wait_until(lambda: is_running(pool))
     (child,) = psutil.Process(worker.pid).children()
@@ -188,7 +188,7 @@ def test_a_killed_worker_takes_its_child_along(tmp_path: Path, start: Start) -> 
 def test_the_task_of_a_killed_worker_is_done_by_the_next(
     tmp_path: Path, start: Start, jobpool: Jobpool
 ) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:naps", settings=QUICK)
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:naps", settings=QUICK)
     worker = start(pool)
     wait_until(lambda: is_running(pool))
     worker.kill()
@@ -203,7 +203,7 @@ def test_the_task_of_a_killed_worker_is_done_by_the_next(
 def test_a_worker_thought_dead_cannot_overwrite_its_successor(
     tmp_path: Path, start: Start, jobpool: Jobpool
 ) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:rests", settings=QUICK)
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:rests", settings=QUICK)
     slow = start(pool)
     wait_until(lambda: is_running(pool))
     slow.send_signal(signal.SIGSTOP)
@@ -221,7 +221,7 @@ def test_a_worker_thought_dead_cannot_overwrite_its_successor(
 def test_a_result_written_by_a_worker_that_died_is_not_computed_again(
     tmp_path: Path, jobpool: Jobpool
 ) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.tasks:number")
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:number")
     jobpool("work", pool)
     path = pool / "state" / "00"
     path.write_bytes(a_pool(tmp_path / "fresh", 1).joinpath("state", "00").read_bytes())
@@ -259,7 +259,7 @@ def work_on_small_disk(tmp_path: Path, call: str, size_kb: int) -> tuple[Pool, s
 
 @pytest.mark.parametrize("size_kb", [32, 36, 40, 44])
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, size_kb: int) -> None:
-    pool, _ = work_on_small_disk(tmp_path, "tests.tasks:wordy", size_kb)
+    pool, _ = work_on_small_disk(tmp_path, "tests.support.tasks:wordy", size_kb)
 
     assert pool.counts()[TaskState.RUNNING] == 0
     assert pool.counts()[TaskState.DONE] == len(list(all_results(pool.folder))) > 0
@@ -267,7 +267,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, size_kb: int) -
 
 
 def test_a_result_that_does_not_fit_on_the_disk_returns_the_task(tmp_path: Path) -> None:
-    pool, log = work_on_small_disk(tmp_path, "tests.tasks:huge", 64)
+    pool, log = work_on_small_disk(tmp_path, "tests.support.tasks:huge", 64)
 
     causes = [pool.record(i).cause for i in range(200)]
     assert (causes.count(Cause.STORAGE), pool.counts()[TaskState.WAITING]) == (1, 200)
@@ -305,7 +305,7 @@ def test_local_workers_finish_a_pool(tmp_path: Path, jobpool: Jobpool) -> None:
 def test_a_signal_to_local_workers_returns_their_tasks(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    pool = a_pool(tmp_path, 4, call="tests.tasks:sleeps", settings=QUICK)
+    pool = a_pool(tmp_path, 4, call="tests.support.tasks:sleeps", settings=QUICK)
     command = [sys.executable, "-m", "jobpool", "run", str(pool), "--workers", "2"]
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_until(lambda: Pool(pool).counts()[TaskState.RUNNING] == 2)
@@ -321,7 +321,7 @@ def test_any_axes_make_a_pool_of_a_function(tmp_path: Path, jobpool: Jobpool) ->
     config.write_text(
         "runner: function\n"
         "axes: {site: [berlin, oslo], factor: [2, 3], seed: {from: 1, to: 3}}\n"
-        "function: {call: 'tests.tasks:three_axes'}\n"
+        "function: {call: 'tests.support.tasks:three_axes'}\n"
     )
 
     jobpool("init", config, tmp_path / "pool")

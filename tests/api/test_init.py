@@ -10,7 +10,7 @@ import yaml
 
 import jobpool
 from jobpool.api.given import conditions
-from tests import tasks
+from tests.support import tasks
 
 CONFIG = {
     "runner": "function",
@@ -28,7 +28,7 @@ def test_a_dict_is_kept_as_readable_yaml(tmp_path: Path) -> None:
         "name: study\n"
         "runner: function\n"
         "seed: 3\n"
-        "function: {call: 'tests.tasks:nothing'}\n"
+        "function: {call: 'tests.support.tasks:nothing'}\n"
         "axes:\n"
         "  site: [oslo, berlin]\n"
         "  number: [0, 1, 2]\n"

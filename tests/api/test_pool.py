@@ -9,10 +9,10 @@ from pandas.testing import assert_frame_equal
 
 import jobpool as jp
 from jobpool.task import Cause
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.finished_study import a_finished_study
-from tests.simulated import SimulatedWorker
+from tests.support.builders import a_pool
+from tests.support.finished_study import a_finished_study
+from tests.support.simulated import SimulatedWorker
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_what_a_notebook_shows_escapes_values(tmp_path: Path) -> None:
     config = {
         "name": "<b>bold</b>",
         "runner": "function",
-        "function": {"call": "tests.tasks:nothing"},
+        "function": {"call": "tests.support.tasks:nothing"},
         "axes": {"site": ["<script>alert(1)</script>", "b & c"]},
     }
 
@@ -242,7 +242,7 @@ def test_a_plan_prints_what_the_command_prints(worked: Path, jobpool: Jobpool) -
 def test_a_submission_can_be_seen_before_it_is_made(fast_path: Path) -> None:
     config = {
         "runner": "function",
-        "function": {"call": "tests.tasks:nothing"},
+        "function": {"call": "tests.support.tasks:nothing"},
         "axes": {"number": range(4)},
         "passes": {"first": {"cores": 1, "memory_gb": 2, "walltime": "1h"}},
     }

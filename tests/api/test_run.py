@@ -9,7 +9,7 @@ import pytest
 
 import jobpool as jp
 from jobpool.table.settings import WorkerSettings
-from tests.builders import a_pool
+from tests.support.builders import a_pool
 from tests.test_worker import wait_until
 
 QUICK = WorkerSettings(heartbeat_s=0.2, lost_after_s=2, grace_s=0.5)
@@ -34,7 +34,7 @@ def test_a_script_without_a_main_guard_works_a_pool_off(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_returns_the_tasks_in_hand(tmp_path: Path) -> None:
-    pool = jp.open(a_pool(tmp_path, 4, call="tests.tasks:sleeps", settings=QUICK))
+    pool = jp.open(a_pool(tmp_path, 4, call="tests.support.tasks:sleeps", settings=QUICK))
     program = (
         "import jobpool, signal\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored\n"

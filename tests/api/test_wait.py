@@ -13,9 +13,9 @@ from jobpool.overview.waiting import POLL_S, Outcome, Waited, WaitSettings, wait
 from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause
-from tests.builders import a_pool
 from tests.conftest import Jobpool
-from tests.simulated import SimulatedWorker
+from tests.support.builders import a_pool
+from tests.support.simulated import SimulatedWorker
 
 QUICK = WorkerSettings(heartbeat_s=0.2, lost_after_s=2, grace_s=0.5)
 
@@ -107,7 +107,7 @@ def test_a_pool_that_nobody_works_on_is_an_exit_code(fast_path: Path, jobpool: J
 
 
 def test_workers_are_waited_for(tmp_path: Path) -> None:
-    folder = a_pool(tmp_path, 4, call="tests.tasks:naps", settings=QUICK)
+    folder = a_pool(tmp_path, 4, call="tests.support.tasks:naps", settings=QUICK)
     pool = jp.open(folder)
     with ThreadPoolExecutor() as threads:
         working = threads.submit(pool.run, workers=2)

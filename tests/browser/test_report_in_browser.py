@@ -15,8 +15,15 @@ from selenium.webdriver.remote.webelement import WebElement
 from jobpool.report.whole import Made
 from jobpool.report.writing import html_of
 from tests.browser.chromium import open_report, wait_until
-from tests.report_pages import EVIL, a_full_pool, figures_of, pool_report, study_report, table_of
-from tests.synthetic_study import a_study
+from tests.support.report_pages import (
+    EVIL,
+    a_full_pool,
+    figures_of,
+    pool_report,
+    study_report,
+    table_of,
+)
+from tests.support.synthetic_study import a_study
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 

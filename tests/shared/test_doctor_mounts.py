@@ -9,8 +9,8 @@ from jobpool.checks.probes.nodes import Reports, probe_here
 from jobpool.checks.probes.verdict import examine, repair_lock
 from jobpool.disk.locks import best_lock
 from jobpool.pool import Pool
-from tests.builders import a_pool
 from tests.shared.conftest import Mounts, new_folder
+from tests.support.builders import a_pool
 
 pytestmark = pytest.mark.shared
 

@@ -11,8 +11,8 @@ from jobpool.journal.attempts import all_attempts
 from jobpool.journal.results import all_results
 from jobpool.pool import Pool
 from jobpool.task import Cause, TaskState
-from tests.builders import a_pool
 from tests.shared.conftest import Mounts
+from tests.support.builders import a_pool
 
 pytestmark = pytest.mark.shared
 
@@ -21,7 +21,14 @@ def drain(pools: tuple[Path, Path], n_workers: int, kill_every_s: float = 0) -> 
     """Run so many workers on each mount until the pool is done; return what both sides say."""
     sides = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.drainer", str(pool), str(n_workers), str(kill_every_s)],
+            [
+                sys.executable,
+                "-m",
+                "tests.support.drainer",
+                str(pool),
+                str(n_workers),
+                str(kill_every_s),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -74,7 +81,7 @@ def test_workers_of_both_clients_killed_at_random_lose_no_task(mounts: Mounts) -
 
 def test_workers_notice_a_lock_that_shows_old_copies(mounts: Mounts) -> None:
     pools = pools_in(mounts, 2100, lock="flock")
-    command = [sys.executable, "-m", "tests.unlocked", *map(str, pools * 2)]
+    command = [sys.executable, "-m", "tests.support.unlocked", *map(str, pools * 2)]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 

@@ -7,12 +7,12 @@ import pytest
 
 from jobpool.cache.fits.cache import Bucket
 from jobpool.disk.locks import best_lock
-from tests.fit_study import a_bucket, fill_some, has, put
 from tests.shared.conftest import Mounts
+from tests.support.fit_study import a_bucket, fill_some, has, put
 
 pytestmark = pytest.mark.shared
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.fit_study"])
+_CONTEXT.set_forkserver_preload(["tests.support.fit_study"])
 N_KEYS = 40
 
 

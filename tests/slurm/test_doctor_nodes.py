@@ -9,8 +9,8 @@ import pytest
 from jobpool.checks.probes.nodes import probe_on_two_nodes
 from jobpool.checks.probes.talk import ProbeError
 from jobpool.scheduler.slurm.scheduler import Slurm
-from tests.builders import a_pool
 from tests.slurm.cluster import Cluster
+from tests.support.builders import a_pool
 
 pytestmark = pytest.mark.slurm
 

@@ -13,8 +13,8 @@ from jobpool.assets import asset
 from jobpool.pool import Pool
 from jobpool.scheduler.base import job_prefix
 from jobpool.task import TaskState
-from tests.builders import a_pool
 from tests.slurm.cluster import Cluster, Job
+from tests.support.builders import a_pool
 from tests.support.places import CHECKOUT
 
 pytestmark = pytest.mark.slurm
@@ -128,7 +128,7 @@ def test_submit_starts_a_throttled_array(slurm: Cluster, tmp_path: Path) -> None
 
 
 def test_a_worker_that_slurm_warns_returns_its_task(slurm: Cluster, tmp_path: Path) -> None:
-    pool = a_pool(tmp_path, n_tasks=1, call="tests.tasks:sleeps")
+    pool = a_pool(tmp_path, n_tasks=1, call="tests.support.tasks:sleeps")
     job = slurm.sbatch(str(asset("sbatch/first_pass.sbatch")), str(pool), cwd=CHECKOUT)
     slurm.wait_for(lambda: Pool(pool).counts()[TaskState.RUNNING] == 1, "the task to run")
 

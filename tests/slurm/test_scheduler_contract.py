@@ -8,8 +8,8 @@ import pytest
 from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import JobRun, Phase
 from jobpool.scheduler.slurm.scheduler import Slurm
-from tests.builders import a_pool
 from tests.slurm.cluster import Cluster, ClusterError
+from tests.support.builders import a_pool
 from tests.support.scheduler_contract import SchedulerContract, Site
 
 pytestmark = pytest.mark.slurm
@@ -35,7 +35,7 @@ class TestSlurm(SchedulerContract):
 
         return Site(
             scheduler=scheduler,
-            pool=a_pool(tmp_path, 2, call="tests.tasks:sleeps"),
+            pool=a_pool(tmp_path, 2, call="tests.support.tasks:sleeps"),
             unknown="999999",
             start=lambda batch: settle(lambda: runs(batch)),
             settle=settle,

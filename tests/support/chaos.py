@@ -1,4 +1,4 @@
-"""A pool under fire: python -m tests.chaos FOLDER --tasks 5000 --workers 12 --hits 48.
+"""A pool under fire: python -m tests.support.chaos FOLDER --tasks 5000 --workers 12 --hits 48.
 
 Makes a pool whose tasks raise, allocate, leave processes behind or ignore TERM, and lets real
 workers empty it. At random moments one of them is killed, told to stop, or stopped and continued
@@ -26,8 +26,8 @@ from jobpool.journal.results import all_results
 from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, TaskState
-from tests.builders import a_pool
-from tests.chaos_tasks import is_poison
+from tests.support.builders import a_pool
+from tests.support.chaos_tasks import is_poison
 
 SETTINGS = WorkerSettings(heartbeat_s=0.5, lost_after_s=2.0, grace_s=1.0)
 HITS = (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL, signal.SIGTERM)  # one after the other
@@ -50,7 +50,9 @@ class Chaos:
     """
 
     def __init__(self, folder: Path, n_tasks: int, rng: random.Random) -> None:
-        self.pool = a_pool(folder, n_tasks, call="tests.chaos_tasks:play", settings=SETTINGS)
+        self.pool = a_pool(
+            folder, n_tasks, call="tests.support.chaos_tasks:play", settings=SETTINGS
+        )
         self.mark = f"{os.getpid()}-{time.time_ns()}"
         self.hits: Counter[str] = Counter()
         self.exits: Counter[int] = Counter()

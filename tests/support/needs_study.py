@@ -13,7 +13,7 @@ from jobpool.journal.files import worker_name
 from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Cause
-from tests.builders import NOOP, an_experiment
+from tests.support.builders import NOOP, an_experiment
 
 SIZES = tuple(int(size) for size in np.geomspace(10, 6000, 30))
 N_PARTS = 5

@@ -12,8 +12,8 @@ from jobpool.runners.base import RunContext
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Json, Value
-from tests.builders import an_experiment
-from tests.simulated import BEGAN, SimulatedWorker
+from tests.support.builders import an_experiment
+from tests.support.simulated import BEGAN, SimulatedWorker
 
 WHOLE = {"doses": [1, 2, 3]}
 

@@ -10,20 +10,20 @@ from jobpool.table.grid import full_product
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Axis
 
-NOOP = "runner: function\nseed: 1\nfunction:\n  call: tests.tasks:nothing\n"
+NOOP = "runner: function\nseed: 1\nfunction:\n  call: tests.support.tasks:nothing\n"
 
 
 def an_experiment(
     folder: Path,
     *axes: Axis,
     text: str = NOOP,
-    call: str = "tests.tasks:nothing",
+    call: str = "tests.support.tasks:nothing",
     settings: WorkerSettings | None = None,
 ) -> Experiment:
     """Return an experiment for the function runner, its file in `folder`."""
     file = folder / "experiment.yaml"
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(text.replace("tests.tasks:nothing", call), encoding="utf-8")
+    file.write_text(text.replace("tests.support.tasks:nothing", call), encoding="utf-8")
     return Experiment(
         name="test",
         file=file,
@@ -41,7 +41,7 @@ def a_pool(
     folder: Path,
     n_tasks: int = 10,
     *,
-    call: str = "tests.tasks:nothing",
+    call: str = "tests.support.tasks:nothing",
     settings: WorkerSettings | None = None,
     lock: str = "auto",
 ) -> Path:

@@ -21,9 +21,9 @@ from jobpool.runners import make_results
 from jobpool.table.grid import full_product
 from jobpool.table.selection import select
 from jobpool.task import Axis, Cause
-from tests.builders import an_experiment
-from tests.simulated import BEGAN, SimulatedWorker
-from tests.synthetic_study import a_study
+from tests.support.builders import an_experiment
+from tests.support.simulated import BEGAN, SimulatedWorker
+from tests.support.synthetic_study import a_study
 
 NOW = BEGAN + 100
 EVIL = "</script><script>document.title='broken'</script><b>&amp;\"'"

@@ -1,4 +1,4 @@
-"""Many real workers on one pool, some killed: python -m tests.drainer POOL N SECONDS.
+"""Many real workers on one pool, some killed: python -m tests.support.drainer POOL N SECONDS.
 
 Forks N workers that run no-op tasks in their own process until the pool is done. With SECONDS
 greater than zero, kills a random one with SIGKILL every so often, and starts another in its

@@ -9,7 +9,7 @@ from jobpool.admin.create import create_pool
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product, split_parts
 from jobpool.task import ALL, Axis, TaskState
-from tests.builders import an_experiment
+from tests.support.builders import an_experiment
 
 SITES = Axis(name="site", values=("north", "south", "west"))
 PHASES = Axis(name="phase", values=(ALL, 1, 2, 3))

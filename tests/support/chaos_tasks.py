@@ -1,4 +1,4 @@
-"""What the tasks of `tests.chaos` do: most end at once, some misbehave."""
+"""What the tasks of `tests.support.chaos` do: most end at once, some misbehave."""
 
 import os
 import signal

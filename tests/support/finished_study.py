@@ -7,8 +7,8 @@ from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import Value
-from tests.simulated import SimulatedWorker
-from tests.strategies_study import StrategiesStudy
+from tests.support.simulated import SimulatedWorker
+from tests.support.strategies_study import StrategiesStudy
 
 ENSEMBLES = ("voted_abc_x2", "stacked_abc_x2", "grid_abc_x2")
 CUT = "c"  # enters as one task per fold

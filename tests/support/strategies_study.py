@@ -14,7 +14,7 @@ from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import ALL
-from tests.brain_study import VERTICES, StudyOnDisk
+from tests.support.brain_study import VERTICES, StudyOnDisk
 
 N = 60
 SIZES = {"a": 4, "b": 6, "c": 9}  # name and parcels of each member

@@ -1,4 +1,4 @@
-"""Workers that notice a lock that does not lock: python -m tests.unlocked POOL...
+"""Workers that notice a lock that does not lock: python -m tests.support.unlocked POOL...
 
 Forks one worker for each path given, all for one pool, as the mounts of a file system show it. As
 soon as one of them notices, says what it says, and kills the others. Exit code 1 if one noticed.
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from jobpool.errors import JobpoolError
-from tests.drainer import work
+from tests.support.drainer import work
 
 
 def fork_worker(folder: Path) -> int:
