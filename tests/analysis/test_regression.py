@@ -84,7 +84,7 @@ def test_the_share_of_variance_is_that_of_least_squares() -> None:
 
 
 def test_the_line_worked_by_hand() -> None:
-    # the numbers of tests/test_analysis_powerlaw.py: slope -0.7, its error 0.1, R2 1 - 0.30 / 5.2;
+    # the numbers of tests/analysis/test_powerlaw.py: slope -0.7, its error 0.1, R2 1 - 0.30 / 5.2;
     # adjusted: 1 - (0.30 / 3) / (5.2 / 4)
     frame = pd.DataFrame(
         {"size": [10, 100, 1_000, 10_000, 100_000], "mean_rank": [1e3, 1e2, 1e2, 10.0, 1.0]}
