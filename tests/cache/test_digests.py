@@ -9,8 +9,8 @@ import pytest
 from jobpool.brain.parcellations import Choice, Parcellation, read_parcellation
 from jobpool.cache.roi import loading
 from jobpool.errors import DataError
+from tests.cache.test_roi import roll
 from tests.support.cache_study import CacheStudy
-from tests.test_roi_cache import roll
 
 
 @pytest.fixture
