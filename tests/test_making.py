@@ -21,7 +21,7 @@ from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.settings import WorkerSettings, read_info
 from jobpool.task import Axis, Cause, TaskState
 from tests.support.builders import NOOP, a_pool, an_experiment
-from tests.test_pool import first_claim
+from tests.table.test_pool import first_claim
 
 
 def nothing(_: Path) -> None:
