@@ -16,7 +16,7 @@ from tests.support.brain_study import LABELS, VERTICES, N, StudyOnDisk
 from tests.support.places import CHECKOUT
 
 STUDY = CHECKOUT / "configs" / "parcellation-study.yaml"
-FACTORIES = "tests.test_pipeline_factory"
+FACTORIES = "tests.learning.test_pipeline_factory"
 CONTEXT = RunContext(cores=1, cache=Path("unused"), checkpoint=Path("unused"))
 
 

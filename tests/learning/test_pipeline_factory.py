@@ -15,7 +15,7 @@ from jobpool.learning.pipelines.plain import PlainSolver
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 5)), RNG.normal(size=60)
-HERE = "tests.test_pipeline_factory"
+HERE = "tests.learning.test_pipeline_factory"
 
 
 def ridge(kind: str, seed: int) -> Any:
@@ -185,7 +185,7 @@ def test_a_module_in_a_folder_of_the_path_is_found(
         (f"{HERE}:", "write module:function"),
         ("no_such_lab:ridge", "No module named 'no_such_lab'; .* put its folder on PYTHONPATH"),
         (f"{HERE}:rigde", "has no rigde; did you mean 'ridge'"),
-        (f"{HERE}:HERE", "is no function but 'tests.test_pipeline_factory'"),
+        (f"{HERE}:HERE", "is no function but 'tests.learning.test_pipeline_factory'"),
         (f"{HERE}:learns_nothing", "returned None for every kind"),
         (f"{HERE}:returns_an_estimator", r"it returned Ridge\(\); return \(estimator, space\)"),
         (f"{HERE}:returns_a_class", "is no scikit-learn estimator; return an unfitted one"),
