@@ -276,10 +276,10 @@ def test_a_fit_of_values_that_changed_meanwhile_is_not_kept(study: StrategiesStu
 def test_a_member_that_cannot_be_fitted_is_named_without_another_search(
     study: StrategiesStudy,
 ) -> None:
-    study.config["axes"]["pipeline"] = ["tests.test_member_fits:hopeless"]
+    study.config["axes"]["pipeline"] = ["tests.runners.test_member_fits:hopeless"]
     study.config["evaluate"] |= {"scaling": "none"}
     study.made()
-    pipeline = "tests.test_member_fits:hopeless"
+    pipeline = "tests.runners.test_member_fits:hopeless"
     with pytest.raises(MemberError, match=r"by tests\.test_member_fits:hopeless, outer fold"):
         study.evaluate("voted_abc_x2", pipeline=pipeline)
     before = len(FITTED)

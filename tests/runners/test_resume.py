@@ -32,7 +32,7 @@ from tests.support.brain_study import StudyOnDisk, without_seconds
 from tests.support.builders import a_pool
 from tests.support.simulated import SimulatedWorker
 
-PIPELINE = "tests.test_resume:noted"
+PIPELINE = "tests.runners.test_resume:noted"
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
