@@ -9,8 +9,8 @@ import pytest
 
 import jobpool as jp
 from jobpool.table.settings import WorkerSettings
+from tests.execution.test_worker import wait_until
 from tests.support.builders import a_pool
-from tests.test_worker import wait_until
 
 QUICK = WorkerSettings(heartbeat_s=0.2, lost_after_s=2, grace_s=0.5)
 
