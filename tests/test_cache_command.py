@@ -22,10 +22,10 @@ from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of
 from jobpool.units import parse_size
 from tests.conftest import Jobpool
+from tests.scheduler.test_sbatch_scripts import options_of, start, steps_of, text_of
 from tests.support.brain_study import StudyOnDisk
 from tests.support.builders import a_pool
 from tests.support.cache_study import flip
-from tests.test_sbatch_scripts import options_of, start, steps_of, text_of
 
 PASSES = {"first": {"cores": 2, "memory_gb": 8, "walltime": "1h", "only": ["target=age"]}}
 

@@ -3,7 +3,7 @@
 `Scheduler` is the whole of it: which job this process runs in and what it has, what became of many
 jobs, what the site allows, submitting, what is queued, cancelling. To add one, write a class with
 these methods, name it in `jobpool.scheduler.detect.SCHEDULERS`, and run the contract test on it
-(``tests/test_scheduler_contract.py``).
+(``tests/scheduler/test_contract.py``).
 """
 
 import hashlib
