@@ -9,9 +9,9 @@ import pytest
 from jobpool.cache.fits.cache import FitCache
 from jobpool.cache.fits.maintenance import FitsInfo, find_damaged_fits, look_at_fits, prune_fits
 from jobpool.errors import Fault
+from tests.cli.test_cache import pool, typed
 from tests.support.cache_study import flip
 from tests.support.fit_study import a_bucket, files_in, has, put
-from tests.test_cache_command import pool, typed
 
 __all__ = ["pool"]  # a fixture
 
