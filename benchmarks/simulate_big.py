@@ -20,7 +20,7 @@ from jobpool.disk.files import checked_line
 from jobpool.execution.claiming import Puller
 from jobpool.journal.files import worker_file, worker_files, worker_name
 from jobpool.journal.workers import own_card
-from jobpool.liveness import Watch
+from jobpool.liveness.reaper import Watch
 from jobpool.needs.estimates import load_estimates
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import offers
