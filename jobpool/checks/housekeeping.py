@@ -10,8 +10,8 @@ from jobpool.checks.evidence import Evidence
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.disk.election import FOLDER as TURNS
 from jobpool.errors import JobpoolError
-from jobpool.execution.nodes import FOLDER as BAD_NODES
-from jobpool.execution.nodes import read_bad_nodes
+from jobpool.execution.health import FOLDER as BAD_NODES
+from jobpool.execution.health import read_bad_nodes
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import TaskState

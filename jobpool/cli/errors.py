@@ -86,7 +86,7 @@ def _print_advice(pool: "Pool", found: "Failures") -> None:
     """Say what to do about parked tasks, and which nodes look bad."""
     import time
 
-    from jobpool.execution.nodes import read_bad_nodes
+    from jobpool.execution.health import read_bad_nodes
     from jobpool.units import count, local_time
 
     if found.n_parked:

@@ -57,7 +57,7 @@ def release(
 def _release_node(pool: "Path", node: str, dry_run: bool) -> None:
     import time
 
-    from jobpool.execution.nodes import forget_node, read_bad_nodes
+    from jobpool.execution.health import forget_node, read_bad_nodes
 
     known = read_bad_nodes(pool, time.time())
     if node not in known:

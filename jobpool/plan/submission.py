@@ -15,7 +15,7 @@ from jobpool.disk.election import FOLDER
 from jobpool.disk.files import server_time
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
-from jobpool.execution.nodes import read_bad_nodes
+from jobpool.execution.health import read_bad_nodes
 from jobpool.experiment.config import Pass
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.disk.election import take_turn
-from jobpool.execution.nodes import BadNode, write_bad_node
+from jobpool.execution.health import BadNode, write_bad_node
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.fingerprint import short_fingerprint
 from jobpool.pool import Ending, Pool

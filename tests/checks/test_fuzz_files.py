@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.disk.files import checked_line, parse_line
-from jobpool.execution.nodes import BadNode, read_bad_nodes, write_bad_node
+from jobpool.execution.health import BadNode, read_bad_nodes, write_bad_node
 from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
 from jobpool.journal.files import worker_name
 from jobpool.journal.results import Result, all_results, write_result

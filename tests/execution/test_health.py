@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.execution.health import Doubts
-from jobpool.execution.nodes import BadNode, read_bad_nodes, write_bad_node
+from jobpool.execution.health import BadNode, Doubts, read_bad_nodes, write_bad_node
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Claim, Lesson, TaskState
 from tests.conftest import Jobpool

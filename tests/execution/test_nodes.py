@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.execution.nodes import (
+from jobpool.execution.health import (
     BadNode,
     forget_node,
     read_bad_nodes,

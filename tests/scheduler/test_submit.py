@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import Fault, SchedulerError
-from jobpool.execution.nodes import BadNode, write_bad_node
+from jobpool.execution.health import BadNode, write_bad_node
 from jobpool.experiment.config import Pass
 from jobpool.pool import Pool
 from jobpool.scheduler.base import count_queued, job_prefix
