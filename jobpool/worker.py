@@ -25,8 +25,7 @@ from jobpool.execution.attempt import Runs
 from jobpool.execution.claiming import Puller
 from jobpool.execution.health import Doubts
 from jobpool.execution.matching import Fitting
-from jobpool.execution.stopping import StopSignals
-from jobpool.execution.supervisor import Supervisor
+from jobpool.execution.supervisor import StopSignals, Supervisor
 from jobpool.journal.workers import WorkerCard
 from jobpool.liveness.heartbeat import Heart
 from jobpool.liveness.reaper import Watch

@@ -64,8 +64,7 @@ def work(
 
 def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list[str]) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
-    from jobpool.execution.stopping import StopSignals
-    from jobpool.execution.supervisor import Supervisor
+    from jobpool.execution.supervisor import StopSignals, Supervisor
     from jobpool.journal.files import new_worker_number, worker_name
     from jobpool.pool import Pool
     from jobpool.scheduler.detect import scheduler_named

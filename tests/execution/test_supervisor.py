@@ -26,7 +26,7 @@ usage = dict(cpu_s=0, peak_memory_mb=1, read_mb=0, written_mb=0)
 
 PARENT = """
 import json, os, sys, time
-from jobpool.execution.stopping import StopSignals
+from jobpool.execution.supervisor import StopSignals
 from jobpool.execution.supervisor import Supervisor
 command, options = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 signals = StopSignals()

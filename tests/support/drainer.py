@@ -15,8 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobpool.execution.stopping import StopSignals
-from jobpool.execution.supervisor import Outcome
+from jobpool.execution.supervisor import Outcome, StopSignals
 from jobpool.journal.files import new_worker_number
 from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
