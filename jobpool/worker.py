@@ -128,7 +128,7 @@ class Worker:
             self._supervisor.start()
             while not self._why_leave(summary, limits, time.monotonic() - started):
                 self._look_for_dead()
-                self._fitting.refresh(puller, self._heart.server_time)
+                self._fitting.refresh(puller.restrict, self._heart.server_time)
                 if ending is not None and ending.cause is not Cause.DONE:
                     # its process may be dead: no claim before there is a new one
                     failed, ending = ending, None

@@ -4,6 +4,7 @@ Bounds of failed attempts are hard and are checked at every claim. Estimates fro
 ended well are learned by one worker for the whole pool, once in a while, and looked up by all.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,11 +12,10 @@ from numpy.linalg import LinAlgError
 
 from jobpool.disk.election import take_turn
 from jobpool.errors import StorageError
-from jobpool.execution.claiming import Puller
 from jobpool.journal.workers import WorkerCard
 from jobpool.needs.estimates import Latest
 from jobpool.needs.learning import learn
-from jobpool.needs.offers import offers
+from jobpool.needs.offers import Offers, offers
 from jobpool.pool import Pool
 from jobpool.scheduler.base import margin_s
 from jobpool.table.records import Offer, offer_of
@@ -65,13 +65,13 @@ class Fitting:
         """Look anew at the next refresh: the puller is another."""
         self._refreshed = None
 
-    def refresh(self, puller: Puller, server_time: float) -> None:
-        """Learn if it is this worker's turn, and tell the puller what fits; seldom does anything.
+    def refresh(self, restrict: Callable[[Offers | None], None], server_time: float) -> None:
+        """Learn if it is this worker's turn, and say which tasks fit; seldom does anything.
 
         Parameters
         ----------
-        puller : Puller
-            Of the worker.
+        restrict : callable
+            Of the worker's puller; given what fits, or None if nothing is known yet.
         server_time : float
             The file server's clock.
         """
@@ -87,7 +87,7 @@ class Fitting:
                 learn(self._pool, server_time)
         estimates = self._latest.estimates()
         if estimates is None:
-            puller.restrict(None)
+            restrict(None)
             return
         room = Room(
             cores=self._card.cores,
@@ -95,7 +95,7 @@ class Fitting:
             seconds_left=self._seconds_left(),
             seconds_in_all=self._in_all,
         )
-        puller.restrict(offers(estimates, room))
+        restrict(offers(estimates, room))
 
     def _seconds_left(self) -> float | None:
         end = self._card.end
