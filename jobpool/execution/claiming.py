@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.execution.affinity import Affinity
+from jobpool.execution.matching import Affinity
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import EVERYTHING, MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, Offer, fits
 from jobpool.table.shards import Visit

@@ -1,14 +1,22 @@
-"""What one worker can give at this moment, and which tasks fit that.
+"""Which tasks suit a worker at this moment: what it can still give, and which inputs it has.
 
 Bounds of failed attempts are hard and are checked at every claim. Estimates from attempts that
 ended well are learned by one worker for the whole pool, once in a while, and looked up by all.
+
+The values of a task's inputs may still be at hand for another task with the same inputs. Which
+tasks these are stands in the grid: `Grid.inputs` names the attribute whose equal values mean
+common inputs. Only the state files of such tasks are read, without a lock.
 """
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 from numpy.linalg import LinAlgError
+from numpy.typing import NDArray
 
 from jobpool.disk.election import take_turn
 from jobpool.errors import StorageError
@@ -18,20 +26,13 @@ from jobpool.needs.learning import learn
 from jobpool.needs.offers import Offers, offers
 from jobpool.pool import Pool
 from jobpool.scheduler.base import margin_s
-from jobpool.table.records import Offer, offer_of
+from jobpool.table.grid import Grid
+from jobpool.table.records import WAITING_BASE, Offer, offer_of
+from jobpool.table.shards import Shard
 
 REFRESH_S = 30.0  # between two looks at the estimates and at the time that is left
 LEARN_EVERY_S = 60.0  # between two times that somebody reads new attempts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """What a worker has left for a task."""
-
-    cores: int
-    memory_mb: float | None
-    seconds_left: float | None
-    seconds_in_all: float | None  # of a job of this size, from its start
+Positions = NDArray[np.intp]
 
 
 class Fitting:
@@ -102,3 +103,88 @@ class Fitting:
         if end is None:
             return None
         return end - self._pool.now() - margin_s(end - self._card.started)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What a worker has left for a task."""
+
+    cores: int
+    memory_mb: float | None
+    seconds_left: float | None
+    seconds_in_all: float | None  # of a job of this size, from its start
+
+
+class Affinity:
+    """Finds the tasks near another one that nobody has tried yet.
+
+    Parameters
+    ----------
+    grid : Grid
+        The pool's tasks; `grid.inputs` is not None.
+    shards : sequence of Shard
+        The pool's state files, in the order of their tasks.
+    rng : random.Random
+        Draws among tasks that are equally near.
+    """
+
+    def __init__(self, grid: Grid, shards: Sequence[Shard], rng: random.Random) -> None:
+        self._grid, self._shards, self._rng = grid, shards, rng
+        attribute = next(one for one in grid.attributes if one.name == grid.inputs)
+        self._axis = attribute.axis
+        numbers = {value: number for number, value in enumerate(dict.fromkeys(attribute.values))}
+        self._group_of_code = np.array([numbers[value] for value in attribute.values])
+
+    @cached_property
+    def _by_group(self) -> tuple[Positions, Positions]:
+        """Return all positions sorted by their group, and where each group begins."""
+        groups = self._group_of_code[self._grid.column(self._axis)]
+        order = np.argsort(groups, kind="stable")
+        n_groups = int(self._group_of_code.max()) + 1
+        return order, np.searchsorted(groups[order], np.arange(n_groups + 1))
+
+    def near(self, position: int, mask: NDArray[np.uint8] | None) -> Iterator[int]:
+        """Yield tasks with the inputs of the one at `position`, at most one per state file and way.
+
+        First come those that differ in nothing but the values with common inputs and the part,
+        then the others; of each, one at random that was fresh when its state file was read.
+
+        Parameters
+        ----------
+        position : int
+            A task of the pool.
+        mask : ndarray of shape (n_tasks,), uint8, optional
+            0 for the tasks that may not be claimed.
+        """
+        same = self._with_same_inputs(position)
+        if mask is not None:
+            same = same[mask[same] > 0]
+        alike = self._is_alike(position, same)
+        for tier in (same[alike], same[~alike]):
+            yield from self._fresh(tier)
+
+    def _with_same_inputs(self, position: int) -> Positions:
+        order, starts = self._by_group
+        group = self._group_of_code[self._grid.column(self._axis)[position]]
+        return order[starts[group] : starts[group + 1]]
+
+    def _is_alike(self, position: int, others: Positions) -> NDArray[np.bool_]:
+        alike = np.ones(len(others), bool)
+        for name, codes in zip(self._grid.names, self._grid.codes, strict=True):
+            if name not in {self._axis, self._grid.part_axis}:
+                alike &= codes[others] == codes[position]
+        return alike
+
+    def _fresh(self, positions: Positions) -> Iterator[int]:
+        """Yield one position of each state file, at random, that nobody has tried."""
+        firsts = [shard.first for shard in self._shards]
+        ends = np.searchsorted(positions, [*firsts, len(self._grid)]).tolist()
+        order = list(range(len(self._shards)))
+        self._rng.shuffle(order)
+        for number in order:
+            here = positions[ends[number] : ends[number + 1]]
+            if len(here):
+                index = np.frombuffer(self._shards[number].read_index(), np.uint8)
+                fresh = here[index[here - firsts[number]] == WAITING_BASE]
+                if len(fresh):
+                    yield int(fresh[int(self._rng.random() * len(fresh))])

@@ -13,8 +13,8 @@ import pytest
 
 from jobpool.admin.create import create_pool
 from jobpool.errors import ConfigError
-from jobpool.execution.affinity import Affinity
 from jobpool.execution.claiming import Chosen, Puller
+from jobpool.execution.matching import Affinity
 from jobpool.experiment.config import load_experiment
 from jobpool.journal.results import all_results
 from jobpool.pool import Ending, Pool
