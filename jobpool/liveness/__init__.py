@@ -1,1 +1,9 @@
-"""Who lives: heartbeats, what is concluded from them, and what becomes of claims of the dead."""
+"""Which workers live, and what becomes of the claims of the dead.
+
+    heartbeat     how a worker shows that it lives
+    judge         alive, dead or unknown: what is seen of a worker, and what follows from it
+    postmortem    how the attempt of a dead worker ended, and what that teaches
+    reaper        finds dead claims, asks the scheduler, and takes the tasks back
+
+A worker beats and reaps; whoever shows the state of a pool only judges.
+"""
