@@ -1,20 +1,34 @@
-"""One file of maps: of a participant, as (vertices, modalities), or of all of them.
+"""Where maps come from: one file for each participant, or one array for all of them.
 
-A volume is flattened in C order, the vertices of an image being those of its file. Reads, never
-writes.
+Both are read in pieces of shape (participants, vertices, modalities). One participant's file has
+the axes (vertices, modalities); a volume is flattened in C order, the vertices of an image being
+those of its file. Reads, never writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from jobpool.brain.arrays import Array, check_name, is_sparse, locate, read_sparse, split_location
+from jobpool.brain.arrays import (
+    Array,
+    check_name,
+    is_sparse,
+    is_there,
+    locate,
+    path_of,
+    read_sparse,
+    split_location,
+    stamp,
+)
 from jobpool.brain.images import is_image, open_image
-from jobpool.brain.spaces import Space
+from jobpool.brain.spaces import Space, difference, join
 from jobpool.errors import DataError
+
+NO_MAP = "no map"
+OTHER_SPACE = "map in another space"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +40,199 @@ class MapHeader:
     space: Space
     n_participants: int | None = None  # of an array for all
     scattered: bool = False  # to get at one participant, all those before must be read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drops:
+    """Which participants may be dropped; any other problem with a map is an error."""
+
+    missing: bool
+    space: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Piece:
+    """The maps of some participants in the modalities of one source."""
+
+    values: Array  # (participants, vertices, modalities)
+    dropped: Mapping[int, str]  # position among all participants, and why; their values are 0
+
+
+class Source(Protocol):
+    """Where the maps of one modality, or of several in one file, come from."""
+
+    def first(self) -> MapHeader:
+        """Return the header of the first map that is there."""
+        ...
+
+    def name(self, position: int) -> str:
+        """Return the file that an error about one participant's map names."""
+        ...
+
+    def absent(self, position: int) -> Path | None:
+        """Return a file of one participant that is not there, or None."""
+        ...
+
+    def identity(self, start: int, stop: int) -> str:
+        """Return text that changes when a file of these participants changes, opening none."""
+        ...
+
+    def pieces(
+        self, span: tuple[int, int], rows: int, header: MapHeader, drops: Drops
+    ) -> Iterator[Piece]:
+        """Yield the maps of a range of participants, `rows` at a time, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneEach:
+    """One file for each participant, or a pair of hemispheres for each."""
+
+    texts: tuple[tuple[str, ...], ...]  # of each participant: one file, or left and right
+    folder: Path
+
+    def first(self) -> MapHeader:
+        """Return the header of the first participant's map that is there.
+
+        Raises
+        ------
+        DataError
+            If no participant has a map, or this one cannot be read.
+        """
+        return _joined([read_map_header(text, self.folder) for text in self._first()])
+
+    def _first(self) -> tuple[str, ...]:
+        for position, texts in enumerate(self.texts):
+            if self.absent(position) is None:
+                return texts
+        where = self.folder / (self.texts[0][0] if self.texts else "")
+        raise DataError(where, "no such file, for any participant; correct the path")
+
+    def name(self, position: int) -> str:
+        """Return the file of one participant."""
+        return str(self.folder / self.texts[position][0])
+
+    def absent(self, position: int) -> Path | None:
+        """Return a file of one participant that is not there, or None."""
+        paths = (path_of(text, self.folder) for text in self.texts[position])
+        return next((path for path in paths if not is_there(path)), None)
+
+    def identity(self, start: int, stop: int) -> str:
+        """Return text that changes when a file of these participants changes, opening none."""
+        folder = self.folder.resolve()
+        each = [stamp(text, folder) for texts in self.texts[start:stop] for text in texts]
+        return repr((each, [stamp(text, folder) for text in self._first()]))
+
+    def pieces(
+        self, span: tuple[int, int], rows: int, header: MapHeader, drops: Drops
+    ) -> Iterator[Piece]:
+        """Yield the maps of a range of participants, `rows` at a time, in order.
+
+        Raises
+        ------
+        DataError
+            If a file cannot be read or has other modalities, or on a problem that is no drop.
+        """
+        for start in range(span[0], span[1], rows):
+            dropped: dict[int, str] = {}
+            maps: list[Array] = []
+            for position in range(start, min(start + rows, span[1])):
+                found = self._one(position, header, drops)
+                if isinstance(found, str):
+                    dropped[position] = found
+                    found = np.zeros((header.space.n_vertices, header.n_modalities), header.dtype)
+                maps.append(found)
+            yield Piece(values=np.stack(maps), dropped=dropped)
+
+    def _one(self, position: int, header: MapHeader, drops: Drops) -> Array | str:
+        """Return the map of one participant, or why it is dropped."""
+        absent = self.absent(position)
+        if absent is not None:
+            if drops.missing:
+                return NO_MAP
+            what = "no such file; correct the path, or set on_missing_map: drop"
+            raise DataError(absent, what)
+        texts = self.texts[position]
+        read = [read_map(text, self.folder) for text in texts]
+        apart = difference(join(tuple(space for _, space in read)), header.space)
+        if apart is not None:
+            if drops.space:
+                return OTHER_SPACE
+            what = f"has {apart} as in the first map; resample it, or set on_other_space: drop"
+            raise DataError(self.folder / texts[0], what)
+        for (values, _), text in zip(read, texts, strict=True):
+            if values.shape[1] != header.n_modalities:
+                what = f"has {values.shape[1]} modalities, the first map {header.n_modalities}"
+                raise DataError(self.folder / text, what)
+        return read[0][0] if len(read) == 1 else np.concatenate([values for values, _ in read])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneForAll:
+    """One array for all participants, or a pair of hemispheres."""
+
+    texts: tuple[str, ...]
+    folder: Path
+
+    def first(self) -> MapHeader:
+        """Return the header of the array.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read, or its axes are not those of maps.
+        """
+        headers = [read_stack_header(text, self.folder) for text in self.texts]
+        if len({header.n_participants for header in headers}) > 1:
+            counts = [header.n_participants for header in headers]
+            what = f"the hemispheres hold {counts[0]} participants, then {counts[1]}"
+            raise DataError(self.folder / self.texts[0], what)
+        return _joined(headers)
+
+    def name(self, position: int) -> str:  # noqa: ARG002 - the same for all
+        """Return the file of the array."""
+        return str(self.folder / self.texts[0])
+
+    def absent(self, position: int) -> Path | None:  # noqa: ARG002 - the same for all
+        """Return None: where there is no array, no participant can be dropped for it."""
+        return None
+
+    def identity(self, start: int, stop: int) -> str:  # noqa: ARG002 - the same for all
+        """Return text that changes when the array changes, without opening it."""
+        folder = self.folder.resolve()
+        return repr([stamp(text, folder) for text in self.texts])
+
+    def pieces(
+        self,
+        span: tuple[int, int],
+        rows: int,
+        header: MapHeader,
+        drops: Drops,  # noqa: ARG002 - a row of an array is there, in the space of the others
+    ) -> Iterator[Piece]:
+        """Yield the maps of a range of participants, `rows` at a time, in order.
+
+        Raises
+        ------
+        DataError
+            If a file cannot be read.
+        """
+        streams = [read_stack(text, self.folder, span, rows) for text in self.texts]
+        for blocks in zip(*streams, strict=True):
+            parts = [block.reshape(*block.shape[:2], header.n_modalities) for block in blocks]
+            values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+            yield Piece(values=values, dropped={})
+
+
+def _joined(headers: list[MapHeader]) -> MapHeader:
+    """Return the header of two hemispheres, or of the one file there is."""
+    first = headers[0]
+    return MapHeader(
+        n_modalities=first.n_modalities,
+        dtype=np.result_type(*(header.dtype for header in headers)),
+        space=join(tuple(header.space for header in headers)),
+        n_participants=first.n_participants,
+        scattered=any(header.scattered for header in headers),
+    )
 
 
 def check_map_name(text: str, folder: Path) -> None:

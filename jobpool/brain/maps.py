@@ -14,8 +14,15 @@ from typing import Any, Literal
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.brain.map_files import MapHeader, check_map_name
-from jobpool.brain.map_sources import Drops, OneEach, OneForAll, Piece, Source
+from jobpool.brain.map_files import (
+    Drops,
+    MapHeader,
+    OneEach,
+    OneForAll,
+    Piece,
+    Source,
+    check_map_name,
+)
 from jobpool.brain.spaces import Space, difference, sides
 from jobpool.errors import DataError, listing
 
