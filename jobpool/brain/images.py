@@ -46,6 +46,11 @@ def is_image(name: str | Path) -> bool:
     return str(name).endswith(ENDINGS)
 
 
+def is_surface(name: str | Path) -> bool:
+    """Say whether a file is a GIFTI surface by its name."""
+    return str(name).endswith(_SURFACES)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """An image whose header is read; its values are read when asked for."""
@@ -146,7 +151,7 @@ def _load(path: Path, stream: bool) -> tuple[Any, int | None]:
     """Return the image of nibabel, and how many bytes there are for its header and values."""
     import nibabel  # noqa: PLC0415 - a fifth of a second, for image files only
 
-    if path.name.endswith(_SURFACES):
+    if is_surface(path):
         return nibabel.GiftiImage.from_filename(path), None  # type: ignore[no-untyped-call]
     compressed = path.suffix == ".gz"
     with gzip.open(path) if compressed else path.open("rb") as file:
@@ -163,7 +168,7 @@ def _load(path: Path, stream: bool) -> tuple[Any, int | None]:
 
 
 def _image(path: Path, raw: Any) -> Image:
-    if path.name.endswith(_SURFACES):
+    if is_surface(path):
         return _surface(path, raw)
     intent = int(raw.header["intent_code"])
     if intent in _CIFTI:

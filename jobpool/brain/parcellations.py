@@ -15,8 +15,8 @@ import numpy as np
 from scipy import sparse
 
 from jobpool.brain.arrays import Array, stamp
-from jobpool.brain.meshes import grow_labels, is_random, read_recipe
 from jobpool.brain.parcel_files import Labels, Weights, join_content, read_content
+from jobpool.brain.random import grow_labels, is_random, read_recipe
 from jobpool.brain.spaces import Space, sides
 from jobpool.errors import DataError
 
@@ -104,7 +104,7 @@ def read_parcellation(text: str, folder: Path, empty: Choice = "drop") -> Parcel
         or an image. One axis of integers, one image of integers or of labels is a hard
         parcellation of any integer type, its labels not necessarily contiguous; two axes
         (vertices, parcels) or several images are weights. ``{hemisphere}`` stands for L, then R.
-        ``random:...`` is grown, see `meshes`.
+        ``random:...`` is grown, see `jobpool.brain.random`.
     folder : Path
         Where a relative path starts.
     empty : {"drop", "error"}

@@ -15,7 +15,7 @@ import yaml
 from scipy import sparse
 
 from jobpool.brain.arrays import Array
-from jobpool.brain.meshes import grow_labels, read_recipe
+from jobpool.brain.random import grow_labels, read_recipe
 from jobpool.errors import ConfigError, DataError
 from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of

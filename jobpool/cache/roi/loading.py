@@ -11,8 +11,8 @@ import numpy as np
 
 from jobpool.brain.arrays import Array, stamp
 from jobpool.brain.maps import Maps
-from jobpool.brain.meshes import is_random, read_recipe
 from jobpool.brain.parcellations import Parcellation, ParcellationSummary, read_parcellation
+from jobpool.brain.random import is_random, read_recipe
 from jobpool.brain.reduction import Reducer
 from jobpool.brain.spaces import sides
 from jobpool.errors import Fault, JobpoolError

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.brain.meshes import is_random
+from jobpool.brain.random import is_random
 from jobpool.errors import listing
 from jobpool.experiment.config import Experiment
 from jobpool.learning.checks import Checked
