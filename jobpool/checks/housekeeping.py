@@ -8,7 +8,7 @@ import numpy as np
 
 from jobpool.checks.evidence import Evidence
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.disk.election import FOLDER as TURNS
+from jobpool.disk.coordination import FOLDER as TURNS
 from jobpool.errors import JobpoolError
 from jobpool.execution.health import FOLDER as BAD_NODES
 from jobpool.execution.health import read_bad_nodes

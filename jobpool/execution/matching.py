@@ -18,7 +18,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
-from jobpool.disk.election import take_turn
+from jobpool.disk.coordination import take_turn
 from jobpool.errors import StorageError
 from jobpool.journal.workers import WorkerCard
 from jobpool.needs.estimates import Latest

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from jobpool.disk.election import FOLDER
+from jobpool.disk.coordination import FOLDER
 from jobpool.disk.files import server_time
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest

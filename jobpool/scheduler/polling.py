@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from jobpool.disk.election import take_turn
+from jobpool.disk.coordination import take_turn
 from jobpool.disk.files import read_json, write_json
 from jobpool.errors import SchedulerError, StorageError
 from jobpool.scheduler.base import JobRun, JobStatus, Phase, Scheduler

@@ -10,7 +10,7 @@ import pytest
 from jobpool.cache.roi.blocks import Block, Blocks
 from jobpool.cache.roi.cache import RoiCache
 from jobpool.cache.roi.maintenance import prune
-from jobpool.disk.leases import Leases
+from jobpool.disk.coordination import Leases
 from jobpool.errors import DataError
 from tests.support.cache_study import N_SPANS, NAMES, CacheStudy, N, flip
 

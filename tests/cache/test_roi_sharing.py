@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jobpool.cache.roi.cache import RoiCache
-from jobpool.disk.leases import Leases
+from jobpool.disk.coordination import Leases
 from tests.support.cache_study import NAMES, CacheStudy, fill_all
 
 _CONTEXT = multiprocessing.get_context("forkserver")

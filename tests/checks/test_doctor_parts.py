@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
-from jobpool.disk.election import take_turn
+from jobpool.disk.coordination import take_turn
 from jobpool.execution.health import BadNode, write_bad_node
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.fingerprint import short_fingerprint

@@ -28,7 +28,7 @@ from jobpool.brain.arrays import Array
 from jobpool.cache.fits.file import BucketFile
 from jobpool.cache.fits.records import Entry, pack
 from jobpool.cache.work_sharing import Kind, share
-from jobpool.disk.leases import LEASE_S, Leases
+from jobpool.disk.coordination import LEASE_S, Leases
 from jobpool.errors import StorageError
 from jobpool.task import Json
 

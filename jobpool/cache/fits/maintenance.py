@@ -9,8 +9,8 @@ from jobpool.cache.fits.cache import FOLDER
 from jobpool.cache.fits.file import HEAD_LIMIT, BucketFile
 from jobpool.cache.fits.records import Stretch, count, is_torn, scan
 from jobpool.cache.roi.maintenance import Damage, Removed, is_old, size_of, time_of
+from jobpool.disk.coordination import Leases
 from jobpool.disk.files import parse_line
-from jobpool.disk.leases import Leases
 
 _LINE_BYTES = 4096  # enough for the first line
 

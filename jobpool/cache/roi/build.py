@@ -12,7 +12,7 @@ from jobpool.cache.roi.keys import Layout, Span
 from jobpool.cache.roi.loading import Extraction, FilesChangedError, Loader
 from jobpool.cache.roi.store import Store
 from jobpool.cache.work_sharing import Kind, share
-from jobpool.disk.leases import Leases
+from jobpool.disk.coordination import Leases
 from jobpool.errors import Fault, JobpoolError, StorageError
 from jobpool.task import Json
 

@@ -37,7 +37,7 @@ from jobpool.cache.roi.maintenance import (
     prune,
 )
 from jobpool.cache.roi.store import RoiMatrix, Store
-from jobpool.disk.leases import Leases
+from jobpool.disk.coordination import Leases
 from jobpool.errors import DataError, StorageError, listing, nearest
 
 _TRIES = 5

@@ -8,7 +8,7 @@ from typing import Literal
 from jobpool.cache.roi.blocks import Block, Blocks, read_block
 from jobpool.cache.roi.keys import Layout
 from jobpool.cache.roi.store import Store
-from jobpool.disk.leases import Leases
+from jobpool.disk.coordination import Leases
 
 COLUMNS = ("parcellation", "kind", "parcels", "size", "state")  # of a table of `ParcellationInfo`
 _OLD_S = 3600.0  # nobody is at work for so long on a file that does not change

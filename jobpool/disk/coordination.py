@@ -1,10 +1,14 @@
-"""Leases: who works on what, so that processes share work instead of repeating it.
+"""Who does what: one process for all, or processes that share work instead of repeating it.
 
-    leases/NAME.json   host, process and start of the holder; its time of change is a sign of life
+    turns/NAME-NUMBER    made by the process that is elected to do NAME in the period NUMBER
+    leases/NAME.json     host, process and start of the holder; its time of change is the heartbeat
 
-A lease is advice and nothing rests on it: who loses one while working, or takes one that was not
-dead after all, does work that another does as well, and both come to the same files. Ages are
-taken between two modification times, both given by the file server.
+Both are advice that rests on exclusive creation alone, which every file system known to us keeps
+atomic, and on the file server's clock. Whichever process is killed, and whenever:
+
+1. In one period one process is elected at most. If it dies, the next period elects another one.
+2. A lease without a heartbeat is taken over. A process that loses its lease while it works, or
+   takes over the lease of a process that lives, repeats work: both come to the same files.
 """
 
 import os
@@ -17,6 +21,48 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobpool.disk.files import checked_line, server_time, storage_error
+
+FOLDER = "turns"
+
+
+def take_turn(pool: Path, name: str, period_s: float, server_time: float) -> bool:
+    """Say whether this process is the one to do something in the present period.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    name : str
+        What is to be done.
+    period_s : float
+        Seconds between two turns.
+    server_time : float
+        The file server's clock, in seconds since the epoch: the same for all hosts.
+
+    Returns
+    -------
+    bool
+        True for one process per period at most; False where the disk refuses a file.
+    """
+    folder, number = pool / FOLDER, int(server_time // period_s)
+    mark = folder / f"{name}-{number}"
+    try:
+        folder.mkdir(exist_ok=True)
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError:
+        return False
+    others = [_number(other, name) for other in folder.glob(f"{name}-*")]
+    for other in others:
+        if other < number:
+            with suppress(OSError):
+                (folder / f"{name}-{other}").unlink()
+    return all(other <= number for other in others)  # else this process is late: its turn is over
+
+
+def _number(mark: Path, name: str) -> int:
+    found, _, number = mark.name.rpartition("-")
+    return int(number) if found == name and number.isdecimal() else -1
+
 
 LEASE_S = 60.0  # a lease not refreshed for so long belonged to a process that died
 _BEATS = 4  # signs of life in that time; a library that computes lets the thread run every 0.4 s
