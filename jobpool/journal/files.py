@@ -7,7 +7,6 @@ ID is the worker's number as 12 hex digits, and xx its first two.
 
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,24 +90,3 @@ def lines_of(pool: Path, kind: str, name: str) -> Iterator[Line]:
 def records_of(pool: Path, kind: str, name: str) -> Iterator[dict[str, Any]]:
     """Yield what every undamaged line of one worker's file says."""
     return (line.record for line in lines_of(pool, kind, name) if line.record is not None)
-
-
-def came_further(pool: Path, folder: str, since: float, worker: str = "") -> bool:
-    """Say whether something was added to the finished pieces of a task.
-
-    Parameters
-    ----------
-    pool : Path
-        The pool's folder.
-    folder : str
-        Of the task, below ``checkpoints/``.
-    since : float
-        When the attempt began, in seconds since the epoch by the file server's clock.
-    worker : str
-        Count what this worker wrote alone; by default what anybody wrote.
-    """
-    for path in (pool / "checkpoints" / folder).glob(f"{worker}*.jsonl"):
-        with suppress(OSError):
-            if path.stat().st_mtime >= since:
-                return True
-    return False

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from jobpool.collect.known_tasks import known_tasks
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.execution.health import BadNode, suspect_nodes
-from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts
-from jobpool.journal.fingerprint import fingerprint
+from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts, fingerprint
 from jobpool.pool import Pool, state_of
 from jobpool.task import AnyCause, Cause, TaskState
 

@@ -11,8 +11,7 @@ from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.disk.coordination import take_turn
 from jobpool.execution.health import BadNode, write_bad_node
-from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.journal.fingerprint import short_fingerprint
+from jobpool.journal.attempts import Attempt, short_fingerprint, write_attempt
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import code_of
 from jobpool.task import Cause, Lesson, TaskState

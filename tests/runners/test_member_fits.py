@@ -23,7 +23,7 @@ from jobpool.cache.fits.records import Entry
 from jobpool.cache.roi.store import RoiMatrix
 from jobpool.errors import OutOfTimeError
 from jobpool.experiment.config import load_experiment
-from jobpool.journal.files import came_further
+from jobpool.journal.attempts import came_further
 from jobpool.journal.results import all_results
 from jobpool.learning.splits import FILE_NAME, read_splits
 from jobpool.pool import Pool

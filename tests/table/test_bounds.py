@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.execution.claiming import Puller
-from jobpool.journal.fingerprint import short_fingerprint
+from jobpool.journal.attempts import short_fingerprint
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import Offer, Record, amount_of, code_of, offer_of
 from jobpool.table.settings import WorkerSettings
