@@ -20,7 +20,7 @@ from benchmarks.pools import N_PARCELLATIONS, study_axes
 from jobpool.admin.create import create_pool
 from jobpool.disk.files import checked_line
 from jobpool.experiment.config import Experiment
-from jobpool.journal.files import worker_file, worker_name
+from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.records import Record

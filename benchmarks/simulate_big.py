@@ -18,7 +18,7 @@ from benchmarks.figures import say
 from benchmarks.simulate_study import new_pool
 from jobpool.disk.files import checked_line
 from jobpool.execution.claiming import Puller
-from jobpool.journal.files import worker_file, worker_files, worker_name
+from jobpool.journal.jsonl import worker_file, worker_files, worker_name
 from jobpool.journal.workers import own_card
 from jobpool.liveness.reaper import Watch
 from jobpool.needs.estimates import load_estimates

@@ -27,7 +27,7 @@ from benchmarks.simulate_cluster import (
 from benchmarks.simulate_study import Study, new_pool, with_parts
 from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.learning import learn
 from jobpool.needs.offers import Offers, offers

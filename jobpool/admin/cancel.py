@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from jobpool.errors import RequestError, SchedulerError, listing
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.liveness.judge import Look, look_at
 from jobpool.liveness.reaper import take_back
 from jobpool.pool import Pool

@@ -12,7 +12,7 @@ from typing import assert_never
 from jobpool.checks.evidence import Evidence, ResultSeen
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState, attempt_name, run_of

@@ -22,7 +22,7 @@ from jobpool.checks.rebuild import Remaker
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild
 from jobpool.disk.files import replace_whole
 from jobpool.errors import RequestError, listing
-from jobpool.journal.files import new_worker_number, worker_files, worker_name
+from jobpool.journal.jsonl import new_worker_number, worker_files, worker_name
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.table.shards import Shard

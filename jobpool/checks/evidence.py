@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.journal.attempts import Attempt, attempt_from, lesson_of
-from jobpool.journal.files import KINDS, all_lines
-from jobpool.journal.jsonl import read_lines
+from jobpool.journal.jsonl import KINDS, all_lines, read_lines
 from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid

@@ -31,7 +31,7 @@ def cancel(
     jobpool cancel POOL --dry-run
     """
     from jobpool.admin.cancel import cancel as end
-    from jobpool.journal.files import new_worker_number
+    from jobpool.journal.jsonl import new_worker_number
     from jobpool.pool import Pool
     from jobpool.scheduler.detect import find_scheduler
     from jobpool.table.settings import set_umask

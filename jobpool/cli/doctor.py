@@ -71,7 +71,7 @@ def doctor(
 
 def _surgery(pool: "Pool", *, repair: bool, force: bool) -> "Surgery":
     from jobpool.checks.doctor import Surgery
-    from jobpool.journal.files import worker_name
+    from jobpool.journal.jsonl import worker_name
     from jobpool.liveness.judge import Life, judge
 
     clock = _server_time(pool)
@@ -122,7 +122,7 @@ def _take_best_lock(
     """Write a lock that holds into the pool; refuse while a worker may live."""
     from jobpool.checks.probes.verdict import repair_lock
     from jobpool.errors import RequestError, listing
-    from jobpool.journal.files import worker_files
+    from jobpool.journal.jsonl import worker_files
 
     numbers = {path.stem: int(path.stem, 16) for path in worker_files(pool.folder, "workers")}
     alive = [name for name, number in numbers.items() if surgery.is_alive(number)]

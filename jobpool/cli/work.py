@@ -65,7 +65,7 @@ def work(
 def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list[str]) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
     from jobpool.execution.supervisor import StopSignals, Supervisor
-    from jobpool.journal.files import new_worker_number, worker_name
+    from jobpool.journal.jsonl import new_worker_number, worker_name
     from jobpool.pool import Pool
     from jobpool.scheduler.detect import scheduler_named
     from jobpool.worker import Worker

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.collect.known_tasks import known_in
-from jobpool.journal.files import SHAPES, lines_of, worker_file, worker_name
-from jobpool.journal.jsonl import read_lines
+from jobpool.journal.jsonl import SHAPES, lines_of, read_lines, worker_file, worker_name
 from jobpool.table.arrays import Table
 from jobpool.table.grid import Grid
 

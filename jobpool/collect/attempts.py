@@ -13,7 +13,7 @@ from jobpool.collect.frames import frame_of
 from jobpool.collect.known_tasks import known_tasks
 from jobpool.collect.row_columns import point_columns
 from jobpool.journal.attempts import Attempt, Key, told_themselves
-from jobpool.journal.files import all_lines
+from jobpool.journal.jsonl import all_lines
 from jobpool.pool import Pool
 from jobpool.table.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
 

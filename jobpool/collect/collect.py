@@ -34,7 +34,7 @@ from jobpool.collect.row_columns import (
 )
 from jobpool.disk.files import parse_line
 from jobpool.errors import RequestError, listing
-from jobpool.journal.files import worker_files
+from jobpool.journal.jsonl import worker_files
 from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
 from jobpool.runners import make_results

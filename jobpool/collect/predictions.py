@@ -17,7 +17,7 @@ from jobpool.collect.frames import frame_of, growing_file
 from jobpool.collect.parts import PartSelection
 from jobpool.collect.row_columns import earlier_name, id_name
 from jobpool.errors import RequestError
-from jobpool.journal.files import worker_files
+from jobpool.journal.jsonl import worker_files
 from jobpool.pool import Pool
 from jobpool.runners.base import Results, Runner, SupportsPredictions
 from jobpool.table.columns import ID, OF_RESULT, set_apart

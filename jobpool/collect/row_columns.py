@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.collect.columns import texts, typed, whole
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.table.arrays import Table
 from jobpool.table.columns import ID, OF_RESULTS, OURS, RERUN_PENDING, listed, set_apart
 from jobpool.table.grid import Grid, smallest_codes

@@ -1,5 +1,11 @@
-"""Files that stay true when a process is killed, and are told when a byte of them is damaged.
+"""Files that stay true when a process is killed, and whose damage is noticed.
 
-npz     archives of arrays: opened without pickles, and whatever a damaged one raises
-tables  .csv, .tsv and .parquet: one reader with one set of rules
+files         replace a file whole, create it once, checked lines, the file server's clock
+locks         the kinds of lock, and which of them holds on a file system
+coordination  elections (one process for all, once a period) and leases (who works on what)
+validation    what a record from the shared disk must look like
+npz           archives of arrays: opened without pickles, and what a damaged one raises
+tables        .csv, .tsv and .parquet: one reader with one set of rules
+
+Called by every room. Nothing here knows what the files mean.
 """

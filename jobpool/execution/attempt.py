@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from jobpool.errors import JobpoolError, StorageError
 from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import Attempt, lesson_of, write_attempt
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import WorkerCard
 from jobpool.pool import Ending, Pool

@@ -1,4 +1,10 @@
 """Append-only files: one writer each, one reader for all.
 
-jsonl   lines of JSON with a checksum each
+jsonl     lines with a checksum each, and where the files of each worker lie
+attempts  how each run of a task ended, what that teaches, and which errors are alike
+results   what each run of a task gave
+workers   what workers say of themselves while they live
+
+Called by all rooms that write or read what happened in a pool. It knows the pool's folder, never
+the table: which result counts is the pool's word.
 """

@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from jobpool.journal.files import all_lines, records_of, worker_file
-from jobpool.journal.jsonl import append_line
+from jobpool.journal.jsonl import all_lines, append_line, records_of, worker_file
 from jobpool.task import NOTHING, AnyCause, Cause, Lesson, cause_of
 
 FORMAT = 1

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobpool.journal.files import all_lines, records_of, worker_file
-from jobpool.journal.jsonl import append_line
+from jobpool.journal.jsonl import all_lines, append_line, records_of, worker_file
 from jobpool.task import Json, Point
 
 FORMAT = 1

@@ -15,7 +15,7 @@ from typing import Any
 
 from jobpool.disk.files import checked_line, create_exclusively, read_json, write_json
 from jobpool.disk.validation import has_shape, is_number, is_text, is_whole, list_of, optional
-from jobpool.journal.files import worker_file
+from jobpool.journal.jsonl import worker_file
 
 FORMAT = 1
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jobpool.errors import StorageError
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerCard, beat, note_use
 from jobpool.pool import Pool
 

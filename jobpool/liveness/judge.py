@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from jobpool.journal.files import worker_file
+from jobpool.journal.jsonl import worker_file
 from jobpool.journal.workers import WorkerCard, process_space, read_card, start_ticks
 from jobpool.pool import Pool
 from jobpool.scheduler.base import JobRun, JobStatus, Phase

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from jobpool.journal.attempts import write_attempt
-from jobpool.journal.files import worker_file, worker_name
+from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.workers import WorkerCard, beat, read_card
 from jobpool.liveness.judge import Life, Look, doubt_s, life_of, look_at, word_on
 from jobpool.liveness.postmortem import Death, last_words

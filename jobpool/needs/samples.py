@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jobpool.journal.files import SHAPES, worker_files
-from jobpool.journal.jsonl import read_lines
+from jobpool.journal.jsonl import SHAPES, read_lines, worker_files
 from jobpool.task import CLAIMS_PER_RUN, AnyCause, Cause, cause_of
 
 # how time falls with cores, before it is learned: to add up attempts on unequal workers

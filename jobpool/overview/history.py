@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.journal.attempts import Attempt, all_attempts
-from jobpool.journal.files import worker_files, worker_name
+from jobpool.journal.jsonl import worker_files, worker_name
 from jobpool.journal.results import all_results
 from jobpool.journal.workers import read_card
 from jobpool.pool import Pool

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jobpool.collect.known_tasks import known_tasks
 from jobpool.journal.attempts import Attempt, all_attempts
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
 from jobpool.table.arrays import Table

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.disk.files import server_time
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.liveness.judge import Life, judge
 from jobpool.overview.status import AxisCounts, Counts, Status, look
 from jobpool.pool import Pool

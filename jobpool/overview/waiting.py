@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from jobpool.disk.files import server_time
 from jobpool.errors import SchedulerError, SchedulerMissingError
-from jobpool.journal.files import worker_files
+from jobpool.journal.jsonl import worker_files
 from jobpool.liveness.judge import Life
 from jobpool.overview.status import Counts
 from jobpool.overview.status_text import PoolStatus, read_status

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.task import COUNTED, TaskState

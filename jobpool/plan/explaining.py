@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from jobpool.disk.files import server_time
 from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import Attempt, all_attempts, attempts_of
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import read_card
 from jobpool.liveness.judge import judge
 from jobpool.needs.learning import forecast_of

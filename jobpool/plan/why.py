@@ -9,7 +9,7 @@ from typing import assert_never
 
 from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import Attempt
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerCard
 from jobpool.liveness.judge import Life
 from jobpool.plan.work import Interval

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jobpool.errors import SchedulerError
-from jobpool.journal.files import worker_files
+from jobpool.journal.jsonl import worker_files
 from jobpool.journal.workers import WorkerCard, process_space, read_card, start_ticks
 from jobpool.scheduler import machine
 from jobpool.scheduler.base import (

@@ -15,7 +15,7 @@ from jobpool.admin.cancel import Cancelled, cancel
 from jobpool.errors import RequestError, SchedulerError
 from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import all_attempts
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import own_card
 from jobpool.pool import Ending, Pool
 from jobpool.scheduler.base import Order, job_prefix

@@ -14,7 +14,7 @@ from jobpool.admin.transitions import hold, release, rerun, retry
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.errors import DamagedStateError
 from jobpool.journal.attempts import all_attempts
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import all_results
 from jobpool.overview.spending import AGAIN, USEFUL, read_spending
 from jobpool.pool import Ending, Pool

@@ -17,7 +17,7 @@ from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.disk.files import checked_line, parse_line
 from jobpool.execution.health import BadNode, read_bad_nodes, write_bad_node
 from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, all_results, write_result
 from jobpool.journal.workers import own_card, read_card
 from jobpool.needs.estimates import load_estimates

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import Fault
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import all_results
 from jobpool.journal.workers import own_card
 from jobpool.pool import Pool

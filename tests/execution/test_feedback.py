@@ -13,7 +13,7 @@ from jobpool.checks.evidence import gather
 from jobpool.execution.attempt import Runs
 from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import write_attempt
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerCard, own_card
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool

@@ -15,7 +15,7 @@ import pytest
 
 from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, all_attempts
-from jobpool.journal.files import all_lines
+from jobpool.journal.jsonl import all_lines
 from jobpool.journal.results import all_results
 from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings

@@ -13,7 +13,7 @@ import pytest
 
 from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, all_attempts, short_fingerprint, write_attempt
-from jobpool.journal.files import worker_file, worker_name
+from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import WorkerCard, beat, note_use, own_card, read_use, start_ticks
 from jobpool.liveness.judge import Life, judge

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobpool.admin.extend import extend_pool
-from jobpool.journal.files import worker_file
+from jobpool.journal.jsonl import worker_file
 from jobpool.needs.estimates import Estimates, Latest, load_estimates
 from jobpool.needs.features import layout_of
 from jobpool.needs.learning import learn

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from jobpool.cache.fits.records import scan
 from jobpool.journal.attempts import all_attempts
-from jobpool.journal.files import worker_files, worker_name
+from jobpool.journal.jsonl import worker_files, worker_name
 from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
 from jobpool.task import TaskState

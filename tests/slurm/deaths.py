@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.journal.attempts import Attempt
-from jobpool.journal.files import worker_files
+from jobpool.journal.jsonl import worker_files
 from jobpool.journal.workers import WorkerCard, read_card
 from jobpool.pool import Pool
 from jobpool.table.records import Record

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from jobpool.journal.files import worker_files
+from jobpool.journal.jsonl import worker_files
 from jobpool.journal.workers import WorkerCard, read_card
 from jobpool.pool import Pool
 from jobpool.task import AnyCause, Cause, TaskState

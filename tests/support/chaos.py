@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import all_results
 from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings

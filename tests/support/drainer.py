@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.execution.supervisor import Outcome, StopSignals
-from jobpool.journal.files import new_worker_number
+from jobpool.journal.jsonl import new_worker_number
 from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
 from jobpool.task import Cause, TaskState

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import own_card
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Claim, Lesson

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jobpool.admin.create import create_pool
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Cause

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.journal.files import worker_file, worker_name
+from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.pool import Ending, Pool
 from jobpool.task import AnyCause, Cause, Claim

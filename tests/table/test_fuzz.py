@@ -18,7 +18,7 @@ from jobpool.admin.transitions import hold
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.journal.files import worker_name
+from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import Record
