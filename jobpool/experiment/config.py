@@ -13,9 +13,8 @@ import yaml
 
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import ConfigError, Problem
-from jobpool.experiment.axes import read_axes
+from jobpool.experiment.axes import PLAIN, ValueForm, read_axes
 from jobpool.experiment.reader import Reader
-from jobpool.experiment.values import PLAIN, ValueForm
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Axis
 

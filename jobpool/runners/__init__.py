@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.errors import ConfigError, Problem, SelectionError, listing
+from jobpool.experiment.axes import ValueForm
 from jobpool.experiment.config import Experiment, read_experiment
-from jobpool.experiment.values import ValueForm
 from jobpool.runners.base import Results, Runner
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select

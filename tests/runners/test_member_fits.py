@@ -280,7 +280,9 @@ def test_a_member_that_cannot_be_fitted_is_named_without_another_search(
     study.config["evaluate"] |= {"scaling": "none"}
     study.made()
     pipeline = "tests.runners.test_member_fits:hopeless"
-    with pytest.raises(MemberError, match=r"by tests\.test_member_fits:hopeless, outer fold"):
+    with pytest.raises(
+        MemberError, match=r"by tests\.runners\.test_member_fits:hopeless, outer fold"
+    ):
         study.evaluate("voted_abc_x2", pipeline=pipeline)
     before = len(FITTED)
 

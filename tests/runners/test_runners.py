@@ -7,9 +7,9 @@ import pytest
 
 from jobpool.admin.create import create_pool
 from jobpool.errors import ConfigError
+from jobpool.experiment.axes import Pairs, ValueForm
 from jobpool.experiment.config import load_experiment
 from jobpool.experiment.reader import Reader
-from jobpool.experiment.values import Pairs, ValueForm
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext, Runner, prepare

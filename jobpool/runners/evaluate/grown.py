@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from jobpool.experiment.axes import Pairs, ValueForm, whole_numbers
 from jobpool.experiment.reader import Reader
-from jobpool.experiment.values import Pairs, ValueForm, whole_numbers
 
 _BRACES = re.compile(r"\{\w+\}")
 

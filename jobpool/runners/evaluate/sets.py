@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from jobpool.errors import listing, nearest
+from jobpool.experiment.axes import Pairs, ValueForm, from_files, whole_numbers
 from jobpool.experiment.ensembles import STRATEGIES, EnsembleSource, read_ensemble
 from jobpool.experiment.reader import Reader
-from jobpool.experiment.values import Pairs, ValueForm, from_files, whole_numbers
 from jobpool.runners.evaluate.grown import GROWN, Ground, read_ground
 
 _FORMS = ("random", "members", "glob")
