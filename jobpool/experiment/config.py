@@ -257,6 +257,6 @@ def _read_workers(reader: Reader) -> WorkerSettings:
         advice = "must be at least 3 heartbeats, or living workers would count as lost"
         reader.problem("lost_after", settings.lost_after_s, advice)
     if settings.hung < settings.lost_after_s:
-        advice = "must not be less than lost_after: a job that seems to run may live"
+        advice = "must not be less than lost_after: a job that is listed as running may be alive"
         reader.problem("hung_after", settings.hung, advice)
     return settings

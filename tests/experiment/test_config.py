@@ -209,8 +209,8 @@ def test_a_job_must_be_lost_before_it_hangs(tmp_path: Path) -> None:
     )
 
     assert found == [
-        "workers.hung_after: must not be less than lost_after: a job that SLURM shows as running "
-        "may live"
+        "workers.hung_after: must not be less than lost_after: a job that is listed as running "
+        "may be alive"
     ]
 
 
