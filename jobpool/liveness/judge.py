@@ -13,8 +13,7 @@ from pathlib import Path
 from jobpool.journal.jsonl import worker_file
 from jobpool.journal.workers import WorkerCard, process_space, read_card, start_ticks
 from jobpool.pool import Pool
-from jobpool.scheduler.base import JobRun, JobStatus, Phase
-from jobpool.scheduler.detect import USUAL
+from jobpool.scheduler.base import USUAL, JobRun, JobStatus, Phase
 from jobpool.scheduler.polling import FRESH, Cluster, KnownStatus, read_statuses
 from jobpool.table.settings import PoolInfo
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # it loads YAML, which no `jobpool status` waits for
     from jobpool.experiment.config import Pass
 
 MARGIN_S = 120.0  # as long before the end as the batch scripts have their worker warned
+USUAL = "slurm"  # of workers whose record names none: they are from before there was another
 POLITE = 100  # jobs that run at one time where the pass does not say
 _NAME = re.compile(r"[^\w.+-]")  # what job names and file names should not hold
 
