@@ -14,8 +14,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # without `typing`, which takes as long to load as all the rest
 if TYPE_CHECKING:
-    from jobpool.api.opening import init, open
-    from jobpool.api.pool import Pool
+    from jobpool.api.pool import Pool, init, open
     from jobpool.api.tables import Task
     from jobpool.errors import (
         AccessError,
@@ -57,8 +56,8 @@ __all__ = [
 _HOMES = {
     "Pool": "jobpool.api.pool",
     "Task": "jobpool.api.tables",
-    "init": "jobpool.api.opening",
-    "open": "jobpool.api.opening",
+    "init": "jobpool.api.pool",
+    "open": "jobpool.api.pool",
 }  # all others: jobpool.errors
 
 

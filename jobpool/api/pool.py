@@ -1,20 +1,24 @@
-"""A pool as a notebook has it: made, opened, worked off, and its tasks held, released and retried.
+"""A pool as a notebook has it: made, opened, run, and its tasks held, released and retried.
 
 This process's umask is left as it was, whatever files are made.
 """
 
 import os
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.admin.create import create_pool, free_to_make
 from jobpool.admin.transitions import choose, hold, release, rerun, retry
-from jobpool.api.given import Selection, conditions, own_errors, umask_kept
+from jobpool.api.given import Selection, conditions, config_file, own_errors, umask_kept
 from jobpool.api.view import PoolView
 from jobpool.errors import RequestError, SelectionError, StartError
 from jobpool.execution.local import LocalRun, LocalSettings, LocalWorkers
@@ -23,6 +27,8 @@ from jobpool.plan.arrays import USUAL_JOBS
 from jobpool.plan.submission import Sending, submit_pass, top_up
 from jobpool.pool import Pool as OpenedPool
 from jobpool.pool import n_counted
+from jobpool.runners import load_study
+from jobpool.runners.base import prepare
 from jobpool.table.settings import set_umask
 from jobpool.task import TaskState
 
@@ -287,6 +293,83 @@ class Pool(PoolView):
         with umask_kept():
             set_umask(pool.info.shared)
             yield pool, chosen
+
+
+@own_errors
+def init(config: str | Path | Mapping[str, Any], pool: str | Path) -> Pool:
+    """Make a pool, and open it.
+
+    Parameters
+    ----------
+    config : str, Path or mapping
+        The experiment file, or what would stand in it. Relative paths in a mapping start in the
+        current folder; functions may stand for ``module:name``. It is checked as a whole before
+        anything is made.
+    pool : str or Path
+        The folder to make; must not exist, or be empty.
+
+    Returns
+    -------
+    Pool
+
+    Raises
+    ------
+    ConfigError
+        With every problem of the experiment.
+    PoolError
+        If the folder is taken or cannot be written.
+
+    Examples
+    --------
+    How many leap years lie between two years? The axes are the function's arguments.
+
+    >>> import calendar, tempfile
+    >>> config = {
+    ...     "runner": "function",
+    ...     "function": {"call": calendar.leapdays},
+    ...     "axes": {"y1": [1900, 1950], "y2": [2000, 2025]},
+    ... }
+    >>> pool = init(config, tempfile.mkdtemp() + "/leap")
+    >>> pool
+    Pool('.../leap')
+    >>> len(pool)
+    4
+    """
+    folder = Path(pool)
+    with config_file(config, folder.name) as (file, start), umask_kept():
+        experiment, runner, grid = load_study(file, start)
+        free_to_make(folder)
+        create_pool(folder, experiment, grid, partial(prepare, runner), now=time.time())
+    return Pool(folder)
+
+
+def open(pool: str | Path) -> Pool:
+    """Open a pool that is there.
+
+    Parameters
+    ----------
+    pool : str or Path
+        The pool's folder.
+
+    Returns
+    -------
+    Pool
+
+    Raises
+    ------
+    RequestError
+        If the folder is no pool.
+    PoolError
+        If the pool is damaged, or of a newer format.
+
+    Examples
+    --------
+    >>> open("no-such-folder")
+    Traceback (most recent call last):
+    ...
+    jobpool.errors.RequestError: no-such-folder: no such folder; make one with: jobpool init ...
+    """
+    return Pool(pool)
 
 
 def _places_of_modules() -> list[str]:

@@ -1,27 +1,44 @@
-"""What can be asked of a pool: how it stands, its tasks, its results, and what went wrong.
+"""What can be asked of a pool: its status, tasks, results and failures, and its look in a notebook.
 
 Each call reads the pool as it is now, so that an object may be kept for days while workers come and
 go and tasks are added. Nothing here changes a pool.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from html import escape
 from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 
 from jobpool.api.given import Selection, conditions, own_errors, seconds, umask_kept
-from jobpool.api.html import status_html
 from jobpool.api.tables import Task, attempts_table, failures_table, results_table, tasks_of
 from jobpool.errors import RequestError
 from jobpool.extras import REPORT, require
-from jobpool.overview.status_text import PoolStatus, read_status
+from jobpool.overview.status import AxisCounts, Counts
+from jobpool.overview.status_text import PoolStatus, read_status, time_left
 from jobpool.overview.waiting import POLL_S, Waited, WaitSettings, wait_for
 from jobpool.plan.arrays import USUAL_JOBS
 from jobpool.plan.explaining import why
 from jobpool.plan.plan_text import PoolPlan, read_plan
 from jobpool.plan.why import Why
 from jobpool.pool import Pool, n_counted
+from jobpool.units import count, percent
+
+# In a notebook text has the page's own colour and bars lie on a translucent grey: both read on
+# light and dark pages. Styles are inline, because notebooks that are not trusted drop all others.
+_COLOURS = {  # of the parts of a bar, from the left
+    "done": "#2e9e6b",
+    "running": "#4a90d9",
+    "parked": "#d9534f",
+    "held": "#b58900",
+}
+_CELL = "padding:1px 12px 1px 0;border:none;background:none;white-space:nowrap;text-align:"
+_TABLE = "border-collapse:collapse;margin:4px 0 0;border:none;color:inherit;font-size:inherit"
+_BAR = (
+    "display:flex;width:160px;height:9px;border-radius:2px;overflow:hidden;"
+    "background:rgba(128,128,128,.28)"
+)
 
 
 class PoolView:
@@ -248,3 +265,51 @@ class PoolView:
 
 def _quiet(_: str) -> None:
     """Take a line of progress, and show it to nobody."""
+
+
+def status_html(found: PoolStatus) -> str:
+    """Return the status of a pool as HTML: counts, and a bar for each value of each axis."""
+    counts = found.counts
+    waiting = counts.waiting + counts.returned
+    numbers = {**{name: getattr(counts, name) for name in _COLOURS}, "waiting": waiting}
+    words = [f"<b>{n:,}</b>&nbsp;{_word(name)}" for name, n in numbers.items() if n]
+    line = ", ".join(words) or "no task"
+    if counts.remaining:
+        line += f"; {escape(time_left(found))}"
+    rows = _row("all", counts) + "".join(map(_axis_rows, found.by))
+    return (
+        '<div style="font-size:13px;line-height:1.4">'
+        f"<div><b>{escape(found.name)}</b>: {count(counts.total, 'task')} in "
+        f"<code>{escape(str(found.folder))}</code></div><div>{line}</div>"
+        f'<table style="{_TABLE}">'
+        f"{rows}</table></div>"
+    )
+
+
+def _word(name: str) -> str:
+    colour = _COLOURS.get(name)
+    if colour is None:
+        return name
+    mark = f"display:inline-block;width:8px;height:8px;border-radius:2px;background:{colour}"
+    return f'<span style="{mark}"></span>&nbsp;{name}'
+
+
+def _axis_rows(axis: AxisCounts) -> str:
+    head = f'<tr style="background:none"><td colspan="4" style="{_CELL}left;padding-top:5px">'
+    rows = [_row("" if value is None else str(value), counts) for value, counts in axis.values]
+    return f"{head}<b>{escape(axis.name)}</b></td></tr>{''.join(rows)}"
+
+
+def _row(name: str, counts: Counts) -> str:
+    shares = {state: 100 * getattr(counts, state) / max(counts.total, 1) for state in _COLOURS}
+    parts = "".join(
+        f'<div style="background:{_COLOURS[state]};width:{share:.2f}%"></div>'
+        for state, share in shares.items()
+        if share
+    )
+    return (
+        f'<tr style="background:none"><td style="{_CELL}left">{escape(name)}</td>'
+        f'<td style="{_CELL}left;vertical-align:middle"><div style="{_BAR}">{parts}</div></td>'
+        f'<td style="{_CELL}right">{percent(counts.done, counts.total)}</td>'
+        f'<td style="{_CELL}right">{counts.done:,} of {counts.total:,}</td></tr>'
+    )
