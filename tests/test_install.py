@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.extras import EXTRAS
+from jobpool.installation import EXTRAS
 from tests.support.places import CHECKOUT
 
 pytestmark = pytest.mark.slow
@@ -131,9 +131,9 @@ def test_the_installed_program_tells_its_version(installed: Installation) -> Non
 
 
 def test_the_installed_program_has_its_example_configs(installed: Installation) -> None:
-    ask = "from jobpool.assets import asset; print(*(f.name for f in asset('configs').iterdir()))"
+    ask = "from jobpool.installation import asset; print(*map(str, asset('configs').iterdir()))"
 
-    names = installed.ask(ask).split()
+    names = [Path(word).name for word in installed.ask(ask).split()]
 
     assert sorted(names) == sorted(file.name for file in (CHECKOUT / "configs").iterdir())
 

@@ -14,7 +14,7 @@ import pandas as pd
 from jobpool.api.given import Selection, conditions, own_errors, seconds, umask_kept
 from jobpool.api.tables import Task, attempts_table, failures_table, results_table, tasks_of
 from jobpool.errors import RequestError
-from jobpool.extras import REPORT, require
+from jobpool.installation import REPORT, require
 from jobpool.overview.status import AxisCounts, Counts
 from jobpool.overview.status_text import PoolStatus, read_status, time_left
 from jobpool.overview.waiting import POLL_S, Waited, WaitSettings, wait_for

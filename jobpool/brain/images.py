@@ -22,7 +22,7 @@ import numpy as np
 from jobpool.brain.arrays import CUT_SHORT, Array
 from jobpool.brain.spaces import Space
 from jobpool.errors import DataError, JobpoolError
-from jobpool.extras import missing
+from jobpool.installation import missing
 
 _SURFACES = (".gii", ".gii.gz")
 ENDINGS = (".nii", ".nii.gz", *_SURFACES)

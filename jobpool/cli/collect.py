@@ -9,7 +9,7 @@ import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, check_output
 from jobpool.errors import Fault
-from jobpool.extras import require
+from jobpool.installation import require
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -47,7 +47,7 @@ def new(
 
 
 def _lay_out(folder: Path) -> None:
-    from jobpool.assets import asset
+    from jobpool.installation import asset
 
     # they serve the program itself: the demo, and jobpool submit
     without = shutil.ignore_patterns("demo.sh", "*.ipynb", "worker.sbatch", "__pycache__")

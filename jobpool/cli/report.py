@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import Only, Skip, check_output
-from jobpool.extras import REPORT, require
+from jobpool.installation import REPORT, require
 
 if TYPE_CHECKING:
     from jobpool.report.whole import Made

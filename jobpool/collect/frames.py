@@ -20,7 +20,7 @@ import pandas as pd
 from jobpool.collect.columns import TEXT, Cell, Column, typed
 from jobpool.collect.provenance import KEY
 from jobpool.disk.files import storage_error, sync_folder, temporary_beside
-from jobpool.extras import missing
+from jobpool.installation import missing
 from jobpool.table.columns import OF_SOURCE, OURS, listed, set_apart
 from jobpool.task import Json
 

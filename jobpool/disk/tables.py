@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobpool.errors import DataError, listing
-from jobpool.extras import missing
+from jobpool.installation import missing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from jobpool.brain.spaces import Space, difference
 from jobpool.errors import DataError, listing
 from jobpool.experiment.config import Experiment
 from jobpool.experiment.reader import Reader
-from jobpool.extras import missing
+from jobpool.installation import missing
 from jobpool.learning.folds import Folds, TooFewGroupsError
 from jobpool.learning.methods import PACKAGES
 from jobpool.learning.pipelines.base import Kind

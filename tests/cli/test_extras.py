@@ -13,7 +13,7 @@ import jobpool
 from jobpool.collect.frames import to_frame, write_frame
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import load_experiment
-from jobpool.extras import EXTRAS, missing
+from jobpool.installation import EXTRAS, missing
 from tests.support.brain_study import StudyOnDisk
 from tests.support.builders import a_pool
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.assets import asset
+from jobpool.installation import asset
 from jobpool.scheduler.base import MARGIN_S
 from jobpool.scheduler.slurm.scripts import script_text
 

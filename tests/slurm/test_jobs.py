@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobpool.assets import asset
+from jobpool.installation import asset
 from jobpool.pool import Pool
 from jobpool.scheduler.base import job_prefix
 from jobpool.task import TaskState

@@ -111,7 +111,7 @@ class Pipeline:
     log_odds : bool
         Whether the decision of `solver` for a binary target is the logarithm of the odds.
     packages : tuple of str
-        The optional ones that it needs: keys of `jobpool.extras.EXTRAS`.
+        The optional ones that it needs: keys of `jobpool.installation.EXTRAS`.
     """
 
     name: str

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobpool.assets import asset
 from jobpool.errors import SchedulerError
+from jobpool.installation import asset
 from jobpool.scheduler.base import POLITE, Order, Phase, QueuedJob
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.units import clock_duration

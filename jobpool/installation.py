@@ -1,11 +1,13 @@
-"""What is not installed with every jobpool: which package comes with which extra.
+"""What this installation has: optional packages by extra, and the files that come with the program.
 
 The one place that says whether an optional package is there, and what to do if it is not: before
-anything is made, and without importing it.
+anything is made, and without importing it. The files, such as example configs and batch scripts,
+lie at the top of a checkout, and in ``jobpool/assets`` of an installed package.
 """
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 
 from jobpool.errors import RequestError
 
@@ -64,3 +66,18 @@ def require(where: str, *packages: str) -> None:
     """
     if why := missing(*packages):
         raise RequestError(where, why)
+
+
+def asset(name: str) -> Path:
+    """Return the folder or file called `name`, such as ``configs/demo.yaml``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the installation lacks it.
+    """
+    package = Path(__file__).parent
+    for base in (package / "assets", package.parent):
+        if (base / name).exists():
+            return base / name
+    raise FileNotFoundError(f"{name}: this installation of jobpool is incomplete; install it again")
