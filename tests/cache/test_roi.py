@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from jobpool.brain.maps import MapBlock, MapProblems, Maps
-from jobpool.cache.roi import extraction as filling
-from jobpool.cache.roi import loading
+from jobpool.cache.roi import extraction
 from jobpool.cache.roi.build import Progress
 from jobpool.cache.roi.cache import RoiCache
 from jobpool.cache.roi.store import roi_key
@@ -334,7 +333,7 @@ class RelabelledMaps(Maps):
 def test_a_parcellation_edited_while_maps_are_read_is_read_again(
     study: CacheStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "_WEIGHT_BYTES", 0)  # so that it is read for every block
+    monkeypatch.setattr(extraction, "_KEPT_BYTES", 0)  # so that it is read for every block
     plain = study.maps()
     known = {field.name: getattr(plain, field.name) for field in fields(Maps)}
     maps = RelabelledMaps(**known, study=study)
@@ -361,10 +360,10 @@ def test_values_do_not_depend_on_the_memory_for_weights(
     plenty = [study.cache().matrix(name).values.tobytes() for name in NAMES]
     study.edit_map(0)
     study.edit_map(0)
-    monkeypatch.setattr(loading, "_WEIGHT_BYTES", 0)
-    monkeypatch.setattr(filling, "_WEIGHT_BYTES", 0)
-    monkeypatch.setattr(filling, "_ROW_BYTES", 1)
-    monkeypatch.setattr(filling, "_COLUMNS", 1)
+    monkeypatch.setattr(extraction, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(extraction, "_WEIGHT_BYTES", 0)
+    monkeypatch.setattr(extraction, "_ROW_BYTES", 1)
+    monkeypatch.setattr(extraction, "_COLUMNS", 1)
 
     little = [study.cache().matrix(name).values for name in NAMES]
 

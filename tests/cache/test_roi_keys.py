@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jobpool.brain.parcellations import Choice, Parcellation, read_parcellation
-from jobpool.cache.roi import loading
+from jobpool.cache.roi import extraction
 from jobpool.errors import DataError
 from tests.cache.test_roi import roll
 from tests.support.cache_study import CacheStudy
@@ -27,7 +27,7 @@ def memory_of(study: CacheStudy) -> Path:
 def test_a_process_that_starts_reads_no_parcellation_again(
     study: CacheStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "read_parcellation", None)  # a call would fail
+    monkeypatch.setattr(extraction, "read_parcellation", None)  # a call would fail
 
     assert study.cache().matrix("soft").hit
 
@@ -52,7 +52,7 @@ def test_a_digest_is_not_remembered_for_a_file_that_changed_meanwhile(
         roll(study.folder / "hard.npy")
         return found
 
-    monkeypatch.setattr(loading, "read_parcellation", read_then_edit)
+    monkeypatch.setattr(extraction, "read_parcellation", read_then_edit)
     with suppress(DataError):  # it changes every time it is read
         study.cache().matrix("hard")
     monkeypatch.undo()

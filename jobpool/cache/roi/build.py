@@ -7,9 +7,8 @@ from functools import cache, partial
 
 from jobpool.brain.arrays import Array
 from jobpool.cache.roi.blocks import Block, Blocks
-from jobpool.cache.roi.extraction import Filler
+from jobpool.cache.roi.extraction import Extraction, FilesChangedError, Filler, Loader
 from jobpool.cache.roi.keys import Layout, Span
-from jobpool.cache.roi.loading import Extraction, FilesChangedError, Loader
 from jobpool.cache.roi.store import Store
 from jobpool.cache.work_sharing import Kind, share
 from jobpool.disk.coordination import Leases

@@ -25,8 +25,8 @@ from typing import Literal, TypeVar
 from jobpool.brain.maps import Maps
 from jobpool.cache.roi.blocks import Blocks
 from jobpool.cache.roi.build import Maker, Progress, Tell
+from jobpool.cache.roi.extraction import Extraction, FilesChangedError, Loader
 from jobpool.cache.roi.keys import Planner, changing
-from jobpool.cache.roi.loading import Extraction, FilesChangedError, Loader
 from jobpool.cache.roi.maintenance import (
     CacheInfo,
     Damage,

@@ -22,7 +22,7 @@ from pathlib import Path
 from jobpool import __version__
 from jobpool.brain.parcellations import ParcellationSummary
 from jobpool.brain.spaces import check_space
-from jobpool.cache.roi.loading import Extraction, Loader
+from jobpool.cache.roi.extraction import Extraction, Loader
 from jobpool.cache.roi.store import roi_key
 from jobpool.disk.files import read_json, write_json
 from jobpool.errors import DataError, JobpoolError
