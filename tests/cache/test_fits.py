@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from jobpool.brain.arrays import Array
 from jobpool.cache.fits.cache import FitCache
-from jobpool.cache.fits.records import pack, unpack
+from jobpool.cache.fits.file import pack, unpack
 from jobpool.disk.files import checked_line
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import OutOfTimeError, PoolError, StorageError

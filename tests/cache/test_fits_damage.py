@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.cache.fits.file import pack
 from jobpool.cache.fits.maintenance import find_damaged_fits
-from jobpool.cache.fits.records import pack
 from jobpool.cache.roi.maintenance import Damage
 from jobpool.disk.files import parse_line
 from jobpool.errors import BrokenLockError

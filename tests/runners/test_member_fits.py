@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from jobpool.brain.arrays import Array
 from jobpool.cache.fits.cache import FitCache
-from jobpool.cache.fits.records import Entry
+from jobpool.cache.fits.file import Entry
 from jobpool.cache.roi.store import RoiMatrix
 from jobpool.errors import OutOfTimeError
 from jobpool.experiment.config import load_experiment

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from jobpool.cache.fits.records import scan
+from jobpool.cache.fits.file import scan
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import worker_files, worker_name
 from jobpool.journal.workers import read_card

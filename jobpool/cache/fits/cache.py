@@ -25,8 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.brain.arrays import Array
-from jobpool.cache.fits.file import BucketFile
-from jobpool.cache.fits.records import Entry, pack
+from jobpool.cache.fits.file import BucketFile, Entry, pack
 from jobpool.cache.work_sharing import Kind, share
 from jobpool.disk.coordination import LEASE_S, Leases
 from jobpool.errors import StorageError

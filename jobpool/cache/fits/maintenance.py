@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.cache.fits.cache import FOLDER
-from jobpool.cache.fits.file import HEAD_LIMIT, BucketFile
-from jobpool.cache.fits.records import Stretch, count, is_torn, scan
+from jobpool.cache.fits.file import HEAD_LIMIT, BucketFile, Stretch, count, is_torn, scan
 from jobpool.cache.roi.maintenance import Damage, Removed, is_old, size_of, time_of
 from jobpool.disk.coordination import Leases
 from jobpool.disk.files import parse_line

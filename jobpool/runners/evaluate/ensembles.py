@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobpool.brain.arrays import Array
-from jobpool.cache.fits.records import Entry
+from jobpool.cache.fits.file import Entry
 from jobpool.learning.fits import Fitted, fold_result, shown_scores, shown_search_score
 from jobpool.learning.members import SINGLE
 from jobpool.learning.search import Recipe

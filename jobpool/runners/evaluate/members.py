@@ -16,7 +16,7 @@ import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.cache.fits.cache import Bucket, FitCache
-from jobpool.cache.fits.records import Entry
+from jobpool.cache.fits.file import Entry
 from jobpool.cache.roi.cache import RoiCache
 from jobpool.cache.roi.store import RoiMatrix
 from jobpool.errors import DataError, Fault, JobpoolError, StorageError
