@@ -3,7 +3,7 @@
 import numpy as np
 
 from jobpool.needs.features import Layout, Positions, Rows, layout_of
-from jobpool.needs.priors import prior_of_memory, prior_of_time
+from jobpool.needs.learning import prior_of_memory, prior_of_time
 from jobpool.needs.regression import (
     Bounds,
     Fit,
