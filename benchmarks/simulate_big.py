@@ -21,9 +21,8 @@ from jobpool.execution.claiming import Puller
 from jobpool.journal.jsonl import worker_file, worker_files, worker_name
 from jobpool.journal.workers import own_card
 from jobpool.liveness.reaper import Watch
-from jobpool.needs.estimates import load_estimates
+from jobpool.needs.estimates import load_estimates, offers
 from jobpool.needs.learning import learn
-from jobpool.needs.offers import offers
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.task_index import positions_of

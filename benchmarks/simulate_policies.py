@@ -28,9 +28,8 @@ from benchmarks.simulate_study import Study, new_pool, with_parts
 from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
-from jobpool.needs.estimates import Estimates, load_estimates
+from jobpool.needs.estimates import Estimates, Offers, load_estimates, offers
 from jobpool.needs.learning import learn
-from jobpool.needs.offers import Offers, offers
 from jobpool.pool import Ending, Pool, state_of
 from jobpool.table.records import WAITING_BASE, Offer, offer_of
 from jobpool.task import Cause, Claim, Lesson, TaskState

@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from jobpool.disk.coordination import take_turn
 from jobpool.errors import StorageError
 from jobpool.journal.workers import WorkerCard
-from jobpool.needs.estimates import Latest
+from jobpool.needs.estimates import Latest, Offers, offers
 from jobpool.needs.learning import learn
-from jobpool.needs.offers import Offers, offers
 from jobpool.pool import Pool
 from jobpool.scheduler.base import margin_s
 from jobpool.table.grid import Grid

@@ -9,8 +9,8 @@ from jobpool.journal.attempts import Attempt, all_attempts, attempts_of
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import read_card
 from jobpool.liveness.judge import judge
+from jobpool.needs.estimates import LIKELY, POSSIBLE
 from jobpool.needs.learning import forecast_of
-from jobpool.needs.offers import LIKELY, POSSIBLE
 from jobpool.plan.backlog import Forecast
 from jobpool.plan.sizes import chance_in, core_hours, usable_s
 from jobpool.plan.why import Obstacle, Verdict, Why

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from jobpool.needs.estimates import Estimates, load_estimates
+from jobpool.needs.estimates import Estimates, load_estimates, offers
 from jobpool.needs.learning import learn
-from jobpool.needs.offers import offers
 from jobpool.pool import Pool
 from tests.support.needs_study import LIMIT_S, Diary, Truth, a_study, wholes
 
