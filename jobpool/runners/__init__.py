@@ -31,7 +31,7 @@ RUNNERS: Mapping[str, Parts] = {
     "evaluate": Parts(
         runner="jobpool.runners.evaluate.runner:Evaluate",
         results="jobpool.runners.evaluate.results:EvaluateResults",
-        forms="jobpool.runners.evaluate.sets:FORMS",
+        forms="jobpool.runners.evaluate.value_forms:FORMS",
     ),
     "function": Parts(
         runner="jobpool.runners.function:Function",

@@ -1,22 +1,40 @@
-"""The form of axis values that makes ensembles: strategies over named sets of members.
+"""The forms of axis values that parcellations have: grown at random over a mesh, and ensembles.
 
-A set is grown at random, given by files, or made of other values of the same axis. With `counts`
-it becomes several nested ones: the first 3 members, the first 5.
+A value that is grown is kept as its source, the text that says what it is made from. Ensembles
+are strategies over named sets of members. A set is grown at random, given by files, or made of
+other values of the same axis. With `counts` it becomes several nested ones: the first 3 members,
+the first 5.
 """
 
+import glob
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from urllib.parse import quote
 
 from jobpool.errors import listing, nearest
 from jobpool.experiment.axes import Pairs, ValueForm, from_files, whole_numbers
 from jobpool.experiment.ensembles import STRATEGIES, EnsembleSource, read_ensemble
 from jobpool.experiment.reader import Reader
-from jobpool.runners.evaluate.grown import GROWN, Ground, read_ground
 
+_BRACES = re.compile(r"\{\w+\}")
 _FORMS = ("random", "members", "glob")
 _Members = tuple[tuple[str, str], ...]  # name and source of each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What values are grown over, as it stands in their sources."""
+
+    mesh: str
+    mask: str | None
+
+    def source(self, size: int, repeat: int, seed: int) -> str:
+        """Return the source of one value."""
+        end = f"&mask={self.mask}" if self.mask else ""
+        return f"random:{self.mesh}?size={size}&repeat={repeat}&seed={seed}{end}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +42,35 @@ class _Set:
     name: str  # what the ensembles are called, without the strategy
     nested: str  # the name that the sets of all counts share
     members: _Members
+
+
+def from_random(given: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  # noqa: ARG001
+    """Return one value per size and repeat."""
+    reader = given.child("random")
+    ground = read_ground(reader, folder)
+    sizes = whole_numbers(reader, "sizes", least=1, example=100)
+    repeats, seed = reader.whole("repeats", default=1, least=1), reader.whole("seed", 0, least=0)
+    return [
+        (f"random_{size}_{repeat}", ground.source(size, repeat, seed))
+        for size in sizes
+        for repeat in range(1, repeats + 1)
+    ]
+
+
+def read_ground(reader: Reader, folder: Path) -> Ground:
+    """Return the mesh and the mask that are given, whose files must be there."""
+    mesh, mask = reader.text("mesh"), reader.optional_text("mask")
+    for key, path in (("mesh", mesh), ("mask", mask)):
+        # a name in braces stands for several files
+        pattern = _BRACES.sub("*", glob.escape(path or ""))
+        if path and not glob.glob(pattern, root_dir=folder):  # noqa: PTH207
+            reader.problem(key, path, f"matches no file in {folder}; correct the path")
+    return Ground(mesh=_quoted(folder, mesh), mask=_quoted(folder, mask) if mask else None)
+
+
+def _quoted(folder: Path, path: str) -> str:
+    """Return a path for use in a source, in which ? & = % and what is not ASCII mean more."""
+    return quote(str(folder / path), safe="/{}: ,+@~()[]")
 
 
 def from_sets(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:
@@ -192,6 +239,7 @@ def check_members(reader: Reader, axis: str, pairs: Pairs) -> None:
         reader.problem(axis, name, advice + "name")
 
 
+GROWN = ValueForm(keys=("random",), example="{random: ...}", expand=from_random)
 SETS = ValueForm(
     keys=("strategies", "sets"),
     example="{strategies: ..., sets: ...}",
