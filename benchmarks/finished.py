@@ -25,7 +25,7 @@ from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.records import Record
 from jobpool.table.settings import WorkerSettings
-from jobpool.table.shard_file import new_shard
+from jobpool.table.shards import new_shard
 from jobpool.task import ALL, Axis, Cause, TaskState
 
 N_WORKERS, N_FOLDS = 500, 5

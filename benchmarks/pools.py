@@ -11,7 +11,7 @@ from jobpool.pool import Pool
 from jobpool.table.grid import full_product
 from jobpool.table.records import Record
 from jobpool.table.settings import WorkerSettings
-from jobpool.table.shard_file import new_shard
+from jobpool.table.shards import new_shard
 from jobpool.task import Axis, Cause, TaskState
 
 N_PARCELLATIONS, N_PIPELINES = 220, 3  # times 225 targets: 148,500 tasks

@@ -17,8 +17,7 @@ from jobpool.disk.files import create_exclusively, replace_whole, storage_error
 from jobpool.disk.locks import Held
 from jobpool.errors import AccessError
 from jobpool.table.records import RECORD, UNREAD, Record, unpack_record, with_accepted
-from jobpool.table.shard_file import HEAD, MAGIC, is_newer, new_shard, wrong_with_head
-from jobpool.table.shards import Shard
+from jobpool.table.shards import HEAD, MAGIC, Shard, is_newer, new_shard, wrong_with_head
 from jobpool.task import TaskState
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from jobpool.disk.files import replace_whole
 from jobpool.table.grid import Grid
 from jobpool.table.records import Record
-from jobpool.table.shard_file import new_shard
+from jobpool.table.shards import new_shard
 from jobpool.task import TaskState
 
 TASKS_PER_SHARD = 4096  # an index of one page: small enough to read and check at every visit

@@ -19,7 +19,7 @@ from jobpool.journal.results import all_results
 from jobpool.overview.spending import AGAIN, USEFUL, read_spending
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import RECORD
-from jobpool.table.shard_file import MAGIC, PLAIN
+from jobpool.table.shards import MAGIC, PLAIN
 from jobpool.task import CLAIMS_PER_RUN, Cause, Lesson, TaskState, run_of
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool

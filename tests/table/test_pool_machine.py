@@ -22,7 +22,7 @@ from jobpool.experiment.config import Experiment
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import WAITING_BASE, code_of, offer_of
-from jobpool.table.shard_file import HEAD
+from jobpool.table.shards import HEAD
 from jobpool.task import Axis, Cause, Claim, Lesson, TaskState, next_run, run_of
 from tests.support.builders import an_experiment
 from tests.support.fuzzing import FUZZ

@@ -15,8 +15,7 @@ from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.execution.claiming import Puller
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import RECORD, Record, unpack_record
-from jobpool.table.shard_file import HEAD
-from jobpool.table.shards import Shard
+from jobpool.table.shards import HEAD, Shard
 from jobpool.task import Cause, Claim, TaskState
 from tests.support.builders import a_pool, shard_files
 

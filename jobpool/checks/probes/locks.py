@@ -12,8 +12,7 @@ from jobpool.checks.probes.talk import Probed, ProbeError, Side, at_most
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.table.records import Record
-from jobpool.table.shard_file import new_shard
-from jobpool.table.shards import Shard
+from jobpool.table.shards import Shard, new_shard
 
 ROUNDS, STEPS = 5, 6
 INSIDE_S = 0.001  # between read and write: a lock that does not lock loses counts for sure
