@@ -17,9 +17,9 @@ from jobpool.disk.files import replace_whole, storage_error, sync_folder, tempor
 from jobpool.disk.locks import best_lock
 from jobpool.errors import AccessError, ConfigError, JobpoolError, Problem, RequestError
 from jobpool.experiment.config import Experiment
-from jobpool.table.grid import Grid, write_grid
-from jobpool.table.layout import in_random_order, write_shards
+from jobpool.table.grid import Grid, in_random_order, write_grid
 from jobpool.table.settings import GROUP, OF_OWNER, PoolInfo, keep_to_owner, set_umask
+from jobpool.table.shards import write_shards
 
 FOLDERS = ("state", "workers", "attempts", "results", "logs", "cache", "checkpoints")
 

@@ -18,9 +18,16 @@ from jobpool.errors import ConfigError, Problem, listing
 from jobpool.experiment.config import Experiment
 from jobpool.experiment.ensembles import describe_source
 from jobpool.pool import Pool
-from jobpool.table.grid import Attribute, Grid, read_grid, smallest_codes, write_grid
-from jobpool.table.layout import in_random_order, write_shards
+from jobpool.table.grid import (
+    Attribute,
+    Grid,
+    in_random_order,
+    read_grid,
+    smallest_codes,
+    write_grid,
+)
 from jobpool.table.settings import keep_to_owner
+from jobpool.table.shards import write_shards
 from jobpool.task import Axis, Value, label
 
 

@@ -4,6 +4,9 @@
 
 A task's position in the grid never changes once it is on disk: an extension appends. Positions
 mean nothing to the user; a task is known by its id, which is made from its values.
+
+Tasks lie in random order, so that every state file is a fair sample of them. A whole task and the
+parts that may stand for it are neighbours in one file, so that one visit can exchange them.
 """
 
 import io
@@ -35,6 +38,8 @@ from jobpool.task import (
 )
 
 FORMAT = 1
+TASKS_PER_SHARD = 4096  # an index of one page: small enough to read and check at every visit
+MOST_SHARDS = 256
 _PORTION = 65_536  # tasks whose codes are numbers of Python's at a time
 
 
@@ -178,6 +183,44 @@ def split_parts(grid: Grid, part_axis: Axis, cut: NDArray[np.bool_]) -> Grid:
     axes = (*grid.axes, part_axis)
     codes = np.vstack([grid.codes[:, source].astype(np.intp), parts])
     return replace(grid, axes=axes, codes=smallest_codes(codes, axes), part_axis=part_axis.name)
+
+
+def in_random_order(grid: Grid, rng: np.random.Generator) -> Grid:
+    """Return the tasks in random order, and how many of them each state file gets.
+
+    A whole task is followed by its parts. The order depends on the tasks and `rng` alone.
+    """
+    _, unit = np.unique(grid.parts.units, return_inverse=True)
+    n_units = int(unit.max(initial=-1)) + 1
+    part = np.zeros(len(grid), np.intp)
+    if grid.part_axis is not None:
+        part = grid.column(grid.part_axis).astype(np.intp)
+    rank = rng.permutation(n_units)[unit]
+    order = np.lexsort([part, rank])
+    return replace(grid.take(order), shard_sizes=shard_sizes(rank[order]))
+
+
+def shard_sizes(units: NDArray[np.intp]) -> tuple[int, ...]:
+    """Return how many tasks each state file gets, so that none divides a unit.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n_tasks,), int
+        A number for each task; those with the same number lie together.
+
+    Examples
+    --------
+    >>> shard_sizes(np.arange(10_000))
+    (3334, 3333, 3333)
+    >>> shard_sizes(np.repeat([7, 8], 3000))
+    (3000, 3000)
+    """
+    n_tasks = len(units)
+    n_shards = min(MOST_SHARDS, -(-n_tasks // TASKS_PER_SHARD))
+    wanted = np.cumsum([len(part) for part in np.array_split(units, max(n_shards, 1))])
+    starts = np.flatnonzero(np.r_[True, units[1:] != units[:-1], True])
+    ends = np.unique(starts[np.searchsorted(starts, wanted)])
+    return tuple(np.diff(np.r_[0, ends[ends > 0]]).tolist())
 
 
 def write_grid(path: Path, grid: Grid) -> None:

@@ -31,9 +31,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobpool.disk.files import newer_format, storage_error
+from jobpool.disk.files import newer_format, replace_whole, storage_error
 from jobpool.disk.locks import Lock, file_system
 from jobpool.errors import BrokenLockError, DamagedStateError, IllegalMoveError
+from jobpool.table.grid import Grid
 from jobpool.table.records import (
     BECOMES,
     RECORD,
@@ -43,7 +44,7 @@ from jobpool.table.records import (
     unpack_record,
     with_accepted,
 )
-from jobpool.task import RESTORED
+from jobpool.task import RESTORED, TaskState
 
 FORMAT = 2
 MAGIC = b"JP%02d" % FORMAT
@@ -363,3 +364,24 @@ def new_shard(first: int, records: Iterable[Record]) -> bytes:
         magic, accepted = MAGIC, accepted.ljust(len(packed), b"\0")
     head_and_index = pack_head(first, index, 0, 0, magic) + index
     return head_and_index.ljust(records_at(len(index)), b"\0") + packed + accepted
+
+
+def write_shards(pool: Path, grid: Grid, first_number: int, first: int) -> None:
+    """Write the state files of new tasks: all wait but the spare parts, which are set aside.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    grid : Grid
+        The new tasks, laid out by `in_random_order`.
+    first_number, first : int
+        State files and tasks that the pool has already.
+    """
+    fresh = (Record(), Record(state=TaskState.ASIDE))
+    begin = 0
+    for number, size in enumerate(grid.shard_sizes, start=first_number):
+        aside = grid.parts.is_spare[begin : begin + size].tolist()
+        content = new_shard(first + begin, [fresh[spare] for spare in aside])
+        replace_whole(pool / "state" / f"{number:02d}", content)
+        begin += size
