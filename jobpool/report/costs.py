@@ -3,8 +3,7 @@
 from typing import TYPE_CHECKING
 
 from jobpool.overview.spending import AGAIN, RUNNING, USEFUL
-from jobpool.report.bars import bars_by_axis
-from jobpool.report.parts import DataTable, Figure, Section, clean, column, rows
+from jobpool.report.parts import DataTable, Figure, Section, bars_by_axis, clean, column, rows
 from jobpool.report.progress import MOST_BARS
 from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid

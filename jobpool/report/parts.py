@@ -18,6 +18,7 @@ EVERY = " all together"
 # Okabe and Ito, "Color universal design", 2008: told apart by colour-blind readers, too
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7a68a6")
 FEW = 10  # a number that has room for a tick at each step up to it; beyond, steps are whole
+MOST_LABELLED = 30  # values whose names fit beside their bars
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "x", "hexagon")
 
 
@@ -170,3 +171,56 @@ def logarithmic(title: str) -> Spec:
         "tickvals": ticks,
         "ticktext": [f"{tick:,g}" if tick < 1e6 else f"{tick / 1e6:,g}M" for tick in ticks],
     }
+
+
+def bars_by_axis(
+    table: DataTable, series: Mapping[str, str], what: str, length_axis: Spec, caption: str
+) -> Figure:
+    """Return one bar for each row of a table, stacked from the columns of several series.
+
+    The bars lie on their side while their labels fit, and stand upright beyond.
+
+    Parameters
+    ----------
+    table : DataTable
+        Traced by the axis; has a column ``WHAT SERIES`` for each series.
+    series : mapping of str to str
+        Name and colour, in order.
+    what : str
+        What is counted, such as ``tasks``.
+    length_axis : dict
+        Of the bars' length.
+    caption : str
+        What stands below.
+    """
+    axis, n_values = table.traced_by[0], len(table.frame)
+    upright = n_values > MOST_LABELLED
+    position, length = ("x", "y") if upright else ("y", "x")
+    traces = tuple(
+        {
+            "type": "bar",
+            "orientation": "v" if upright else "h",
+            "name": name,
+            position: column(axis),
+            length: column(f"{what} {name}"),
+            "marker": {"color": colour},
+            "hovertemplate": f"%{{{position}}}<br>%{{{length}:,.6~r}} {what} {name}<extra></extra>",
+        }
+        for name, colour in series.items()
+    )
+    names = {"type": "category", "title": {"text": plain(axis) if upright else ""}}
+    return Figure(
+        name=f"figure-{table.name}",
+        title=table.title,
+        caption=caption,
+        table=table.name,
+        traces=traces,
+        layout={
+            "showlegend": True,
+            "barmode": "stack",
+            "bargap": 0.05 if upright else 0.25,
+            "height": 340 if upright else 110 + 26 * n_values,
+            f"{position}axis": names if upright else {**names, "autorange": "reversed"},
+            f"{length}axis": length_axis,
+        },
+    )

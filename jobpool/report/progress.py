@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.pool import Pool, is_counted, state_of
-from jobpool.report.bars import bars_by_axis
 from jobpool.report.parts import (
     DataTable,
     Figure,
     Section,
+    bars_by_axis,
     clean,
     column,
     counting,
