@@ -9,8 +9,7 @@ from jobpool.journal.jsonl import worker_files
 from jobpool.journal.workers import read_card
 from jobpool.pool import Pool
 from jobpool.report.costs import colours_of
-from jobpool.report.gantt import lane_figure, lanes_of
-from jobpool.report.parts import DataTable, Figure, Section, clean, column, counting
+from jobpool.report.parts import DataTable, Figure, Section, clean, column, counting, rows
 from jobpool.units import utc_time
 
 if TYPE_CHECKING:
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
+LANES = 30  # workers drawn one by one, the longest ones
+GAP = 1 / 400  # of the whole time: attempts that end alike, with a shorter break, become one bar
 BINS = 240  # steps in time
 _TEXT = (
     "Workers from their cards (from their start to their last sign of life), attempts from their "
@@ -29,11 +30,11 @@ def workers_frame(pool: Pool) -> "pd.DataFrame":
     """Return one row per worker there has been: who, where, from when to its last sign of life."""
     import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
 
-    rows = []
+    records = []
     for path in worker_files(pool.folder, "workers"):
         card = read_card(pool.folder, path.stem)
         if card is not None:
-            rows.append(
+            records.append(
                 {
                     "worker": path.stem,
                     "node": clean(card.node or card.host),
@@ -43,7 +44,7 @@ def workers_frame(pool: Pool) -> "pd.DataFrame":
                     "ended": max(path.stat().st_mtime, card.started),
                 }
             )
-    return pd.DataFrame(rows, columns=["worker", "node", "job", "cores", "started", "ended"])
+    return pd.DataFrame(records, columns=["worker", "node", "job", "cores", "started", "ended"])
 
 
 def timeline_section(workers: "pd.DataFrame", attempts: "pd.DataFrame") -> Section | None:
@@ -65,13 +66,13 @@ def timeline_section(workers: "pd.DataFrame", attempts: "pd.DataFrame") -> Secti
     edges = np.linspace(starts.min(), max(ends.max(), starts.min() + 1.0), BINS + 1)
     steps = _steps(workers, known, edges)
     people = _workers(workers, known)
-    lanes = lanes_of(people, known, edges[-1] - edges[0])
+    lanes = _lanes_of(people, known, edges[-1] - edges[0])
     step_s = edges[1] - edges[0]
     return Section(
         name="workers",
         title="Workers over time",
         text=_TEXT.format(step=f"{step_s / 60:.3g} minutes" if step_s > 90 else f"{step_s:.3g} s"),
-        items=(_at_once(steps), _endings(steps), lane_figure(lanes, people), people),
+        items=(_at_once(steps), _endings(steps), _lane_figure(lanes, people), people),
         tables=(steps, lanes),
     )
 
@@ -204,4 +205,79 @@ def _workers(workers: "pd.DataFrame", known: "pd.DataFrame") -> DataTable:
         frame=frame,
         source="from workers' cards and the record of attempts",
         traced_by=("worker",),
+    )
+
+
+def _lanes_of(people: DataTable, known: "pd.DataFrame", span_s: float) -> DataTable:
+    """Return the work of the longest workers; short breaks between like attempts are closed."""
+    shown = people.frame["worker"].head(LANES)
+    frame = known[known["worker"].isin(set(shown))]
+    frame = frame.sort_values(["worker", "started", "place"], ignore_index=True)
+    gap = span_s * GAP
+    begins = (
+        (frame["worker"] != frame["worker"].shift())
+        | (frame["use"] != frame["use"].shift())
+        | (frame["started"].astype(float) - frame["ended"].astype(float).shift() > gap)
+    )
+    pieces = frame.groupby(begins.cumsum(), sort=False)
+    merged = pieces.agg(
+        worker=("worker", "first"),
+        became=("use", "first"),
+        started=("started", "min"),
+        ended=("ended", "max"),
+        attempts=("place", "size"),
+    ).reset_index(drop=True)
+    lengths = (merged["ended"] - merged["started"]).astype(float)
+    merged["milliseconds"] = np.rint(1000 * lengths.to_numpy(float))
+    for name in ("started", "ended"):
+        merged[name] = [utc_time(t, 3) for t in merged[name]]
+    return DataTable(
+        name="lanes",
+        title="The work of the longest workers",
+        frame=merged,
+        source="from the record of attempts",
+        traced_by=("worker",),
+    )
+
+
+def _lane_figure(table: DataTable, people: DataTable) -> Figure:
+    """Return the lanes, in the order of the table of workers."""
+    drawn = set(table.frame["worker"])
+    names = [name for name in people.frame["worker"].head(LANES) if name in drawn]
+    traces = tuple(
+        {
+            **rows({"became": use}),
+            "type": "bar",
+            "orientation": "h",
+            "name": use,
+            "y": column("worker"),
+            "base": column("started"),
+            "x": column("milliseconds"),
+            "customdata": column("attempts"),
+            "marker": {"color": colour, "line": {"width": 0}},
+            "hovertemplate": "worker %{y}<br>from %{base}<br>%{customdata:,} attempts in a row: "
+            f"{use}<extra></extra>",
+        }
+        for use, colour in colours_of(table.frame["became"]).items()
+    )
+    return Figure(
+        name="figure-lanes",
+        title=f"The {len(names)} workers that were there longest",
+        caption="Each line is a worker, each bar attempts in a row that ended alike.",
+        table=table.name,
+        traces=traces,
+        layout={
+            "height": 110 + 16 * len(names),
+            "showlegend": True,
+            "barmode": "overlay",
+            "bargap": 0.2,
+            "xaxis": {"type": "date"},
+            "yaxis": {
+                "type": "category",
+                "autorange": "reversed",
+                "showticklabels": False,
+                "ticks": "",
+                "categoryarray": names,
+            },
+        },
     )
