@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jobpool.errors import listing
-from jobpool.report.packing import packed_size
 from jobpool.report.parts import COLOURS, DataTable, Figure, Section, column, plain
+from jobpool.report.writing import packed_size
 from jobpool.table.columns import beside_report
 from jobpool.units import count, utc_time
 

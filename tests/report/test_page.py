@@ -8,10 +8,9 @@ import pandas as pd
 import pytest
 
 from jobpool.collect.collect import Collected
-from jobpool.report.packing import rounded, table_json
 from jobpool.report.parts import DataTable, Report, Section
 from jobpool.report.results import results_table
-from jobpool.report.writing import html_of
+from jobpool.report.writing import html_of, rounded, table_json
 from jobpool.table.columns import OF_RESULTS
 from jobpool.table.grid import full_product
 from jobpool.task import Axis
