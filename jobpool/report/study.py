@@ -1,18 +1,35 @@
-"""The study in a report: ranks, scores, strategies, the best, trade-offs, and what is missing."""
+"""The sections of a study in a report, in their order on the page.
 
+What is missing, scores, the best parcellations and trade-offs are made here; ranks and strategies
+have modules of their own.
+"""
+
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from jobpool.analysis.ranks import best
-from jobpool.report.parts import DataTable, Section
+from jobpool.analysis.study_table import SCORE, SINGLE
+from jobpool.report.parts import (
+    DataTable,
+    Figure,
+    Section,
+    Spec,
+    colours_of,
+    column,
+    logarithmic,
+    plain,
+    rows,
+    symbols_of,
+)
 from jobpool.report.study_ranks import NAME, PIPELINE, TARGET, rank_section
-from jobpool.report.study_scores import cost_trade_section, score_section
-from jobpool.report.study_strategies import strategy_section
+from jobpool.report.study_strategies import GREY, STRATEGY, strategy_section
 from jobpool.units import count
 
 if TYPE_CHECKING:
+    from jobpool.analysis.study_table import StudyTable
     from jobpool.analysis.whole import Analysis
 
-MOST_BEST = 10
+MOST_BEST = 10  # places in the tables of the best
 
 
 def study_sections(found: "Analysis") -> tuple[Section, ...]:
@@ -26,10 +43,10 @@ def study_sections(found: "Analysis") -> tuple[Section, ...]:
     made = (
         _coverage_section(found),
         rank_section(found),
-        score_section(found.table, f"from {found.table.source}"),
+        _score_section(found.table, f"from {found.table.source}"),
         strategy_section(found),
         _best_section(found),
-        cost_trade_section(found),
+        _trade_section(found),
     )
     return tuple(section for section in made if section is not None)
 
@@ -52,6 +69,48 @@ def _coverage_section(found: "Analysis") -> Section:
         f"{count(covered.n_cells, 'cell')} with a result.",
         items=(missing,) if len(covered.missing) else (),
         notes=found.notes or ((calm,) if covered.complete else ()),
+    )
+
+
+def _score_section(table: "StudyTable", source: str) -> Section:
+    """Return the score of every parcellation against its size, for the target that is chosen."""
+    kept = [NAME, "size", "type", STRATEGY, PIPELINE, TARGET, table.measure]
+    scores = DataTable(
+        name="scores",
+        title="Scores by target",
+        frame=table.frame[kept],
+        source=source,
+        traced_by=(NAME, PIPELINE, TARGET),
+    )
+    labels = sorted({table.score_label(target) for target in table.metrics})
+    label = " or ".join(labels) or table.measure.replace("_", " ")
+    return Section(
+        name="scores",
+        title="Scores by target",
+        text="Mean scores over the outer folds, as the tasks reported them; errors are negated, "
+        "so that higher is better everywhere.",
+        items=(_score_figure(scores, table.measure, label),),
+        tables=(scores,),
+    )
+
+
+def _score_figure(scores: DataTable, measure: str, label: str) -> Figure:
+    better = "higher" if measure == SCORE else "lower"
+    told = "%{text}<br>%{x:,} parcels<br>%{y:.4~g}"
+    return Figure(
+        name="figure-scores",
+        title="Score against number of parcels",
+        caption=f"{label[0].upper()}{label[1:]} of each parcellation for the chosen target, "
+        f"coloured by pipeline, with a marker for each strategy; {better} is better.",
+        table=scores.name,
+        traces=tuple(_clouds(scores, {"x": column("size"), "y": column(measure)}, told)),
+        choose=TARGET,
+        layout={
+            "showlegend": True,
+            "height": 460,
+            "xaxis": logarithmic("parcels of all members"),
+            "yaxis": {"title": {"text": plain(label)}},
+        },
     )
 
 
@@ -82,3 +141,102 @@ def _best_section(found: "Analysis") -> Section | None:
         "shared where mean ranks are equal.",
         items=(*tables, by_type),
     )
+
+
+def _trade_section(found: "Analysis") -> Section | None:
+    """Return rank against time and memory; None where neither is known."""
+    if found.trade_off.empty:
+        return None
+    table = DataTable(
+        name="trade-off",
+        title="Rank, time and memory",
+        frame=found.trade_off,
+        source="from all results: means over targets",
+        traced_by=(NAME, PIPELINE),
+        note="Front: no other pair of parcellation and pipeline is better in one of the two, and "
+        "at least as good in the other.",
+    )
+    known = {
+        "seconds": ("front_time", "seconds", "seconds of a task"),
+        "memory_mb": ("front_memory", "MB", "peak memory in MB"),
+    }
+    figures = [
+        _trade(table, cost, *words)
+        for cost, words in known.items()
+        if found.trade_off[cost].notna().any()
+    ]
+    if not figures:
+        return None
+    n_pairs = len(found.table.frame[[NAME, PIPELINE]].drop_duplicates())
+    n_out = n_pairs - len(found.trade_off)
+    out = (
+        "Not ranked here, without a score for every target, or of a pipeline that no single "
+        f"parcellation has: {n_out:,} of {n_pairs:,} pairs of parcellation and pipeline."
+    )
+    return Section(
+        name="trade-offs",
+        title="What a good rank costs",
+        text="All pairs of parcellation and pipeline are ranked together within each target; "
+        "time and memory are means over targets, as measured when the tasks ran.",
+        items=tuple(figures),
+        tables=(table,),
+        notes=(out,) if n_out else (),
+    )
+
+
+def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Figure:
+    place = {"x": column(cost), "y": column("mean_rank")}
+    line = {
+        **rows({front: "yes"}, order=cost),
+        **place,
+        "type": "scatter",
+        "mode": "lines",
+        "name": "front",
+        "line": {"color": GREY, "width": 2, "shape": "hv"},
+        "hoverinfo": "skip",
+    }
+    told = "%{text}<br>%{customdata:,} parcels<br>%{x:,.4~g} "
+    told += f"{unit}<br>mean rank %{{y:.4~g}}"
+    return Figure(
+        name=f"figure-trade-{cost.replace('_', '-')}",
+        title=f"Rank against {what}",
+        caption=f"Mean rank (lower is better) against {what}, coloured by pipeline, with a marker "
+        "for each strategy; the line joins the pairs that no other beats in both.",
+        table=table.name,
+        traces=(line, *_clouds(table, {**place, "customdata": column("size")}, told)),
+        layout={
+            "height": 460,
+            "xaxis": logarithmic(what),
+            "yaxis": logarithmic("mean rank"),
+        },
+    )
+
+
+def _clouds(table: DataTable, place: Spec, told: str) -> Iterator[Spec]:
+    """Yield the points of each pipeline and strategy: a colour and a marker, told in the legend.
+
+    Parameters
+    ----------
+    table : DataTable
+        Has a row for each point.
+    place : mapping
+        The columns that say where a point stands, and what else its label tells.
+    told : str
+        The label's template.
+    """
+    strategies = sorted(table.frame[STRATEGY].unique(), key=lambda one: (one != SINGLE, one))
+    alone = set(table.frame.loc[table.frame[STRATEGY] == SINGLE, PIPELINE])
+    # combined ones last: a pipeline has the same colour whether there are some or not
+    pipelines = sorted(table.frame[PIPELINE].unique(), key=lambda one: (one not in alone, one))
+    for strategy, symbol in symbols_of(strategies).items():
+        for pipeline, colour in colours_of(pipelines).items():
+            yield {
+                **rows({PIPELINE: pipeline, STRATEGY: strategy}),
+                **place,
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain(pipeline if strategies == [SINGLE] else f"{pipeline}, {strategy}"),
+                "text": column(NAME),
+                "marker": {"color": colour, "symbol": symbol, "size": 7, "opacity": 0.75},
+                "hovertemplate": f"{told}<extra>%{{fullData.name}}</extra>",
+            }
