@@ -16,8 +16,7 @@ from pathlib import Path
 from benchmarks.figures import machine, say, table
 from benchmarks.finished import finish, lay_out
 from jobpool.pool import Pool
-from jobpool.report.of_pool import report_of_pool
-from jobpool.report.whole import Wishes
+from jobpool.report.making import Wishes, report_of_pool
 from jobpool.report.writing import html_of
 from jobpool.runners import make_results
 

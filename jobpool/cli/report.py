@@ -10,7 +10,7 @@ from jobpool.cli.options import Only, Skip, check_output
 from jobpool.installation import REPORT, require
 
 if TYPE_CHECKING:
-    from jobpool.report.whole import Made
+    from jobpool.report.making import Made
 
 
 def report(

@@ -1,27 +1,83 @@
-"""Make the report of a pool or of a table as one file: what both the command and notebooks do."""
+"""Make the report of a pool, or of a table of results, as one file: for the command and notebooks.
+
+Reading comes first (states, attempts, results), then the analysis, then the sections in their
+order on the page; `jobpool.report.writing` makes the file. A pool is only read.
+"""
 
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from jobpool import __version__
-from jobpool.analysis.study_table import read_study_table
-from jobpool.collect.collect import worth_starting
+from jobpool.analysis.columns import KEY
+from jobpool.analysis.study_table import from_results, read_study_table
+from jobpool.analysis.whole import analyse
+from jobpool.collect.collect import collect, worth_starting
+from jobpool.collect.frames import frame_of
 from jobpool.collect.provenance import provenance
+from jobpool.collect.row_columns import point_columns
 from jobpool.disk.files import replace_whole, server_time
+from jobpool.errors import DataError
 from jobpool.needs.estimates import load_estimates
+from jobpool.overview.spending import Spending, read_spending
 from jobpool.plan.arrays import Wanted, make_plan
 from jobpool.plan.backlog import read_left
-from jobpool.pool import Pool
-from jobpool.report.of_pool import report_of_pool
-from jobpool.report.parts import Tile, core_tile
-from jobpool.report.whole import Made, Tell, Wishes, report_of_table
+from jobpool.pool import Pool, is_counted, n_counted
+from jobpool.report.attention import attention_section
+from jobpool.report.costs import cost_section
+from jobpool.report.parts import DataTable, Report, Section, Tile, core_tile
+from jobpool.report.progress import progress_section, states_of
+from jobpool.report.results import RESULTS, average_section, results_table
+from jobpool.report.study import study_sections
+from jobpool.report.timeline import timeline_section, workers_frame
 from jobpool.report.writing import html_of
 from jobpool.runners import make_results
+from jobpool.table.grid import Grid
 from jobpool.table.selection import select
+from jobpool.task import SHOWN, TaskState
+from jobpool.units import count, percent, utc_time
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from jobpool.analysis.study_table import StudyTable
+    from jobpool.analysis.whole import Analysis
+    from jobpool.collect.collect import Collected
+    from jobpool.runners.base import Results
+
+Tell = Callable[[str], None]
+_ALL_RESULTS = (
+    "Every row is a result. Click on a column's name to sort, type below it to filter (=x: exactly "
+    "x, !x: without x, >= 5, 2..3), and save what is left as CSV. The numbers of other tables and "
+    "figures come from these rows: the buttons in their rows lead here, with the task ids."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What a report is asked for."""
+
+    now: float  # seconds since the epoch
+    version: str  # of jobpool
+    selection: str = ""  # in words; empty for the whole pool
+    metrics: Mapping[str, str]  # the score to use by kind of target; empty for the first reported
+    facts: tuple[tuple[str, str], ...] = ()  # label and value of what it rests on
+    rest: tuple[Tile, ...] = ()  # what is expected of the tasks that are left
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A report, and the analysis in it if the results are a study."""
+
+    report: Report
+    analysis: "Analysis | None"
 
 
 def make_report(
@@ -106,3 +162,210 @@ def _rest(pool: Pool) -> tuple[Tile, ...]:
         return ()
     amounts = [expected.middle, expected.low, expected.high]
     return (core_tile(" to go", amounts, "{} to {} in 80 of 100 cases"),)
+
+
+def report_of_pool(
+    pool: Pool,
+    meaning: "Results",
+    chosen: NDArray[np.bool_] | None,
+    wishes: Wishes,
+    tell: Tell,
+    processes: int = 1,
+) -> Made:
+    """Return the report of a pool.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    meaning : Results
+        Makes rows of results; a runner does, too.
+    chosen : ndarray of shape (n_tasks,), bool, optional
+        The selection; None for all tasks.
+    wishes : Wishes
+        What is asked for.
+    tell : callable
+        Told what is being done.
+    processes : int
+        That read results side by side; with several, `meaning` is sent to them.
+
+    Raises
+    ------
+    DamagedStateError
+        If the state table cannot be trusted.
+    """
+    mask = np.ones(len(pool.grid), bool) if chosen is None else chosen
+    tell("reading states")
+    states = states_of(pool)
+    tell("reading attempts")
+    spending, workers = read_spending(pool, mask, wishes.now), workers_frame(pool)
+    if chosen is not None:
+        workers = workers[workers["worker"].isin(set(spending.frame["worker"]))]
+    tell("collecting results")
+    found = collect(pool, meaning, chosen, processes=processes)
+    tell("analysing")
+    asked = mask & is_counted(states)
+    results = _with_unfinished(found, pool.grid, asked)
+    analysis, warnings = _analysed(found, results, str(pool.folder), wishes.metrics)
+    sections = [
+        progress_section(pool.grid, states, mask),
+        attention_section(pool.grid, states, mask, found, spending.failed),
+        *(study_sections(analysis) if analysis else [average_section(found, pool.grid)]),
+        cost_section(pool.grid, spending.frame),
+        timeline_section(workers, spending.frame),
+        _results_section(found, pool.grid),
+    ]
+    tiles = (*_progress_tiles(states[mask], found), *_cost_tiles(spending, workers["worker"]))
+    report = Report(
+        title=pool.info.name,
+        facts=_all_facts(wishes),
+        tiles=(*tiles, *wishes.rest),
+        sections=tuple(section for section in sections if section is not None),
+        warnings=(*_damage(found), *warnings),
+    )
+    return Made(report=report, analysis=analysis)
+
+
+def _analysed(
+    found: "Collected", results: "pd.DataFrame", source: str, metrics: Mapping[str, str]
+) -> "tuple[Analysis | None, tuple[str, ...]]":
+    """Return the analysis of results that have the axes of a study, or why there is none."""
+    if not set(KEY) <= set(found.axes):
+        if metrics:
+            raise DataError(source, f"no study with {', '.join(KEY)}; leave --metric out")
+        return None, ()
+    if results.empty:
+        return None, ()
+    try:
+        return analyse(from_results(results, source, metrics, found.metrics)), ()
+    except DataError as error:
+        if metrics:
+            raise
+        return None, (f"The study cannot be analysed: {error}.",)
+
+
+def _with_unfinished(found: "Collected", grid: Grid, asked: NDArray[np.bool_]) -> "pd.DataFrame":
+    """Return the results with a row for each task asked for that has none: it lacks all scores.
+
+    Parameters
+    ----------
+    found : Collected
+        The results, one row per task.
+    grid : Grid
+        The pool's tasks.
+    asked : ndarray of shape (n_tasks,), bool
+        The tasks that are to have a result. The parts of a task that was cut up count as that
+        task: without one of them it has none.
+    """
+    # without attributes, what values are like is told by results alone
+    if found.frame.empty or not found.attributes:
+        return found.frame
+    places = np.flatnonzero(asked)
+    _, first = np.unique(grid.parts.units[places], return_index=True)
+    if len(first) <= len(found.frame):
+        return found.frame
+    codes = grid.parts.as_wholes(grid.codes[:, places[first]].astype(np.intp))
+    every = frame_of(point_columns(grid, codes))
+    others = [name for name in found.frame.columns if name == found.id or name not in every]
+    return every.merge(found.frame[others], on=found.id, how="left", validate="1:1")
+
+
+def _results_section(found: "Collected", grid: Grid) -> Section:
+    notes = [f"{count(len(found.incomplete), 'task')} in parts not complete."]
+    return Section(
+        name="all-results",
+        title="All results",
+        text=_ALL_RESULTS,
+        items=(results_table(found, grid, "jobpool collect"),),
+        notes=tuple(notes) if found.incomplete else (),
+    )
+
+
+def _damage(found: "Collected") -> tuple[str, ...]:
+    """Say what is not among the results, though it should be."""
+    said = []
+    if found.lost:
+        said.append(f"{count(len(found.lost), 'task')} done without a result on disk.")
+    if found.damaged:
+        said.append(f"{count(len(found.damaged), 'damaged line')} of results left out.")
+    return tuple(f"{one} Run: jobpool doctor" for one in said)
+
+
+def _progress_tiles(states: NDArray[np.uint8], found: "Collected") -> tuple[Tile, ...]:
+    n_of = {state: int(np.count_nonzero(states == state)) for state in TaskState}
+    n_all, done = n_counted(n_of), n_of[TaskState.DONE]
+    left = {s: n_of[s] for s in SHOWN if not s.settled and s is not TaskState.PARKED}
+    stuck = n_of[TaskState.PARKED] + len(found.lost)
+    return (
+        Tile(label="tasks done", value=percent(done, n_all), detail=f"{done:,} of {n_all:,}"),
+        Tile(
+            label="left",
+            value=f"{sum(left.values()):,}",
+            detail=", ".join(f"{n:,} {s.word}" for s, n in left.items() if n) or "nothing",
+        ),
+        Tile(
+            label="need a person",
+            value=f"{stuck:,}",
+            detail="parked, or result lost" if stuck else "nothing parked or lost",
+            is_bad=stuck > 0,
+        ),
+    )
+
+
+def _cost_tiles(cost: Spending, names: Iterable[str]) -> tuple[Tile, ...]:
+    n_workers = len({*names, *cost.frame["worker"]})
+    lost = f"{100 * cost.lost / cost.total:.1f} %" if cost.total else "0 %"
+    return (
+        core_tile("", [cost.total], f"{lost} of them lost"),
+        Tile(label="workers", value=f"{n_workers:,}", detail="in all"),
+    )
+
+
+def report_of_table(table: "StudyTable", wishes: Wishes, tell: Tell) -> Made:
+    """Return the report of a study table from elsewhere.
+
+    Parameters
+    ----------
+    table : StudyTable
+        From `jobpool.analysis.study_table.read_study_table`.
+    wishes : Wishes
+        What is asked for.
+    tell : callable
+        Told what is being done.
+    """
+    tell("analysing")
+    analysis = analyse(table)
+    covered = analysis.coverage
+    everything = DataTable(
+        name=RESULTS, title="All results", frame=table.frame, source=f"as in {table.source}"
+    )
+    tiles = (
+        Tile(label="results", value=f"{len(table.frame):,}"),
+        Tile(label="single parcellations", value=f"{covered.n_parcellations:,}"),
+        Tile(
+            label="cells with a result",
+            value=percent(covered.n_present, covered.n_cells),
+            detail=f"{covered.n_present:,} of {covered.n_cells:,}",
+            is_bad=not covered.complete,
+        ),
+    )
+    section = Section(
+        name="all-results", title="All results", text=_ALL_RESULTS, items=(everything,)
+    )
+    report = Report(
+        title=table.source.rpartition("/")[2],
+        facts=_all_facts(wishes),
+        tiles=tiles,
+        sections=(*study_sections(analysis), section),
+    )
+    return Made(report=report, analysis=analysis)
+
+
+def _all_facts(wishes: Wishes) -> tuple[tuple[str, str], ...]:
+    """Return what every report says of itself, and what this one rests on."""
+    return (
+        ("made", f"{utc_time(wishes.now)} UTC"),
+        ("jobpool", wishes.version),
+        *wishes.facts,
+        *((("selection", wishes.selection),) if wishes.selection else ()),
+    )

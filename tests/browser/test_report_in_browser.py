@@ -12,7 +12,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from jobpool.report.whole import Made
+from jobpool.report.making import Made
 from jobpool.report.writing import html_of
 from tests.browser.chromium import open_report, wait_until
 from tests.support.report_pages import (

@@ -5,9 +5,9 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
+from jobpool.report.making import Made
 from jobpool.report.parts import EVERY, Report
 from jobpool.report.study_strategies import GREY, NOT_COMPARED
-from jobpool.report.whole import Made
 from tests.support.report_pages import (
     drawn,
     figures_of,

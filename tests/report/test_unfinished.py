@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jobpool.admin.create import create_pool
+from jobpool.report.making import Made
 from jobpool.report.parts import Report
-from jobpool.report.whole import Made
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Cause, Value
 from tests.support.builders import an_experiment

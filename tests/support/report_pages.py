@@ -13,9 +13,8 @@ from jobpool.admin.create import create_pool
 from jobpool.analysis.study_table import read_study_table
 from jobpool.journal.workers import own_card
 from jobpool.pool import Pool
-from jobpool.report.of_pool import report_of_pool
+from jobpool.report.making import Made, Wishes, report_of_pool, report_of_table
 from jobpool.report.parts import DataTable, Figure, Report, Section
-from jobpool.report.whole import Made, Wishes, report_of_table
 from jobpool.report.writing import tables_of
 from jobpool.runners import make_results
 from jobpool.table.grid import full_product
