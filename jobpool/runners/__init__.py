@@ -1,7 +1,13 @@
 """Runners by name: what each is made of, imported when it is asked for.
 
+base       what a runner is: two methods, and one for each further ability
+function   call a Python function with the values of a task
+evaluate/  evaluate pipelines on parcellated brain maps
+
 Importing a runner may take seconds. What reads its results, perhaps in several processes, and the
 forms of axis values that it adds come from modules of their own, which load less.
+
+Everything that makes a study or a pool asks here; only the child of a worker runs tasks.
 """
 
 import importlib

@@ -1,1 +1,6 @@
-"""Fits of single members, made once for all tasks that need them."""
+"""Fits of single members, made once for all tasks that need them.
+
+cache        the fits of a pool, by bucket and key: what callers use
+file         the file of a bucket: records, read without a lock, appended under it
+maintenance  what there is, what is damaged, what may go
+"""
