@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jobpool.cache.fits.cache import FOLDER
 from jobpool.cache.fits.file import HEAD_LIMIT, BucketFile, Stretch, count, is_torn, scan
-from jobpool.cache.roi.maintenance import Damage, Removed, is_old, size_of, time_of
+from jobpool.cache.roi.maintenance import Damage, Removed, leftovers, size_of, time_of
 from jobpool.disk.coordination import Leases
 from jobpool.disk.files import parse_line
 
@@ -109,7 +109,9 @@ def prune_fits(
         Only say what would be removed.
     """
     removed = []
-    for path, why in _leftovers(folder / FOLDER):
+    root = folder / FOLDER
+    leases = map(Leases, sorted((root / "leases").glob("??")))
+    for path, why in leftovers(root, leases, Leases(root).server_time()):
         removed.append(Removed(path=path, why=why, n_bytes=size_of(path)))
         if not dry_run:
             path.unlink(missing_ok=True)
@@ -119,16 +121,6 @@ def prune_fits(
         if not dry_run:
             _remove(path, lock)
     return tuple(removed)
-
-
-def _leftovers(root: Path) -> Iterator[tuple[Path, str]]:
-    now = Leases(root).server_time()
-    for path in sorted(root.rglob(".*.tmp")):
-        if is_old(path, now):
-            yield path, "left by a process that was killed while it wrote"
-    for leases in sorted((root / "leases").glob("??")):
-        for path in Leases(leases).stale():
-            yield path, "lease of a process that died"
 
 
 def _beyond(folder: Path, limit_bytes: int | None) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """What is in a cache, whether it is whole, and what of it is no longer needed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -147,7 +147,8 @@ def prune(
 ) -> tuple[Removed, ...]:
     """Remove what nothing uses; see `RoiCache.prune`."""
     chosen = [*_unused_blocks(places, layout), *_unused_values(places, layout)]
-    chosen += [*_leftovers(places), *_beyond(places, layout, limit_bytes, chosen)]
+    left = leftovers(places.root, [places.leases], places.leases.server_time())
+    chosen += [*left, *_beyond(places, layout, limit_bytes, chosen)]
     removed = []
     for path, why in chosen:
         n_bytes = size_of(path)
@@ -188,15 +189,6 @@ def _unused_blocks(places: Places, layout: Layout) -> Iterator[Choice]:
             yield path, "values that are packed or that nothing uses"
 
 
-def _leftovers(places: Places) -> Iterator[Choice]:
-    now = places.leases.server_time()
-    for path in sorted(places.root.rglob(".*.tmp")):
-        if is_old(path, now):
-            yield path, "left by a process that was killed while it wrote"
-    for path in places.leases.stale():
-        yield path, "lease of a process that died"
-
-
 def _beyond(
     places: Places, layout: Layout, limit_bytes: int | None, chosen: list[Choice]
 ) -> Iterator[Choice]:
@@ -213,6 +205,16 @@ def _beyond(
         for path in reversed(places.store.paths(record.stem)):
             total -= size_of(path)
             yield path, "not asked for for longest, and above the limit"
+
+
+def leftovers(root: Path, leases: Iterable[Leases], now: float) -> Iterator[Choice]:
+    """Yield what killed processes left under `root`: temporary files, and leases of theirs."""
+    for path in sorted(root.rglob(".*.tmp")):
+        if is_old(path, now):
+            yield path, "left by a process that was killed while it wrote"
+    for one in leases:
+        for path in one.stale():
+            yield path, "lease of a process that died"
 
 
 def is_old(path: Path, now: float) -> bool:
