@@ -23,6 +23,7 @@ from tests.support.fit_study import (
     put_for_ever,
     read_for_ever,
 )
+from tests.support.processes import exit_codes, wait_until
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.support.fit_study"])
@@ -41,19 +42,6 @@ def start(do: Callable[..., None], *arguments: object) -> BaseProcess:
     process = _CONTEXT.Process(target=do, args=arguments)
     process.start()
     return process
-
-
-def codes(processes: list[BaseProcess]) -> list[int | None]:
-    for one in processes:
-        one.join(60)
-    return [one.exitcode for one in processes]
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 def kill(process: BaseProcess) -> None:
@@ -88,14 +76,14 @@ def put_and_prune(folder: Path, n: int) -> None:
 def test_eight_processes_make_every_fit_once(folder: Path, kind: str) -> None:
     started = [start(fill_some, folder, kind, seed, N_KEYS) for seed in range(8)]
 
-    assert codes(started) == [0] * 8
+    assert exit_codes(started) == [0] * 8
     counts = [int(path.read_text()) for path in (folder / "counts").iterdir()]
     assert (len(counts), sum(counts)) == (16, N_KEYS)
     assert len(list((folder / "made").iterdir())) == N_KEYS
 
 
 def test_processes_that_make_fits_leave_one_file(folder: Path) -> None:
-    codes([start(fill_some, folder, "flock", seed, N_KEYS) for seed in range(4)])
+    exit_codes([start(fill_some, folder, "flock", seed, N_KEYS) for seed in range(4)])
 
     assert [path.suffix for path in files_in(folder, "*")] == [".fits"]
 
@@ -107,7 +95,7 @@ def test_a_fit_of_a_killed_process_is_taken_over(folder: Path) -> None:
 
     started = [start(fill_some, folder, "flock", seed, 4, 0.4) for seed in range(8)]
 
-    assert codes(started) == [0] * 8
+    assert exit_codes(started) == [0] * 8
     assert len(list((folder / "made").iterdir())) == 4
 
 
@@ -167,7 +155,7 @@ def test_readers_see_whole_fits_while_others_write_or_prune(folder: Path) -> Non
     wait_until(lambda: (folder / "read").read_text() == "6")
     (folder / "stop").touch()
 
-    assert codes([reader]) == [0]
+    assert exit_codes([reader]) == [0]
 
 
 def test_writers_lose_no_fit_to_a_file_that_is_replaced_meanwhile(folder: Path) -> None:
@@ -176,5 +164,5 @@ def test_writers_lose_no_fit_to_a_file_that_is_replaced_meanwhile(folder: Path) 
 
     copies = {rewrite(folder) for _ in range(20)}
 
-    assert codes(started) == [0] * 4
+    assert exit_codes(started) == [0] * 4
     assert len(copies) == 20

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import random
 import time
-from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from jobpool.cache.roi.cache import RoiCache
 from jobpool.disk.coordination import Leases
 from tests.support.cache_study import NAMES, CacheStudy, fill_all
+from tests.support.processes import exit_codes, wait_until
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.support.cache_study"])
@@ -34,19 +34,6 @@ def start(study: CacheStudy, n: int, slow_s: float) -> list[BaseProcess]:
     return processes
 
 
-def wait(processes: list[BaseProcess]) -> list[int | None]:
-    for one in processes:
-        one.join(60)
-    return [one.exitcode for one in processes]
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def make_leases_old(study: CacheStudy) -> int:
     """Let the leases look as they do a minute after their holders died; return how many."""
     leases = [path for path in study.files("*.json") if path.parent.name == "leases"]
@@ -62,14 +49,14 @@ def assert_all_right(study: CacheStudy, cache: RoiCache) -> None:
 
 
 def test_processes_that_start_together_read_every_span_once(study: CacheStudy) -> None:
-    codes = wait(start(study, 8, slow_s=0.1))
+    codes = exit_codes(start(study, 8, slow_s=0.1))
 
     assert codes == [0] * 8
     assert study.spans_read() == [0, 3, 6, 9]
 
 
 def test_processes_that_start_together_leave_nothing_but_values(study: CacheStudy) -> None:
-    wait(start(study, 4, slow_s=0.0))
+    exit_codes(start(study, 4, slow_s=0.0))
 
     files = [path for path in study.files("*") if path.is_file()]
     assert sorted(path.suffix for path in files) == [".json"] * 3 + [".npy"] * 3
@@ -94,7 +81,7 @@ def test_a_span_of_a_live_process_is_waited_for(study: CacheStudy) -> None:
 
     assert_all_right(study, study.cache())
 
-    assert wait(started) == [0]
+    assert exit_codes(started) == [0]
     assert study.spans_read() == [0, 3, 6, 9]
 
 
@@ -106,7 +93,7 @@ def test_whoever_is_killed_when_nobody_reads_half_a_value(study: CacheStudy, see
         time.sleep(rng.uniform(0.0, 0.08))
         for one in doomed:
             one.kill()
-        wait(doomed)
+        exit_codes(doomed)
         make_leases_old(study)
 
     assert study.cache().verify() == ()
@@ -118,7 +105,7 @@ def test_what_killed_processes_left_can_be_pruned(study: CacheStudy) -> None:
     wait_until(lambda: len(study.spans_read()) == 3)
     for one in doomed:
         one.kill()
-    wait(doomed)
+    exit_codes(doomed)
     for path in study.files(".*.tmp"):
         os.utime(path, (0, 0))
     make_leases_old(study)
@@ -136,7 +123,7 @@ def test_two_processes_that_both_hold_a_span_do_no_harm(study: CacheStudy) -> No
 
     assert_all_right(study, study.cache())
 
-    assert wait(started) == [0, 0]
+    assert exit_codes(started) == [0, 0]
 
 
 def test_a_lease_alone_keeps_nobody_from_what_is_there(study: CacheStudy) -> None:

@@ -30,6 +30,7 @@ from jobpool.task import Cause, TaskState
 from tests.conftest import Jobpool
 from tests.support.brain_study import StudyOnDisk, without_seconds
 from tests.support.builders import a_pool
+from tests.support.processes import wait_until
 from tests.support.simulated import SimulatedWorker
 
 PIPELINE = "tests.runners.test_resume:noted"
@@ -126,14 +127,6 @@ def kept(folder: Path) -> list[str]:
     lines = (record for file in folder.rglob("*.jsonl") for _, _, record in read_lines(file))
     done: list[Any] = [record["done"] for record in lines if record is not None]
     return [name for names in done for name in names]
-
-
-def wait_until(happened: Callable[[], object], timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while not happened():
-        if time.monotonic() > end:
-            raise TimeoutError
-        time.sleep(0.005)
 
 
 def is_gone(process: psutil.Process) -> bool:
