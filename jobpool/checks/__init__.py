@@ -1,12 +1,13 @@
 """What ``jobpool doctor`` finds and repairs: the pool's files held against one another.
 
-table.py         records of the state table, every checksum checked
-evidence.py      what the files of workers say about each task
-remaking.py      records made anew from that
-shards.py        one state file: what is wrong with it, and its repair
-consistency.py   records against results and attempts
-families.py      whole tasks against their parts
-surroundings.py  everything else: grid, experiment, leftovers
-probes*.py       the file system: names, locks, times, room; from this host and from two nodes
-doctor.py        all of these, in the order in which repairs rest on each other
+    doctor        all checks and repairs, in the order in which they rest on each other
+    shards        one state file: what is wrong with it, and its repair
+    consistency   records against results and attempts
+    families      whole tasks against their parts
+    rebuild       what the files of workers say about each task, and the records that this makes
+    housekeeping  everything else in the folder: grid, experiment, leftovers, damaged lines
+    findings      what is reported
+    probes/       the file system: names, locks, times, space; from this host and from two nodes
+
+Only the command line calls in.
 """

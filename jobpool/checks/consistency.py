@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from jobpool.checks.evidence import Evidence, ResultSeen
 from jobpool.checks.findings import Finding, note, problem
+from jobpool.checks.rebuild import Evidence, ResultSeen, accepted_by, done_by
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.pool import Pool
@@ -156,24 +156,6 @@ def _settle_done(
     if earlier:
         what += "; it is computed again, and its earlier result counts until then"
     return right, problem("", what, repairable=True)
-
-
-def done_by(record: Record, results: Sequence[ResultSeen]) -> Record:
-    """Return the record of a task that its latest result ended."""
-    best = max(results, key=lambda one: (one.fence, one.ended))
-    return record._replace(
-        state=TaskState.DONE,
-        cause=Cause.DONE,
-        fence=best.fence,
-        owner=best.worker,
-        changed_ms=int(best.ended * 1000),
-        accepted=None,
-    )
-
-
-def accepted_by(results: Sequence[ResultSeen]) -> Record | None:
-    """Return the accepted record that the latest of some results gives, None if there is none."""
-    return done_by(Record(), results) if results else None
 
 
 def _lacks_attempt(position: int, record: Record, evidence: Evidence) -> bool:

@@ -9,16 +9,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jobpool.checks.consistency import contradictions, dead_holders, settle
-from jobpool.checks.evidence import Evidence, examine_lines, gather, set_aside
 from jobpool.checks.families import family_contradictions
 from jobpool.checks.findings import Finding, Weight, note
 from jobpool.checks.housekeeping import (
+    examine_lines,
     examine_surroundings,
     finished_checkpoints,
     leftovers,
     old_marks,
+    set_aside,
 )
-from jobpool.checks.rebuild import Remaker
+from jobpool.checks.rebuild import Evidence, Remaker, gather
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild
 from jobpool.disk.files import replace_whole
 from jobpool.errors import RequestError, listing

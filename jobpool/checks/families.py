@@ -11,8 +11,8 @@ from typing import assert_never
 import numpy as np
 
 from jobpool.checks.consistency import Contradiction, done_by
-from jobpool.checks.evidence import Evidence
 from jobpool.checks.findings import note, problem
+from jobpool.checks.rebuild import Evidence
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid
 from jobpool.table.records import Record

@@ -1,4 +1,4 @@
-"""Everything in a pool's folder but states, results and attempts."""
+"""Everything in a pool's folder but the state files: grid, experiment, leftovers, damaged lines."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from jobpool.checks.evidence import Evidence
 from jobpool.checks.findings import Finding, note, problem
+from jobpool.checks.rebuild import Evidence
 from jobpool.disk.coordination import FOLDER as TURNS
 from jobpool.errors import JobpoolError
 from jobpool.execution.health import FOLDER as BAD_NODES
 from jobpool.execution.health import read_bad_nodes
+from jobpool.journal.jsonl import KINDS, read_lines
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import TaskState
@@ -141,3 +142,24 @@ def _age_s(path: Path, server_time: float) -> float:
         return server_time - path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
+
+
+def examine_lines(pool: Path, evidence: Evidence) -> Iterator[Finding]:
+    """Yield what is wrong with the files of results and attempts themselves."""
+    for path in evidence.torn:
+        what = "its last line was cut short when the worker was killed; it does not count"
+        yield note(str(path.relative_to(pool)), what)
+    for path, number in evidence.damaged:
+        what = f"line {number} is damaged"
+        yield problem(str(path.relative_to(pool)), what, repairable=True)
+    if evidence.n_strange:
+        what = f"{evidence.n_strange:,} of the lines are about tasks that this pool does not have"
+        yield note(", ".join(sorted(KINDS)), what)
+
+
+def set_aside(path: Path, numbers: Sequence[int]) -> bytes:
+    """Return the content of a file without some lines, which are kept in ``NAME.damaged``."""
+    lines, wanted = list(read_lines(path)), set(numbers)
+    with path.with_name(f"{path.name}.damaged").open("ab") as stream:
+        stream.writelines(line.raw for line in lines if line.number in wanted)
+    return b"".join(line.raw for line in lines if line.number not in wanted)

@@ -1,17 +1,189 @@
-"""Records made anew from results and attempts, where the state table lost them.
+"""What the workers' own files say about each task, and the records that this makes.
 
-Of a whole task and its parts, one stands for the other. Which one is told by the records that
-are intact; where there are none, by what was run: parts are only run after the whole was cut.
+Results and attempts are the second witness beside the state table: records are held against them,
+and rebuilt from them where the table lost some. Of a whole task and its parts, one stands for the
+other. The intact records say which; without any, what was run does: parts are only run after the
+whole task was cut.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
-from jobpool.checks.consistency import accepted_by, done_by
-from jobpool.checks.evidence import Evidence
+import numpy as np
+from numpy.typing import NDArray
+
+from jobpool.journal.attempts import Attempt, attempt_from, lesson_of
+from jobpool.journal.jsonl import all_lines
+from jobpool.journal.workers import read_card
+from jobpool.pool import Pool
 from jobpool.table.grid import Grid
 from jobpool.table.records import Record
-from jobpool.task import CLAIMS_PER_RUN, Cause, TaskState, UnknownCause, next_run, run_of
+from jobpool.table.task_index import positions_by_id
+from jobpool.task import (
+    CLAIMS_PER_RUN,
+    AnyCause,
+    Cause,
+    Lesson,
+    TaskState,
+    UnknownCause,
+    next_run,
+    run_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSeen:
+    """A result on disk."""
+
+    fence: int
+    worker: int
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSeen:
+    """An attempt on disk."""
+
+    fence: int
+    worker: int
+    cause: AnyCause
+    ended: float
+    lesson: Lesson
+    found: bool  # written by another worker than the one that ran it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What results and attempts say, by position in the pool."""
+
+    results: dict[int, list[ResultSeen]]
+    attempts: dict[int, list[AttemptSeen]]
+    damaged: tuple[tuple[Path, int], ...]  # lines within a file that do not fit their checksum
+    torn: tuple[Path, ...]  # files whose last line was cut short
+    n_strange: int  # lines about tasks that the pool does not have
+
+    def last_fence(self, position: int) -> int:
+        """Return the highest number of a claim that is known to have been on the task."""
+        seen: Sequence[ResultSeen | AttemptSeen] = (
+            *self.results.get(position, ()),
+            *self.attempts.get(position, ()),
+        )
+        return max((one.fence for one in seen), default=0)
+
+    def history(self, position: int) -> list[AttemptSeen]:
+        """Return the attempts of a task in their order, each once: its worker's own word counts."""
+        seen = sorted(self.attempts.get(position, ()), key=lambda one: not one.found)
+        each = {(one.fence, one.worker): one for one in seen}
+        return sorted(each.values(), key=lambda one: (one.fence, one.ended))
+
+    def results_since(self, position: int, run: int) -> list[ResultSeen]:
+        """Return the results of a task from one run on: what is computed again begins a new one."""
+        return [one for one in self.results.get(position, ()) if run_of(one.fence) >= run]
+
+    def results_before(self, position: int, run: int) -> list[ResultSeen]:
+        """Return the results of a task from before a run."""
+        return [one for one in self.results.get(position, ()) if run_of(one.fence) < run]
+
+    def shows_cut(self, whole: int, parts: Sequence[int], run: int) -> bool:
+        """Say whether a whole task was cut: a part was run, or the whole lacked time at last.
+
+        Parameters
+        ----------
+        whole, parts : int, sequence of int
+            The task and its parts.
+        run : int
+            The run that they are in; what was before does not count.
+        """
+        for part in parts:
+            seen = (*self.results.get(part, ()), *self.attempts.get(part, ()))
+            if any(run_of(one.fence) >= run for one in seen):
+                return True
+        history = self.history(whole)
+        if not history or history[-1].cause is not Cause.TIME:
+            return False
+        return not self.results_since(whole, run)
+
+
+class _Places:
+    """Positions by id; those of spare parts are made only if they are asked for."""
+
+    def __init__(self, grid: Grid) -> None:
+        self._grid = grid
+        self._known: dict[str, int] = {}
+        self._learn(~grid.parts.is_spare)
+        self._all = len(self._known) == len(grid)
+
+    def _learn(self, wanted: NDArray[np.bool_]) -> None:
+        self._known |= positions_by_id(self._grid, wanted)
+
+    def of(self, task: str) -> int | None:
+        """Return the position of a task, or None if the pool does not have it."""
+        if task not in self._known and not self._all:
+            self._learn(self._grid.parts.is_spare)
+            self._all = True
+        return self._known.get(task)
+
+
+def gather(pool: Pool) -> Evidence:
+    """Read every result and attempt of a pool."""
+    places = _Places(pool.grid)
+
+    @cache
+    def end_of(worker: str) -> float | None:
+        card = read_card(pool.folder, worker)
+        return None if card is None else card.end
+
+    results: dict[int, list[ResultSeen]] = {}
+    attempts: dict[int, list[AttemptSeen]] = {}
+    damaged: list[tuple[Path, int]] = []
+    torn: list[Path] = []
+    strange: Counter[str] = Counter()
+    for kind in ("results", "attempts"):
+        for path, line in all_lines(pool.folder, kind):
+            record = line.record
+            if record is None:
+                if line.is_torn:
+                    torn.append(path)
+                else:
+                    damaged.append((path, line.number))
+                continue
+            position = places.of(record["task"])
+            if position is None:
+                strange[kind] += 1
+            elif kind == "results":
+                results.setdefault(position, []).append(_result(path, record))
+            else:
+                attempt = attempt_from(record)
+                seen = _attempt(pool, position, attempt, end_of(attempt.worker))
+                attempts.setdefault(position, []).append(seen)
+    return Evidence(
+        results=results,
+        attempts=attempts,
+        damaged=tuple(damaged),
+        torn=tuple(torn),
+        n_strange=strange.total(),
+    )
+
+
+def _result(path: Path, record: dict[str, Any]) -> ResultSeen:
+    return ResultSeen(record["fence"], int(path.stem, 16), float(record["ended"]))
+
+
+def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> AttemptSeen:
+    checkpoint = partial(pool.grid.checkpoint_of, position, attempt.fence)
+    lesson = lesson_of(pool.folder, attempt, checkpoint=checkpoint, end=end)
+    return AttemptSeen(
+        fence=attempt.fence,
+        worker=int(attempt.worker, 16),
+        cause=attempt.cause,
+        ended=attempt.ended,
+        lesson=lesson,
+        found=attempt.found_by is not None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,3 +286,21 @@ class Remaker:
         if intact and not self.evidence.results_since(whole, run):
             return any(found.state is not TaskState.ASIDE for found in intact)
         return self.evidence.shows_cut(whole, parts, run)
+
+
+def done_by(record: Record, results: Sequence[ResultSeen]) -> Record:
+    """Return the record of a task that its latest result ended."""
+    best = max(results, key=lambda one: (one.fence, one.ended))
+    return record._replace(
+        state=TaskState.DONE,
+        cause=Cause.DONE,
+        fence=best.fence,
+        owner=best.worker,
+        changed_ms=int(best.ended * 1000),
+        accepted=None,
+    )
+
+
+def accepted_by(results: Sequence[ResultSeen]) -> Record | None:
+    """Return the accepted record that the latest of some results gives, None if there is none."""
+    return done_by(Record(), results) if results else None
