@@ -2,8 +2,7 @@
 
     doctor        all checks and repairs, in the order in which they rest on each other
     shards        one state file: what is wrong with it, and its repair
-    consistency   records against results and attempts
-    families      whole tasks against their parts
+    consistency   records against results and attempts, whole tasks against their parts
     rebuild       what the files of workers say about each task, and the records that this makes
     housekeeping  everything else in the folder: grid, experiment, leftovers, damaged lines
     findings      what is reported

@@ -8,8 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from jobpool.checks.consistency import contradictions, dead_holders, settle
-from jobpool.checks.families import family_contradictions
+from jobpool.checks.consistency import contradictions, dead_holders, family_contradictions, settle
 from jobpool.checks.findings import Finding, Weight, note
 from jobpool.checks.housekeeping import (
     examine_lines,
