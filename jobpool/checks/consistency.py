@@ -15,7 +15,7 @@ from typing import assert_never
 import numpy as np
 
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.rebuild import Evidence, ResultSeen, accepted_by, done_by
+from jobpool.checks.rebuild import Evidence, ResultSeen, accepted_by, done_by, names_one_of
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.pool import Pool
@@ -130,9 +130,7 @@ def _settle_accepted(
 ) -> tuple[Record, Finding] | None:
     """Return the record with an earlier result that is on disk, if the one it names is not."""
     named = record.accepted
-    if named is None or any(
-        (one.fence, one.worker) == (named.fence, named.owner) for one in earlier
-    ):
+    if named is None or names_one_of(named, earlier):
         return None
     what = f"computed again, and its earlier result, of claim {named.fence}, is not on disk"
     if earlier:
@@ -147,7 +145,7 @@ def _settle_done(
     last_fence: int,
     now: float,
 ) -> tuple[Record, Finding] | None:
-    if any((one.fence, one.worker) == (record.fence, record.owner) for one in results):
+    if names_one_of(record, results):
         return None
     what = f"done, and the result of claim {record.fence} is not on disk"
     if results:
@@ -168,8 +166,7 @@ def _settle_done(
 def _lacks_attempt(position: int, record: Record, evidence: Evidence) -> bool:
     if record.cause is None or not record.owner or record.state is TaskState.RUNNING:
         return False
-    written = evidence.attempts.get(position, ())
-    return all((one.fence, one.worker) != (record.fence, record.owner) for one in written)
+    return not names_one_of(record, evidence.attempts.get(position, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.rebuild import Evidence
+from jobpool.checks.rebuild import Evidence, names_one_of
 from jobpool.disk.coordination import FOLDER as TURNS
 from jobpool.errors import JobpoolError
 from jobpool.execution.health import FOLDER as BAD_NODES
@@ -112,21 +112,16 @@ def finished_checkpoints(
 
     def is_done(position: int) -> bool:
         record = records[position]
-        return (
-            record is not None and record.state is TaskState.DONE and position in evidence.results
-        )
-
-    def is_finished(position: int) -> bool:
-        record, parts = records[position], pool.grid.parts.of(position)
-        if record is not None and record.state is TaskState.ASIDE and parts:
-            return all(map(is_done, parts))
-        return is_done(position)
+        if record is None or record.state is not TaskState.DONE:
+            return False
+        return names_one_of(record, evidence.results.get(position, ()))
 
     # a spare part has none of its own: it uses that of its whole task
+    parts = pool.grid.parts
     return [
         path
-        for position in np.flatnonzero(~pool.grid.parts.is_spare).tolist()
-        if (name := pool.grid.id(position)) in kept and is_finished(position)
+        for position in np.flatnonzero(~parts.is_spare).tolist()
+        if (name := pool.grid.id(position)) in kept and parts.is_finished(position, is_done)
         for path in kept[name]
     ]
 

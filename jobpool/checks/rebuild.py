@@ -7,7 +7,7 @@ whole task was cut.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -54,6 +54,11 @@ class AttemptSeen:
     ended: float
     lesson: Lesson
     found: bool  # written by another worker than the one that ran it
+
+
+def names_one_of(record: Record, seen: Iterable[ResultSeen | AttemptSeen]) -> bool:
+    """Say whether the claim that a record names gave one of some results or attempts."""
+    return any((one.fence, one.worker) == (record.fence, record.owner) for one in seen)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,15 +138,16 @@ class Runs:
         return [of(claim.position, run * CLAIMS_PER_RUN) for run in runs]
 
     def is_all_done(self, position: int) -> bool:
-        """Say whether nobody will need the finished pieces of a task any more.
+        """Say of a task that is done whether nobody will need its finished pieces any more.
 
-        That of a task that was cut into parts is so when all of these are done.
+        Those of a task that was cut into parts are needed until all of these are done.
         """
-        whole = self._pool.grid.parts.whole_of(position)
-        if whole is None:
-            return True
-        parts = self._pool.grid.parts.of(whole)
-        return all(self._pool.record(part).state is TaskState.DONE for part in parts)
+        parts = self._pool.grid.parts
+        whole = parts.whole_of(position)
+        return whole is None or parts.is_finished(whole, self._is_done)
+
+    def _is_done(self, position: int) -> bool:
+        return self._pool.record(position).state is TaskState.DONE
 
     def _give_up(self, claim: Claim, outcome: Outcome, error: StorageError, written: bool) -> None:
         """Return a task whose result the disk refused; a full disk takes a change of state."""

@@ -5,6 +5,7 @@ parts: one side or the other is offered to workers, never both. Parts without a 
 them are tasks like any other.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -131,6 +132,19 @@ class Parts:
         """Return the whole task of a spare part, and of any other task itself."""
         whole = self.whole_of(position)
         return position if whole is None else whole
+
+    def is_finished(self, position: int, is_done: Callable[[int], bool]) -> bool:
+        """Say whether a task is done, as a whole or because all its spare parts are.
+
+        Parameters
+        ----------
+        position : int
+            A task that is no spare part itself.
+        is_done : callable
+            Says of a position whether that very task is done.
+        """
+        parts = self.of(position)
+        return is_done(position) or (bool(parts) and all(map(is_done, parts)))
 
     def _alike(self, position: int, first: int, beyond: int) -> Mask:
         """Return which tasks of a range differ from the one at `position` in the part at most."""

@@ -76,3 +76,18 @@ def test_a_grid_without_parts_has_whole_tasks_alone() -> None:
     assert not parts.is_part.any()
     assert not parts.has_spares.any()
     assert (parts.of(0), parts.whole_of(1)) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("done", "expected"),
+    [({0}, True), ({1, 2}, True), ({1}, False), (set[int](), False)],
+    ids=["whole", "all-parts", "one-part", "nothing"],
+)
+def test_a_cut_task_is_finished_when_all_its_parts_are_done(
+    parts: Parts, done: set[int], expected: bool
+) -> None:
+    assert parts.is_finished(0, lambda position: position in done) is expected
+
+
+def test_a_task_without_parts_is_finished_only_when_it_is_done_itself(parts: Parts) -> None:
+    assert not parts.is_finished(3, lambda _: False)
