@@ -14,7 +14,7 @@ from jobpool.errors import Fault
 if TYPE_CHECKING:
     from jobpool.checks.doctor import Surgery
     from jobpool.checks.findings import Finding
-    from jobpool.checks.probes.nodes import Reports, Tell
+    from jobpool.checks.probes.run import Reports, Tell
     from jobpool.pool import Pool
 
 _SILENT_S = 2.0  # what takes longer says what it is at
@@ -94,7 +94,7 @@ def _server_time(pool: "Pool") -> float:
 def _probe(pool: "Pool", nodes: int, options: list[str]) -> "tuple[Reports | None, list[Finding]]":
     """Return what was found of the file system, and what it means for the pool."""
     from jobpool.checks.findings import note, problem
-    from jobpool.checks.probes.nodes import probe_here, probe_on_two_nodes
+    from jobpool.checks.probes.run import probe_here, probe_on_two_nodes
     from jobpool.checks.probes.talk import ProbeError
     from jobpool.checks.probes.verdict import examine
     from jobpool.scheduler.detect import submitting_scheduler

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from jobpool.checks.findings import Finding, Weight
-from jobpool.checks.probes.talk import Probed
+from jobpool.checks.probes.probes import Probed
 from jobpool.disk.locks import file_system
 from jobpool.pool import Pool
 from jobpool.units import count
 
 if TYPE_CHECKING:
-    from jobpool.checks.probes.nodes import Reports
+    from jobpool.checks.probes.run import Reports
 
 _SHOWN = 50  # findings of one weight
 _WORDS = {True: "ok", False: "no", None: "-"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.checks.probes.nodes import Reports, probe_here, probe_on_two_nodes
-from jobpool.checks.probes.run import Report, probe_folder
-from jobpool.checks.probes.talk import Probed, ProbeError, Side, SilentPartnerError, at_most
+from jobpool.checks.probes.probes import Probed, at_most
+from jobpool.checks.probes.run import Report, Reports, probe_folder, probe_here, probe_on_two_nodes
+from jobpool.checks.probes.talk import ProbeError, Side, SilentPartnerError
 from jobpool.checks.probes.verdict import examine
 from jobpool.disk.locks import LOCKS, best_lock, holds, kinds_on
 from jobpool.pool import Pool

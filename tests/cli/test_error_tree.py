@@ -18,7 +18,7 @@ from jobpool.errors import ConfigError, DataError, Fault, JobpoolError, PlacedEr
 from jobpool.runners.evaluate.members import MemberError, Wish
 from tests.support.places import CHECKOUT
 
-SKIPPED = {"jobpool.__main__", "jobpool.checks.probes.partner"}  # they run when they are imported
+SKIPPED = {"jobpool.__main__"}  # it runs when it is imported
 VALUES = {
     "problems": (Problem(Path("a.yaml"), "axes", 3, "must be a list; write [3]"),),
     "wish": Wish(member=("yeo", "svm"), fold=1),

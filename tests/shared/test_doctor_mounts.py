@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from jobpool.checks.findings import Finding
-from jobpool.checks.probes.nodes import Reports, probe_here
+from jobpool.checks.probes.run import Reports, probe_here
 from jobpool.checks.probes.verdict import examine, repair_lock
 from jobpool.disk.locks import best_lock
 from jobpool.pool import Pool

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.checks.probes.nodes import probe_on_two_nodes
+from jobpool.checks.probes.run import probe_on_two_nodes
 from jobpool.checks.probes.talk import ProbeError
 from jobpool.scheduler.slurm.scheduler import Slurm
 from tests.slurm.cluster import Cluster

@@ -8,10 +8,7 @@ A side whose probe failed goes on to the next one; the other, waiting for it in 
 """
 
 import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,35 +121,3 @@ def _read_mail(path: Path) -> list[list[Any]]:
         os.close(descriptor)
     content: Any = parse_line(data.partition(b"\n")[0])
     return content["said"] if content else []
-
-
-@contextmanager
-def at_most(seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer, such as a lock that is never given; main thread only.
-
-    Raises
-    ------
-    ProbeError
-        When the time is over.
-    """
-
-    def interrupt(*_: object) -> None:
-        raise ProbeError(f"no answer within {seconds:.0f} s")
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probed:
-    """What one probe found."""
-
-    name: str
-    well: bool | None  # whether the promise holds; None: no promise, or it could not be asked
-    what: str  # one short line for people
-    value: float | None = None  # the figure, in the unit that `what` names

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.probes.nodes import Reports
-from jobpool.checks.probes.run import Report
-from jobpool.checks.probes.space import LITTLE_GB
+from jobpool.checks.probes.probes import LITTLE_GB
+from jobpool.checks.probes.run import Report, Reports
 from jobpool.disk.locks import file_system, kinds_for
 from jobpool.pool import Pool
 
