@@ -21,6 +21,7 @@ from jobpool.admin.transitions import choose, hold, release, rerun, retry
 from jobpool.api.given import Selection, conditions, config_file, own_errors, umask_kept
 from jobpool.api.view import PoolView
 from jobpool.errors import RequestError, SelectionError, StartError
+from jobpool.execution.health import forget_node, read_bad_nodes
 from jobpool.execution.local import LocalRun, LocalSettings, LocalWorkers
 from jobpool.needs.learning import forget
 from jobpool.plan.arrays import USUAL_JOBS
@@ -237,14 +238,27 @@ class Pool(PoolView):
         *tasks: str,
         only: Selection = None,
         skip: Selection = None,
+        node: str | None = None,
         dry_run: bool = False,
     ) -> int:
         """Let tasks that were held wait for workers again, and return how many.
 
         Parameters as of `hold`; without any, all that are held are meant.
+
+        Parameters
+        ----------
+        node : str, optional
+            Let workers run on this excluded node again, and release no task; returns how many
+            nodes that are, 1 or 0.
         """
+        if node is not None and (tasks or only or skip):
+            raise RequestError(node, "a node goes without tasks; release them by another call")
         with self._moving(tasks, only, skip) as (pool, chosen):
-            return release(pool, chosen, dry_run=dry_run)
+            if node is None:
+                return release(pool, chosen, dry_run=dry_run)
+            if dry_run:
+                return int(node in read_bad_nodes(pool.folder, time.time()))
+            return int(forget_node(pool.folder, node))
 
     @own_errors
     def retry(

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from jobpool.api.given import Selection, conditions
 from jobpool.collect.attempts import attempts_frame
 from jobpool.collect.collect import collect_pool, what_is_gone
+from jobpool.collect.predictions import Wanted, predictions_frame
 from jobpool.collect.provenance import KEY, provenance
 from jobpool.journal.jsonl import worker_name
 from jobpool.overview.failures import FailureGroup, find_failures
 from jobpool.pool import Pool
+from jobpool.runners import make_results, make_runner
 from jobpool.table.selection import select
 from jobpool.task import CAUSE_OF_CODE, COUNTED, TaskState, Value
+from jobpool.units import count
 
 _OF_FAILURES = (
     "cause",
@@ -75,6 +78,21 @@ def results_table(
     frame = found.long() if long else found.frame
     about = _about(pool, only, skip) | ({"fresh": True} if fresh else {})
     frame.attrs[KEY] = {**about, "by": by, "long": long}
+    return frame
+
+
+def predictions_table(pool: Pool, only: Selection, skip: Selection, *, fresh: bool) -> pd.DataFrame:
+    """Return what ``jobpool collect --predictions`` writes, and warn of what is not there."""
+    runner = make_runner(pool.experiment(), pool.folder)
+    wanted = Wanted(chosen=_chosen(pool, only, skip), fresh=fresh)
+    frame, found = predictions_frame(pool, runner, make_results(pool.info.runner), wanted)
+    lines = what_is_gone(pool.folder, found.lost, found.damaged)
+    if found.n_without:
+        lines.append(f"{count(found.n_without, 'part')} of tasks have no predictions any more")
+    for line in lines:
+        warnings.warn(line, stacklevel=3)
+    about = _about(pool, only, skip) | ({"fresh": True} if fresh else {})
+    frame.attrs[KEY] = {**about, "by": "prediction"}
     return frame
 
 

@@ -12,7 +12,14 @@ from pathlib import Path
 import pandas as pd
 
 from jobpool.api.given import Selection, conditions, own_errors, seconds, umask_kept
-from jobpool.api.tables import Task, attempts_table, failures_table, results_table, tasks_of
+from jobpool.api.tables import (
+    Task,
+    attempts_table,
+    failures_table,
+    predictions_table,
+    results_table,
+    tasks_of,
+)
 from jobpool.errors import RequestError
 from jobpool.installation import REPORT, require
 from jobpool.overview.status import AxisCounts, Counts
@@ -120,6 +127,29 @@ class PoolView:
             If a result is not on disk although its task is done, or cannot be read.
         """
         return results_table(self._opened(), by, only, skip, long=long, fresh=fresh)
+
+    @own_errors
+    def predictions(
+        self, *, only: Selection = None, skip: Selection = None, fresh: bool = False
+    ) -> pd.DataFrame:
+        """Return one row per participant, task and part: what was predicted.
+
+        All rows are in memory at once: for many tasks, ``jobpool collect --predictions`` writes
+        the same table to a file without that.
+
+        Parameters
+        ----------
+        only, skip : selection
+            The tasks; a selection of parts chooses these of whole tasks, too; see `Pool`.
+        fresh : bool
+            Leave out the earlier results of tasks that are being rerun.
+
+        Raises
+        ------
+        RequestError
+            If the pool kept no predictions of these tasks.
+        """
+        return predictions_table(self._opened(), only, skip, fresh=fresh)
 
     @own_errors
     def attempts(self, *, only: Selection = None, skip: Selection = None) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.collect.accepted import Accepted
@@ -26,11 +27,11 @@ from jobpool.task import ALL, Json, Value, task_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What a file of predictions holds."""
+class Gathered:
+    """What a table of predictions holds."""
 
     n_rows: int
-    n_parts: int  # parts of tasks whose predictions are in the file
+    n_parts: int  # parts of tasks whose predictions are in the table
     n_without: int  # parts whose predictions were not kept, or are gone
     lost: tuple[str, ...]  # ids of tasks that are done without a result on disk
     damaged: tuple[tuple[Path, int], ...]  # file and number of lines that cannot be read
@@ -62,7 +63,7 @@ def write_predictions(
     results: Results,
     wanted: Wanted,
     about: Mapping[str, Json],
-) -> Written:
+) -> Gathered:
     """Replace `path` by one row per participant, task and part: id, axes, what was predicted.
 
     Parameters
@@ -87,29 +88,62 @@ def write_predictions(
     StorageError
         If the disk refuses it; a file of this name stays as it was.
     """
-    if not isinstance(runner, SupportsPredictions):
-        raise RequestError(pool.folder, _why_none(len(pool.grid)))
-    table, is_earlier = pool.counting_table(fresh=wanted.fresh)
-    parts = PartSelection(pool.grid, table, wanted.chosen, one_by_one=True)
-    accepted = Accepted(pool.grid, table, parts.wanted)
-    pieces = _Pieces(pool, runner, results, parts, is_earlier)
-    workers = [file.stem for file in worker_files(pool.folder, "results")]
-    n_parts = n_all = 0
+    found = _Predictions(pool, runner, results, wanted)
     with growing_file(path, about) as file:
-        for position, _, record in accepted.results(pool.folder, workers):
-            n_all += len(pieces.asked(position, record["result"]))
-            for piece in pieces.of(position, record["result"]):
-                file.add(piece)
-                n_parts += 1
-        if not n_parts:
-            raise RequestError(pool.folder, _why_none(n_all))
-    return Written(
-        n_rows=file.n_rows,
-        n_parts=n_parts,
-        n_without=n_all - n_parts,
-        lost=tuple(map(pool.grid.id, np.flatnonzero(parts.wanted & ~accepted.taken).tolist())),
-        damaged=tuple(accepted.damaged),
-    )
+        for piece in found.pieces():
+            file.add(piece)
+    return found.gathered()
+
+
+def predictions_frame(
+    pool: Pool, runner: Runner, results: Results, wanted: Wanted
+) -> tuple[pd.DataFrame, Gathered]:
+    """Return in memory what `write_predictions` writes to a file, and what it holds.
+
+    Raises
+    ------
+    RequestError
+        If the pool kept none.
+    """
+    found = _Predictions(pool, runner, results, wanted)
+    return pd.concat(list(found.pieces()), ignore_index=True), found.gathered()
+
+
+class _Predictions:
+    """Goes through the predictions that are asked for, and counts what is there."""
+
+    def __init__(self, pool: Pool, runner: Runner, results: Results, wanted: Wanted) -> None:
+        if not isinstance(runner, SupportsPredictions):
+            raise RequestError(pool.folder, _why_none(len(pool.grid)))
+        table, is_earlier = pool.counting_table(fresh=wanted.fresh)
+        self._pool = pool
+        self._parts = PartSelection(pool.grid, table, wanted.chosen, one_by_one=True)
+        self._accepted = Accepted(pool.grid, table, self._parts.wanted)
+        self._pieces = _Pieces(pool, runner, results, self._parts, is_earlier)
+        self._n_rows = self._n_parts = self._n_asked = 0
+
+    def pieces(self) -> Iterator[pd.DataFrame]:
+        """Yield one table for each part whose predictions were kept."""
+        workers = [file.stem for file in worker_files(self._pool.folder, "results")]
+        for position, _, record in self._accepted.results(self._pool.folder, workers):
+            self._n_asked += len(self._pieces.asked(position, record["result"]))
+            for piece in self._pieces.of(position, record["result"]):
+                self._n_parts += 1
+                self._n_rows += len(piece)
+                yield piece
+        if not self._n_parts:
+            raise RequestError(self._pool.folder, _why_none(self._n_asked))
+
+    def gathered(self) -> Gathered:
+        """Return what was found, after all pieces."""
+        lost = np.flatnonzero(self._parts.wanted & ~self._accepted.taken).tolist()
+        return Gathered(
+            n_rows=self._n_rows,
+            n_parts=self._n_parts,
+            n_without=self._n_asked - self._n_parts,
+            lost=tuple(map(self._pool.grid.id, lost)),
+            damaged=tuple(self._accepted.damaged),
+        )
 
 
 def _why_none(n_parts: int) -> str:

@@ -6,6 +6,15 @@ import sys
 import pytest
 
 import jobpool
+from jobpool import errors
+
+FOR_USERS = [
+    name
+    for name, thing in vars(errors).items()
+    if isinstance(thing, type)
+    and issubclass(thing, errors.JobpoolError)
+    and getattr(thing, "fault", errors.Fault.BUG) is not errors.Fault.BUG
+]
 
 
 def printed(program: str) -> str:
@@ -45,6 +54,11 @@ def test_what_is_public_can_be_loaded(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in jobpool.__all__ if name.endswith("Error")])
 def test_every_error_can_be_caught_as_the_base_of_all(name: str) -> None:
     assert issubclass(getattr(jobpool, name), jobpool.JobpoolError)
+
+
+@pytest.mark.parametrize("name", FOR_USERS)
+def test_every_error_that_a_user_can_mend_is_public(name: str) -> None:
+    assert name in jobpool.__all__
 
 
 def test_a_name_that_is_not_public_is_an_attribute_error() -> None:

@@ -1,6 +1,7 @@
 """Looking at a pool, and changing what its tasks wait for."""
 
 import os
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import jobpool as jp
+from jobpool.execution.health import BadNode, write_bad_node
 from jobpool.task import Cause
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
@@ -55,6 +57,24 @@ def test_the_results_by_part_are_those_that_collect_writes(
     jobpool("collect", study, "-o", file, "--by", by, *["--long"][: int(long)])
 
     assert_frame_equal(jp.open(study).results(by, long=long), pd.read_parquet(file))
+
+
+def test_the_predictions_are_those_that_collect_writes(
+    study: Path, jobpool: Jobpool, tmp_path: Path
+) -> None:
+    file = tmp_path / "predictions.parquet"
+    jobpool("collect", study, "--predictions", file, "--only", "fold=0")
+
+    found = jp.open(study).predictions(only="fold=0")
+
+    assert len(found)
+    # a file that grows does not say which of its two types for texts pandas had
+    assert_frame_equal(found, pd.read_parquet(file), check_dtype=False)
+
+
+def test_a_pool_without_predictions_is_refused(worked: Path) -> None:
+    with pytest.raises(jp.RequestError, match="kept no predictions"):
+        jp.open(worked).predictions()
 
 
 def test_the_attempts_are_those_that_collect_writes(worked: Path, jobpool: Jobpool) -> None:
@@ -137,6 +157,21 @@ def test_a_task_that_is_held_can_be_released(worked: Path) -> None:
     released = pool.release()
 
     assert (held, counted, released) == (2, 2, 2)
+
+
+def test_an_excluded_node_can_be_released(worked: Path) -> None:
+    write_bad_node(worked, BadNode(node="node017", since=time.time(), why="they fail"))
+    pool = jp.open(worked)
+
+    counted = pool.release(node="node017", dry_run=True)
+    released = [pool.release(node="node017"), pool.release(node="node017")]
+
+    assert (counted, released) == (1, [1, 0])
+
+
+def test_a_node_is_not_released_with_tasks(worked: Path) -> None:
+    with pytest.raises(jp.RequestError, match="goes without tasks"):
+        jp.open(worked).release(only="number=1", node="node017")
 
 
 def test_a_task_can_be_held_by_its_id(worked: Path) -> None:
