@@ -3,6 +3,14 @@
 A message reads ``where: what is wrong; what to do next``. The command line prints it without a
 traceback and ends with the exit code of the fault; a bug alone keeps its traceback. All arguments
 go to the base class, so that an error survives pickling on its way back from a joblib worker.
+
+An error that means something in one room only stands there, beside the code that raises it:
+
+    cache     FilesChangedError
+    checks    ProbeError, SilentPartnerError
+    learning  HelperError, HelperKilledError, NoCandidateError, NothingComparedError,
+              PipelineError, TooFewError, TooFewGroupsError, TooFewTogetherError
+    runners   MemberError
 """
 
 import difflib

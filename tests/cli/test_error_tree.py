@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 import jobpool
-from jobpool import cli
+from jobpool import cli, errors
 from jobpool.cli.wait import CODES
 from jobpool.errors import ConfigError, DataError, Fault, JobpoolError, PlacedError, Problem
 from jobpool.runners.evaluate.members import MemberError, Wish
@@ -52,6 +52,23 @@ def an_error(kind: type[Exception]) -> JobpoolError:
     made = kind(*["said"] if "args" in names else [VALUES.get(name, "said") for name in names])
     assert isinstance(made, JobpoolError)
     return made
+
+
+def test_the_tree_lists_every_error_that_stands_elsewhere() -> None:
+    table = (errors.__doc__ or "").partition("raises it:")[2].replace("\n              ", " ")
+    listed = {
+        name.strip(): row.split()[0]
+        for row in table.strip().splitlines()
+        for name in row.split(maxsplit=1)[1].split(",")
+    }
+
+    elsewhere = {
+        kind.__name__: kind.__module__.split(".")[1]
+        for kind in exceptions()
+        if kind.__module__ != errors.__name__ and not kind.__name__.startswith("_")
+    }
+
+    assert listed == elsewhere
 
 
 @pytest.mark.parametrize("kind", exceptions(), ids=lambda kind: kind.__name__)
