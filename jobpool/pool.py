@@ -15,6 +15,7 @@ doctor, under the same lock. Whichever process is killed, and whenever, three th
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.disk.locks import LOCKS
+from jobpool.errors import DamagedStateError
 from jobpool.table.arrays import Table, read_counting, read_table
 from jobpool.table.grid import Grid, read_grid
 from jobpool.table.records import EVERYTHING, Offer, Record, fits
@@ -106,7 +108,7 @@ class Pool:
 
     def reload(self) -> None:
         """Forget what was read of the grid, so that an extension is seen."""
-        for name in ("grid", "shards", "_firsts"):
+        for name in ("grid", "shards", "spans", "_firsts"):
             self.__dict__.pop(name, None)
 
     def experiment(self) -> "Experiment":
@@ -129,6 +131,31 @@ class Pool:
     def shard_number(self, position: int) -> int:
         """Return the number of the shard that holds the task at `position`."""
         return bisect_right(self._firsts, position) - 1
+
+    @cached_property
+    def spans(self) -> tuple[slice, ...]:
+        """Return the positions of the tasks of each shard."""
+        return tuple(slice(shard.first, shard.first + shard.size) for shard in self.shards)
+
+    def transaction(self, number: int) -> AbstractContextManager[Visit]:
+        """Hold the lock of a shard, and write what is changed; see `Shard.visit`."""
+        return self.shards[number].visit()
+
+    def index_of(self, number: int) -> bytes:
+        """Return the index of a shard, a byte for each of its tasks, without taking its lock."""
+        return self.shards[number].read_index()
+
+    def records_of(self, number: int) -> bytes:
+        """Return the packed records of a shard, unchecked, without taking its lock."""
+        return self.shards[number].read_records()
+
+    def record_among(self, number: int, packed: bytes, slot: int) -> Record:
+        """Return the record at `slot` of a shard's packed records; see `Shard.record_among`."""
+        return self.shards[number].record_among(packed, slot)
+
+    def damaged(self, number: int, what: str) -> DamagedStateError:
+        """Return the error for a shard that cannot be trusted."""
+        return self.shards[number].damaged(what)
 
     @cached_property
     def _firsts(self) -> list[int]:

@@ -159,3 +159,19 @@ def test_no_line_outside_the_schedulers_room_knows_slurm() -> None:
 def test_a_line_that_knows_slurm_would_be_found() -> None:
     assert SLURMS.search(KEYS.sub("", "    # as SLURM says"))
     assert not SLURMS.search(KEYS.sub("", 'reader.duration("ask_slurm_every")'))
+
+
+def test_only_the_pool_and_its_doctor_open_state_files() -> None:
+    others = [name for name in imports() if room_of(name) not in {"table", "pool", "checks"}]
+
+    opening = {name for name in others if opens_shards(modules()[name])}
+
+    assert opening == set()
+
+
+def opens_shards(path: Path) -> bool:
+    """Say whether a file reads `Pool.shards` or imports `Shard`."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    return any(isinstance(node, ast.Attribute) and node.attr == "shards" for node in nodes) or any(
+        isinstance(node, ast.alias) and node.name == "Shard" for node in nodes
+    )

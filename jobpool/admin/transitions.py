@@ -199,14 +199,14 @@ def _change(
 ) -> int:
     """Change the chosen tasks whose index byte says so, one visit per file; return how many."""
     n_moved = 0
-    for shard in pool.shards:
-        mask = chosen[shard.first : shard.first + shard.size]
-        index = np.frombuffer(shard.read_index(), np.uint8)
+    for number, span in enumerate(pool.spans):
+        mask = chosen[span]
+        index = np.frombuffer(pool.index_of(number), np.uint8)
         n_seen = np.count_nonzero(moves(index) & mask)
         if dry_run or not n_seen:
             n_moved += int(n_seen)
             continue
-        with shard.visit() as visit:
+        with pool.transaction(number) as visit:
             index = np.frombuffer(bytes(visit.index), np.uint8)
             for slot in np.flatnonzero(moves(index) & mask).tolist():
                 n_moved += change(visit, slot)

@@ -21,7 +21,7 @@ _WORDS = {True: "ok", False: "no", None: "-"}
 def as_text(pool: Pool, reports: "Reports | None", findings: Sequence[Finding]) -> str:
     """Return what people read: the probes as a table, then the findings."""
     lines = [
-        f"{pool.folder}: {count(len(pool.grid), 'task')}, {count(len(pool.shards), 'state file')}",
+        f"{pool.folder}: {count(len(pool.grid), 'task')}, {count(len(pool.spans), 'state file')}",
         f"lock: {pool.info.lock} on {file_system(pool.folder)}",
     ]
     if reports:

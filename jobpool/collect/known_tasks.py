@@ -16,7 +16,7 @@ def known_tasks(pool: Pool) -> dict[str, int]:
     DamagedStateError
         If a state file is not there as a whole.
     """
-    tables = [unchecked_table(shard.read_records()) for shard in pool.shards]
+    tables = [unchecked_table(pool.records_of(number)) for number in range(len(pool.spans))]
     return known_in(pool.grid, np.concatenate(tables))
 
 

@@ -102,7 +102,7 @@ class Puller:
         self._claimed = 0.0  # when the last task was claimed
         self._near: Affinity | None = None
         if pool.grid.inputs is not None and pool.info.same_inputs > 0:
-            self._near = Affinity(pool.grid, pool.shards, rng)
+            self._near = Affinity(pool, rng)
         self.restrict(None)
 
     def restrict(self, preferences: Preferences | None) -> None:
@@ -163,8 +163,8 @@ class Puller:
     def _claim_near(self, near: Affinity, position: int) -> Claim | None:
         """Claim a task near the one at `position`, if one is waiting."""
         for found in near.near(position, self._masks[self._at]):
-            shard, slot = self._pool.locate(found)
-            with shard.visit() as visit:
+            with self._pool.transaction(self._pool.shard_number(found)) as visit:
+                slot = found - visit.first
                 claim = self._pool.claim_in(visit, slot, self._offer())
                 if claim is not None:
                     return claim
@@ -175,13 +175,12 @@ class Puller:
         self, number: int, levels: tuple[bytes, ...], ending: Ending | None = None
     ) -> tuple[Claim | None, bool | None]:
         """Visit one shard, and claim a task there of one of these levels."""
-        shard = self._pool.shards[number]
         claim, accepted, offer = None, None, self._offer()
-        with shard.visit() as visit:
+        with self._pool.transaction(number) as visit:
             if ending is not None:
                 accepted = self._pool.end_in(visit, ending)
             while claim is None and levels:
-                start = int(self._rng.random() * shard.size)
+                start = int(self._rng.random() * len(visit.index))
                 slot = pick(visit.index, self._mask_of(number), start, levels)
                 if slot is None:
                     break
@@ -231,7 +230,7 @@ class Puller:
         self._level, self._stay = first, 0 if first == SHORT else STAY
         while True:
             lowest: int | None = None
-            order = list(range(len(self._pool.shards)))
+            order = list(range(len(self._pool.spans)))
             self._rng.shuffle(order)
             for number in order:
                 level = self._lowest_level(number)
@@ -250,15 +249,12 @@ class Puller:
             self._level, self._stay = lowest, STAY
 
     def _lowest_level(self, number: int) -> int | None:
-        index = _masked(self._pool.shards[number].read_index(), self._mask_of(number))
+        index = _masked(self._pool.index_of(number), self._mask_of(number))
         return next((n for n, byte in enumerate(LEVELS) if byte in index), None)
 
     def _mask_of(self, number: int) -> Mask | None:
         mask = self._masks[self._at]
-        if mask is None:
-            return None
-        shard = self._pool.shards[number]
-        return mask[shard.first : shard.first + shard.size]
+        return None if mask is None else mask[self._pool.spans[number]]
 
 
 def _masked(index: bytes | bytearray, mask: Mask | None) -> bytes | bytearray:

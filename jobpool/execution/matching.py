@@ -9,7 +9,7 @@ common inputs. Only the state files of such tasks are read, without a lock.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,9 +25,7 @@ from jobpool.needs.estimates import Latest, Offers, offers
 from jobpool.needs.learning import learn
 from jobpool.pool import Pool
 from jobpool.scheduler.base import margin_s
-from jobpool.table.grid import Grid
 from jobpool.table.records import WAITING_BASE, Offer, offer_of
-from jobpool.table.shards import Shard
 
 REFRESH_S = 30.0  # between two looks at the estimates and at the time that is left
 LEARN_EVERY_S = 60.0  # between two times that somebody reads new attempts
@@ -119,16 +117,15 @@ class Affinity:
 
     Parameters
     ----------
-    grid : Grid
-        The pool's tasks; `grid.inputs` is not None.
-    shards : sequence of Shard
-        The pool's state files, in the order of their tasks.
+    pool : Pool
+        One whose grid names the attribute behind common inputs.
     rng : random.Random
         Draws among tasks that are equally near.
     """
 
-    def __init__(self, grid: Grid, shards: Sequence[Shard], rng: random.Random) -> None:
-        self._grid, self._shards, self._rng = grid, shards, rng
+    def __init__(self, pool: Pool, rng: random.Random) -> None:
+        self._pool, self._rng = pool, rng
+        grid = self._grid = pool.grid
         attribute = next(one for one in grid.attributes if one.name == grid.inputs)
         self._axis = attribute.axis
         numbers = {value: number for number, value in enumerate(dict.fromkeys(attribute.values))}
@@ -176,14 +173,14 @@ class Affinity:
 
     def _fresh(self, positions: Positions) -> Iterator[int]:
         """Yield one position of each state file, at random, that nobody has tried."""
-        firsts = [shard.first for shard in self._shards]
+        firsts = [span.start for span in self._pool.spans]
         ends = np.searchsorted(positions, [*firsts, len(self._grid)]).tolist()
-        order = list(range(len(self._shards)))
+        order = list(range(len(firsts)))
         self._rng.shuffle(order)
         for number in order:
             here = positions[ends[number] : ends[number + 1]]
             if len(here):
-                index = np.frombuffer(self._shards[number].read_index(), np.uint8)
+                index = np.frombuffer(self._pool.index_of(number), np.uint8)
                 fresh = here[index[here - firsts[number]] == WAITING_BASE]
                 if len(fresh):
                     yield int(fresh[int(self._rng.random() * len(fresh))])

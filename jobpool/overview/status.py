@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.liveness.judge import Life
 from jobpool.pool import Pool
-from jobpool.table.arrays import record_in, unchecked_table
+from jobpool.table.arrays import unchecked_table
 from jobpool.table.grid import Grid
 from jobpool.table.records import MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, amount_of
 from jobpool.task import COUNTED, REMAINING, TaskState, Value
@@ -192,26 +192,26 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
     done: list[NDArray[np.int64]] = []
     needs: list[NDArray[np.uint32]] = []
     owners: Counter[int] = Counter()
-    for shard in pool.shards:
-        index = np.frombuffer(shard.read_index(), np.uint8)
-        found = kinds[shard.first : shard.first + shard.size]
+    for number, span in enumerate(pool.spans):
+        index = np.frombuffer(pool.index_of(number), np.uint8)
+        found = kinds[span]
         np.take(kind_of_byte, index, out=found)
         if (found == _UNKNOWN).any():
-            raise shard.damaged("its index holds a state that there is not")
-        mask = True if chosen is None else chosen[shard.first : shard.first + shard.size]
+            raise pool.damaged(number, "its index holds a state that there is not")
+        mask = True if chosen is None else chosen[span]
         running = np.flatnonzero(found == _RUNNING).tolist()
         ended = (found == _DONE) & mask
         failed = (index > WAITING_BASE) & mask
         if not running and not ended.any() and not failed.any():
             continue
-        packed = shard.read_records()
+        packed = pool.records_of(number)
         table = unchecked_table(packed)
         is_done = ended & (table["state"] == TaskState.DONE)
         done.append(table["changed_ms"][is_done].astype(np.int64))
         bounded = failed & (table["state"] == TaskState.WAITING) & (table["need"] & 0xFFFF > 0)
         needs.append(table["need"][bounded])
         for slot in running:
-            record = record_in(shard, packed, slot)
+            record = pool.record_among(number, packed, slot)
             if record.state is TaskState.RUNNING:
                 owners[record.owner] += 1
     return Snapshot(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.table.grid import Grid
-from jobpool.table.records import RECORD, RERUN, UNREAD, Record, unpack_record
+from jobpool.table.records import RECORD, RERUN, unpack_record
 from jobpool.table.shards import Shard
 from jobpool.task import TaskState
 
@@ -51,19 +51,6 @@ def damaged_slots(packed: bytes, first: int) -> list[int]:
         if zlib.crc32(view[slot * RECORD.size : slot * RECORD.size + body], first + slot + 1)
         != check
     ]
-
-
-def record_in(shard: Shard, packed: bytes, slot: int) -> Record:
-    """Return the record at `slot` of the packed records, read again where it is damaged.
-
-    Raises
-    ------
-    DamagedStateError
-        If it is damaged on disk too, so that it did not merely change while it was read.
-    """
-    piece = packed[slot * RECORD.size : (slot + 1) * RECORD.size]
-    found = unpack_record(piece, shard.first + slot)
-    return shard.record(slot) if found is None or found.accepted is UNREAD else found
 
 
 def read_table(shards: Sequence[Shard]) -> Table:

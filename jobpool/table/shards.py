@@ -287,6 +287,18 @@ class Shard:
                 time.sleep(0.002 * attempt)
         raise self.damaged(f"the record of task {self.first + slot} is damaged")
 
+    def record_among(self, packed: bytes, slot: int) -> Record:
+        """Return the record at `slot` of all packed records, read again where it is damaged.
+
+        Raises
+        ------
+        DamagedStateError
+            If it is damaged on disk too, so that it did not merely change while it was read.
+        """
+        piece = packed[slot * RECORD.size : (slot + 1) * RECORD.size]
+        found = unpack_record(piece, self.first + slot)
+        return self.record(slot) if found is None or found.accepted is UNREAD else found
+
     @contextmanager
     def _opened(self) -> Iterator[int]:
         try:

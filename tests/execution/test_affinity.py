@@ -103,7 +103,7 @@ def test_tasks_alike_in_all_else_come_before_others_with_the_same_inputs(
     pool = a_pool(fast_path, a_grid(4, 5, Axis(name="season", values=("dry", "wet"))))
     season = pool.grid.column("season")
 
-    near = list(Affinity(pool.grid, pool.shards, random.Random(1)).near(0, None))
+    near = list(Affinity(pool, random.Random(1)).near(0, None))
 
     alike = (season[near] == season[0]).tolist()
     assert set(alike) == {True, False}
@@ -115,7 +115,7 @@ def test_parts_of_one_task_are_alike(fast_path: Path) -> None:
     grid = split_parts(a_grid(2, 1), parts, np.ones(2, bool))
     pool = a_pool(fast_path, grid)
 
-    near = Affinity(pool.grid, pool.shards, random.Random(1)).near(0, None)
+    near = Affinity(pool, random.Random(1)).near(0, None)
 
     assert pool.grid.whole(next(near)) == pool.grid.whole(0)
 
