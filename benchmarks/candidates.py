@@ -22,8 +22,15 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.figures import machine, table
 from jobpool.learning.checkpoint import Checkpoint
-from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Settings, Split
-from jobpool.learning.pipelines.space import Candidate, Dimension
+from jobpool.learning.pipelines.base import (
+    Candidate,
+    Dimension,
+    Kind,
+    Pipeline,
+    Predictions,
+    Settings,
+    Split,
+)
 from jobpool.learning.search import Recipe, TrainingData, Trials
 from jobpool.learning.splits import deal_groups
 

@@ -17,8 +17,7 @@ from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.methods import METHODS
-from jobpool.learning.pipelines.base import Predictions
-from jobpool.learning.pipelines.space import Candidate
+from jobpool.learning.pipelines.base import Candidate, Predictions
 from jobpool.learning.probability import telling_solver, with_probability
 from jobpool.learning.scores import METRICS, reported_scores
 from jobpool.learning.search import FoldData, Recipe, Trials, describe_search

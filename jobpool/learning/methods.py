@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jobpool.brain.arrays import FloatArray
-from jobpool.learning.pipelines.space import Candidate, Dimension
+from jobpool.learning.pipelines.base import Candidate, Dimension
 from jobpool.learning.scores import METRICS
 from jobpool.learning.search import Trials
 

@@ -19,9 +19,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.learning.pipelines.base import Kind, Predictions, Solver
+from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Solver
 from jobpool.learning.pipelines.plain import PlainSolver
-from jobpool.learning.pipelines.space import Candidate
 from jobpool.learning.search import Recipe, TrainingData
 
 

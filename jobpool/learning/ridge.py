@@ -7,9 +7,8 @@ from typing import Any
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Settings, Split
+from jobpool.learning.pipelines.base import Candidate, Kind, Pipeline, Predictions, Settings, Split
 from jobpool.learning.pipelines.plain import PlainSolver
-from jobpool.learning.pipelines.space import Candidate
 
 _MAX_ITERATIONS = 1000  # of lbfgs: the weakest penalties take more than its usual 100
 _POWERS = range(-5, 6)

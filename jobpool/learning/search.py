@@ -19,9 +19,8 @@ import numpy as np
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.parallel import in_processes, in_threads
-from jobpool.learning.pipelines.base import Kind, Pipeline, Settings, Solver, Split
+from jobpool.learning.pipelines.base import Candidate, Kind, Pipeline, Settings, Solver, Split
 from jobpool.learning.pipelines.plain import PlainSolver
-from jobpool.learning.pipelines.space import Candidate
 from jobpool.learning.scores import REPORTED, SEARCH_METRIC, search_score
 
 

@@ -22,8 +22,14 @@ from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.evaluation import evaluate_fold
 from jobpool.learning.fits import Fitted, fit, fit_key, fold_result
 from jobpool.learning.pipelines import PIPELINES
-from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Settings
-from jobpool.learning.pipelines.space import Candidate, Dimension
+from jobpool.learning.pipelines.base import (
+    Candidate,
+    Dimension,
+    Kind,
+    Pipeline,
+    Predictions,
+    Settings,
+)
 from jobpool.learning.probability import platt, with_probability
 from jobpool.learning.search import FoldData, Recipe
 from tests.support.brain_study import StudyOnDisk

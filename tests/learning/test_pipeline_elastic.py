@@ -9,13 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import matthews_corrcoef
 
 from jobpool.brain.arrays import FloatArray
-from jobpool.learning.pipelines.base import Kind, Predictions, Settings, Split
+from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Settings, Split
 from jobpool.learning.pipelines.elastic import ELASTIC
 from jobpool.learning.pipelines.elastic_logistic import Logistic, solve_logistic
 from jobpool.learning.pipelines.elastic_solver import ElasticSolver
 from jobpool.learning.pipelines.plain import PlainSolver
 from jobpool.learning.pipelines.scaling import scale
-from jobpool.learning.pipelines.space import Candidate
 
 SOLVER = ElasticSolver()
 PLAIN = PlainSolver(pipeline=ELASTIC)

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from jobpool.brain.arrays import FloatArray
-from jobpool.learning.pipelines.base import Kind, Predictions, Settings, Solver, Split
+from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Settings, Solver, Split
 from jobpool.learning.pipelines.lgbm import LGBM
 from jobpool.learning.pipelines.lgbm_growth import reaches, surely_constant
 from jobpool.learning.pipelines.lgbm_solver import LgbmSolver
 from jobpool.learning.pipelines.plain import PlainSolver
-from jobpool.learning.pipelines.space import Candidate
 
 PLAIN, FAST = PlainSolver(pipeline=LGBM), LgbmSolver()
 KINDS = pytest.mark.parametrize("kind", list(Kind))

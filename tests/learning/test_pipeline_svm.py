@@ -8,9 +8,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from jobpool.brain.arrays import FloatArray
 from jobpool.errors import DataError
-from jobpool.learning.pipelines.base import Kind, Predictions, Settings, Solver, Split
+from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Settings, Solver, Split
 from jobpool.learning.pipelines.plain import PlainSolver
-from jobpool.learning.pipelines.space import Candidate
 from jobpool.learning.pipelines.svm import SVM, SvmSolver
 from jobpool.learning.pipelines.svm_kernel import GrowingKernel
 

@@ -26,8 +26,15 @@ from jobpool.learning.fits import NoCandidateError
 from jobpool.learning.methods import METHODS, SearchResult, random_search
 from jobpool.learning.parallel import HelperError, HelperKilledError
 from jobpool.learning.pipelines import PIPELINES
-from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Settings, Split
-from jobpool.learning.pipelines.space import Candidate, Dimension
+from jobpool.learning.pipelines.base import (
+    Candidate,
+    Dimension,
+    Kind,
+    Pipeline,
+    Predictions,
+    Settings,
+    Split,
+)
 from jobpool.learning.search import FoldData, Recipe, TrainingData, Trials, describe
 from jobpool.learning.splits import deal_groups
 

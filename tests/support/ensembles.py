@@ -10,8 +10,7 @@ from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.fits import Fitted, fit
 from jobpool.learning.folds import Folds
 from jobpool.learning.pipelines import PIPELINES
-from jobpool.learning.pipelines.base import Kind, Pipeline, Settings
-from jobpool.learning.pipelines.space import Dimension
+from jobpool.learning.pipelines.base import Dimension, Kind, Pipeline, Settings
 from jobpool.learning.search import FoldData, Recipe
 from jobpool.learning.splits import make_splits
 from jobpool.learning.strategies import FoldMembers

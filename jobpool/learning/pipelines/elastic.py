@@ -4,9 +4,8 @@ from typing import Any
 
 from sklearn.linear_model import ElasticNet, LogisticRegression
 
-from jobpool.learning.pipelines.base import Kind, Pipeline, Settings
+from jobpool.learning.pipelines.base import Candidate, Dimension, Kind, Pipeline, Settings
 from jobpool.learning.pipelines.elastic_solver import ElasticSolver
-from jobpool.learning.pipelines.space import Candidate, Dimension
 
 _L1_RATIO = Dimension(name="l1_ratio", low=0.01, high=1.0)
 

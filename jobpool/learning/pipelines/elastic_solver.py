@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.learning.pipelines.base import Kind, Predictions, Settings, Split
+from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Settings, Split
 from jobpool.learning.pipelines.elastic_linear import LinearSplit, prepare_linear, solve_linear
 from jobpool.learning.pipelines.elastic_logistic import Logistic, solve_logistic
 from jobpool.learning.pipelines.scaling import scale
-from jobpool.learning.pipelines.space import Candidate
 
 _CHUNK = 5
 _GAP = 1e-4  # of the tolerance

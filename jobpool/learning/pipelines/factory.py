@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobpool.errors import Fault, JobpoolError, listing, nearest
-from jobpool.learning.pipelines.base import Kind, Pipeline, Settings
-from jobpool.learning.pipelines.space import Candidate, Dimension
+from jobpool.learning.pipelines.base import Candidate, Dimension, Kind, Pipeline, Settings
 
 _FORMS = ("uniform", "log", "int")
 _METHODS = ("fit", "predict", "get_params", "set_params")

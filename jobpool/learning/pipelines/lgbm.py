@@ -17,9 +17,8 @@ from typing import Any
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.preprocessing import StandardScaler
 
-from jobpool.learning.pipelines.base import Kind, Pipeline, Settings
+from jobpool.learning.pipelines.base import Candidate, Dimension, Kind, Pipeline, Settings
 from jobpool.learning.pipelines.lgbm_solver import LgbmSolver, native
-from jobpool.learning.pipelines.space import Candidate, Dimension
 
 
 def make_lgbm(kind: Kind, candidate: Candidate, settings: Settings, seed: int) -> Any:  # noqa: ARG001 (all have it)

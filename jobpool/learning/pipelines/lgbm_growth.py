@@ -11,8 +11,7 @@ import math
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.learning.pipelines.base import Kind
-from jobpool.learning.pipelines.space import Candidate
+from jobpool.learning.pipelines.base import Candidate, Kind
 
 _COLUMNS = 256  # sorted together: bounds the memory for a copy of them
 _DEVIATIONS = 8.0  # of the number of rows that bagging draws: beyond, 1 of 10^15 draws

@@ -18,9 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.learning.pipelines.base import Kind, Predictions, Split
+from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Split
 from jobpool.learning.pipelines.lgbm_growth import number, reaches, surely_constant
-from jobpool.learning.pipelines.space import Candidate
 
 _CHUNK = 12  # candidates: 180 keep 15 cores busy; a smaller chunk bins the features for fewer
 _OBJECTIVE = {Kind.REGRESSION: "regression", Kind.BINARY: "binary"}

@@ -9,9 +9,8 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Split
+from jobpool.learning.pipelines.base import Candidate, Kind, Pipeline, Predictions, Split
 from jobpool.learning.pipelines.scaling import scale
-from jobpool.learning.pipelines.space import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,10 +25,17 @@ from sklearn.svm import SVC, SVR
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import DataError
-from jobpool.learning.pipelines.base import Kind, Pipeline, Predictions, Settings, Split
+from jobpool.learning.pipelines.base import (
+    Candidate,
+    Dimension,
+    Kind,
+    Pipeline,
+    Predictions,
+    Settings,
+    Split,
+)
 from jobpool.learning.pipelines.plain import fit
 from jobpool.learning.pipelines.scaling import scale
-from jobpool.learning.pipelines.space import Candidate, Dimension
 from jobpool.learning.pipelines.svm_kernel import GrowingKernel
 
 _CHUNK = 10  # candidates; smaller ones are more work in all, as each multiplies the features anew
