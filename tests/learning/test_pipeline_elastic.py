@@ -10,9 +10,8 @@ from sklearn.metrics import matthews_corrcoef
 
 from jobpool.brain.arrays import FloatArray
 from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Settings, Split
-from jobpool.learning.pipelines.elastic import ELASTIC
+from jobpool.learning.pipelines.elastic import ELASTIC, ElasticSolver
 from jobpool.learning.pipelines.elastic_logistic import Logistic, solve_logistic
-from jobpool.learning.pipelines.elastic_solver import ElasticSolver
 from jobpool.learning.pipelines.plain import PlainSolver
 from jobpool.learning.pipelines.scaling import scale
 
@@ -72,7 +71,7 @@ def test_regression_without_a_gram_matrix_predicts_the_same(
     split = a_split(Kind.REGRESSION, 60, 50)
     candidates = ELASTIC.candidates(Kind.REGRESSION, 10, seed=1)
     with_gram = predictions(SOLVER, split, candidates)
-    monkeypatch.setattr("jobpool.learning.pipelines.elastic_linear._GRAM_FEATURES", 49)
+    monkeypatch.setattr("jobpool.learning.pipelines.elastic._GRAM_FEATURES", 49)
 
     without = predictions(SOLVER, split, candidates)
 
