@@ -11,7 +11,7 @@ from sklearn.metrics import matthews_corrcoef
 from jobpool.brain.arrays import FloatArray
 from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Settings, Split
 from jobpool.learning.pipelines.elastic import ELASTIC, ElasticSolver
-from jobpool.learning.pipelines.elastic_logistic import Logistic, solve_logistic
+from jobpool.learning.pipelines.logistic import Logistic, solve_logistic
 from jobpool.learning.pipelines.plain import PlainSolver
 from jobpool.learning.pipelines.scaling import scale
 
@@ -140,7 +140,7 @@ def test_a_large_problem_is_solved_like_a_small_one(monkeypatch: pytest.MonkeyPa
     split = a_split(Kind.BINARY, 60, 150)
     candidates = ELASTIC.candidates(Kind.BINARY, 20, seed=1)
     in_double = predictions(SOLVER, split, candidates)
-    monkeypatch.setattr("jobpool.learning.pipelines.elastic_newton._LARGE", 1)
+    monkeypatch.setattr("jobpool.learning.pipelines.logistic._LARGE", 1)
 
     in_single = predictions(SOLVER, split, candidates)
 

@@ -32,7 +32,7 @@ from jobpool.learning.pipelines.base import (
     Settings,
     Split,
 )
-from jobpool.learning.pipelines.elastic_logistic import Logistic, solve_logistic
+from jobpool.learning.pipelines.logistic import Logistic, solve_logistic
 from jobpool.learning.pipelines.scaling import scale
 
 _CHUNK = 5
