@@ -9,9 +9,7 @@ import pytest
 
 from jobpool.brain.arrays import FloatArray
 from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Settings, Solver, Split
-from jobpool.learning.pipelines.lgbm import LGBM
-from jobpool.learning.pipelines.lgbm_growth import reaches, surely_constant
-from jobpool.learning.pipelines.lgbm_solver import LgbmSolver
+from jobpool.learning.pipelines.lgbm import LGBM, LgbmSolver, reaches, surely_constant
 from jobpool.learning.pipelines.plain import PlainSolver
 
 PLAIN, FAST = PlainSolver(pipeline=LGBM), LgbmSolver()
