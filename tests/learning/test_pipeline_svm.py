@@ -10,8 +10,7 @@ from jobpool.brain.arrays import FloatArray
 from jobpool.errors import DataError
 from jobpool.learning.pipelines.base import Candidate, Kind, Predictions, Settings, Solver, Split
 from jobpool.learning.pipelines.plain import PlainSolver
-from jobpool.learning.pipelines.svm import SVM, SvmSolver
-from jobpool.learning.pipelines.svm_kernel import GrowingKernel
+from jobpool.learning.pipelines.svm import SVM, GrowingKernel, SvmSolver
 
 PLAIN, FAST = PlainSolver(pipeline=SVM), SvmSolver()
 KINDS = pytest.mark.parametrize("kind", list(Kind))
