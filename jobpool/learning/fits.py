@@ -1,7 +1,8 @@
 """A fit: the whole search of one member on one training part, and what the best candidate predicts.
 
-What a fit gives depends on what `fit_key` takes in, and on nothing else: whoever finds a fit under
-its key can use it, whichever task made it.
+What a fit gives depends on what `fit_key` takes in, and on nothing else: a fit found under its key
+can be used, whichever task made it. A task of a single member is evaluated fold by fold
+(`evaluate_fold`); of an ensemble, see `jobpool.learning.strategies`.
 """
 
 import hashlib
@@ -96,6 +97,26 @@ class Fitted:
         )
 
 
+def evaluate_fold(
+    recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint
+) -> dict[str, Json]:
+    """Return scores, chosen parameters, sizes and seconds of one outer fold.
+
+    What was finished before an interruption is taken from `checkpoint`.
+
+    Raises
+    ------
+    NoCandidateError
+        If no candidate could be fitted and scored.
+    """
+    kept: dict[str, Json] | None = checkpoint.get(data.name)
+    if kept is None:
+        fitted = fit(recipe, data, cores, checkpoint)
+        kept = fold_result(recipe, data.fold, data.y[data.test], fitted)
+        checkpoint.put(data.name, kept)
+    return kept
+
+
 def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> Fitted:
     """Search, fit the best candidate on the training part, and predict the test part.
 
@@ -142,36 +163,6 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
     )
 
 
-def fit_key(recipe: Recipe, data: FoldData, values_key: str, versions: Mapping[str, str]) -> str:
-    """Return the key of a fit: SHA-256 of the content of all that it depends on, 64 hex digits.
-
-    The number of the outer fold, the metrics that are reported and the cores are not among it.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Pipeline, space, seed, settings and search.
-    data : FoldData
-        Who is in which part, and the target. The features are not looked at.
-    values_key : str
-        Of the ROI values that the features are, of all participants in the table.
-    versions : mapping of str to str
-        Of all libraries that a number comes from.
-    """
-    about = {
-        "recipe": describe_search(recipe),
-        "values": values_key,
-        "versions": dict(versions),
-        "n": len(data.y),
-    }
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    y = np.where(np.isnan(data.y), np.inf, data.y)  # any NaN is as good as another
-    parts = ((data.rows, "<i4"), (y, "<f8"), (data.test, "u1"), (data.inner, "<i4"))
-    for values, dtype in (*parts, (data.rank, "<f8")):
-        digest.update(np.asarray(values).astype(dtype).tobytes())
-    return digest.hexdigest()
-
-
 def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str, Json]:
     """Return scores, chosen parameters, sizes and seconds of one outer fold as plain JSON.
 
@@ -210,3 +201,33 @@ def shown_search_score(recipe: Recipe, score: float) -> dict[str, Json]:
     """Return a mean search score by its metric's name, in the metric's own unit."""
     metric = recipe.search_metric
     return {metric: -score if METRICS[recipe.kind][metric].lower_is_better else score}
+
+
+def fit_key(recipe: Recipe, data: FoldData, values_key: str, versions: Mapping[str, str]) -> str:
+    """Return the key of a fit: SHA-256 of the content of all that it depends on, 64 hex digits.
+
+    The number of the outer fold, the metrics that are reported and the cores are not among it.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Pipeline, space, seed, settings and search.
+    data : FoldData
+        Who is in which part, and the target. The features are not looked at.
+    values_key : str
+        Of the ROI values that the features are, of all participants in the table.
+    versions : mapping of str to str
+        Of all libraries that a number comes from.
+    """
+    about = {
+        "recipe": describe_search(recipe),
+        "values": values_key,
+        "versions": dict(versions),
+        "n": len(data.y),
+    }
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    y = np.where(np.isnan(data.y), np.inf, data.y)  # any NaN is as good as another
+    parts = ((data.rows, "<i4"), (y, "<f8"), (data.test, "u1"), (data.inner, "<i4"))
+    for values, dtype in (*parts, (data.rank, "<f8")):
+        digest.update(np.asarray(values).astype(dtype).tobytes())
+    return digest.hexdigest()

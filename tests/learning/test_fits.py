@@ -19,8 +19,7 @@ from sklearn.preprocessing import RobustScaler
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.checkpoint import Checkpoint
-from jobpool.learning.evaluation import evaluate_fold
-from jobpool.learning.fits import Fitted, fit, fit_key, fold_result
+from jobpool.learning.fits import Fitted, evaluate_fold, fit, fit_key, fold_result
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.learning.pipelines.base import (
     Candidate,

@@ -21,8 +21,7 @@ from sklearn.preprocessing import RobustScaler
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.checkpoint import Checkpoint
-from jobpool.learning.evaluation import evaluate_fold
-from jobpool.learning.fits import NoCandidateError
+from jobpool.learning.fits import NoCandidateError, evaluate_fold
 from jobpool.learning.methods import METHODS, SearchResult, random_search
 from jobpool.learning.parallel import HelperError, HelperKilledError
 from jobpool.learning.pipelines import PIPELINES

@@ -124,8 +124,9 @@ class SvmSolver:
 class GrowingKernel:
     """The Gaussian kernel of a split, shared by candidates that differ in features and width.
 
-    A product is a sum over features, so that more features are added to it, and none is multiplied
-    again. The result depends on the steps in its last digits: the same steps give the same bits.
+    It keeps inner products of participants over the first features of a ranking. A product is a sum
+    over features, so that more features are added to it, and none is multiplied again. The result
+    depends on the steps in its last digits: the same steps give the same bits.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ from jobpool.errors import DataError
 from jobpool.experiment.config import Experiment
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
-from jobpool.learning.evaluation import evaluate_fold
+from jobpool.learning.fits import evaluate_fold
 from jobpool.learning.folds import Folds
 from jobpool.learning.members import SINGLE
 from jobpool.learning.search import Recipe, describe
