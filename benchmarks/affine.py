@@ -27,7 +27,7 @@ from jobpool.execution.claiming import Puller
 from jobpool.experiment.axes import read_axes
 from jobpool.experiment.config import Experiment
 from jobpool.experiment.reader import Reader
-from jobpool.learning.members import Ensemble, find_members
+from jobpool.learning.study import Ensemble, find_members
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, Grid, full_product
 from jobpool.table.settings import WorkerSettings

@@ -1,7 +1,11 @@
 """The study: participants, targets and files that the tasks of one experiment share.
 
-Reads the participants table on every start of a worker, and neither maps nor parcellations.
-Problems are collected; a study with problems is empty where they are, and never used.
+An ensemble is a value of the parcellation axis that stands for several parcellations; a combined
+pipeline, such as ``elastic+svm``, stands for several pipelines. A member of a task is one single
+parcellation with one plain pipeline.
+
+The participants table is read on every start of a worker, maps and parcellations are not. Problems
+are collected; a study with problems is empty where they are, and never used.
 """
 
 from collections.abc import Mapping
@@ -14,8 +18,8 @@ from jobpool.brain.maps import Maps, find_maps
 from jobpool.disk.tables import read_table
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment.config import Experiment
+from jobpool.experiment.ensembles import read_ensemble
 from jobpool.experiment.reader import Reader
-from jobpool.learning.members import Ensemble, Found, find_members, parts_of
 from jobpool.learning.participants import text_column, unique_column
 from jobpool.learning.pipelines import find_pipeline
 from jobpool.learning.pipelines.base import Pipeline
@@ -27,6 +31,17 @@ from jobpool.task import Axis, Value
 
 AXES = ("parcellation", "pipeline", "target")
 PART_AXIS = "fold"
+SINGLE = "single"  # the strategy of a parcellation that is no ensemble
+JOIN = "+"  # between the names in a combined pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ensemble:
+    """A value of the parcellation axis that stands for several parcellations."""
+
+    strategy: str
+    set: str  # ensembles of the same one are nested: small ones are the beginning of large ones
+    members: tuple[str, ...]  # names of single parcellations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,6 +96,17 @@ class Study:
         )
 
 
+def parts_of(pipeline: str) -> tuple[str, ...]:
+    """Return the plain pipelines that a value of the pipeline axis stands for.
+
+    Examples
+    --------
+    >>> parts_of("elastic+svm"), parts_of("lgbm")
+    (('elastic', 'svm'), ('lgbm',))
+    """
+    return tuple(pipeline.split(JOIN))
+
+
 @dataclass(frozen=True, slots=True)
 class Readers:
     """Where problems go: those of the runner's section, and those of the axes."""
@@ -105,7 +131,7 @@ def read_study(experiment: Experiment, readers: Readers) -> Study:
     groups = ids
     if plan.group_column:
         groups = _column(frame, "group", plan.group_column, readers.section)
-    found = _find_members(axes)
+    found = find_members(axes.get("parcellation", Axis(name="parcellation", values=())))
     pipelines = _load_pipelines(_values(axes, "pipeline"), readers.axes)
     _check_combined(_values(axes, "pipeline"), found, readers.axes)
     for name in plan.searching.n_candidates_of:
@@ -127,12 +153,43 @@ def read_study(experiment: Experiment, readers: Readers) -> Study:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """What the values of the parcellation axis stand for."""
+
+    ensembles: Mapping[str, Ensemble]  # by the value of the axis
+    singles: Mapping[str, str]  # name to source: those on the axis, then those only in ensembles
+    shared: frozenset[str]  # the singles that are a member of some ensemble
+
+
+def find_members(axis: Axis) -> Members:
+    """Return the single parcellations and the ensembles of an axis.
+
+    A member that is also a value of the axis has the name that it has there.
+    """
+    sources = dict(zip(map(str, axis.values), axis.sources, strict=True))
+    read = {value: read_ensemble(source) for value, source in sources.items()}
+    singles = {value: sources[value] or value for value, one in read.items() if one is None}
+    name_of: dict[str, str] = {}
+    for name, source in singles.items():
+        name_of.setdefault(source, name)
+    ensembles: dict[str, Ensemble] = {}
+    for value, one in read.items():
+        if one is None:
+            continue
+        for name, source in one.members:
+            if singles.get(name) != source:
+                singles.setdefault(name_of.setdefault(source, name), source)
+        names = tuple(
+            name if singles.get(name) == source else name_of[source] for name, source in one.members
+        )
+        ensembles[value] = Ensemble(strategy=one.strategy, set=one.set, members=names)
+    shared = frozenset(name for one in ensembles.values() for name in one.members)
+    return Members(ensembles=ensembles, singles=singles, shared=shared)
+
+
 def _values(axes: Mapping[str, Axis], name: str) -> tuple[Value, ...]:
     return axes[name].values if name in axes else ()
-
-
-def _find_members(axes: Mapping[str, Axis]) -> Found:
-    return find_members(axes.get("parcellation", Axis(name="parcellation", values=())))
 
 
 def _check_axes(axes: Mapping[str, Axis], reader: Reader) -> None:
@@ -159,7 +216,7 @@ def _load_pipelines(values: tuple[Value, ...], reader: Reader) -> dict[str, Pipe
     return pipelines
 
 
-def _check_combined(values: tuple[Value, ...], found: Found, reader: Reader) -> None:
+def _check_combined(values: tuple[Value, ...], found: Members, reader: Reader) -> None:
     known: dict[frozenset[str], str] = {}
     for value in map(str, values):
         parts = parts_of(value)

@@ -12,9 +12,8 @@ from jobpool.admin.extend import extend_pool
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.learning.checks import Checked, check_study
-from jobpool.learning.members import Ensemble, find_members
 from jobpool.learning.splits import make_splits
-from jobpool.learning.study import Readers, Study, read_study
+from jobpool.learning.study import Ensemble, Readers, Study, find_members, read_study
 from jobpool.liveness.judge import Life
 from jobpool.overview.status import look
 from jobpool.pool import Pool

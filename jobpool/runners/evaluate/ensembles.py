@@ -13,7 +13,6 @@ from typing import Any
 from jobpool.brain.arrays import Array
 from jobpool.cache.fits.file import Entry
 from jobpool.learning.fits import Fitted, fold_result, shown_scores, shown_search_score
-from jobpool.learning.members import SINGLE
 from jobpool.learning.search import Recipe
 from jobpool.learning.strategies import (
     NEEDS_INNER,
@@ -23,6 +22,7 @@ from jobpool.learning.strategies import (
     best_member,
     chosen_member,
 )
+from jobpool.learning.study import SINGLE
 from jobpool.runners.evaluate.members import FACTS, UNUSABLE, Member, MemberFits, Wish
 from jobpool.task import Json
 

@@ -30,10 +30,9 @@ from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.fits import evaluate_fold
 from jobpool.learning.folds import Folds
-from jobpool.learning.members import SINGLE
 from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
-from jobpool.learning.study import PART_AXIS, Readers, Study, read_study
+from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, read_study
 from jobpool.learning.targets import Target
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import task_grid as laying

@@ -11,8 +11,7 @@ from jobpool.brain.random import is_random
 from jobpool.errors import listing
 from jobpool.experiment.config import Experiment
 from jobpool.learning.checks import Checked
-from jobpool.learning.members import SINGLE, parts_of
-from jobpool.learning.study import PART_AXIS, Study
+from jobpool.learning.study import PART_AXIS, SINGLE, Study, parts_of
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Value
 
