@@ -38,7 +38,7 @@ class Pass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guess:
+class InitialEstimate:
     """What the user thinks a task takes, before the pool knows."""
 
     only: tuple[str, ...] = ()  # the tasks meant, as selections; empty: all
@@ -59,7 +59,7 @@ class Experiment:
     section: Mapping[str, Any]  # what stands under the runner's name
     passes: tuple[Pass, ...]
     workers: WorkerSettings
-    needs: tuple[Guess, ...] = ()
+    needs: tuple[InitialEstimate, ...] = ()
 
 
 class _Loader(yaml.SafeLoader):
@@ -222,18 +222,18 @@ def _read_passes(reader: Reader) -> tuple[Pass, ...]:
     return tuple(passes)
 
 
-def _read_needs(reader: Reader) -> tuple[Guess, ...]:
-    guesses = []
+def _read_needs(reader: Reader) -> tuple[InitialEstimate, ...]:
+    estimates = []
     for one in reader.children("needs"):
-        guess = Guess(
+        estimate = InitialEstimate(
             only=one.texts("only"),
             time_s=one.duration("time") if one.has("time") else None,
             memory_gb=one.number("memory_gb", above=0) if one.has("memory_gb") else None,
         )
-        if guess.time_s is None and guess.memory_gb is None:
-            one.problem("", None, "guesses nothing; give time, memory_gb, or both")
-        guesses.append(guess)
-    return tuple(guesses)
+        if estimate.time_s is None and estimate.memory_gb is None:
+            one.problem("", None, "estimates nothing; give time, memory_gb, or both")
+        estimates.append(estimate)
+    return tuple(estimates)
 
 
 def _read_workers(reader: Reader) -> WorkerSettings:

@@ -1,6 +1,6 @@
 """What tasks need: learned from finished and failed attempts, by the values of their axes.
 
-learning    from new attempts to the file of what is known; priors and the user's guesses
+learning    from new attempts to the file of what is known; priors and initial estimates
 estimates   time and memory of each task, and which tasks suit a worker
 samples     what an attempt says of its task
 features    the columns of the regression: axis values and attributes as numbers

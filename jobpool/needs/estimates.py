@@ -20,7 +20,7 @@ from jobpool.table.grid import Grid
 Kinds = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-FEWEST = 5  # finished attempts to rest on, where the user guessed nothing
+FEWEST = 5  # attempts to learn from, where the user gave no initial estimates
 # Chances that a task ends well. What is even may be better known later, or end on a larger worker:
 # simulated, likely tasks at 0.8 rather than 0.5 waste a third less, in the same time.
 LIKELY, EVEN, POSSIBLE = 0.8, 0.5, 0.1

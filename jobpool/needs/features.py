@@ -199,7 +199,7 @@ def _scaled(numbers: FloatArray) -> FloatArray:
     if (numbers[known] > 0).all():
         numbers = np.log(np.where(known, numbers, 1.0))
     centred = np.where(known, numbers - numbers[known].mean(), 0.0)
-    # no value is so far out that its guess says nothing
+    # no value is so far out that what it predicts says nothing
     scaled: FloatArray = np.clip(centred / max(centred.std(), 1e-9), -FARTHEST, FARTHEST)
     return scaled
 

@@ -7,8 +7,8 @@ The file is replaced whole. Two processes that learn at the same time do the sam
 more: the later one wins, and has read at least what it says. A file that is damaged, of another
 format or made for other axis values is made again from all attempts.
 
-Before any task was run, the priors and the user's guesses are all there is: wide, and soon
-outweighed by what attempts say.
+Before any task was run, the priors and the user's initial estimates are all there is. They are
+wide, and soon outweighed by what attempts say.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -33,10 +33,10 @@ from jobpool.table.task_index import positions_of
 from jobpool.task import Cause, TaskState
 
 if TYPE_CHECKING:
-    from jobpool.experiment.config import Guess
+    from jobpool.experiment.config import InitialEstimate
 
 WORTH = 0.05  # new attempts, in shares of the known, for which it is learned again
-MOST_GUESSED = 4096  # tasks that stand for all those that a guess is about
+MOST_ROWS = 4096  # tasks that stand for all those of an initial estimate
 Find = Callable[[Grid, Iterable[str]], Mapping[str, int]]
 
 
@@ -69,20 +69,20 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
         return False
     known = read_known(pool.folder, layout.digest) or _nothing(layout)
     seen, offsets = read_new(pool.folder, known.offsets)
-    guesses = pool.experiment().needs
-    if not seen and (known.time_fit is not None or not guesses):
+    initial = pool.experiment().needs
+    if not seen and (known.time_fit is not None or not initial):
         return False
     positions = find(grid, {one.task for one in seen})
     known = _add(replace(known, offsets=offsets), grid, layout, seen, positions)
     known = replace(known, failed=_still_open(pool, known.failed), learned=server_time)
-    time_guess, memory_guess = guessed(grid, layout, guesses)
+    initial_times, initial_memories = initial_moments(grid, layout, initial)
     time_bounds, memory_bounds = _bounds(grid, layout, known.failed)
     time_prior, memory_prior = prior_of_time(layout), prior_of_memory(layout)
     known = replace(
         known,
-        time_fit=fit(known.times + time_guess, time_bounds, time_prior, known.time_fit),
+        time_fit=fit(known.times + initial_times, time_bounds, time_prior, known.time_fit),
         memory_fit=fit(
-            known.memories + memory_guess, memory_bounds, memory_prior, known.memory_fit
+            known.memories + initial_memories, memory_bounds, memory_prior, known.memory_fit
         ),
     )
     write_known(pool.folder, known)
@@ -232,29 +232,31 @@ def _groups(layout: Layout) -> tuple[slice, ...]:
     return tuple(slice(term.start, term.start + term.size) for term in layout.terms)
 
 
-def guessed(grid: Grid, layout: Layout, guesses: Iterable["Guess"]) -> tuple[Moments, Moments]:
-    """Return the moments of the user's guesses, of time and of memory: one observation for each.
+def initial_moments(
+    grid: Grid, layout: Layout, estimates: Iterable["InitialEstimate"]
+) -> tuple[Moments, Moments]:
+    """Return the moments of initial estimates, of time and of memory: one observation for each.
 
-    A guess is about the middle of the tasks that it names, whole ones where there are any.
+    An estimate is about the middle of the tasks that it names, whole ones where there are any.
     """
     times = memories = no_moments(layout.n_columns)
-    for guess in guesses:
-        chosen = select(grid, guess.only)
+    for estimate in estimates:
+        chosen = select(grid, estimate.only)
         if layout.part_axis is not None:
             whole = chosen & (grid.codes[layout.part_axis] == 0)
             chosen = whole if whole.any() else chosen
         positions = np.flatnonzero(chosen)
         if len(positions) == 0:
             continue
-        step = -(-len(positions) // MOST_GUESSED)
+        step = -(-len(positions) // MOST_ROWS)
         rows = layout.rows(grid.codes[:, positions[::step]])
         middle = np.bincount(rows.columns.ravel(), rows.values.ravel(), layout.n_columns) / len(
             rows
         )
-        if guess.time_s is not None:
-            times += _one(middle, guess.time_s)
-        if guess.memory_gb is not None:
-            memories += _one(middle, guess.memory_gb * 1024)
+        if estimate.time_s is not None:
+            times += _one(middle, estimate.time_s)
+        if estimate.memory_gb is not None:
+            memories += _one(middle, estimate.memory_gb * 1024)
     return times, memories
 
 

@@ -16,7 +16,7 @@ from jobpool.needs.features import FloatArray, Rows
 CHUNK = 2048  # rows whose products are added up at a time
 MOST_ITERATIONS = 40
 CLOSE = 2e-3  # of a coefficient: 0.2 % of a time
-HABIT = 3.0  # how many coefficients, or observations, the guess of a deviation counts for
+HABIT = 3.0  # how many coefficients, or observations, the initial value of a deviation counts for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +134,10 @@ def _with_bounds(
     return moments.xx + xx, moments.xy + xy
 
 
-def _noise(moments: Moments, mean: FloatArray, covariance: FloatArray, guess: float) -> float:
+def _noise(moments: Moments, mean: FloatArray, covariance: FloatArray, initial: float) -> float:
     left = moments.yy - 2 * mean @ moments.xy + mean @ moments.xx @ mean
     doubt = np.einsum("ij,ij->", moments.xx, covariance)
-    return float(np.sqrt((max(left, 0.0) + doubt + HABIT * guess**2) / (moments.n + HABIT)))
+    return float(np.sqrt((max(left, 0.0) + doubt + HABIT * initial**2) / (moments.n + HABIT)))
 
 
 def _deviations(

@@ -22,7 +22,7 @@ class Forecast(Protocol):
 
     @property
     def n_attempts(self) -> int:
-        """Return how many attempts it rests on; 0 for the user's guesses alone."""
+        """Return how many attempts it rests on; 0 for initial estimates alone."""
         ...
 
     def seconds(self, cores: int, quantile: float = 0.5) -> Floats:

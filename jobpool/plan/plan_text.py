@@ -101,7 +101,7 @@ def _sums(made: Plan) -> list[str]:
             f"end: in about {duration(end.middle)} ({span}), if {jobs} at one time until then"
         )
     rests = f"on {count(made.n_attempts or 0, 'attempt')} that ended well"
-    lines.append(f"this rests {rests if made.n_attempts else 'on the first guesses'}")
+    lines.append(f"this rests {rests if made.n_attempts else 'on the initial estimates'}")
     return lines
 
 

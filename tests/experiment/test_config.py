@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobpool.errors import ConfigError
-from jobpool.experiment.config import Experiment, Guess, load_experiment
+from jobpool.experiment.config import Experiment, InitialEstimate, load_experiment
 from jobpool.units import parse_duration
 
 
@@ -185,13 +185,13 @@ def test_guesses_are_read(tmp_path: Path) -> None:
 
     found = load_experiment(tmp_path / "e.yaml").needs
 
-    assert found == (Guess(only=("a=1",), time_s=7200), Guess(memory_gb=3))
+    assert found == (InitialEstimate(only=("a=1",), time_s=7200), InitialEstimate(memory_gb=3))
 
 
 @pytest.mark.parametrize(
     ("needs", "expected"),
     [
-        ("[{only: a=1}]", "needs.0: guesses nothing; give time, memory_gb, or both"),
+        ("[{only: a=1}]", "needs.0: estimates nothing; give time, memory_gb, or both"),
         ("[3h]", "needs.0: must be a mapping of keys to values"),
         ("[{tmie: 3h, memory_gb: 1}]", "needs.0.tmie: unknown key"),
         ("[{time: soon}]", "needs.0.time: 'soon' is not a length of time"),

@@ -231,9 +231,9 @@ def test_an_extended_pool_is_learned_anew_with_its_new_values(tmp_path: Path) ->
     assert 40 < found.n_attempts <= 45
 
 
-def test_a_guess_alone_moves_the_tasks_that_it_names(tmp_path: Path) -> None:
-    guess = 'needs:\n  - {only: ["method=m2"], time: 5h, memory_gb: 20}\n'
-    pool = a_study(tmp_path, text=NOOP + guess)
+def test_an_initial_estimate_alone_moves_the_tasks_that_it_names(tmp_path: Path) -> None:
+    initial = 'needs:\n  - {only: ["method=m2"], time: 5h, memory_gb: 20}\n'
+    pool = a_study(tmp_path, text=NOOP + initial)
 
     found = learned(pool)
 
@@ -244,7 +244,7 @@ def test_a_guess_alone_moves_the_tasks_that_it_names(tmp_path: Path) -> None:
     assert found.n_attempts == 0
 
 
-def test_a_wrong_guess_is_soon_outvoted(tmp_path: Path) -> None:
+def test_a_wrong_initial_estimate_is_soon_outweighed(tmp_path: Path) -> None:
     pool = a_study(tmp_path, text=NOOP + "needs:\n  - {time: 500h}\n")
     truth, shuffled = Truth(pool.grid), wholes(pool.grid)
     Diary(pool).run(truth, shuffled[:60])

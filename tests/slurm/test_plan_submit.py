@@ -41,7 +41,7 @@ function:
 passes:
   narrow: {cores: 16, memory_gb: 0.5, walltime: 30m}
 """
-GUESSES = """
+INITIAL_ESTIMATES = """
 needs:
   - {only: ["parcels=7"], time: 30s, memory_gb: 0.05}
   - {only: ["parcels=600"], time: 30s, memory_gb: 0.8}
@@ -71,7 +71,7 @@ def submitted_by(study: Study, *words: str) -> Round:
 @pytest.fixture(scope="module")
 def planned(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Round]:
     study = new_study(slurm, tmp_path_factory.mktemp("plan"))
-    study.make_pool(EXPERIMENT + GUESSES)
+    study.make_pool(EXPERIMENT + INITIAL_ESTIMATES)
     return study, submitted_by(study, "plan", "pool", "--submit")
 
 
