@@ -30,7 +30,8 @@ from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.needs.estimates import Estimates, Offers, load_estimates, offers
 from jobpool.needs.learning import learn
-from jobpool.pool import Ending, Pool, state_of
+from jobpool.pool import Ending, Pool
+from jobpool.table.arrays import state_of
 from jobpool.table.records import WAITING_BASE, Offer, offer_of
 from jobpool.task import Cause, Claim, Lesson, TaskState
 

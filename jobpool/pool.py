@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import DamagedStateError
-from jobpool.table.arrays import Table, read_counting, read_table
+from jobpool.table.arrays import Table, count_states, read_counting, read_table
 from jobpool.table.grid import Grid, read_grid
 from jobpool.table.records import EVERYTHING, Offer, Record, fits
 from jobpool.table.settings import read_info
 from jobpool.table.shards import Shard, Visit
-from jobpool.task import COUNTED, IDLE, NOTHING, Cause, Claim, Lesson, TaskState, run_of
+from jobpool.task import IDLE, NOTHING, Cause, Claim, Lesson, TaskState, run_of
 
 if TYPE_CHECKING:
     from jobpool.experiment.config import Experiment
@@ -308,29 +308,3 @@ class Pool:
     def counts(self) -> Mapping[TaskState, int]:
         """Return how many tasks are in each state."""
         return count_states(self.index())
-
-
-def state_of(index: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the number of the state that each index byte stands for."""
-    waiting = np.uint8(TaskState.WAITING)
-    states: NDArray[np.uint8] = np.where(index & 0x80, waiting, index)
-    return states
-
-
-def is_counted(states: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return which states are those of tasks that count: not those that others stand for."""
-    counted = np.zeros(256, bool)
-    counted[list(COUNTED)] = True
-    found: NDArray[np.bool_] = counted[states]
-    return found
-
-
-def n_counted(counts: Mapping[TaskState, int]) -> int:
-    """Return how many tasks count, of how many are in each state."""
-    return sum(counts[state] for state in COUNTED)
-
-
-def count_states(index: NDArray[np.uint8]) -> Mapping[TaskState, int]:
-    """Return how many index bytes stand for each state."""
-    counts = np.bincount(state_of(index), minlength=max(TaskState) + 1)
-    return {state: int(counts[state]) for state in TaskState}

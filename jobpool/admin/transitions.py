@@ -11,7 +11,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.pool import Pool, state_of
+from jobpool.pool import Pool
+from jobpool.table.arrays import state_of
 from jobpool.table.records import MOST_ATTEMPTS, WAITING_BASE, Record
 from jobpool.table.selection import select
 from jobpool.table.shards import Visit

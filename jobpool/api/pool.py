@@ -27,9 +27,9 @@ from jobpool.needs.learning import forget
 from jobpool.plan.arrays import USUAL_JOBS
 from jobpool.plan.submission import Sending, submit_pass, top_up
 from jobpool.pool import Pool as OpenedPool
-from jobpool.pool import n_counted
 from jobpool.runners import load_study
 from jobpool.runners.base import prepare
+from jobpool.table.arrays import n_counted
 from jobpool.table.settings import set_umask
 from jobpool.task import TaskState
 

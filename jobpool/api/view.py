@@ -29,7 +29,8 @@ from jobpool.plan.arrays import USUAL_JOBS
 from jobpool.plan.explaining import why
 from jobpool.plan.plan_text import PoolPlan, read_plan
 from jobpool.plan.why import Why
-from jobpool.pool import Pool, n_counted
+from jobpool.pool import Pool
+from jobpool.table.arrays import n_counted
 from jobpool.units import count, percent
 
 # In a notebook text has the page's own colour and bars lie on a translucent grey: both read on

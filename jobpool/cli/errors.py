@@ -136,7 +136,7 @@ def _print_group(
 
 def _states(pool: "Pool", positions: list[int]) -> str:
     """Say what became of tasks that failed."""
-    from jobpool.pool import state_of
+    from jobpool.table.arrays import state_of
     from jobpool.task import TaskState
 
     if not positions:

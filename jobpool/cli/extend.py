@@ -32,9 +32,10 @@ def extend(
     jobpool extend newplace/study.yaml newplace/pool --moved
     """
     from jobpool.admin.extend import extend_pool
-    from jobpool.pool import Pool, n_counted
+    from jobpool.pool import Pool
     from jobpool.runners import load_study
     from jobpool.runners.base import prepare
+    from jobpool.table.arrays import n_counted
     from jobpool.table.settings import set_umask
 
     opened = Pool(pool)

@@ -30,7 +30,8 @@ def hold(
     """
     from jobpool.admin.transitions import choose
     from jobpool.admin.transitions import hold as move
-    from jobpool.pool import Pool, state_of
+    from jobpool.pool import Pool
+    from jobpool.table.arrays import state_of
     from jobpool.table.settings import set_umask
     from jobpool.task import TaskState
     from jobpool.units import count

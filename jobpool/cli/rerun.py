@@ -66,7 +66,7 @@ def _only_in_whole(pool: "Pool", chosen: "NDArray[np.bool_]") -> int:
     """Return how many parts are meant, and not their whole tasks that are done."""
     import numpy as np
 
-    from jobpool.pool import state_of
+    from jobpool.table.arrays import state_of
     from jobpool.task import TaskState
 
     if pool.grid.part_axis is None:

@@ -70,7 +70,7 @@ def _progress() -> "Iterator[Show]":
         TimeRemainingColumn,
     )
 
-    from jobpool.pool import n_counted
+    from jobpool.table.arrays import n_counted
     from jobpool.task import TaskState
 
     columns = (

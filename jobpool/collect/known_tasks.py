@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from jobpool.pool import Pool, is_counted
-from jobpool.table.arrays import Table, unchecked_table
+from jobpool.pool import Pool
+from jobpool.table.arrays import Table, is_counted, unchecked_table
 from jobpool.table.grid import Grid
 from jobpool.table.task_index import positions_by_id
 

@@ -7,8 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.pool import is_counted
-from jobpool.table.arrays import Table
+from jobpool.table.arrays import Table, is_counted
 from jobpool.table.grid import Grid
 from jobpool.task import Point, TaskState, Value, label
 

@@ -3,7 +3,8 @@
 import hashlib
 
 from jobpool import __version__
-from jobpool.pool import Pool, n_counted
+from jobpool.pool import Pool
+from jobpool.table.arrays import n_counted
 from jobpool.task import Json, TaskState
 from jobpool.units import utc_iso
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.errors import Fault, SelectionError
-from jobpool.pool import Pool, count_states, n_counted
+from jobpool.pool import Pool
 from jobpool.scheduler.detect import find_scheduler
+from jobpool.table.arrays import count_states, n_counted
 from jobpool.table.selection import select
 from jobpool.table.settings import check_owner, set_umask
 from jobpool.task import TaskState

@@ -25,7 +25,8 @@ from jobpool.needs.features import CORES, INTERCEPT, PART, FloatArray, Layout, l
 from jobpool.needs.model_file import Known, read_known, read_offsets, write_known
 from jobpool.needs.regression import Bounds, Moments, Prior, fit, moments_of, no_moments
 from jobpool.needs.samples import Failed, Seen, bytes_new, read_new, whole_seconds
-from jobpool.pool import Pool, state_of
+from jobpool.pool import Pool
+from jobpool.table.arrays import state_of
 from jobpool.table.grid import Grid, read_grid
 from jobpool.table.selection import select
 from jobpool.table.settings import set_umask

@@ -13,7 +13,8 @@ from jobpool.collect.known_tasks import known_tasks
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.execution.health import BadNode, suspect_nodes
 from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts, fingerprint
-from jobpool.pool import Pool, state_of
+from jobpool.pool import Pool
+from jobpool.table.arrays import state_of
 from jobpool.task import AnyCause, Cause, TaskState
 
 

@@ -29,7 +29,7 @@ from jobpool.needs.estimates import load_estimates
 from jobpool.overview.spending import Spending, read_spending
 from jobpool.plan.arrays import Wanted, make_plan
 from jobpool.plan.backlog import read_left
-from jobpool.pool import Pool, is_counted, n_counted
+from jobpool.pool import Pool
 from jobpool.report.attention import attention_section
 from jobpool.report.costs import cost_section
 from jobpool.report.parts import DataTable, Report, Section, Tile, core_tile
@@ -39,6 +39,7 @@ from jobpool.report.study import study_sections
 from jobpool.report.timeline import timeline_section, workers_frame
 from jobpool.report.writing import html_of
 from jobpool.runners import make_results
+from jobpool.table.arrays import is_counted, n_counted
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select
 from jobpool.task import SHOWN, TaskState

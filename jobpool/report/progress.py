@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.pool import Pool, is_counted, state_of
+from jobpool.pool import Pool
 from jobpool.report.parts import (
     DataTable,
     Figure,
@@ -17,6 +17,7 @@ from jobpool.report.parts import (
     counting,
     plain,
 )
+from jobpool.table.arrays import is_counted, state_of
 from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid
 from jobpool.task import SHOWN, TaskState

@@ -1,7 +1,7 @@
-"""The records of the state table as arrays, read without a lock."""
+"""The state table as arrays, read without a lock: index bytes to count, records to look into."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from jobpool.table.grid import Grid
 from jobpool.table.records import RECORD, RERUN, unpack_record
 from jobpool.table.shards import Shard
-from jobpool.task import TaskState
+from jobpool.task import COUNTED, TaskState
 
 # the fields of `jobpool.table.shards.RECORD`
 RECORD_TYPE = np.dtype(
@@ -121,3 +121,29 @@ def read_counting(
         if (table["state"][parts] == TaskState.DONE).all():
             table[whole], is_earlier[whole] = now[whole], False
     return table, is_earlier
+
+
+def state_of(index: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the number of the state that each index byte stands for."""
+    waiting = np.uint8(TaskState.WAITING)
+    states: NDArray[np.uint8] = np.where(index & 0x80, waiting, index)
+    return states
+
+
+def is_counted(states: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return which states are those of tasks that count: not those that others stand for."""
+    counted = np.zeros(256, bool)
+    counted[list(COUNTED)] = True
+    found: NDArray[np.bool_] = counted[states]
+    return found
+
+
+def n_counted(counts: Mapping[TaskState, int]) -> int:
+    """Return how many tasks count, of how many are in each state."""
+    return sum(counts[state] for state in COUNTED)
+
+
+def count_states(index: NDArray[np.uint8]) -> Mapping[TaskState, int]:
+    """Return how many index bytes stand for each state."""
+    counts = np.bincount(state_of(index), minlength=max(TaskState) + 1)
+    return {state: int(counts[state]) for state in TaskState}
