@@ -23,6 +23,7 @@ from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.task import Cause, Claim, TaskState
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
+from tests.support.simulated import SimulatedWorker
 
 CANCELLER = 0xCA
 FIRST = Pass(name="first", cores=1, memory_gb=1, walltime_s=3600)
@@ -49,12 +50,7 @@ def submit(scheduler: SimulatedScheduler, pool: Path, name: str | None = None, n
 def claim_in_job(pool: Path, job: str, position: int = 0, number: int = 1) -> Claim:
     card = own_card(started=time.time(), cores=1, job=job, cluster="hpc", scheduler="simulated")
     replace(card, space="another machine").write(pool, worker_name(number))
-    opened = Pool(pool, worker=number)
-    shard, slot = opened.locate(position)
-    with shard.visit() as visit:
-        claim = opened.claim_in(visit, slot)
-    assert claim is not None
-    return claim
+    return SimulatedWorker(pool, number).claim(position)
 
 
 def run_cancel(

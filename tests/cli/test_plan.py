@@ -14,7 +14,7 @@ from jobpool.scheduler.base import job_prefix
 from jobpool.task import Cause, Lesson
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
-from tests.support.endings import WORKER, claim, end_claim
+from tests.support.simulated import WORKER, claim, end_claim
 
 PASSES = """
 passes:

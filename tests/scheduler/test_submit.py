@@ -20,7 +20,7 @@ from jobpool.scheduler.slurm.submit import read_queue, sbatch_lines, submit, wit
 from jobpool.task import Cause, Lesson
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
-from tests.support.endings import end_claim
+from tests.support.simulated import end_claim
 
 FIRST = Pass(name="first", cores=1, memory_gb=4, walltime_s=3 * 3600, max_running=50)
 PASSES = """

@@ -1,14 +1,17 @@
-"""A worker without processes: claims and ends real tasks in a real pool, writing real files."""
+"""Workers without processes: claim and end real tasks in a real pool, writing real files."""
 
+import time
 from pathlib import Path
 
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.results import Result, write_result
+from jobpool.journal.workers import own_card
 from jobpool.pool import Ending, Pool
-from jobpool.task import AnyCause, Cause, Claim
+from jobpool.task import AnyCause, Cause, Claim, Lesson
 
 BEGAN = 1_700_000_000.0
+WORKER = 0xABC  # of `claim` and `end_claim`
 
 
 class SimulatedWorker:
@@ -98,3 +101,40 @@ def a_mixed_pool(folder: Path) -> Path:
     worker.fail(1)
     worker.fail(8)
     return folder
+
+
+def claim(folder: Path, position: int) -> Claim:
+    """Claim a task for a worker that has a fresh card, and return the claim."""
+    worker = SimulatedWorker(folder, WORKER)
+    if not worker_file(folder, "workers", worker.name).exists():
+        card = own_card(cores=1, memory_mb=1024, node="n1", job="7_1", started=time.time())
+        card.write(folder, worker.name)
+    return worker.claim(position)
+
+
+def end_claim(
+    folder: Path,
+    position: int,
+    cause: Cause = Cause.DONE,
+    lesson: Lesson | None = None,
+    *,
+    seconds: float = 60.0,
+    error: str | None = None,
+) -> None:
+    """Claim a task and end it, with the attempt that a worker would write."""
+    made, now = claim(folder, position), time.time()
+    attempt = Attempt(
+        task=made.id,
+        fence=made.fence,
+        worker=worker_name(WORKER),
+        cause=cause,
+        started=now - seconds,
+        ended=now,
+        cores=1,
+        memory_mb=1024,
+        peak_memory_mb=200.0,
+        node="n1",
+        error=error,
+    )
+    write_attempt(folder, attempt)
+    Pool(folder, worker=WORKER).end(Ending(claim=made, cause=cause, lesson=lesson or Lesson()))
