@@ -91,7 +91,7 @@ def no_op_pool(n_tasks: int, root: Path) -> str:
     say(f"32 workers, {n_tasks:,} no-op tasks")
     before = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "tests.support.drainer", str(pool), "32", "0"],
+        [sys.executable, "-m", "tests.support.workers", "drain", str(pool), "32", "0"],
         stdout=subprocess.DEVNULL,
         check=True,
         timeout=3600,

@@ -41,7 +41,7 @@ def no_lock(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("lock", ["flock", "lockf"])
 def test_workers_notice_a_lock_that_does_not_lock(fast_path: Path, no_lock: str, lock: str) -> None:
     pool = a_pool(fast_path, N_TASKS, lock=lock)
-    command = [sys.executable, "-m", "tests.support.unlocked", *[str(pool)] * 6]
+    command = [sys.executable, "-m", "tests.support.workers", "until-noticed", *[str(pool)] * 6]
 
     done = subprocess.run(
         command,

@@ -98,7 +98,7 @@ TWO_USERS = """
 import os, sys
 from pathlib import Path
 from jobpool.table.settings import set_umask
-from tests.support.drainer import work
+from tests.support.workers import work
 work(Path(sys.argv[1]))
 set_umask("group")
 child = os.fork()

@@ -19,7 +19,8 @@ def drain(pool: Path, n_workers: int, kill_every_s: float = 0) -> str:
     command = [
         sys.executable,
         "-m",
-        "tests.support.drainer",
+        "tests.support.workers",
+        "drain",
         str(pool),
         str(n_workers),
         str(kill_every_s),

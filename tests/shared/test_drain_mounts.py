@@ -24,7 +24,8 @@ def drain(pools: tuple[Path, Path], n_workers: int, kill_every_s: float = 0) -> 
             [
                 sys.executable,
                 "-m",
-                "tests.support.drainer",
+                "tests.support.workers",
+                "drain",
                 str(pool),
                 str(n_workers),
                 str(kill_every_s),
@@ -81,7 +82,13 @@ def test_workers_of_both_clients_killed_at_random_lose_no_task(mounts: Mounts) -
 
 def test_workers_notice_a_lock_that_shows_old_copies(mounts: Mounts) -> None:
     pools = pools_in(mounts, 2100, lock="flock")
-    command = [sys.executable, "-m", "tests.support.unlocked", *map(str, pools * 2)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.workers",
+        "until-noticed",
+        *map(str, pools * 2),
+    ]
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 

@@ -1,8 +1,13 @@
-"""Many real workers on one pool, some killed: python -m tests.support.drainer POOL N SECONDS.
+"""Many real workers on one pool, forked, each running no-op tasks in its own process.
 
-Forks N workers that run no-op tasks in their own process until the pool is done. With SECONDS
-greater than zero, kills a random one with SIGKILL every so often, and starts another in its
-place. Prints how many it killed.
+    python -m tests.support.workers drain POOL N SECONDS
+    python -m tests.support.workers until-noticed POOL...
+
+The first runs N workers until the pool is done. With SECONDS greater than zero it kills a random
+one with SIGKILL every so often, and starts another in its place; it prints how many it killed.
+The second forks one worker for each path given, all for one pool, as the mounts of a file system
+show it. As soon as one of them notices that the lock does not lock, it prints the error and kills
+the others.
 """
 
 import os
@@ -15,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jobpool.errors import JobpoolError
 from jobpool.execution.supervisor import Outcome, StopSignals
 from jobpool.journal.jsonl import new_worker_number
 from jobpool.journal.workers import own_card
@@ -60,19 +66,23 @@ def work(folder: Path) -> None:
 def fork_worker(folder: Path) -> int:
     child = os.fork()
     if child == 0:
-        code = 1
+        code = 2
         try:
             work(folder)
             code = 0
+        except JobpoolError as error:
+            sys.stdout.write(f"{type(error).__name__}: {error}\n")
+            code = 1
         except BaseException:
             traceback.print_exc()
         finally:
+            sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
     return child
 
 
-def main(folder: Path, n_workers: int, kill_every_s: float) -> int:
+def drain(folder: Path, n_workers: int, kill_every_s: float) -> int:
     pool, rng, kills = Pool(folder), random.Random(1), 0
     running = {fork_worker(folder) for _ in range(n_workers)}
     failed = 0
@@ -90,9 +100,29 @@ def main(folder: Path, n_workers: int, kill_every_s: float) -> int:
         if code != 0 and pool.counts()[TaskState.WAITING]:
             running.add(fork_worker(folder))
     work(folder)  # what the last victims held
-    print(f"{kills} killed, {failed} failed")
+    sys.stdout.write(f"{kills} killed, {failed} failed\n")
     return failed
 
 
+def work_until_noticed(folders: list[Path]) -> int:
+    """Return 1 if a worker noticed a broken lock, 0 if all left without an error."""
+    running = {fork_worker(folder) for folder in folders}
+    worst = 0
+    while running:
+        child, status = os.wait()
+        running.discard(child)
+        worst = max(worst, os.waitstatus_to_exitcode(status))
+        if worst:
+            for other in running:
+                os.kill(other, signal.SIGKILL)
+    return worst
+
+
+def main(words: list[str]) -> int:
+    if words[0] == "drain":
+        return drain(Path(words[1]), int(words[2]), float(words[3]))
+    return work_until_noticed([Path(word) for word in words[1:]])
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    sys.exit(main(sys.argv[1:]))
