@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chaos_tasks import is_poison
+from tests.support.tasks import is_poison
 
 # one process, so that the chaos is made once for all tests
 pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(600)]

@@ -27,7 +27,7 @@ from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, TaskState
 from tests.support.builders import a_pool
-from tests.support.chaos_tasks import is_poison
+from tests.support.tasks import is_poison
 
 SETTINGS = WorkerSettings(heartbeat_s=0.5, lost_after_s=2.0, grace_s=1.0)
 HITS = (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL, signal.SIGTERM)  # one after the other
@@ -50,9 +50,7 @@ class Chaos:
     """
 
     def __init__(self, folder: Path, n_tasks: int, rng: random.Random) -> None:
-        self.pool = a_pool(
-            folder, n_tasks, call="tests.support.chaos_tasks:play", settings=SETTINGS
-        )
+        self.pool = a_pool(folder, n_tasks, call="tests.support.tasks:play", settings=SETTINGS)
         self.mark = f"{os.getpid()}-{time.time_ns()}"
         self.hits: Counter[str] = Counter()
         self.exits: Counter[int] = Counter()
