@@ -13,7 +13,7 @@ from jobpool.execution.health import BadNode, write_bad_node
 from jobpool.task import Cause
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
-from tests.support.finished_study import a_finished_study
+from tests.support.evaluate_study import a_finished_study
 from tests.support.simulated import SimulatedWorker
 
 

@@ -19,7 +19,7 @@ from jobpool.experiment.config import load_experiment
 from jobpool.learning.scores import METRICS
 from jobpool.pool import Pool
 from jobpool.runners import forms_of, make_results, make_runner
-from tests.support.finished_study import CUT, a_finished_study
+from tests.support.evaluate_study import CUT, a_finished_study
 from tests.support.places import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "results.md"

@@ -33,7 +33,7 @@ from jobpool.runners.evaluate.members import MemberError
 from jobpool.runners.evaluate.runner import Evaluate
 from jobpool.task import TaskState, Value
 from tests.support.brain_study import without_seconds
-from tests.support.strategies_study import SIZES, N, StrategiesStudy, fits_made
+from tests.support.evaluate_study import SIZES, N, StrategiesStudy, fits_made
 
 PER_MEMBER = 2 * (1 + 3)  # outer folds, each with the whole training part and 3 inner folds
 

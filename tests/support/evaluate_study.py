@@ -1,4 +1,4 @@
-"""A pool with ensembles of small parcellations, made in one line; its runner works in-process."""
+"""Pools of the runner `evaluate` with ensembles, made in one line; tasks run in this process."""
 
 import shutil
 import time
@@ -13,11 +13,14 @@ from jobpool.journal.results import all_results
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.runner import Evaluate
-from jobpool.task import ALL
+from jobpool.task import ALL, Value
 from tests.support.brain_study import VERTICES, StudyOnDisk
+from tests.support.simulated import SimulatedWorker
 
 N = 60
 SIZES = {"a": 4, "b": 6, "c": 9}  # name and parcels of each member
+ENSEMBLES = ("voted_abc_x2", "stacked_abc_x2", "grid_abc_x2")
+CUT = "c"  # enters as one task per fold
 
 
 class StrategiesStudy(StudyOnDisk):
@@ -67,3 +70,34 @@ class StrategiesStudy(StudyOnDisk):
 def fits_made(pool: Path) -> int:
     """Return how many fits the finished tasks of a pool made."""
     return sum(one.result["fits"]["made"] for one in all_results(pool))
+
+
+def a_finished_study(folder: Path) -> Path:
+    """Make a pool of singles, ensembles and folds, run some of its tasks, and return its folder."""
+    study = StrategiesStudy(folder)
+    study.config["axes"] |= {"pipeline": ["elastic", "svm", "lgbm"], "target": ["age", "sex"]}
+    study.config["evaluate"] |= {"predictions": "keep", "by_fold": {"parcellations": [CUT]}}
+    worker = SimulatedWorker(study.made())
+    runner, grid = (
+        Evaluate(load_experiment(study.file, forms=forms_of), study.pool),
+        worker.pool.grid,
+    )
+    for position in range(len(grid)):
+        if is_run(dict(grid.point(position))):
+            claim = worker.claim(position)
+            context = RunContext(
+                cores=1, cache=study.pool / "cache", checkpoint=study.pool / "checkpoints" / "one"
+            )
+            worker.finish(claim, **runner.run(dict(claim.point), context))
+    return study.pool
+
+
+def is_run(point: dict[str, Value]) -> bool:
+    """Say whether a task is run: each pipeline alone, each strategy, and one in two folds."""
+    elastic = point["pipeline"] == "elastic"
+    if point["parcellation"] == CUT:
+        return elastic and point["target"] == "age"
+    whole = point["fold"] == "all"
+    return whole and (
+        point["parcellation"] == "a" or (elastic and point["parcellation"] in ENSEMBLES)
+    )
