@@ -18,7 +18,7 @@ from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Lesson, TaskState, label
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool, an_experiment
-from tests.support.forecasts import HOUR_S, forecast
+from tests.support.needs_study import HOUR_S, forecast
 from tests.support.simulated import WORKER, claim, end_claim
 
 SMALL = Pass(name="small", cores=1, memory_gb=4, walltime_s=3 * HOUR_S)

@@ -17,7 +17,7 @@ from jobpool.scheduler.base import Limits, Partition
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import code_of
 from jobpool.task import Axis
-from tests.support.forecasts import HOUR_S, Forecast, forecast
+from tests.support.needs_study import HOUR_S, Forecast, forecast
 
 FIRST = Pass(name="first", cores=1, memory_gb=4, walltime_s=3 * HOUR_S, max_running=50)
 SECOND = Pass(name="second", cores=16, memory_gb=64, walltime_s=30 * HOUR_S)

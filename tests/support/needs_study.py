@@ -1,8 +1,14 @@
-"""A pool whose tasks take times and memory that a formula gives, and the attempts that tell it."""
+"""What tasks take, as a test says.
+
+A pool whose tasks take the time and memory that a formula gives, with the attempts that show it;
+and forecasts that are simply given.
+"""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +16,7 @@ from numpy.typing import NDArray
 from jobpool.admin.create import create_pool
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
+from jobpool.plan.backlog import FloatArray
 from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.task import ALL, Axis, Cause
@@ -101,3 +108,41 @@ def wholes(grid: Grid, seed: int = 2) -> NDArray[np.intp]:
     """Return the whole tasks in random order."""
     positions = np.flatnonzero(grid.column("part") == 0)
     return np.random.default_rng(seed).permutation(positions)
+
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Lognormal times and memories, the same on any cores."""
+
+    hours: FloatArray
+    gb: FloatArray
+    sd: FloatArray
+    n_attempts: int = 10_000
+
+    def seconds(self, cores: int, quantile: float = 0.5) -> FloatArray:  # noqa: ARG002 - the protocol's
+        return self.hours * HOUR_S * self._factor(quantile)
+
+    def memory_mb(self, cores: int, quantile: float = 0.5) -> FloatArray:  # noqa: ARG002 - the protocol's
+        return self.gb * 1024 * self._factor(quantile)
+
+    def chance(self, cores: int, seconds: float | None, memory_mb: float | None) -> FloatArray:
+        assert seconds is not None
+        assert memory_mb is not None
+        margins = zip(
+            np.log(seconds / self.seconds(cores)) / self.sd,
+            np.log(memory_mb / self.memory_mb(cores)) / self.sd,
+            strict=True,
+        )
+        return np.array([NormalDist().cdf(a) * NormalDist().cdf(b) for a, b in margins])
+
+    def _factor(self, quantile: float) -> FloatArray:
+        factor: FloatArray = np.exp(NormalDist().inv_cdf(quantile) * self.sd)
+        return factor
+
+
+def forecast(hours: Sequence[float], gb: Sequence[float] = (1,), sd: float = 0.1) -> Forecast:
+    n = len(hours)
+    return Forecast(hours=np.array(hours), gb=np.resize(gb, n), sd=np.full(n, sd))
