@@ -14,7 +14,7 @@ from jobpool.task import Axis, TaskState
 from tests.conftest import Jobpool
 from tests.support.brain_study import StudyOnDisk
 from tests.support.builders import an_experiment
-from tests.support.cut_pool import PHASES, SITES, position_of, states_of
+from tests.support.parts import PHASES, SITES, position_of, states_of
 
 
 def a_grid(*cut: str) -> Grid:

@@ -12,7 +12,7 @@ from jobpool.collect.collect import Collected, collect
 from jobpool.collect.predictions import EVERYTHING, Wanted, write_predictions
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, TaskState
-from tests.support.phases import (
+from tests.support.parts import (
     WHOLE,
     Doses,
     a_pool_in_parts,

@@ -12,7 +12,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Lesson, TaskState
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
-from tests.support.cut_pool import a_cut_pool, position_of, states_of
+from tests.support.parts import a_cut_pool, position_of, states_of
 from tests.support.simulated import SimulatedWorker
 
 ERROR = Lesson(error=short_fingerprint("ValueError: no luck"))

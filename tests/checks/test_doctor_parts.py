@@ -16,7 +16,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.table.records import code_of
 from jobpool.task import Cause, Lesson, TaskState
 from tests.support.builders import a_pool
-from tests.support.cut_pool import (
+from tests.support.parts import (
     a_cut_pool,
     all_positions,
     damage_records,

@@ -19,7 +19,7 @@ from jobpool.table.records import Record
 from jobpool.task import Cause, Json, TaskState, UnknownCause, cause_of
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
-from tests.support.cut_pool import damage_records
+from tests.support.parts import damage_records
 from tests.support.simulated import BEGAN, SimulatedWorker
 
 EVICTED = UnknownCause("evicted")

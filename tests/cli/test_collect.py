@@ -14,7 +14,7 @@ from jobpool.table.grid import Attribute, full_product
 from jobpool.task import Axis
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool, an_experiment
-from tests.support.phases import (
+from tests.support.parts import (
     a_pool_in_parts,
     do_part,
     do_whole,

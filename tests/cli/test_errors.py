@@ -8,7 +8,7 @@ from jobpool.pool import Pool
 from jobpool.task import Cause
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
-from tests.support.cut_pool import a_cut_pool, position_of
+from tests.support.parts import a_cut_pool, position_of
 from tests.support.simulated import BEGAN, SimulatedWorker
 
 TRACEBACK = """Traceback (most recent call last):

@@ -9,8 +9,7 @@ from jobpool.collect.collect import worth_starting
 from jobpool.errors import DamagedStateError, RequestError
 from jobpool.task import Cause, TaskState
 from tests.support.builders import a_pool, shard_files
-from tests.support.cut_pool import put
-from tests.support.phases import (
+from tests.support.parts import (
     Plain,
     a_pool_in_parts,
     collected,
@@ -21,6 +20,7 @@ from tests.support.phases import (
     finish_with,
     position_of,
     position_of_north,
+    put,
     rows_of,
 )
 from tests.support.simulated import BEGAN, SimulatedWorker
@@ -307,8 +307,8 @@ def test_a_small_pool_is_read_by_one_process(fast_path: Path) -> None:
 
 def test_the_long_form_has_one_row_per_score(fast_path: Path) -> None:
     worker = SimulatedWorker(a_pool(fast_path, 2))
-    worker.finish(worker.claim(position_of(worker.pool.folder, number=0)), a=0.5, b=1.5, c="no")
-    worker.finish(worker.claim(position_of(worker.pool.folder, number=1)), a=2.5, n=3)
+    worker.finish(worker.claim(0), a=0.5, b=1.5, c="no")
+    worker.finish(worker.claim(1), a=2.5, n=3)
 
     long = collected(worker.pool.folder, runner=Plain()).long()
 

@@ -12,7 +12,7 @@ from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.table.selection import select
 from jobpool.task import Cause
 from tests.support.builders import a_pool
-from tests.support.phases import Doses, a_pool_in_parts, do_part, do_whole
+from tests.support.parts import Doses, a_pool_in_parts, do_part, do_whole
 from tests.support.simulated import SimulatedWorker
 
 

@@ -21,7 +21,7 @@ from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Lesson, TaskState
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool, an_experiment, shard_files
-from tests.support.cut_pool import a_cut_pool, position_of, put
+from tests.support.parts import a_cut_pool, position_of, put
 from tests.support.simulated import SimulatedWorker, a_mixed_pool
 
 MIXED = Counts(waiting=5, returned=2, running=0, done=3, parked=0, held=0)

@@ -22,7 +22,7 @@ from jobpool.table.selection import select
 from jobpool.task import Axis, Cause
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool, an_experiment
-from tests.support.phases import Doses, Plain, a_pool_in_parts, do_part
+from tests.support.parts import Doses, Plain, a_pool_in_parts, do_part
 from tests.support.report_pages import pool_report, table_of
 from tests.support.simulated import SimulatedWorker
 

@@ -14,7 +14,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.table import shards as state
 from jobpool.task import REMAINING, SHOWN, STATES, Cause, TaskState
 from tests.support.builders import a_pool
-from tests.support.cut_pool import a_cut_pool, position_of, put
+from tests.support.parts import a_cut_pool, position_of, put
 from tests.support.simulated import SimulatedWorker
 
 WAITING, RUNNING, DONE, PARKED, HELD, ASIDE = TaskState

@@ -1,8 +1,10 @@
-"""A pool whose tasks can be cut into three parts, and a runner that knows what they give."""
+"""Pools whose tasks can be cut into three parts, their states, and what the parts give."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from jobpool.admin.create import create_pool
 from jobpool.collect.collect import Collected, collect
@@ -11,11 +13,71 @@ from jobpool.pool import Pool
 from jobpool.runners.base import RunContext
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.selection import select
-from jobpool.task import Axis, Cause, Json, Value
+from jobpool.task import ALL, Axis, Cause, Json, TaskState, Value
 from tests.support.builders import an_experiment
 from tests.support.simulated import BEGAN, SimulatedWorker
 
 WHOLE = {"doses": [1, 2, 3]}
+SITES = Axis(name="site", values=("north", "south", "west"))
+PHASES = Axis(name="phase", values=(ALL, 1, 2, 3))
+
+
+def a_cut_pool(folder: Path) -> Path:
+    """Make a pool of three sites with three phases; the tasks of the west are parts from the start.
+
+    The whole tasks of the other two have spare parts, set aside.
+    """
+    sites = full_product([SITES])
+    grid = split_parts(sites, PHASES, sites.column("site") == 2)
+    pool = folder / "pool"
+    create_pool(pool, an_experiment(folder / "study", SITES), grid, lambda _: None, now=0)
+    return pool
+
+
+def a_pool_in_parts(folder: Path) -> Path:
+    """Make a pool of two sites; the tasks of the second are cut into three parts."""
+    sites = Axis(name="site", values=("north", "south"))
+    beds = Attribute(name="beds", axis="site", values=(10, 250))
+    whole = full_product([sites], [beds])
+    grid = split_parts(whole, PHASES, whole.column("site") == 1)
+    create_pool(folder / "pool", an_experiment(folder, sites), grid, lambda _: None, now=0)
+    return folder / "pool"
+
+
+def position_of(folder: Path, site: str, phase: str | int = ALL) -> int:
+    grid = Pool(folder).grid
+    columns = zip(grid.column("site"), grid.column("phase"), strict=True)
+    wanted = (grid.axis("site").values.index(site), PHASES.values.index(phase))
+    return list(columns).index(wanted)
+
+
+def all_positions(folder: Path) -> list[int]:
+    return np.arange(len(Pool(folder).grid)).tolist()
+
+
+def states_of(folder: Path, site: str) -> tuple[TaskState, ...]:
+    """Return the states of a whole task and of its parts."""
+    pool = Pool(folder)
+    whole = position_of(folder, site)
+    return tuple(pool.record(place).state for place in (whole, *pool.grid.parts.of(whole)))
+
+
+def put(folder: Path, position: int, **changes: Any) -> None:
+    """Write a record as nobody would."""
+    pool = Pool(folder, durable=False)
+    shard, slot = pool.locate(position)
+    with shard.visit() as visit:
+        changed = visit.record(slot)._replace(**changes)
+        visit.changes[slot], visit.index[slot] = changed, changed.index_byte()
+
+
+def damage_records(folder: Path, *positions: int) -> None:
+    pool = Pool(folder)
+    for position in positions:
+        shard, slot = pool.locate(position)
+        content = bytearray(shard.path.read_bytes())
+        content[shard.record_offset(slot) + 5] ^= 0x10
+        shard.path.write_bytes(content)
 
 
 class Doses:
@@ -62,32 +124,6 @@ class Plain(Doses):
         return tuple(key for key, value in result.items() if isinstance(value, float))
 
 
-def a_pool_in_parts(folder: Path) -> Path:
-    """Make a pool of two sites; the tasks of the second are cut into three parts."""
-    sites = Axis(name="site", values=("north", "south"))
-    parts = Axis(name="phase", values=("all", 1, 2, 3))
-    beds = Attribute(name="beds", axis="site", values=(10, 250))
-    whole = full_product([sites], [beds])
-    grid = split_parts(whole, parts, whole.column("site") == 1)
-    create_pool(folder / "pool", an_experiment(folder, sites), grid, lambda _: None, now=0)
-    return folder / "pool"
-
-
-def position_of(folder: Path, **point: Value) -> int:
-    grid = Pool(folder).grid
-    return next(i for i in range(len(grid)) if dict(grid.point(i)) == point)
-
-
-def do_part(worker: SimulatedWorker, phase: int) -> None:
-    position = position_of(worker.pool.folder, site="south", phase=phase)
-    worker.finish(worker.claim(position), doses=[phase])
-
-
-def do_whole(worker: SimulatedWorker) -> None:
-    position = position_of(worker.pool.folder, site="north", phase="all")
-    worker.finish(worker.claim(position), **WHOLE)
-
-
 def collected(
     folder: Path, *only: str, runner: Doses | None = None, by: str = "task", processes: int = 1
 ) -> Collected:
@@ -100,6 +136,16 @@ def rows_of(found: Collected) -> list[dict[str, Any]]:
     """Return the rows as plain values; what is missing is None."""
     plain = found.frame.astype(object).where(found.frame.notna(), None)
     return [dict(zip(plain.columns, row, strict=True)) for row in plain.to_numpy().tolist()]
+
+
+def do_part(worker: SimulatedWorker, phase: int) -> None:
+    position = position_of(worker.pool.folder, site="south", phase=phase)
+    worker.finish(worker.claim(position), doses=[phase])
+
+
+def do_whole(worker: SimulatedWorker) -> None:
+    position = position_of(worker.pool.folder, site="north", phase="all")
+    worker.finish(worker.claim(position), **WHOLE)
 
 
 def cut_north(worker: SimulatedWorker) -> None:
