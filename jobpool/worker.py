@@ -122,10 +122,10 @@ class Worker:
         puller = self._make_puller()
         summary = Summary(reason=self._doubts.why_not_start())
         self._path = self._heart.start(self._card)
-        started = time.monotonic()
         ending: Ending | None = None
         try:
             self._supervisor.start()
+            started = time.monotonic()  # its time to take tasks begins when it can run them
             while not self._why_leave(summary, limits, time.monotonic() - started):
                 self._look_for_dead()
                 self._fitting.refresh(puller.restrict, self._heart.server_time)
