@@ -17,14 +17,13 @@ from jobpool.errors import DataError, listing
 from jobpool.experiment.config import Experiment
 from jobpool.experiment.reader import Reader
 from jobpool.installation import missing
-from jobpool.learning.folds import Folds, TooFewGroupsError
+from jobpool.learning.folds import Folds, TooFewError, TooFewGroupsError
 from jobpool.learning.methods import PACKAGES
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.scores import METRICS
 from jobpool.learning.splits import Splits, make_splits
 from jobpool.learning.study import PART_AXIS, Readers, Study
 from jobpool.learning.targets import Target
-from jobpool.learning.usable import TooFewError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

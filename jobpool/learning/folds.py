@@ -3,20 +3,36 @@
 A pool's splits have outer folds, and inner folds and a holdout in the training part of each. A fit
 without one of the inner folds compares its candidates on splits of its own, dealt out to whole
 groups in what is left of the training part. They follow from the pool's splits and groups alone,
-and are kept nowhere.
+and are kept nowhere. What is left of a fold is checked before anything learns from it.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import Fault, JobpoolError
+from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.scores import METRICS
 from jobpool.learning.search import FoldData, Recipe
 from jobpool.learning.splits import Splits, deal_groups, hold_out_groups
 from jobpool.learning.targets import Target
-from jobpool.learning.usable import check_fold, group_ranks
+
+
+class TooFewError(JobpoolError):
+    """What is left of the participants cannot be learned from."""
+
+    fault = Fault.TASK
+    advice = "repair the maps, set fewer folds, or leave this task out"
+
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(place, what)
+        self.place, self.what = place, what
+
+    def __str__(self) -> str:
+        what = f"{self.what} after participants without a usable map were dropped"
+        return f"{self.place}: {what}; {self.advice}"
 
 
 class TooFewGroupsError(JobpoolError):
@@ -167,3 +183,47 @@ class Folds:
             out = hold_out_groups(groups, self._splits.holdout_share, f"holdout {seed}")
             return np.where(out == 1, 0, -1)
         return deal_groups(groups, self.n_inner, f"inner {seed}")
+
+
+def check_fold(data: FoldData, kind: Kind, n_inner: int, *, ranked: bool = False) -> None:
+    """Check that every part of a fold has what models and scores need.
+
+    Parameters
+    ----------
+    data : FoldData
+        What is left of the fold.
+    kind : Kind
+        Of the target.
+    n_inner : int
+        Inner folds that there are if nobody is left out.
+    ranked : bool
+        Whether candidates are compared by a score that needs both classes.
+
+    Raises
+    ------
+    TooFewError
+        If a part lacks a class or has fewer than two participants.
+    """
+    train = ~data.test
+    inner = [data.inner == one for one in range(n_inner)]
+    for part in (data.test, train, *(train & ~one for one in inner)):
+        if kind is Kind.BINARY and len(np.unique(data.y[part])) < 2:
+            raise TooFewError(data.place, "a class has nobody in a part of it")
+        if part.sum() < 2:
+            raise TooFewError(data.place, "fewer than two participants are in a part of it")
+    for part in inner:
+        if part.sum() < 2 or (ranked and len(np.unique(data.y[part])) < 2):
+            raise TooFewError(data.place, "an inner fold has too few to score candidates on")
+
+
+def group_ranks(groups: Sequence[str], seed: int) -> FloatArray:
+    """Return a number from 0 to 1 for each participant, the same for all of a group.
+
+    From SHA-256, so that no other version of any library can change who belongs to the share of
+    participants with the lowest ranks.
+    """
+    ranks = {}
+    for group in set(groups):
+        digest = hashlib.sha256(f"rank {seed}\n{group}".encode()).digest()
+        ranks[group] = int.from_bytes(digest[:6], "big") / 2**48
+    return np.array([ranks[group] for group in groups])

@@ -1,11 +1,21 @@
-"""The participants table: who there is, and which group each belongs to."""
+"""The participants: their table, with the group of each, and which of them a task can use.
+
+Splits are made once for everybody in the table; a participant without the target or without a map
+is left out of that task alone, and counted.
+"""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from jobpool.brain.arrays import Array
 from jobpool.errors import DataError, listing
+from jobpool.learning.targets import Target
+
+NOT_FINITE = "a parcel without finite values"
 
 
 def text_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
@@ -41,3 +51,30 @@ def unique_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
         what = f"{len(twice)} stand more than once ({listing(twice, most=5)}); give each one row"
         raise DataError(name, what)
     return values
+
+
+def usable_participants(
+    target: Target, values: Array, dropped: Mapping[int, str]
+) -> tuple[NDArray[np.bool_], Mapping[str, int]]:
+    """Return who has the target and a map, shape (n,), and how many each reason leaves out.
+
+    Parameters
+    ----------
+    target : Target
+        Of n participants.
+    values : ndarray of shape (n, n_features)
+        ROI values; a row with a NaN cannot be used.
+    dropped : mapping of int to str
+        Positions of participants without a usable map, and why. Who lacks the target as well
+        counts under the target.
+    """
+    present = target.present
+    counts = Counter(target.dropped)
+    without_map = np.zeros(len(present), bool)
+    for position, reason in dropped.items():
+        without_map[position] = True
+        counts[reason] += bool(present[position])
+    incomplete = np.isnan(values).any(axis=1) & ~without_map
+    counts[NOT_FINITE] += int((incomplete & present).sum())
+    usable = present & ~without_map & ~incomplete
+    return usable, {reason: count for reason, count in counts.items() if count}

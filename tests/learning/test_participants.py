@@ -1,11 +1,19 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from jobpool.disk.tables import read_table
 from jobpool.errors import DataError
-from jobpool.learning.participants import text_column, unique_column
+from jobpool.learning.participants import (
+    NOT_FINITE,
+    text_column,
+    unique_column,
+    usable_participants,
+)
+from jobpool.learning.pipelines.base import Kind
+from jobpool.learning.targets import Target
 
 
 def test_ids_keep_their_leading_zeros(tmp_path: Path) -> None:
@@ -58,3 +66,14 @@ def test_a_name_of_blanks_alone_is_missing() -> None:
 
     with pytest.raises(DataError, match=r"1 of 2 values are missing \(rows 2\)"):
         text_column(frame, "family")
+
+
+def test_each_participant_counts_under_the_first_reason() -> None:
+    y = np.array([1.0, np.nan, 3.0, 4.0, 5.0])
+    target = Target(name="age", column="age", kind=Kind.REGRESSION, y=y)
+    values = np.array([[1.0], [np.nan], [np.nan], [np.nan], [5.0]])
+
+    usable, dropped = usable_participants(target, values, {1: "no map", 2: "no map"})
+
+    assert usable.tolist() == [True, False, False, False, True]
+    assert dropped == {"age is missing": 1, "no map": 1, NOT_FINITE: 1}

@@ -22,10 +22,10 @@ from jobpool.cache.roi.store import RoiMatrix
 from jobpool.errors import DataError, Fault, JobpoolError, StorageError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.fits import NoCandidateError, fit, fit_key
-from jobpool.learning.folds import Folds
+from jobpool.learning.folds import Folds, TooFewError
+from jobpool.learning.participants import usable_participants
 from jobpool.learning.search import Recipe
 from jobpool.learning.targets import Target
-from jobpool.learning.usable import TooFewError, usable_participants
 from jobpool.runners.base import RunContext
 from jobpool.task import Json
 
