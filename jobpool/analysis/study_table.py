@@ -1,27 +1,20 @@
-"""The study table: one row per parcellation, pipeline and target, checked once when it is made."""
+"""The study table: one row per parcellation, pipeline and target, checked once when it is made.
 
-from collections.abc import Collection, Mapping
+Each error names the column, the row, the value and the cure.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
-from jobpool.analysis.columns import (
-    DEFAULTS,
-    KEY,
-    TEXTS,
-    check_columns,
-    check_one_value_each,
-    check_unique,
-    numbers,
-    texts,
-    whole_numbers,
-    with_defaults,
-)
 from jobpool.disk.tables import read_table
 from jobpool.errors import DataError, listing, nearest
 
+KEY = ("parcellation", "pipeline", "target")
 SINGLE = "single"
 SCORE, MEAN_RANK = "score", "mean_rank"
 LABELS: Mapping[str, str] = {
@@ -43,9 +36,19 @@ LABELS: Mapping[str, str] = {
     "specificity": "Specificity",
 }
 LOWER_IS_BETTER = frozenset({"mse", "rmse", "mae", "median_absolute_error"})
-
+_TEXTS = ("parcellation", "type", "pipeline", "target", "strategy", "set", "task")
+_MISSING = ("", "n/a", "NA", "N/A", "nan", "NaN", "None")
+_DEFAULTS: dict[str, str | int | float] = {
+    "strategy": SINGLE,
+    "set": "",
+    "members": 1,
+    "seconds": float("nan"),
+    "memory_mb": float("nan"),
+    "task": "",
+}
+_MAY_BE_EMPTY = ("set", "task")
 _ORDER = ["size", "parcellation", "pipeline", "target"]
-_NAMES = (*KEY, "size", "type", SCORE, MEAN_RANK, *DEFAULTS)
+_NAMES = (*KEY, "size", "type", SCORE, MEAN_RANK, *_DEFAULTS)
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -145,8 +148,8 @@ def read_study_table(path: Path) -> StudyTable:
     measure = MEAN_RANK if MEAN_RANK in frame else SCORE
     if measure == MEAN_RANK:
         frame = frame.assign(**{one: "all" for one in ("pipeline", "target") if one not in frame})
-    check_columns(frame, [*KEY, "size", "type", measure], source)
-    values = numbers(frame, measure, source, above_zero=measure == MEAN_RANK)
+    _check_columns(frame, [*KEY, "size", "type", measure], source)
+    values = _numbers(frame, measure, source, above_zero=measure == MEAN_RANK)
     return _checked(frame.assign(**{measure: values}), source, measure, {})
 
 
@@ -184,7 +187,7 @@ def from_results(
         no target has, or what is no score of that kind.
     """
     kind = "parcellation_type" if "parcellation_type" in frame else "parcellation_kind"
-    check_columns(frame, [*KEY, "parcels", kind], source)
+    _check_columns(frame, [*KEY, "parcels", kind], source)
     names = {"parcels": "size", kind: "type", "task_seconds": "seconds"}
     names |= {"peak_memory_mb": "memory_mb", "inputs": "set"}
     wanted = [*KEY, *names, "strategy", "members", "task"]
@@ -203,7 +206,7 @@ def _chosen_metrics(
 ) -> dict[str, str]:
     """Return the score of each target that has one."""
     known = [str(name) for name in frame.columns if name in (scores or LABELS)]
-    check_columns(frame, ["target_kind"] if metrics else [], source)
+    _check_columns(frame, ["target_kind"] if metrics else [], source)
     for kind, name in metrics.items():
         _check_metric(frame, kind, name, source, known)
     chosen = {}
@@ -248,16 +251,16 @@ def _checked(
     frame: pd.DataFrame, source: str, measure: str, metrics: Mapping[str, str]
 ) -> StudyTable:
     """Return the table with columns of fixed types, in its order."""
-    frame = with_defaults(frame)
-    clean = pd.DataFrame({name: texts(frame, name, source) for name in TEXTS})
-    clean["size"] = whole_numbers(frame, "size", source)
-    clean["members"] = whole_numbers(frame, "members", source)
+    frame = _with_defaults(frame)
+    clean = pd.DataFrame({name: _texts(frame, name, source) for name in _TEXTS})
+    clean["size"] = _whole_numbers(frame, "size", source)
+    clean["members"] = _whole_numbers(frame, "members", source)
     clean[measure] = pd.to_numeric(frame[measure]).astype("float64")
     for name in ("seconds", "memory_mb"):
-        clean[name] = numbers(frame, name, source, may_miss=True)
-    check_unique(clean, source)
+        clean[name] = _numbers(frame, name, source, may_miss=True)
+    _check_unique(clean, source)
     for name in ("size", "type", "strategy", "members"):
-        check_one_value_each(clean, name, source)
+        _check_one_value_each(clean, name, source)
     order = ["parcellation", "size", "type", "pipeline", "target", measure]
     order += ["strategy", "set", "members", "seconds", "memory_mb", "task"]
     clean = clean[order]
@@ -269,3 +272,132 @@ def _checked(
         metrics=dict(metrics),
         no_score=clean[missing].drop(columns=measure),
     )
+
+
+def _check_columns(frame: pd.DataFrame, wanted: Sequence[str], source: str) -> None:
+    """Raise a DataError if a column is missing."""
+    missing = [name for name in wanted if name not in frame]
+    if missing:
+        found = [str(name) for name in frame.columns]
+        hint = nearest(missing[0], found)
+        what = f"no column {listing(map(repr, missing))}{hint} (its columns: {listing(found)})"
+        raise DataError(source, f"{what}; name the columns as docs/analysis.md does")
+
+
+def _with_defaults(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with the columns that may be left out, whether they were or not.
+
+    Empty cells are filled too. The number of members is filled for single parcellations alone: of
+    an ensemble it must be known, unless the whole column is left out.
+    """
+    frame = frame.reset_index(drop=True)
+    for name, value in _DEFAULTS.items():
+        if name not in frame:
+            frame[name] = value
+    every = pd.Series(data=True, index=frame.index)
+    _fill(frame, "strategy", every)
+    _fill(frame, "set", every)
+    _fill(frame, "members", frame["strategy"].astype(str).str.strip() == SINGLE)
+    return frame
+
+
+def _fill(frame: pd.DataFrame, name: str, rows: pd.Series) -> None:
+    """Fill the empty cells of some rows of a column."""
+    column = frame[name].astype("object")
+    empty = column.isna() | column.astype(str).str.strip().isin(_MISSING)
+    frame[name] = column.mask(rows & empty, _DEFAULTS[name])
+
+
+def _texts(frame: pd.DataFrame, name: str, source: str) -> pd.Series:
+    """Return a column as text without blanks around it.
+
+    Raises
+    ------
+    DataError
+        If a value is missing where one must be.
+    """
+    column = frame[name]
+    found = column.astype("object").where(column.notna(), "").astype(str).str.strip()
+    if name not in _MAY_BE_EMPTY:
+        bad = found == ""
+        _raise_at(frame, name, bad, source, "is empty; fill it in, or leave the row out")
+    return found.astype("str")
+
+
+def _numbers(
+    frame: pd.DataFrame,
+    name: str,
+    source: str,
+    *,
+    above_zero: bool = False,
+    may_miss: bool = False,
+) -> pd.Series:
+    """Return a column as float64.
+
+    Raises
+    ------
+    DataError
+        If a value is no finite number, is not above zero where it must be, or is missing where
+        it must not be.
+    """
+    column = frame[name]
+    gone = column.isna() | column.isin(_MISSING)
+    if not may_miss:
+        cure = "is missing; leave out rows that have no result"
+        _raise_at(frame, name, gone, source, cure)
+    found = pd.to_numeric(column.mask(gone), errors="coerce").astype("float64")
+    bad = ~gone & ~np.isfinite(found)
+    _raise_at(frame, name, bad, source, "is no finite number; write one such as 0.25")
+    if above_zero:
+        _raise_at(frame, name, found <= 0, source, "is not above 0; the best rank is 1")
+    return found
+
+
+def _whole_numbers(frame: pd.DataFrame, name: str, source: str) -> pd.Series:
+    """Return a column as int64.
+
+    Raises
+    ------
+    DataError
+        If a value is no whole number from 1.
+    """
+    found = _numbers(frame, name, source)
+    bad = (found < 1) | (found != found.round()) | (found > 2**53)
+    _raise_at(frame, name, bad, source, "is no whole number from 1; correct it")
+    return found.astype("int64")
+
+
+def _check_unique(frame: pd.DataFrame, source: str) -> None:
+    """Raise a DataError if a parcellation, pipeline and target stand in two rows."""
+    key = list(KEY)
+    twice = frame.duplicated(key)
+    if twice.any():
+        second = int(np.argmax(twice))
+        same = (frame[key] == frame.loc[second, key]).all(axis=1)
+        rows = listing((np.flatnonzero(same) + 1).tolist(), most=5)
+        values = ", ".join(f"{name} {frame[name].tolist()[second]!r}" for name in KEY)
+        what = f"rows {rows} are all of {values}; keep one row for each"
+        raise DataError(source, what)
+
+
+def _check_one_value_each(frame: pd.DataFrame, name: str, source: str) -> None:
+    """Raise a DataError if a parcellation has two values in a column that describes it."""
+    first = frame.groupby("parcellation")[name].transform("first")
+    other = first != frame[name]
+    if other.any():
+        second = int(np.argmax(other))
+        label = str(frame.loc[second, "parcellation"])
+        row = int(np.argmax(frame["parcellation"] == label))
+        one, another = frame[name].iloc[[row, second]].tolist()
+        values = f"{one} in row {row + 1}, {another} in row"
+        what = f"column {name!r}: parcellation {label!r} has two values: {values} {second + 1}"
+        raise DataError(source, f"{what}; give it one, or two names")
+
+
+def _raise_at(frame: pd.DataFrame, name: str, bad: pd.Series, source: str, cure: str) -> None:
+    if bad.any():
+        row = int(np.argmax(bad))
+        others = int(bad.sum()) - 1
+        more = f" ({others} more rows like it)" if others else ""
+        value = frame[name].iloc[[row]].tolist()[0]  # plain Python: no np.float64() in the text
+        raise DataError(source, f"column {name!r}, row {row + 1}: {value!r} {cure}{more}")

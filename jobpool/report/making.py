@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool import __version__
-from jobpool.analysis.columns import KEY
-from jobpool.analysis.study_table import from_results, read_study_table
+from jobpool.analysis.study_table import KEY, from_results, read_study_table
 from jobpool.analysis.whole import analyse
 from jobpool.collect.collect import collect, worth_starting
 from jobpool.collect.frames import frame_of

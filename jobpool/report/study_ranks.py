@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobpool.analysis.columns import KEY
+from jobpool.analysis.study_table import KEY
 from jobpool.report.parts import (
     EVERY,
     DataTable,
