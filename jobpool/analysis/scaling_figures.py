@@ -25,8 +25,7 @@ from jobpool.analysis.drawing import (
     scatter,
     spaced,
 )
-from jobpool.analysis.powerlaw import PowerLaw
-from jobpool.analysis.regression import Regression
+from jobpool.analysis.scaling import PowerLaw, Regression
 from jobpool.analysis.study_table import SCORE
 from jobpool.analysis.style import (
     GREY,

@@ -7,9 +7,8 @@ import pandas as pd
 
 from jobpool.analysis.comparison import compare_strategies, summarise_strategies, trade_off
 from jobpool.analysis.coverage import Coverage, combined_pipelines, coverage
-from jobpool.analysis.powerlaw import Scaling, find_region, in_region
 from jobpool.analysis.ranks import Ranking, rank
-from jobpool.analysis.regression import Regression, regress
+from jobpool.analysis.scaling import Regression, Scaling, find_region, in_region, regress
 from jobpool.analysis.study_table import SCORE, SINGLE, StudyTable
 from jobpool.errors import DataError, listing
 

@@ -21,9 +21,8 @@ from jobpool.report.parts import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from jobpool.analysis.powerlaw import Scaling
     from jobpool.analysis.ranks import Ranking
-    from jobpool.analysis.regression import Regression
+    from jobpool.analysis.scaling import Regression, Scaling
     from jobpool.analysis.whole import Analysis
 
 NAME, PIPELINE, TARGET = KEY

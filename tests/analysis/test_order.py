@@ -9,9 +9,8 @@ import pytest
 
 from jobpool.analysis.comparison import compare_strategies, summarise_strategies, trade_off
 from jobpool.analysis.coverage import coverage
-from jobpool.analysis.powerlaw import find_region, fit_power_law
 from jobpool.analysis.ranks import best, rank
-from jobpool.analysis.regression import regress
+from jobpool.analysis.scaling import find_region, fit_power_law, regress
 from jobpool.analysis.study_table import StudyTable, from_results, read_study_table
 from jobpool.analysis.whole import analyse
 from tests.support.synthetic_study import a_study
