@@ -17,7 +17,15 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.liveness.judge import Look, look_at
 from jobpool.liveness.reaper import take_back
 from jobpool.pool import Pool
-from jobpool.scheduler.base import JobRun, JobStatus, Phase, QueuedJob, Scheduler, job_prefix
+from jobpool.scheduler.base import (
+    JobRun,
+    JobStatus,
+    Phase,
+    QueuedJob,
+    Scheduler,
+    fill_name,
+    job_prefix,
+)
 from jobpool.scheduler.none import process_label
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState
@@ -108,10 +116,14 @@ def cancel(
 
 
 def _choose(pool: Pool, scheduler: Scheduler, pass_name: str | None) -> Sequence[QueuedJob]:
-    """Return this pool's jobs: by their name, or because a worker of theirs is in the pool."""
+    """Return this pool's jobs: by their name, or because a worker of theirs is in the pool.
+
+    Without a pass these are all, jobs that fill its cache included.
+    """
     prefix = job_prefix(pool.folder, pool.info.name)
     queued = [one for one in scheduler.queued(pool.folder, prefix) if one.phase is not Phase.ENDING]
     own = [one for one in queued if one.name.startswith(prefix)]
+    fills = [one for one in queued if one.name == fill_name(prefix)]
     if pass_name is not None:
         chosen = [one for one in own if one.name == prefix + pass_name]
         if own and not chosen:
@@ -121,7 +133,8 @@ def _choose(pool: Pool, scheduler: Scheduler, pass_name: str | None) -> Sequence
         return chosen
     # a script that was submitted by hand has a name of its own, and an array runs on one pool
     workers = {one.run.job for one in _held(pool, {job.label for job in queued})}
-    batches = {one.batch for one in own} | {one.batch for one in queued if one.label in workers}
+    batches = {one.batch for one in own + fills}
+    batches |= {one.batch for one in queued if one.label in workers}
     return [one for one in queued if one.batch in batches]
 
 

@@ -1,6 +1,5 @@
 """Filling a ROI cache: by processes of this machine, or by SLURM jobs."""
 
-import re
 import signal
 import subprocess
 import sys
@@ -129,7 +128,7 @@ def submit_fill(
     """Submit an array of jobs that fill a cache, unless it is full."""
     from jobpool.cli.plan import say
     from jobpool.plan.submission import Sending, max_array_size_here, send_order
-    from jobpool.scheduler.base import Order
+    from jobpool.scheduler.base import Order, fill_name, job_prefix
     from jobpool.scheduler.detect import worker_program
 
     if all(one.state == "packed" for one in found.parcellations):
@@ -139,7 +138,7 @@ def submit_fill(
         size=_resources(pool, pass_name),
         jobs=min(jobs, found.n_spans),
         pool=pool.folder.resolve(),
-        name=re.sub(r"[^\w.+-]", "_", f"{pool.info.name}-cache"),
+        name=fill_name(job_prefix(pool.folder, pool.info.name)),
         program=worker_program(),
         verb=("cache", "fill"),
     )

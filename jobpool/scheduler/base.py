@@ -294,6 +294,17 @@ def job_name(prefix: str, one: "Pass") -> str:
     return prefix + _NAME.sub("_", one.name)
 
 
+def fill_name(prefix: str) -> str:
+    """Return the name of the jobs that fill a pool's cache: no pass can have it.
+
+    Examples
+    --------
+    >>> fill_name("my_study-c7e1-")
+    'my_study-c7e1.cache'
+    """
+    return f"{prefix.removesuffix('-')}.cache"
+
+
 def count_queued(jobs: Iterable[QueuedJob], prefix: str) -> Counter[str]:
     """Return how many jobs wait or run, by what follows `prefix` in their name.
 

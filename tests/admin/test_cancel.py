@@ -18,7 +18,7 @@ from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import own_card
 from jobpool.pool import Ending, Pool
-from jobpool.scheduler.base import Order, job_prefix
+from jobpool.scheduler.base import Order, fill_name, job_prefix
 from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.task import Cause, Claim, TaskState
 from tests.conftest import Jobpool
@@ -158,6 +158,38 @@ def test_one_pass_alone_is_cancelled(folder: Path, scheduler: SimulatedScheduler
     run_cancel(folder, scheduler, pass_name="second")
 
     assert scheduler.cancelled == [(second,)]
+
+
+def test_a_fill_of_the_pools_cache_is_cancelled_with_its_workers(
+    folder: Path, scheduler: SimulatedScheduler
+) -> None:
+    workers = submit(scheduler, folder)
+    fill = submit(scheduler, folder, fill_name(job_prefix(folder, "test")))
+
+    run_cancel(folder, scheduler)
+
+    assert scheduler.cancelled == [(workers, fill)]
+
+
+def test_a_fill_of_the_pools_cache_is_of_no_pass(
+    folder: Path, scheduler: SimulatedScheduler
+) -> None:
+    workers = submit(scheduler, folder)
+    submit(scheduler, folder, fill_name(job_prefix(folder, "test")))
+
+    run_cancel(folder, scheduler, pass_name="first")
+
+    assert scheduler.cancelled == [(workers,)]
+
+
+def test_a_fill_of_another_pools_cache_is_left_alone(
+    folder: Path, scheduler: SimulatedScheduler
+) -> None:
+    submit(scheduler, folder, fill_name(job_prefix(folder.with_name("other"), "test")))
+
+    run_cancel(folder, scheduler)
+
+    assert scheduler.cancelled == []
 
 
 def test_a_pass_without_jobs_is_named_beside_those_that_have_some(

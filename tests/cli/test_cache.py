@@ -20,6 +20,7 @@ from jobpool.cli.cache import cache
 from jobpool.errors import Fault
 from jobpool.experiment.config import load_experiment
 from jobpool.runners import forms_of
+from jobpool.scheduler.base import fill_name, job_prefix
 from jobpool.units import parse_size
 from tests.conftest import Jobpool
 from tests.scheduler.test_sbatch_scripts import options_of, start, steps_of, text_of
@@ -193,8 +194,9 @@ def test_a_fill_is_submitted_as_one_array(pool: Path, monkeypatch: pytest.Monkey
     shown = typed("fill", pool, "--submit", "--jobs", 20, "--dry-run")
 
     line = shlex.split(shown.stdout)
+    name = fill_name(job_prefix(pool, "study"))
     assert line[:6] == [
-        *("sbatch", "--parsable", "--job-name=study-cache", "--array=0-0"),
+        *("sbatch", "--parsable", f"--job-name={name}", "--array=0-0"),
         *("--cpus-per-task=1", "--mem=4096M"),
     ]
     assert line[-3] == "--export=ALL,JOBPOOL=/opt/bin/jobpool"

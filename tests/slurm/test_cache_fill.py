@@ -13,6 +13,7 @@ import yaml
 from jobpool.admin.create import create_pool
 from jobpool.experiment.config import load_experiment
 from jobpool.runners.evaluate.runner import Evaluate
+from jobpool.scheduler.base import fill_name, job_prefix
 from tests.slurm.cluster import Cluster, Job
 from tests.support.places import CHECKOUT
 
@@ -70,7 +71,8 @@ def filled(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Filled:
 
 
 def test_no_more_jobs_than_spans_are_submitted(filled: Filled) -> None:
-    assert "--job-name=study-cache --array=0-2 --cpus-per-task=1 --mem=4096M" in filled.said
+    name = fill_name(job_prefix(filled.pool, "study"))
+    assert f"--job-name={name} --array=0-2 --cpus-per-task=1 --mem=4096M" in filled.said
     assert len(filled.jobs) == 3
 
 
@@ -95,7 +97,7 @@ def test_the_values_are_those_of_plain_numpy(filled: Filled) -> None:
 
 
 def test_each_job_has_its_log_in_the_pool(filled: Filled) -> None:
-    logs = sorted((filled.pool / "logs").rglob("study-cache-*.log"))
+    logs = sorted((filled.pool / "logs").rglob("study-*.cache-*.log"))
 
     assert len(logs) == 3
     assert all("2 of 2 parcellations are there" in log.read_text() for log in logs)
