@@ -255,7 +255,7 @@ class Pool:
             if cause.is_poison and same >= self.info.park_after:
                 state = TaskState.PARKED
             elif self._is_to_cut(visit, slot, cause):
-                self.wake_parts(visit, slot)
+                self.wake_parts(visit, slot, record._replace(need=need))
                 state = TaskState.ASIDE
         now_ms = int(self.now() * 1000)
         if state is _DONE:
@@ -272,17 +272,26 @@ class Pool:
         records = (visit.record(part - visit.first) for part in parts)
         return any(record.state is not TaskState.ASIDE for record in records)
 
-    def wake_parts(self, visit: Visit, slot: int) -> list[int]:
+    def wake_parts(self, visit: Visit, slot: int, whole: Record) -> list[int]:
         """Let the spare parts of a whole task wait for workers, and return their slots.
 
         Whoever calls this sets the whole task aside in the same visit: both lie in one file.
+
+        Parameters
+        ----------
+        visit : Visit
+            To the state file that holds the task.
+        slot : int
+            Of the whole task.
+        whole : Record
+            Of the whole task, with what its last attempt taught: a part needs as much memory.
         """
         parts = [part - visit.first for part in self.grid.parts.of(visit.first + slot)]
-        changed_ms, whole = int(self.now() * 1000), visit.record(slot)
+        changed_ms = int(self.now() * 1000)
         for part in parts:
             record = visit.record(part)
             if record.state is TaskState.ASIDE:
-                need = record.with_memory_of(whole)  # a part needs as much as the whole
+                need = record.with_memory_of(whole)
                 visit.put(part, record._replace(state=_WAITING, changed_ms=changed_ms, need=need))
         return parts
 
@@ -291,7 +300,7 @@ class Pool:
         record = visit.record(slot)
         if record.state is not _WAITING:
             return []
-        parts = self.wake_parts(visit, slot)
+        parts = self.wake_parts(visit, slot, record)
         if parts:
             changed_ms = int(self.now() * 1000)
             visit.put(slot, record._replace(state=TaskState.ASIDE, changed_ms=changed_ms))

@@ -199,12 +199,27 @@ def test_a_cut_that_a_kill_left_half_done_is_ended_by_the_next_end(folder: Path)
     claim = a_claim(pool, a_whole(pool))
     shard, slot = pool.locate(claim.position)
     with shard.visit() as visit:  # the parts are written before the whole
-        pool.wake_parts(visit, slot)
+        pool.wake_parts(visit, slot, visit.record(slot))
 
     pool.take_back(claim.position, claim.fence, Cause.LOST)
 
     assert pool.record(claim.position).state is TaskState.ASIDE
     assert states(pool, pool.grid.parts.of(claim.position)) == [TaskState.WAITING] * 3
+
+
+def test_parts_of_a_task_that_ends_for_memory_need_as_much(folder: Path) -> None:
+    pool = Pool(folder, worker=7)
+    claim = a_claim(pool, a_whole(pool))
+    first, second, _ = pool.grid.parts.of(claim.position)
+    shard, slot = pool.locate(first)
+    with shard.visit() as visit:  # a kill left the cut half done
+        visit.restore(slot, visit.record(slot)._replace(state=TaskState.WAITING))
+
+    pool.take_back(claim.position, claim.fence, Cause.MEMORY, lesson=Lesson(memory_mb=1000.0))
+
+    needed = pool.record(claim.position).memory_mb
+    assert needed is not None
+    assert pool.record(second).memory_mb == needed
 
 
 def test_a_worker_that_may_take_no_part_leaves_the_whole_to_others(folder: Path) -> None:

@@ -73,7 +73,7 @@ class Task:
         if cause is Cause.DONE:
             self.state, self.accepted = TaskState.DONE, None
             return
-        self.state, known = TaskState.WAITING, self.memory
+        self.state = TaskState.WAITING
         self.failed += cause in FAILED_CAUSES
         self.memory = max(self.memory, code_of(lesson.memory_mb))
         self.time = max(self.time, code_of(lesson.core_s))
@@ -83,12 +83,12 @@ class Task:
             if self.same >= PARK_AFTER:
                 self.state = TaskState.PARKED
         if cause is Cause.TIME and self.parts:
-            self.cut(known)  # what lacks time teaches nothing of memory
+            self.cut()
 
-    def cut(self, memory: int) -> None:
+    def cut(self) -> None:
         self.state = TaskState.ASIDE
         for part in self.parts:
-            part.state, part.memory = TaskState.WAITING, max(part.memory, memory)
+            part.state, part.memory = TaskState.WAITING, max(part.memory, self.memory)
 
     def retry(self) -> None:
         self.state, self.failed, self.same, self.error = TaskState.WAITING, 0, 0, 0
@@ -293,7 +293,7 @@ class PoolMachine(RuleBasedStateMachine):
         with self.killed(is_killed), shard.visit() as visit:
             assert bool(pool.cut_in(visit, slot)) == can_be_cut
         if can_be_cut:
-            task.cut(task.memory)
+            task.cut()
 
     @rule()
     def extend(self) -> None:
