@@ -19,7 +19,7 @@ from benchmarks.simulate_study import new_pool
 from jobpool.disk.files import checked_line
 from jobpool.execution.claiming import Puller
 from jobpool.journal.jsonl import worker_file, worker_files, worker_name
-from jobpool.journal.workers import own_card
+from jobpool.journal.workers import own_worker_record
 from jobpool.liveness.reaper import Watch
 from jobpool.needs.estimates import load_estimates, offers
 from jobpool.needs.learning import learn
@@ -153,14 +153,14 @@ def stat_all(pool: Path) -> str:
 
 
 def claim_all(pool: Path, n_workers: int) -> str:
-    """Let every worker write its card and claim a task."""
+    """Let every worker write its record and claim a task."""
     opened, rng = Pool(pool, durable=False), random.Random(1)
     puller = Puller(opened, rng)
     for _ in range(n_workers):
         opened.worker = rng.getrandbits(48) | 1
-        card = own_card(started=time.time(), cores=1)
+        worker_record = own_worker_record(started=time.time(), cores=1)
         # as if on another host: this process will have ended
-        replace(card, space="another").write(pool, worker_name(opened.worker))
+        replace(worker_record, space="another").write(pool, worker_name(opened.worker))
         assert puller.next().claim is not None
     return f"{n_workers:,} workers"
 
@@ -168,7 +168,7 @@ def claim_all(pool: Path, n_workers: int) -> str:
 def look_for_dead(pool: Path) -> str:
     """Look at all running tasks and their workers, as each worker does after a task."""
     opened = Pool(pool, worker=1)
-    watch = Watch(opened, own_card(started=time.time(), cores=1))
+    watch = Watch(opened, own_worker_record(started=time.time(), cores=1))
     _ = opened.shards
     before = time.process_time()
     taken = watch.take_back_dead(time.time())

@@ -1,6 +1,6 @@
 """The worker: what a job runs. It pulls tasks until none fits, or until it is told to stop.
 
-    workers/xx/ID.json     its card; touched every some seconds while it lives
+    workers/xx/ID.json     its record; touched every some seconds while it lives
     workers/xx/ID.use      what its task has used, for whoever finds it dead
 
 For each task: run it in the child, write the result, write the attempt, then end the task and
@@ -26,7 +26,7 @@ from jobpool.execution.claiming import Puller
 from jobpool.execution.health import Doubts
 from jobpool.execution.matching import Fitting
 from jobpool.execution.supervisor import StopSignals, Supervisor
-from jobpool.journal.workers import WorkerCard
+from jobpool.journal.workers import WorkerRecord
 from jobpool.liveness.heartbeat import Heart
 from jobpool.liveness.reaper import Watch
 from jobpool.pool import Ending, Pool
@@ -72,7 +72,7 @@ class Worker:
     ----------
     pool : Pool
         Opened with the worker's number.
-    card : WorkerCard
+    worker_record : WorkerRecord
         What the worker says of itself.
     make_supervisor : callable
         Returns the supervisor that runs the tasks; given the function that beats.
@@ -87,21 +87,21 @@ class Worker:
     def __init__(
         self,
         pool: Pool,
-        card: WorkerCard,
+        worker_record: WorkerRecord,
         make_supervisor: Callable[[Callable[[], object]], Supervisor],
         *,
         signals: StopSignals,
         rng: random.Random,
         report: Callable[[str], None],
     ) -> None:
-        self._pool, self._card, self._rng = pool, card, rng
+        self._pool, self._worker_record, self._rng = pool, worker_record, rng
         self._signals, self._report = signals, report
         self._heart = Heart(pool, self._use, report)
         self._supervisor = make_supervisor(self._heart.beat)
-        self._watch = Watch(pool, card)
-        self._fitting = Fitting(pool, card)
-        self._doubts = Doubts(pool.folder, card.node or card.host, now=pool.now)
-        self._runs = Runs(pool, card, self._supervisor, refine=self._refine, report=report)
+        self._watch = Watch(pool, worker_record)
+        self._fitting = Fitting(pool, worker_record)
+        self._doubts = Doubts(pool.folder, worker_record.node or worker_record.host, now=pool.now)
+        self._runs = Runs(pool, worker_record, self._supervisor, refine=self._refine, report=report)
         self._failed: set[int] = set()
         self._path = Path()
         self._looked = 0.0
@@ -121,7 +121,7 @@ class Worker:
         """
         puller = self._make_puller()
         summary = Summary(reason=self._doubts.why_not_start())
-        self._path = self._heart.start(self._card)
+        self._path = self._heart.start(self._worker_record)
         ending: Ending | None = None
         try:
             self._supervisor.start()
@@ -153,7 +153,7 @@ class Worker:
         return summary
 
     def _make_puller(self) -> Puller:
-        chosen = select(self._pool.grid, self._card.only, self._card.skip)
+        chosen = select(self._pool.grid, self._worker_record.only, self._worker_record.skip)
         chosen[list(self._failed)] = False
         self._fitting.forget()
         return Puller(

@@ -147,9 +147,9 @@ def _held(pool: Pool, labels: Collection[str]) -> Iterator[_Held]:
         if record.owner not in looks:
             looks[record.owner] = look_at(pool.folder, worker_name(record.owner))
         look = looks[record.owner]
-        if look.card is None:
+        if look.worker_record is None:
             continue
-        run = look.run or JobRun(process_label(look.card), 0)
+        run = look.run or JobRun(process_label(look.worker_record), 0)
         if run.job in labels:
             yield _Held(position=position, record=record, look=look, run=run)
 

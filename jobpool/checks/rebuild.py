@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from jobpool.journal.attempts import Attempt, attempt_from, lesson_of
 from jobpool.journal.jsonl import all_lines
-from jobpool.journal.workers import read_card
+from jobpool.journal.workers import read_worker_record
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid
 from jobpool.table.records import Record
@@ -139,8 +139,8 @@ def gather(pool: Pool) -> Evidence:
 
     @cache
     def end_of(worker: str) -> float | None:
-        card = read_card(pool.folder, worker)
-        return None if card is None else card.end
+        worker_record = read_worker_record(pool.folder, worker)
+        return None if worker_record is None else worker_record.end
 
     results: dict[int, list[ResultSeen]] = {}
     attempts: dict[int, list[AttemptSeen]] = {}

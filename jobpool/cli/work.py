@@ -14,7 +14,7 @@ from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration
 from jobpool.units import local_time
 
 if TYPE_CHECKING:
-    from jobpool.journal.workers import WorkerCard
+    from jobpool.journal.workers import WorkerRecord
     from jobpool.worker import Summary, Worker
 
 
@@ -50,19 +50,23 @@ def work(
     jobpool work POOL --only pipeline=elastic --max-tasks 10
     jobpool work POOL --only 'parcels>=400' --skip target=age --stop-after 2h
     """
-    from jobpool.journal.workers import own_card
+    from jobpool.journal.workers import own_worker_record
     from jobpool.table.settings import check_owner, read_info, set_umask
     from jobpool.worker import Limits
 
     set_umask(read_info(pool).shared)
     check_owner(pool, trust or ())
-    card = own_card(only=tuple(only or ()), skip=tuple(skip or ()), **_job(cores, memory_mb))
-    worker = _make_worker(pool, card, seed, trust or [])
+    worker_record = own_worker_record(
+        only=tuple(only or ()), skip=tuple(skip or ()), **_job(cores, memory_mb)
+    )
+    worker = _make_worker(pool, worker_record, seed, trust or [])
     summary = worker.work(Limits(max_tasks=max_tasks, stop_after_s=stop_after))
     _print_end(summary)
 
 
-def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list[str]) -> "Worker":
+def _make_worker(
+    folder: Path, worker_record: "WorkerRecord", seed: int | None, trust: list[str]
+) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
     from jobpool.execution.supervisor import StopSignals, Supervisor
     from jobpool.journal.jsonl import new_worker_number, worker_name
@@ -73,20 +77,27 @@ def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list
     pool = Pool(folder, worker=new_worker_number())
     signals = StopSignals()
     signals.install()
-    _say(f"worker {worker_name(pool.worker)} on {card.host}: {card.cores} cores")
+    _say(f"worker {worker_name(pool.worker)} on {worker_record.host}: {worker_record.cores} cores")
     return Worker(
         pool,
-        card,
+        worker_record,
         lambda beat: Supervisor(
-            [sys.executable, "-P", "-m", "jobpool.execution.child", str(folder), str(card.cores)],
-            environment=_child_environment(card.cores, trust),
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "jobpool.execution.child",
+                str(folder),
+                str(worker_record.cores),
+            ],
+            environment=_child_environment(worker_record.cores, trust),
             signals=signals,
             beat=beat,
             beat_s=pool.info.heartbeat_s,
             grace_s=pool.info.grace_s,
-            oom_kills=scheduler_named(card.scheduler).oom_kills,
-            end=card.end,
-            memory_mb=card.memory_mb,
+            oom_kills=scheduler_named(worker_record.scheduler).oom_kills,
+            end=worker_record.end,
+            memory_mb=worker_record.memory_mb,
         ),
         signals=signals,
         rng=random.Random(seed),
@@ -95,7 +106,7 @@ def _make_worker(folder: Path, card: "WorkerCard", seed: int | None, trust: list
 
 
 def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
-    """Return what the worker's card says of its job."""
+    """Return what the worker's record says of its job."""
     from jobpool import __version__
     from jobpool.scheduler.detect import find_scheduler
 

@@ -14,7 +14,7 @@ from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import Attempt, lesson_of, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, write_result
-from jobpool.journal.workers import WorkerCard
+from jobpool.journal.workers import WorkerRecord
 from jobpool.pool import Ending, Pool
 from jobpool.task import CLAIMS_PER_RUN, Cause, Claim, TaskState, label, run_of
 
@@ -34,7 +34,7 @@ class Runs:
     ----------
     pool : Pool
         Opened with the worker's number.
-    card : WorkerCard
+    worker_record : WorkerRecord
         What the worker has.
     supervisor : RunsTasks
         Runs them.
@@ -47,13 +47,13 @@ class Runs:
     def __init__(
         self,
         pool: Pool,
-        card: WorkerCard,
+        worker_record: WorkerRecord,
         supervisor: RunsTasks,
         *,
         refine: Callable[[Cause], Cause],
         report: Callable[[str], None],
     ) -> None:
-        self._pool, self._card, self._supervisor = pool, card, supervisor
+        self._pool, self._worker_record, self._supervisor = pool, worker_record, supervisor
         self._refine, self._report = refine, report
         self._name = worker_name(pool.worker)
         self.running: str | None = None  # the task in hand
@@ -92,8 +92,8 @@ class Runs:
         request = {
             "task": claim.id,
             "point": claim.point,
-            "memory_mb": self._card.memory_mb,
-            "deadline": self._card.end,
+            "memory_mb": self._worker_record.memory_mb,
+            "deadline": self._worker_record.end,
             "checkpoint": folder,
             "writer": self._name,
         }
@@ -117,7 +117,7 @@ class Runs:
             self._pool.folder,
             attempt,
             checkpoint=lambda: folder,
-            end=self._card.end,
+            end=self._worker_record.end,
             since=server_time,
         )
         return Ending(claim=claim, cause=outcome.cause, lesson=lesson)
@@ -193,14 +193,14 @@ class Runs:
             cause=outcome.cause,
             started=started,
             ended=ended,
-            cores=self._card.cores,
-            memory_mb=self._card.memory_mb,
+            cores=self._worker_record.cores,
+            memory_mb=self._worker_record.memory_mb,
             cpu_s=outcome.usage.cpu_s,
             peak_memory_mb=outcome.usage.peak_memory_mb,
             read_mb=outcome.usage.read_mb,
             written_mb=outcome.usage.written_mb,
             error=outcome.error,
             traceback=outcome.traceback,
-            node=self._card.node or self._card.host,
-            job=self._card.job,
+            node=self._worker_record.node or self._worker_record.host,
+            job=self._worker_record.job,
         )

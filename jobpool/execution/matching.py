@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from jobpool.disk.coordination import take_turn
 from jobpool.errors import StorageError
-from jobpool.journal.workers import WorkerCard
+from jobpool.journal.workers import WorkerRecord
 from jobpool.needs.estimates import Latest, Offers, offers
 from jobpool.needs.learning import learn
 from jobpool.pool import Pool
@@ -39,12 +39,12 @@ class Fitting:
     ----------
     pool : Pool
         The pool, and its clock.
-    card : WorkerCard
+    worker_record : WorkerRecord
         What the worker has.
     """
 
-    def __init__(self, pool: Pool, card: WorkerCard) -> None:
-        self._pool, self._card = pool, card
+    def __init__(self, pool: Pool, worker_record: WorkerRecord) -> None:
+        self._pool, self._worker_record = pool, worker_record
         self._latest = Latest(pool)
         self._refreshed: float | None = None
         self._in_all: float | None = None  # seconds that it had at first: as any of its size
@@ -52,7 +52,10 @@ class Fitting:
     def offer(self) -> Offer:
         """Return what the worker can give a task that it claims now."""
         left = self._seconds_left()
-        return offer_of(self._card.memory_mb, None if left is None else left * self._card.cores)
+        return offer_of(
+            self._worker_record.memory_mb,
+            None if left is None else left * self._worker_record.cores,
+        )
 
     def time_is_up(self) -> bool:
         """Say whether no task should be begun, so that the worker is gone before its job is."""
@@ -88,18 +91,18 @@ class Fitting:
             restrict(None)
             return
         room = Room(
-            cores=self._card.cores,
-            memory_mb=self._card.memory_mb,
+            cores=self._worker_record.cores,
+            memory_mb=self._worker_record.memory_mb,
             seconds_left=self._seconds_left(),
             seconds_in_all=self._in_all,
         )
         restrict(offers(estimates, room))
 
     def _seconds_left(self) -> float | None:
-        end = self._card.end
+        end = self._worker_record.end
         if end is None:
             return None
-        return end - self._pool.now() - margin_s(end - self._card.started)
+        return end - self._pool.now() - margin_s(end - self._worker_record.started)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

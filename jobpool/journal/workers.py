@@ -1,6 +1,6 @@
 """What workers say of themselves while they live.
 
-    workers/xx/ID.json    the card: who the worker is; its modification time is the heartbeat
+    workers/xx/ID.json    the worker's record: who it is; its modification time is the heartbeat
     workers/xx/ID.use     what the task in hand has used, replaced whole now and then
 
 Both are written by their worker alone, so that a death can be told by what it left behind.
@@ -31,7 +31,7 @@ _SHAPE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerCard:
+class WorkerRecord:
     """What a worker says of itself in ``workers/xx/ID.json``; its mtime is the heartbeat."""
 
     host: str
@@ -59,14 +59,14 @@ class WorkerCard:
         return path
 
 
-def _plain(card: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in card.items()}
+def _plain(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in record.items()}
 
 
-def own_card(**known: Any) -> WorkerCard:
-    """Return the card of this very process."""
+def own_worker_record(**known: Any) -> WorkerRecord:
+    """Return the worker record of this very process."""
     pid = os.getpid()
-    return WorkerCard(
+    return WorkerRecord(
         host=socket.gethostname(),
         pid=pid,
         space=process_space(),
@@ -75,22 +75,24 @@ def own_card(**known: Any) -> WorkerCard:
     )
 
 
-def read_card(pool: Path, name: str) -> WorkerCard | None:
-    """Return a worker's card, or None if it is missing or damaged."""
+def read_worker_record(pool: Path, name: str) -> WorkerRecord | None:
+    """Return a worker's record, or None if it is missing or damaged."""
     with suppress(OSError):
         line: dict[str, Any] | None = read_json(worker_file(pool, "workers", name))
         if line is not None and has_shape(line, _SHAPE):
             known = {
-                field.name: line[field.name] for field in fields(WorkerCard) if field.name in line
+                field.name: line[field.name] for field in fields(WorkerRecord) if field.name in line
             }
-            return WorkerCard(**known | {"only": tuple(line["only"]), "skip": tuple(line["skip"])})
+            return WorkerRecord(
+                **known | {"only": tuple(line["only"]), "skip": tuple(line["skip"])}
+            )
     return None
 
 
-def beat(card_path: Path) -> float:
+def beat(record_path: Path) -> float:
     """Touch a worker's file, and return the file server's time in seconds since the epoch."""
-    os.utime(card_path)
-    return card_path.stat().st_mtime
+    os.utime(record_path)
+    return record_path.stat().st_mtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

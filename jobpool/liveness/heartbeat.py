@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jobpool.errors import StorageError
 from jobpool.journal.jsonl import worker_name
-from jobpool.journal.workers import WorkerCard, beat, note_use
+from jobpool.journal.workers import WorkerRecord, beat, note_use
 from jobpool.pool import Pool
 
 GROWTH = 1.05  # of the peak memory, before it is noted again
@@ -42,9 +42,9 @@ class Heart:
         self._noted: tuple[str | None, float] = (None, 0.0)
         self.server_time = 0.0  # what the file server's clock said at the last beat
 
-    def start(self, card: WorkerCard) -> Path:
-        """Write the worker's card, beat once, and return the card's path."""
-        self._path = card.write(self._pool.folder, self._name)
+    def start(self, worker_record: WorkerRecord) -> Path:
+        """Write the worker record, beat once, and return its path."""
+        self._path = worker_record.write(self._pool.folder, self._name)
         self.server_time = beat(self._path)
         return self._path
 

@@ -1,7 +1,7 @@
 """Whether a worker lives: what one host can see of it, and what is concluded from that.
 
-A host sees a worker's card, the age of its heartbeat and, if it runs here, its process. Alive, dead
-and unknown are three answers. Who looks only asks nobody; a worker may ask the scheduler first
+A host sees a worker's record, the age of its heartbeat and, if it runs here, its process. Alive,
+dead and unknown are three answers. Who looks only asks nobody; a worker may ask the scheduler first
 (`jobpool.liveness.reaper`).
 """
 
@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from jobpool.journal.jsonl import worker_file
-from jobpool.journal.workers import WorkerCard, process_space, read_card, start_ticks
+from jobpool.journal.workers import WorkerRecord, process_space, read_worker_record, start_ticks
 from jobpool.pool import Pool
 from jobpool.scheduler.base import USUAL, JobRun, JobStatus, Phase
 from jobpool.scheduler.polling import FRESH, Cluster, KnownStatus, read_statuses
@@ -34,29 +34,29 @@ class Look:
     """What is seen of a worker."""
 
     name: str
-    card: WorkerCard | None = None  # None: damaged or missing
+    worker_record: WorkerRecord | None = None  # None: damaged or missing
     beaten: float = UNSEEN  # when it last touched its file, by the file server's clock
     is_gone: bool = False  # its process, for certain
 
     @property
     def run(self) -> JobRun | None:
         """Return the run of a job that the worker was."""
-        if self.card is None or self.card.job is None:
+        if self.worker_record is None or self.worker_record.job is None:
             return None
-        return JobRun(self.card.job, self.card.restarts)
+        return JobRun(self.worker_record.job, self.worker_record.restarts)
 
     @property
     def cluster(self) -> Cluster:
         """Return the cluster of that job."""
-        if self.card is None:
+        if self.worker_record is None:
             return Cluster(USUAL, None)
-        return Cluster(self.card.scheduler or USUAL, self.card.cluster)
+        return Cluster(self.worker_record.scheduler or USUAL, self.worker_record.cluster)
 
 
 def look_at(pool: Path, name: str) -> Look:
     """Return what can be seen of a worker from here."""
     # read first: a network file system asks its server for the times of a file that is opened
-    card = read_card(pool, name)
+    worker_record = read_worker_record(pool, name)
     try:
         beaten = worker_file(pool, "workers", name).stat().st_mtime
     except FileNotFoundError:
@@ -64,20 +64,25 @@ def look_at(pool: Path, name: str) -> Look:
         return Look(name=name, beaten=0.0, is_gone=True)
     except OSError:
         return Look(name=name)
-    return Look(name=name, card=card, beaten=beaten, is_gone=card is not None and _is_gone(card))
+    return Look(
+        name=name,
+        worker_record=worker_record,
+        beaten=beaten,
+        is_gone=worker_record is not None and _is_gone(worker_record),
+    )
 
 
-def _is_gone(card: WorkerCard) -> bool:
+def _is_gone(worker_record: WorkerRecord) -> bool:
     """Say whether the worker's process is certainly no more; False if that cannot be seen here."""
-    if not card.space or card.space != process_space():
+    if not worker_record.space or worker_record.space != process_space():
         return False
     try:
-        os.kill(card.pid, 0)
+        os.kill(worker_record.pid, 0)
     except ProcessLookupError:
         return True
     except PermissionError:
         return False
-    return start_ticks(card.pid) not in {None, card.start_ticks}
+    return start_ticks(worker_record.pid) not in {None, worker_record.start_ticks}
 
 
 def judge(pool: Pool, name: str, server_time: float) -> Life:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobpool.journal.attempts import Attempt, attempts_of, lesson_of
 from jobpool.journal.results import result_of
-from jobpool.journal.workers import WorkerCard, read_use
+from jobpool.journal.workers import WorkerRecord, read_use
 from jobpool.scheduler.base import JobStatus, Phase
 from jobpool.task import Cause, Lesson, UnknownCause
 
@@ -25,7 +25,7 @@ class Death:
     fence: int
     claimed: float  # seconds since the epoch
     worker: str
-    card: WorkerCard | None
+    worker_record: WorkerRecord | None
     beaten: float  # its last heartbeat; 0 if there is none
     end_slack_s: float  # a last heartbeat so near the end of the job came at the end
     seen: JobStatus | None
@@ -81,7 +81,7 @@ def last_words(pool: Path, death: Death) -> LastWords:
 
 
 def _lesson(pool: Path, death: Death, attempt: Attempt) -> Lesson:
-    end = death.card.end if death.card else None
+    end = death.worker_record.end if death.worker_record else None
     return lesson_of(pool, attempt, checkpoint=lambda: death.checkpoint, end=end)
 
 
@@ -91,17 +91,21 @@ def _noted_mb(pool: Path, death: Death) -> float | None:
 
 
 def _evidence(death: Death, noted_mb: float | None) -> Evidence:
-    card = death.card
+    worker_record = death.worker_record
     return Evidence(
         seen=death.seen,
-        memory_mb=card.memory_mb if card else None,
+        memory_mb=worker_record.memory_mb if worker_record else None,
         peak_mb=noted_mb,
-        was_at_its_end=bool(card and card.end and death.beaten >= card.end - death.end_slack_s),
+        was_at_its_end=bool(
+            worker_record
+            and worker_record.end
+            and death.beaten >= worker_record.end - death.end_slack_s
+        ),
     )
 
 
 def _attempt(death: Death, cause: Cause, peak_mb: float | None, why: str | None) -> Attempt:
-    card = death.card
+    worker_record = death.worker_record
     return Attempt(
         task=death.task,
         fence=death.fence,
@@ -109,11 +113,11 @@ def _attempt(death: Death, cause: Cause, peak_mb: float | None, why: str | None)
         cause=cause,
         started=death.claimed,
         ended=death.ended,
-        cores=card.cores if card else None,
-        memory_mb=card.memory_mb if card else None,
+        cores=worker_record.cores if worker_record else None,
+        memory_mb=worker_record.memory_mb if worker_record else None,
         peak_memory_mb=peak_mb,
-        node=(card.node or card.host) if card else None,
-        job=card.job if card else None,
+        node=(worker_record.node or worker_record.host) if worker_record else None,
+        job=worker_record.job if worker_record else None,
         error=why,
     )
 

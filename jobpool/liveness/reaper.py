@@ -16,7 +16,7 @@ from functools import partial
 
 from jobpool.journal.attempts import write_attempt
 from jobpool.journal.jsonl import worker_file, worker_name
-from jobpool.journal.workers import WorkerCard, beat, read_card
+from jobpool.journal.workers import WorkerRecord, beat, read_worker_record
 from jobpool.liveness.judge import Life, Look, doubt_s, life_of, look_at, word_on
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
@@ -52,20 +52,22 @@ class Watch:
     ----------
     pool : Pool
         Opened by the worker; it writes, into its own file, the attempts that it ends for others.
-    card : WorkerCard
+    worker_record : WorkerRecord
         What the worker says of itself.
     scheduler : Scheduler, optional
-        Is asked about jobs; by default the one that the card names.
+        Is asked about jobs; by default the one that the record names.
     """
 
-    def __init__(self, pool: Pool, card: WorkerCard, *, scheduler: Scheduler | None = None) -> None:
-        self._pool, self._card, self._name = pool, card, worker_name(pool.worker)
+    def __init__(
+        self, pool: Pool, worker_record: WorkerRecord, *, scheduler: Scheduler | None = None
+    ) -> None:
+        self._pool, self._worker_record, self._name = pool, worker_record, worker_name(pool.worker)
         # the worker does not beat while it waits for an answer
         patience_s = min(20.0, max(1.0, pool.info.lost_after_s / 6))
         self._poller = StatusPoller(
             pool.folder,
-            scheduler or scheduler_named(card.scheduler),
-            card.cluster,
+            scheduler or scheduler_named(worker_record.scheduler),
+            worker_record.cluster,
             interval_s=pool.info.ask_scheduler_s,
             patience_s=patience_s,
         )
@@ -120,11 +122,15 @@ class Watch:
         server_time : float
             What the file server's clock says now.
         """
-        card, start = self._card, time.monotonic()
+        worker_record, start = self._worker_record, time.monotonic()
         cluster = self._poller.cluster
-        if card.job is None or card.cluster is None or not self._poller.covers(cluster):
+        if (
+            worker_record.job is None
+            or worker_record.cluster is None
+            or not self._poller.covers(cluster)
+        ):
             return None
-        own = JobRun(card.job, card.restarts)
+        own = JobRun(worker_record.job, worker_record.restarts)
         with suppress(OSError):  # turns are told by the very time of now
             server_time = beat(worker_file(self._pool.folder, "workers", self._name))
         while (waited_s := time.monotonic() - start) < STOPPED_S:
@@ -141,9 +147,17 @@ class Watch:
     def _runs_of_all(self, own: JobRun) -> set[JobRun]:
         """Return the jobs of all workers of this cluster that run a task."""
         owners = {worker_name(record.owner) for _, record in self._pool.running()}
-        cards = (read_card(self._pool.folder, name) for name in owners)
-        here = (card for card in cards if card is not None and card.cluster == self._card.cluster)
-        return {own} | {JobRun(card.job, card.restarts) for card in here if card.job is not None}
+        worker_records = (read_worker_record(self._pool.folder, name) for name in owners)
+        here = (
+            worker_record
+            for worker_record in worker_records
+            if worker_record is not None and worker_record.cluster == self._worker_record.cluster
+        )
+        return {own} | {
+            JobRun(worker_record.job, worker_record.restarts)
+            for worker_record in here
+            if worker_record.job is not None
+        }
 
     def _note(self, looks: Iterable[Look], server_time: float, *, patient: bool) -> None:
         """Remember since when each heartbeat stands still."""
@@ -224,7 +238,7 @@ def take_back(
             fence=record.fence,
             claimed=record.changed_ms / 1000,
             worker=look.name,
-            card=look.card,
+            worker_record=look.worker_record,
             beaten=look.beaten,
             end_slack_s=doubt_s(pool.info),
             seen=seen,

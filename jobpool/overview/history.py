@@ -7,7 +7,7 @@ from pathlib import Path
 from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.journal.jsonl import worker_files, worker_name
 from jobpool.journal.results import all_results
-from jobpool.journal.workers import read_card
+from jobpool.journal.workers import read_worker_record
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import TaskState, attempt_name
@@ -41,17 +41,21 @@ def _in_hand(pool: Pool) -> Iterator[tuple[int, Record]]:
 
 def _starts(pool: Path) -> Iterator[Event]:
     for path in worker_files(pool, "workers"):
-        card = read_card(pool, path.stem)
-        if card is None:
-            what = "worker started; its card is damaged"
+        record = read_worker_record(pool, path.stem)
+        if record is None:
+            what = "worker started; its record is damaged"
             yield Event(time=path.stat().st_mtime, what=what, worker=path.stem)
             continue
-        words = [f"on {card.host}", f"process {card.pid}", f"{card.cores} cores"]
-        words += [f"{card.memory_mb} MB"] if card.memory_mb else []
-        words += [f"job {card.job}"] if card.job else []
-        words += [f"only {text}" for text in card.only] + [f"not {text}" for text in card.skip]
+        words = [
+            f"on {record.host}",
+            f"process {record.pid}",
+            f"{record.cores} cores",
+        ]
+        words += [f"{record.memory_mb} MB"] if record.memory_mb else []
+        words += [f"job {record.job}"] if record.job else []
+        words += [f"only {text}" for text in record.only] + [f"not {text}" for text in record.skip]
         what = f"worker started {', '.join(words)}"
-        yield Event(time=card.started, what=what, worker=path.stem)
+        yield Event(time=record.started, what=what, worker=path.stem)
 
 
 def _attempts(attempts: Iterable[Attempt], written: set[tuple[str, int, str]]) -> Iterator[Event]:

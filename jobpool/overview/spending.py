@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from jobpool.collect.known_tasks import known_tasks
 from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.journal.jsonl import worker_name
-from jobpool.journal.workers import read_card
+from jobpool.journal.workers import read_worker_record
 from jobpool.pool import Pool
 from jobpool.table.arrays import Table
 from jobpool.task import Cause, TaskState
@@ -126,7 +126,16 @@ def _running(
     rows = []
     for place in np.flatnonzero(chosen & (table["state"] == TaskState.RUNNING)).tolist():
         worker = worker_name(int(table[place]["owner"]))
-        card = read_card(pool.folder, worker)
+        worker_record = read_worker_record(pool.folder, worker)
         began = int(table[place]["changed_ms"]) / 1000
-        rows.append((place, worker, began, max(now, began), RUNNING, card.cores if card else 1))
+        rows.append(
+            (
+                place,
+                worker,
+                began,
+                max(now, began),
+                RUNNING,
+                worker_record.cores if worker_record else 1,
+            )
+        )
     return rows

@@ -10,7 +10,7 @@ from typing import assert_never
 from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import Attempt
 from jobpool.journal.jsonl import worker_name
-from jobpool.journal.workers import WorkerCard
+from jobpool.journal.workers import WorkerRecord
 from jobpool.liveness.judge import Life
 from jobpool.plan.work import Interval
 from jobpool.table.records import Record
@@ -50,7 +50,7 @@ class Why:
     record: Record
     worker: str  # of the last claim
     life: Life | None  # of that worker, while the task runs
-    card: WorkerCard | None
+    worker_record: WorkerRecord | None
     last: Attempt | None  # the newest attempt
     seconds: Interval | None  # on one core
     memory_mb: Interval | None
@@ -131,9 +131,9 @@ def _runs(found: Why) -> str:
 def _by_whom(found: Why) -> str:
     if not found.record.owner:
         return ""
-    card = found.card
-    where = f" on {card.node or card.host}" if card else ""
-    job = f", job {card.job}" if card and card.job else ""
+    worker_record = found.worker_record
+    where = f" on {worker_record.node or worker_record.host}" if worker_record else ""
+    job = f", job {worker_record.job}" if worker_record and worker_record.job else ""
     return f" by worker {found.worker}{where}{job}"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.journal.jsonl import worker_files
-from jobpool.journal.workers import read_card
+from jobpool.journal.workers import read_worker_record
 from jobpool.pool import Pool
 from jobpool.report.costs import colours_of
 from jobpool.report.parts import DataTable, Figure, Section, clean, column, counting, rows
@@ -21,7 +21,7 @@ LANES = 30  # workers drawn one by one, the longest ones
 GAP = 1 / 400  # of the whole time: attempts that end alike, with a shorter break, become one bar
 BINS = 240  # steps in time
 _TEXT = (
-    "Workers from their cards (from their start to their last sign of life), attempts from their "
+    "Workers from their records (from their start to their last sign of life), attempts from their "
     "record. All times are UTC. Averages are taken over {step} at a time."
 )
 
@@ -32,16 +32,16 @@ def workers_frame(pool: Pool) -> "pd.DataFrame":
 
     records = []
     for path in worker_files(pool.folder, "workers"):
-        card = read_card(pool.folder, path.stem)
-        if card is not None:
+        worker_record = read_worker_record(pool.folder, path.stem)
+        if worker_record is not None:
             records.append(
                 {
                     "worker": path.stem,
-                    "node": clean(card.node or card.host),
-                    "job": card.job,
-                    "cores": card.cores,
-                    "started": card.started,
-                    "ended": max(path.stat().st_mtime, card.started),
+                    "node": clean(worker_record.node or worker_record.host),
+                    "job": worker_record.job,
+                    "cores": worker_record.cores,
+                    "started": worker_record.started,
+                    "ended": max(path.stat().st_mtime, worker_record.started),
                 }
             )
     return pd.DataFrame(records, columns=["worker", "node", "job", "cores", "started", "ended"])
@@ -78,7 +78,7 @@ def timeline_section(workers: "pd.DataFrame", attempts: "pd.DataFrame") -> Secti
 
 
 def _with_strangers(workers: "pd.DataFrame", known: "pd.DataFrame") -> "pd.DataFrame":
-    """Add the workers of attempts whose cards are gone: from their first attempt to their last."""
+    """Add the workers of attempts whose records are gone: from the first attempt to the last."""
     import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
 
     others = known[~known["worker"].isin(set(workers["worker"]))].groupby("worker")
@@ -125,7 +125,7 @@ def _steps(workers: "pd.DataFrame", known: "pd.DataFrame", edges: "FloatArray") 
         name="timeline",
         title="Workers and tasks over time",
         frame=frame,
-        source="from workers' cards and the record of attempts",
+        source="from workers' records and the record of attempts",
     )
 
 
@@ -203,7 +203,7 @@ def _workers(workers: "pd.DataFrame", known: "pd.DataFrame") -> DataTable:
         name="workers-table",
         title="Workers",
         frame=frame,
-        source="from workers' cards and the record of attempts",
+        source="from workers' records and the record of attempts",
         traced_by=("worker",),
     )
 

@@ -207,7 +207,7 @@ class Scheduler(Protocol):
 
     @property
     def name(self) -> str:
-        """The key in `jobpool.scheduler.detect.SCHEDULERS`; cards and names of files hold it."""
+        """The key in `jobpool.scheduler.detect.SCHEDULERS`, as in worker records and file names."""
 
     def own_job(self) -> Job | None:
         """Return the job that this process runs in, if it runs in one."""

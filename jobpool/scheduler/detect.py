@@ -1,4 +1,4 @@
-"""Which scheduler this process has: the user's choice, that of a worker's card, or what is seen."""
+"""Which scheduler this process has: the user's choice, a worker record's, or the one found here."""
 
 import os
 import sys
@@ -52,7 +52,7 @@ def worker_program(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def scheduler_named(name: str) -> Scheduler:
-    """Return the scheduler that a worker's card names; without a name, the usual one.
+    """Return the scheduler that a worker's record names; without a name, the usual one.
 
     One that this version does not know cannot be asked: then none is.
     """

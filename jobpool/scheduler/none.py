@@ -1,6 +1,6 @@
 """No scheduler: workers are processes of this machine.
 
-A worker's card says which process it is, so nothing is kept. A job is named after its process,
+A worker's record says which process it is, so nothing is kept. A job is named after its process,
 ``PID.TICKS`` with the time of its start in clock ticks, so that no later process of the same number
 is taken for it. Only processes of this user, on this machine, are ever seen or ended.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jobpool.errors import SchedulerError
 from jobpool.journal.jsonl import worker_files
-from jobpool.journal.workers import WorkerCard, process_space, read_card, start_ticks
+from jobpool.journal.workers import WorkerRecord, process_space, read_worker_record, start_ticks
 from jobpool.scheduler import machine
 from jobpool.scheduler.base import (
     Capacity,
@@ -31,9 +31,9 @@ from jobpool.scheduler.base import (
 LOGS = "logs/local"
 
 
-def process_label(card: WorkerCard) -> str:
+def process_label(record: WorkerRecord) -> str:
     """Return the name that a worker's process has as a job."""
-    return f"{card.pid}.{card.start_ticks or 0}"
+    return f"{record.pid}.{record.start_ticks or 0}"
 
 
 class ThisMachine:
@@ -46,7 +46,7 @@ class ThisMachine:
         self._started: dict[str, tuple[str, subprocess.Popen[bytes]]] = {}
 
     def own_job(self) -> Job | None:
-        """Return None: what a worker is, its card says by the number of its process."""
+        """Return None: what a worker is, its record says by the number of its process."""
         return None
 
     def capacity(self) -> Capacity:
@@ -162,9 +162,11 @@ class ThisMachine:
 
     def _workers_of(self, pool: Path) -> list[str]:
         space = process_space()
-        cards = (read_card(pool, path.stem) for path in worker_files(pool, "workers"))
-        here = (card for card in cards if card is not None and card.space == space and space)
-        return [process_label(card) for card in here if card.job is None]
+        records = (read_worker_record(pool, path.stem) for path in worker_files(pool, "workers"))
+        here = (
+            record for record in records if record is not None and record.space == space and space
+        )
+        return [process_label(record) for record in here if record.job is None]
 
     def _is_running(self, one: JobRun) -> bool:
         """Say whether the very process lives, is this user's, and is not a zombie."""

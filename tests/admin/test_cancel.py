@@ -16,7 +16,7 @@ from jobpool.errors import RequestError, SchedulerError
 from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import worker_name
-from jobpool.journal.workers import own_card
+from jobpool.journal.workers import own_worker_record
 from jobpool.pool import Ending, Pool
 from jobpool.scheduler.base import Order, fill_name, job_prefix
 from jobpool.scheduler.simulated import SimulatedScheduler
@@ -48,8 +48,10 @@ def submit(scheduler: SimulatedScheduler, pool: Path, name: str | None = None, n
 
 
 def claim_in_job(pool: Path, job: str, position: int = 0, number: int = 1) -> Claim:
-    card = own_card(started=time.time(), cores=1, job=job, cluster="hpc", scheduler="simulated")
-    replace(card, space="another machine").write(pool, worker_name(number))
+    worker_record = own_worker_record(
+        started=time.time(), cores=1, job=job, cluster="hpc", scheduler="simulated"
+    )
+    replace(worker_record, space="another machine").write(pool, worker_name(number))
     return SimulatedWorker(pool, number).claim(position)
 
 

@@ -12,7 +12,7 @@ from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.errors import Fault, RequestError
 from jobpool.journal.attempts import all_attempts
-from jobpool.journal.workers import own_card
+from jobpool.journal.workers import own_worker_record
 from jobpool.pool import Pool
 from jobpool.task import Cause, Claim, TaskState
 from tests.conftest import Jobpool
@@ -214,7 +214,7 @@ def test_a_repair_is_refused_while_a_living_worker_holds_a_task(folder: Path) ->
 def test_a_repair_is_refused_while_a_worker_may_hold_a_task_of_a_damaged_file(
     folder: Path,
 ) -> None:
-    own_card(started=1.0, cores=1).write(folder, SimulatedWorker(folder, 9).name)
+    own_worker_record(started=1.0, cores=1).write(folder, SimulatedWorker(folder, 9).name)
     shard_files(folder)[0].unlink()
 
     with pytest.raises(RequestError, match="000000000009; stop them"):

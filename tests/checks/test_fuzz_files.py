@@ -19,7 +19,7 @@ from jobpool.execution.health import BadNode, read_bad_nodes, write_bad_node
 from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, all_results, write_result
-from jobpool.journal.workers import own_card, read_card
+from jobpool.journal.workers import own_worker_record, read_worker_record
 from jobpool.needs.estimates import load_estimates
 from jobpool.needs.learning import learn
 from jobpool.overview.history import history
@@ -37,7 +37,7 @@ FILES = {
     "pool.json": "pool.json",
     "tasks.npz": "tasks.npz",
     "needs.npz": "needs.npz",
-    "card": f"workers/{NAME[:2]}/{NAME}.json",
+    "worker": f"workers/{NAME[:2]}/{NAME}.json",
     "attempts": f"attempts/{NAME[:2]}/{NAME}.jsonl",
     "results": f"results/{NAME[:2]}/{NAME}.jsonl",
     "slurm": "slurm.json",
@@ -66,7 +66,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a pool with one file of each kind."""
     folder = a_pool(tmp_path_factory.mktemp("fuzz"), N_LINES)
     opened = Pool(folder)
-    own_card(started=1.0, cores=2, memory_mb=4000).write(folder, NAME)
+    own_worker_record(started=1.0, cores=2, memory_mb=4000).write(folder, NAME)
     for position in range(N_LINES):
         point = opened.grid.point(position)
         common: dict[str, Any] = {"task": opened.grid.id(position), "fence": 1, "worker": NAME}
@@ -87,7 +87,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "pool.json": read_info,
     "tasks.npz": lambda pool: [axis.values for axis in read_grid(pool / "tasks.npz").axes],
     "needs.npz": lambda pool: load_estimates(Pool(pool), fewest=1) is not None,
-    "card": lambda pool: read_card(pool, NAME),
+    "worker": lambda pool: read_worker_record(pool, NAME),
     "attempts": lambda pool: list(all_attempts(pool)),
     "results": lambda pool: list(all_results(pool)),
     "slurm": lambda pool: read_statuses(pool, Cluster("slurm", None)),
@@ -107,7 +107,7 @@ def changed(pool: Path, kind: str, change: Change) -> Iterator[Path]:
         file.write_bytes(content)
 
 
-@pytest.mark.parametrize("kind", ["pool.json", "tasks.npz", "card", "slurm", "node", "needs.npz"])
+@pytest.mark.parametrize("kind", ["pool.json", "tasks.npz", "worker", "slurm", "node", "needs.npz"])
 @settings(FUZZ, max_examples=40)
 @given(change=damage())
 def test_a_changed_file_is_read_right_or_refused(pool: Path, kind: str, change: Change) -> None:
@@ -157,7 +157,7 @@ def lines_of(pool: Path, kind: str) -> list[dict[str, Any]]:
     return [line for line in found if line is not None]
 
 
-@pytest.mark.parametrize("kind", ["pool.json", "card", "attempts", "results", "slurm", "node"])
+@pytest.mark.parametrize("kind", ["pool.json", "worker", "attempts", "results", "slurm", "node"])
 @settings(FUZZ, max_examples=25)
 @given(data=st.data())
 def test_a_sealed_line_with_odd_values_is_read_or_refused(

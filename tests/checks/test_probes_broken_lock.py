@@ -16,7 +16,7 @@ import pytest
 from jobpool.errors import Fault
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import all_results
-from jobpool.journal.workers import own_card
+from jobpool.journal.workers import own_worker_record
 from jobpool.pool import Pool
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
@@ -87,7 +87,7 @@ def test_the_lock_is_not_changed_while_a_worker_lives(
     fast_path: Path, no_lock: str, jobpool: Jobpool
 ) -> None:
     pool = a_pool(fast_path, lock="flock")
-    own_card(started=1.0, cores=1).write(pool, worker_name(9))
+    own_worker_record(started=1.0, cores=1).write(pool, worker_name(9))
 
     refused = jobpool("doctor", pool, "--repair", LD_PRELOAD=no_lock)
 

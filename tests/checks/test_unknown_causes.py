@@ -134,7 +134,7 @@ def test_who_died_after_an_unknown_word_is_not_held_against_the_task(folder: Pat
         fence=claim.fence,
         claimed=BEGAN,
         worker=worker.name,
-        card=None,
+        worker_record=None,
         beaten=BEGAN,
         end_slack_s=0.0,
         seen=None,

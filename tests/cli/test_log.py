@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jobpool.journal.attempts import Attempt, write_attempt
-from jobpool.journal.workers import own_card
+from jobpool.journal.workers import own_worker_record
 from jobpool.overview.history import history
 from jobpool.pool import Pool
 from jobpool.task import Cause
@@ -18,7 +18,7 @@ def told(folder: Path) -> list[str]:
 
 def test_events_stand_in_the_order_of_their_times(fast_path: Path) -> None:
     worker = SimulatedWorker(a_pool(fast_path))
-    own_card(started=BEGAN - 5, cores=2, job="12_3").write(worker.pool.folder, worker.name)
+    own_worker_record(started=BEGAN - 5, cores=2, job="12_3").write(worker.pool.folder, worker.name)
     worker.fail(3, Cause.MEMORY, error="killed", job="12_3")
     worker.claim(3)
 
@@ -57,12 +57,12 @@ def test_an_end_found_by_another_worker_names_the_finder(fast_path: Path) -> Non
     assert told(folder) == ["attempt 1 ended: lost, found by 00000000000b"]
 
 
-def test_a_damaged_card_still_has_its_worker(fast_path: Path) -> None:
+def test_a_damaged_worker_record_still_has_its_worker(fast_path: Path) -> None:
     worker = SimulatedWorker(a_pool(fast_path))
-    path = own_card(started=BEGAN, cores=2).write(worker.pool.folder, worker.name)
+    path = own_worker_record(started=BEGAN, cores=2).write(worker.pool.folder, worker.name)
     path.write_bytes(b"{}")
 
-    assert told(worker.pool.folder) == ["worker started; its card is damaged"]
+    assert told(worker.pool.folder) == ["worker started; its record is damaged"]
 
 
 def test_the_command_keeps_to_a_task(fast_path: Path, jobpool: Jobpool) -> None:

@@ -118,8 +118,8 @@ def test_a_task_that_runs_names_its_worker(pool: Path, jobpool: Jobpool) -> None
 
 def test_a_task_of_a_dead_worker_says_so(pool: Path, jobpool: Jobpool) -> None:
     claim(pool, 3)
-    card = pool / "workers" / "00" / f"{WORKER:012x}.json"
-    os.utime(card, (time.time() - 3600, time.time() - 3600))
+    worker_record = pool / "workers" / "00" / f"{WORKER:012x}.json"
+    os.utime(worker_record, (time.time() - 3600, time.time() - 3600))
 
     lines = why(jobpool, pool, 3)
 

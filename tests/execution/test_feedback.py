@@ -14,7 +14,7 @@ from jobpool.execution.attempt import Runs
 from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import write_attempt
 from jobpool.journal.jsonl import worker_name
-from jobpool.journal.workers import WorkerCard, own_card
+from jobpool.journal.workers import WorkerRecord, own_worker_record
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
 from jobpool.scheduler.base import JobStatus
@@ -49,19 +49,19 @@ def leave_a_piece(pool: Path, folder: str) -> None:
     os.utime(piece, (time.time() + 1, time.time() + 1))  # file systems know less than a clock
 
 
-def a_claim(folder: Path) -> tuple[Pool, Claim, WorkerCard]:
+def a_claim(folder: Path) -> tuple[Pool, Claim, WorkerRecord]:
     now = time.time()
-    card = own_card(cores=2, memory_mb=4096, started=now, end=now + END_S)
-    card.write(folder, worker_name(WORKER))
+    worker_record = own_worker_record(cores=2, memory_mb=4096, started=now, end=now + END_S)
+    worker_record.write(folder, worker_name(WORKER))
     pool = Pool(folder, worker=WORKER, durable=False)
     shard, slot = pool.locate(0)
     with shard.visit() as visit:
         claim = pool.claim_in(visit, slot)
     assert claim is not None
-    return pool, claim, card
+    return pool, claim, worker_record
 
 
-def a_death(pool: Pool, claim: Claim, card: WorkerCard, seen: JobStatus | None) -> Death:
+def a_death(pool: Pool, claim: Claim, worker_record: WorkerRecord, seen: JobStatus | None) -> Death:
     record = pool.record(0)
     return Death(
         task=claim.id,
@@ -69,7 +69,7 @@ def a_death(pool: Pool, claim: Claim, card: WorkerCard, seen: JobStatus | None) 
         fence=record.fence,
         claimed=record.changed_ms / 1000,
         worker=worker_name(WORKER),
-        card=card,
+        worker_record=worker_record,
         beaten=time.time(),
         end_slack_s=0.0,
         seen=seen,
@@ -101,12 +101,12 @@ def learned(cause: Cause, lesson: Lesson) -> tuple[int, int]:
 def test_worker_finder_and_doctor_learn_the_same_from_an_end(
     fast_path: Path, outcome: Outcome, leaves: bool
 ) -> None:
-    pool, claim, card = a_claim(a_pool(fast_path, 3))
+    pool, claim, worker_record = a_claim(a_pool(fast_path, 3))
     ends = Ends(outcome, pool.folder, leaves)
-    runs = Runs(pool, card, ends, refine=lambda cause: cause, report=lambda _: None)
+    runs = Runs(pool, worker_record, ends, refine=lambda cause: cause, report=lambda _: None)
 
     ending = runs.run(claim, time.time() - 1)
-    found = last_words(pool.folder, a_death(pool, claim, card, None))
+    found = last_words(pool.folder, a_death(pool, claim, worker_record, None))
 
     of_worker = learned(ending.cause, ending.lesson)
     assert learned(found.cause, found.lesson) == of_worker
@@ -118,12 +118,12 @@ def test_worker_finder_and_doctor_learn_the_same_from_an_end(
 def test_finder_and_doctor_learn_the_same_from_a_death(
     fast_path: Path, state: str, leaves: bool
 ) -> None:
-    pool, claim, card = a_claim(a_pool(fast_path, 3))
+    pool, claim, worker_record = a_claim(a_pool(fast_path, 3))
     if leaves:
         leave_a_piece(pool.folder, claim.id)
     seen = JobSeen(job="12", state=state, node="n7").status()
 
-    found = last_words(pool.folder, a_death(pool, claim, card, seen))
+    found = last_words(pool.folder, a_death(pool, claim, worker_record, seen))
     assert found.attempt is not None
     write_attempt(pool.folder, replace(found.attempt, found_by=FINDER))
 
@@ -133,8 +133,10 @@ def test_finder_and_doctor_learn_the_same_from_a_death(
 def test_the_doctor_leaves_a_task_that_came_further_to_jobs_of_the_same_size(
     fast_path: Path,
 ) -> None:
-    pool, claim, card = a_claim(a_pool(fast_path, 3))
+    pool, claim, worker_record = a_claim(a_pool(fast_path, 3))
     ends = Ends(Outcome(cause=Cause.TIME), pool.folder, leaves=True)
-    Runs(pool, card, ends, refine=lambda cause: cause, report=lambda _: None).run(claim, 0.0)
+    Runs(pool, worker_record, ends, refine=lambda cause: cause, report=lambda _: None).run(
+        claim, 0.0
+    )
 
     assert by_doctor(pool, Cause.TIME) == (0, 0)

@@ -15,7 +15,14 @@ from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, all_attempts, short_fingerprint, write_attempt
 from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.results import Result, write_result
-from jobpool.journal.workers import WorkerCard, beat, note_use, own_card, read_use, start_ticks
+from jobpool.journal.workers import (
+    WorkerRecord,
+    beat,
+    note_use,
+    own_worker_record,
+    read_use,
+    start_ticks,
+)
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.reaper import TakenBack, Watch
 from jobpool.pool import Ending, Pool
@@ -37,9 +44,9 @@ def folder(tmp_path: Path) -> Path:
     return a_pool(tmp_path, 3, settings=SETTINGS)
 
 
-def a_card(**changes: object) -> WorkerCard:
-    card = own_card(started=time.time(), cores=1, scheduler="simulated")
-    return replace(card, **changes)  # type: ignore[arg-type]
+def a_worker_record(**changes: object) -> WorkerRecord:
+    worker_record = own_worker_record(started=time.time(), cores=1, scheduler="simulated")
+    return replace(worker_record, **changes)  # type: ignore[arg-type]
 
 
 Status = tuple[Phase, Cause | None, str]
@@ -74,15 +81,15 @@ def gone_process() -> int:
 
 
 def claim_by_dead_worker(folder: Path) -> Claim:
-    a_card(pid=gone_process()).write(folder, worker_name(DEAD))
+    a_worker_record(pid=gone_process()).write(folder, worker_name(DEAD))
     claim = Puller(Pool(folder, worker=DEAD), random.Random(1)).next().claim
     assert claim is not None
     return claim
 
 
 def a_watch(folder: Path, scheduler: SimulatedScheduler | None = None) -> Watch:
-    card = a_card(job="99", cluster="hpc") if scheduler else a_card()
-    return Watch(Pool(folder, worker=FINDER), card, scheduler=scheduler or no_scheduler())
+    worker_record = a_worker_record(job="99", cluster="hpc") if scheduler else a_worker_record()
+    return Watch(Pool(folder, worker=FINDER), worker_record, scheduler=scheduler or no_scheduler())
 
 
 def look(folder: Path) -> list[Cause]:
@@ -90,32 +97,34 @@ def look(folder: Path) -> list[Cause]:
 
 
 def test_a_worker_with_a_fresh_heartbeat_is_alive(folder: Path) -> None:
-    path = a_card().write(folder, worker_name(1))
+    path = a_worker_record().write(folder, worker_name(1))
 
     assert judge(Pool(folder), worker_name(1), beat(path)) is Life.ALIVE
 
 
 def test_a_worker_on_another_host_lives_as_long_as_it_beats(folder: Path) -> None:
-    path = a_card(space="another machine", pid=gone_process()).write(folder, worker_name(1))
+    path = a_worker_record(space="another machine", pid=gone_process()).write(
+        folder, worker_name(1)
+    )
 
     assert judge(Pool(folder), worker_name(1), beat(path)) is Life.ALIVE
 
 
 def test_a_worker_whose_heartbeat_is_old_is_dead(folder: Path) -> None:
-    path = a_card(host="elsewhere").write(folder, worker_name(1))
+    path = a_worker_record(host="elsewhere").write(folder, worker_name(1))
     now = beat(path)
 
     assert judge(Pool(folder), worker_name(1), now + 61) is Life.DEAD
 
 
 def test_a_worker_whose_process_is_gone_from_this_host_is_dead_at_once(folder: Path) -> None:
-    path = a_card(pid=gone_process()).write(folder, worker_name(1))
+    path = a_worker_record(pid=gone_process()).write(folder, worker_name(1))
 
     assert judge(Pool(folder), worker_name(1), beat(path)) is Life.DEAD
 
 
 def test_another_process_with_the_same_number_is_not_the_worker(folder: Path) -> None:
-    path = a_card(start_ticks=1).write(folder, worker_name(1))
+    path = a_worker_record(start_ticks=1).write(folder, worker_name(1))
 
     assert judge(Pool(folder), worker_name(1), beat(path)) is Life.DEAD
 
@@ -134,7 +143,7 @@ def test_the_task_of_a_dead_worker_waits_again(folder: Path) -> None:
 
 
 def test_the_task_of_a_living_worker_is_left_alone(folder: Path) -> None:
-    a_card().write(folder, worker_name(1))
+    a_worker_record().write(folder, worker_name(1))
     Puller(Pool(folder, worker=1), random.Random(1)).next()
 
     assert look(folder) == []
@@ -210,7 +219,7 @@ def test_a_task_whose_index_is_behind_is_seen_to_wait(folder: Path) -> None:
 def test_a_stopped_worker_is_dead_only_after_its_lease(folder: Path) -> None:
     stopped = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     os.kill(stopped.pid, signal.SIGSTOP)
-    path = a_card(pid=stopped.pid, start_ticks=start_ticks(stopped.pid)).write(
+    path = a_worker_record(pid=stopped.pid, start_ticks=start_ticks(stopped.pid)).write(
         folder, worker_name(1)
     )
     now = beat(path)
@@ -222,8 +231,8 @@ def test_a_stopped_worker_is_dead_only_after_its_lease(folder: Path) -> None:
     assert lives == [Life.ALIVE, Life.ALIVE, Life.DEAD]
 
 
-def test_a_card_names_where_the_worker_runs(folder: Path) -> None:
-    path = a_card(job="12_3", only=("a=1",)).write(folder, worker_name(1))
+def test_a_worker_record_names_where_the_worker_runs(folder: Path) -> None:
+    path = a_worker_record(job="12_3", only=("a=1",)).write(folder, worker_name(1))
 
     assert path == worker_file(folder, "workers", worker_name(1))
     assert '"job":"12_3"' in path.read_text()
@@ -232,7 +241,7 @@ def test_a_card_names_where_the_worker_runs(folder: Path) -> None:
 def test_a_worker_in_another_space_of_process_numbers_is_not_dead(folder: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("a new space of process numbers needs root")
-    a_card().write(folder, worker_name(1))
+    a_worker_record().write(folder, worker_name(1))
     code = (
         "import sys, time; from pathlib import Path\n"
         "from jobpool.liveness.judge import judge; from jobpool.pool import Pool\n"
@@ -252,10 +261,15 @@ def test_a_worker_in_another_space_of_process_numbers_is_not_dead(folder: Path) 
 # workers of jobs on other hosts: what their silence means
 
 
-def claim_by_distant_worker(folder: Path, **card: object) -> tuple[Claim, float]:
+def claim_by_distant_worker(folder: Path, **worker_record: object) -> tuple[Claim, float]:
     """Claim a task in job 12; return the claim, and the time of the worker's only heartbeat."""
-    known = {"space": "another machine", "job": "12", "cluster": "hpc", "memory_mb": 1000} | card
-    path = a_card(**known).write(folder, worker_name(DEAD))
+    known = {
+        "space": "another machine",
+        "job": "12",
+        "cluster": "hpc",
+        "memory_mb": 1000,
+    } | worker_record
+    path = a_worker_record(**known).write(folder, worker_name(DEAD))
     claim = Puller(Pool(folder, worker=DEAD), random.Random(1)).next().claim
     assert claim is not None
     return claim, beat(path)
@@ -409,7 +423,7 @@ def test_a_worker_asks_nothing_about_another_cluster(folder: Path) -> None:
 
 def test_the_schedulers_word_on_a_process_that_is_gone_is_waited_for(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(
-        folder, pid=gone_process(), space=own_card(started=0, cores=1).space
+        folder, pid=gone_process(), space=own_worker_record(started=0, cores=1).space
     )
     scheduler = saying(RUNNING)
     watch = a_watch(folder, scheduler)
@@ -422,7 +436,7 @@ def test_the_schedulers_word_on_a_process_that_is_gone_is_waited_for(folder: Pat
 
 
 def test_a_process_that_is_gone_from_a_running_job_does_not_hang(folder: Path) -> None:
-    space = own_card(started=0, cores=1).space
+    space = own_worker_record(started=0, cores=1).space
     claim, beaten = claim_by_distant_worker(folder, pid=gone_process(), space=space)
     note_use(folder, worker_name(DEAD), claim.id, 950.0)
 
@@ -493,7 +507,7 @@ def test_a_task_that_is_lost_again_and_again_is_parked(folder: Path) -> None:
 
 
 def lose_first_task(folder: Path, number: int) -> list[Cause]:
-    a_card(pid=gone_process()).write(folder, worker_name(number))
+    a_worker_record(pid=gone_process()).write(folder, worker_name(number))
     pool = Pool(folder, worker=number)
     shard, slot = pool.locate(0)
     with shard.visit() as visit:
@@ -511,7 +525,7 @@ def test_the_error_that_the_dead_worker_wrote_teaches(folder: Path) -> None:
 
 
 def test_a_note_of_use_is_read_back(folder: Path) -> None:
-    a_card().write(folder, worker_name(1))
+    a_worker_record().write(folder, worker_name(1))
 
     note_use(folder, worker_name(1), "abc", 12.3456)
     note_use(folder, worker_name(1), "abd", 23.4567)
@@ -526,8 +540,10 @@ def test_a_note_of_use_is_read_back(folder: Path) -> None:
 
 
 def stopped(folder: Path, scheduler: SimulatedScheduler, job: str = "12") -> Cause | None:
-    card = a_card(job=job, cluster="hpc")
-    return Watch(Pool(folder, worker=1), card, scheduler=scheduler).why_stopped(time.time())
+    worker_record = a_worker_record(job=job, cluster="hpc")
+    return Watch(Pool(folder, worker=1), worker_record, scheduler=scheduler).why_stopped(
+        time.time()
+    )
 
 
 @pytest.mark.parametrize(

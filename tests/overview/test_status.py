@@ -12,7 +12,7 @@ import pytest
 
 from jobpool.admin.create import create_pool
 from jobpool.errors import DamagedStateError, Fault, SelectionError
-from jobpool.journal.workers import own_card
+from jobpool.journal.workers import own_worker_record
 from jobpool.liveness.judge import Life
 from jobpool.overview.status import Counts, Shortage, Status, estimate, look
 from jobpool.pool import Ending, Pool
@@ -125,7 +125,7 @@ def test_a_worker_of_this_host_whose_process_is_gone_looks_dead(
     living, gone = SimulatedWorker(folder, 1), SimulatedWorker(folder, 2)
     living.claim(0)
     gone.claim(1)
-    own_card(started=1.0, cores=1).write(folder, living.name)
+    own_worker_record(started=1.0, cores=1).write(folder, living.name)
 
     shown = json.loads(jobpool("status", folder, "--json").stdout)
 

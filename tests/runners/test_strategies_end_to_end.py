@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from jobpool.cache.fits.file import scan
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import worker_files, worker_name
-from jobpool.journal.workers import read_card
+from jobpool.journal.workers import read_worker_record
 from jobpool.pool import Pool
 from jobpool.task import TaskState
 from tests.support.places import CHECKOUT
@@ -56,9 +56,9 @@ def kill_one_that_works(pool: Path) -> str:
     while time.monotonic() < end:
         owners = {worker_name(record.owner) for _, record in Pool(pool).running()}
         for path in worker_files(pool, "workers"):
-            card = read_card(pool, path.stem)
-            if path.stem in owners and card is not None:
-                os.kill(card.pid, signal.SIGKILL)
+            worker_record = read_worker_record(pool, path.stem)
+            if path.stem in owners and worker_record is not None:
+                os.kill(worker_record.pid, signal.SIGKILL)
                 return path.stem
         time.sleep(0.02)
     raise AssertionError("no worker had a task")

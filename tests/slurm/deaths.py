@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobpool.journal.attempts import Attempt
 from jobpool.journal.jsonl import worker_files
-from jobpool.journal.workers import WorkerCard, read_card
+from jobpool.journal.workers import WorkerRecord, read_worker_record
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from tests.slurm.cluster import Cluster, Job
@@ -61,15 +61,15 @@ class Victim:
         """Return what the pool knows of the first task."""
         return Pool(self.study.pool).record(0)
 
-    def card(self) -> WorkerCard:
+    def worker_record(self) -> WorkerRecord:
         """Return what the job's first worker says of itself."""
-        card = read_card(self.study.pool, self._card_file().stem)
-        assert card is not None
-        return card
+        worker_record = read_worker_record(self.study.pool, self._record_file().stem)
+        assert worker_record is not None
+        return worker_record
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the worker that took the first task."""
-        os.kill(self.card().pid, number)
+        os.kill(self.worker_record().pid, number)
 
     def freeze(self) -> None:
         """Stop the worker as soon as its task runs."""
@@ -79,7 +79,7 @@ class Victim:
     def wait_until_silent(self, seconds: float) -> None:
         """Return when the worker's last sign of life is that old."""
         self.study.slurm.wait_for(
-            lambda: time.time() - self._card_file().stat().st_mtime > seconds,
+            lambda: time.time() - self._record_file().stat().st_mtime > seconds,
             f"{seconds} s of silence",
             timeout_s=PATIENCE_S,
         )
@@ -97,13 +97,13 @@ class Victim:
         command = shlex.join((*before, *ELSEWHERE))
         return self.study.run("sh", "-c", f"{command} {WORK} number=2 2>&1 || true")
 
-    def _card_file(self) -> Path:
+    def _record_file(self) -> Path:
         return min(worker_files(self.study.pool, "workers"), key=_started)
 
 
 def _started(path: Path) -> float:
-    card = read_card(path.parents[2], path.stem)
-    return card.started if card is not None else float("inf")
+    worker_record = read_worker_record(path.parents[2], path.stem)
+    return worker_record.started if worker_record is not None else float("inf")
 
 
 def new_victim(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from jobpool.journal.jsonl import worker_files
-from jobpool.journal.workers import WorkerCard, read_card
+from jobpool.journal.workers import WorkerRecord, read_worker_record
 from jobpool.pool import Pool
 from jobpool.task import AnyCause, Cause, TaskState
 from tests.slurm.cluster import Cluster
@@ -52,12 +52,12 @@ class Running:
     def causes(self) -> list[AnyCause]:
         return [one.cause for one in self.study.attempts()]
 
-    def card(self) -> WorkerCard:
+    def worker_record(self) -> WorkerRecord:
         """Return what the job's worker says of itself."""
         (path,) = worker_files(self.study.pool, "workers")
-        card = read_card(self.study.pool, path.stem)
-        assert card is not None
-        return card
+        worker_record = read_worker_record(self.study.pool, path.stem)
+        assert worker_record is not None
+        return worker_record
 
     def silent_s(self) -> float:
         """Return the age of the worker's last sign of life."""
@@ -102,7 +102,7 @@ def test_a_cancelled_job_returns_its_task(running: dict[str, Running]) -> None:
 def test_the_task_of_a_killed_job_goes_to_the_next_worker(running: dict[str, Running]) -> None:
     one = running["killed"]
     one.study.wait_until_running()
-    os.kill(one.card().pid, signal.SIGKILL)  # scancel --signal=KILL sends TERM first
+    os.kill(one.worker_record().pid, signal.SIGKILL)  # scancel --signal=KILL sends TERM first
     (ended,) = one.study.wait_for_jobs(one.job)
     one.let_tasks_end()
 

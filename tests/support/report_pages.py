@@ -11,7 +11,7 @@ import orjson
 
 from jobpool.admin.create import create_pool
 from jobpool.analysis.study_table import read_study_table
-from jobpool.journal.workers import own_card
+from jobpool.journal.workers import own_worker_record
 from jobpool.pool import Pool
 from jobpool.report.making import Made, Wishes, report_of_pool, report_of_table
 from jobpool.report.parts import DataTable, Figure, Report, Section
@@ -43,7 +43,9 @@ def a_full_pool(folder: Path) -> Path:
     places = in_order(folder / "pool")
     first, second = (SimulatedWorker(folder / "pool", number) for number in (1, 2))
     for worker in (first, second):
-        own_card(started=BEGAN - 5, cores=2, version="1.2.3").write(folder / "pool", worker.name)
+        own_worker_record(started=BEGAN - 5, cores=2, version="1.2.3").write(
+            folder / "pool", worker.name
+        )
     for number, place in enumerate(places[:27]):
         worker = (first, second)[number % 2]
         worker.finish(worker.claim(place), score=number / 10, text=EVIL)

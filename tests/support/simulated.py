@@ -6,7 +6,7 @@ from pathlib import Path
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.results import Result, write_result
-from jobpool.journal.workers import own_card
+from jobpool.journal.workers import own_worker_record
 from jobpool.pool import Ending, Pool
 from jobpool.task import AnyCause, Cause, Claim, Lesson
 
@@ -104,11 +104,13 @@ def a_mixed_pool(folder: Path) -> Path:
 
 
 def claim(folder: Path, position: int) -> Claim:
-    """Claim a task for a worker that has a fresh card, and return the claim."""
+    """Claim a task for a worker that has a fresh worker record, and return the claim."""
     worker = SimulatedWorker(folder, WORKER)
     if not worker_file(folder, "workers", worker.name).exists():
-        card = own_card(cores=1, memory_mb=1024, node="n1", job="7_1", started=time.time())
-        card.write(folder, worker.name)
+        worker_record = own_worker_record(
+            cores=1, memory_mb=1024, node="n1", job="7_1", started=time.time()
+        )
+        worker_record.write(folder, worker.name)
     return worker.claim(position)
 
 

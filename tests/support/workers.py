@@ -23,7 +23,7 @@ from typing import Any
 from jobpool.errors import JobpoolError
 from jobpool.execution.supervisor import Outcome, StopSignals
 from jobpool.journal.jsonl import new_worker_number
-from jobpool.journal.workers import own_card
+from jobpool.journal.workers import own_worker_record
 from jobpool.pool import Pool
 from jobpool.task import Cause, TaskState
 from jobpool.worker import Limits, Worker
@@ -50,11 +50,11 @@ def silent(line: str) -> None:
 
 
 def work(folder: Path) -> None:
-    card = own_card(started=time.time(), cores=1)
+    worker_record = own_worker_record(started=time.time(), cores=1)
     make: Callable[[Callable[[], object]], Any] = lambda _beat: Inline()  # noqa: E731
     worker = Worker(
         Pool(folder, worker=new_worker_number()),
-        card,
+        worker_record,
         make,
         signals=StopSignals(),
         rng=random.Random(),
