@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import PoolArgument
+from jobpool.cli.options import AsJson, PoolArgument
 
 if TYPE_CHECKING:
     from jobpool.admin.cancel import Cancelled
@@ -18,7 +18,7 @@ def cancel(
         typer.Option("--pass", metavar="NAME", help="Only jobs submitted for this pass."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, end nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: AsJson = False,
 ) -> None:
     """End your jobs of this pool, waiting or running, and return their tasks.
 

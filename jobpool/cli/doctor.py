@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import PoolArgument
+from jobpool.cli.options import AsJson, PoolArgument, open_to_change
 from jobpool.errors import Fault
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def doctor(
             help="For the job of --nodes 2, such as --sbatch=--partition=short; may be repeated.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Probe the file system, and check states, results and attempts against one another.
 
@@ -54,10 +54,8 @@ def doctor(
     from jobpool.checks.doctor import check_pool
     from jobpool.cli.doctor_text import as_object, as_text
     from jobpool.pool import Pool
-    from jobpool.table.settings import set_umask
 
-    opened = Pool(pool)
-    set_umask(opened.info.shared)
+    opened = open_to_change(pool)
     surgery = _surgery(opened, repair=repair, force=force)
     reports, findings = _probe(opened, nodes, sbatch or [])
     if repair and reports and any(finding.repairable for finding in findings):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jobpool.cli.options import ConfigArgument, PoolArgument
+from jobpool.cli.options import ConfigArgument, PoolArgument, open_to_change
 
 
 def extend(
@@ -32,15 +32,11 @@ def extend(
     jobpool extend newplace/study.yaml newplace/pool --moved
     """
     from jobpool.admin.extend import extend_pool
-    from jobpool.pool import Pool
     from jobpool.runners import load_study
     from jobpool.runners.base import prepare
     from jobpool.table.arrays import n_counted
-    from jobpool.table.settings import set_umask
 
-    opened = Pool(pool)
-
-    set_umask(opened.info.shared)
+    opened = open_to_change(pool)
     n_before = n_counted(opened.counts())
     experiment, runner, grid = load_study(config, known=opened.grid.names)
     shared = partial(prepare, runner)

@@ -4,20 +4,24 @@ from typing import Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip
+from jobpool.cli.options import (
+    DryRun,
+    Only,
+    PoolArgument,
+    Skip,
+    TaskIds,
+    check_chosen,
+    open_to_change,
+)
 
 
 def hold(
     pool: PoolArgument,
-    task: Annotated[
-        list[str] | None, typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin.")
-    ] = None,
+    task: TaskIds = None,
     only: Only = None,
     skip: Skip = None,
     everything: Annotated[bool, typer.Option("--all", help="All tasks that wait.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many, change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Keep waiting tasks back from workers until they are released.
 
@@ -30,17 +34,12 @@ def hold(
     """
     from jobpool.admin.transitions import choose
     from jobpool.admin.transitions import hold as move
-    from jobpool.pool import Pool
     from jobpool.table.arrays import state_of
-    from jobpool.table.settings import set_umask
     from jobpool.task import TaskState
     from jobpool.units import count
 
-    if not (task or only or skip or everything):
-        what = "say which tasks: ids, --only or --skip; or --all"
-        raise typer.BadParameter(what, param_hint="TASK")
-    opened = Pool(pool)
-    set_umask(opened.info.shared)
+    check_chosen(task, only, skip, everything)
+    opened = open_to_change(pool)
     chosen = choose(opened, task or (), only or (), skip or ())
     n_moved = move(opened, chosen, dry_run=dry_run)
     if n_moved:

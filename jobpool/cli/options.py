@@ -1,11 +1,15 @@
 """Arguments and options that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobpool.units import parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from jobpool.pool import Pool
 
 
 def duration(text: str) -> float:
@@ -43,6 +47,15 @@ Skip = Annotated[
     list[str] | None,
     typer.Option(metavar="SELECTION", help="Not these tasks; same form as --only."),
 ]
+TaskIds = Annotated[
+    list[str] | None, typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin.")
+]
+TaskIdsOrAll = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin; all if not given."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many, change nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Trust = Annotated[
     list[str] | None,
     typer.Option(
@@ -51,6 +64,23 @@ Trust = Annotated[
         "May be given several times.",
     ),
 ]
+
+
+def check_chosen(*choices: Sequence[str] | bool | None) -> None:
+    """Refuse a command that would change every task of a pool, where nobody said so."""
+    if not any(choices):
+        what = "say which tasks: their ids, --only or --skip; or --all"
+        raise typer.BadParameter(what, param_hint="TASK")
+
+
+def open_to_change(folder: Path) -> "Pool":
+    """Open a pool that this process changes: its new files are for all who share the pool."""
+    from jobpool.pool import Pool
+    from jobpool.table.settings import set_umask
+
+    pool = Pool(folder)
+    set_umask(pool.info.shared)
+    return pool
 
 
 def check_output(path: Path, suffixes: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobpool.cli.options import PoolArgument, Trust
+from jobpool.cli.options import AsJson, PoolArgument, Trust
 
 
 def plan(
@@ -16,7 +16,7 @@ def plan(
         int, typer.Option(min=1, help="Jobs in the queue at one time, of all sizes.")
     ] = 200,
     submit: Annotated[bool, typer.Option("--submit", help="Submit them.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: AsJson = False,
     trust: Trust = None,
 ) -> None:
     """Say what is left by needed size, and which arrays to submit next.

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip
+from jobpool.cli.options import DryRun, Only, PoolArgument, Skip, TaskIdsOrAll, open_to_change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,19 +12,14 @@ if TYPE_CHECKING:
 
 def release(
     pool: PoolArgument,
-    task: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin; all if not given."),
-    ] = None,
+    task: TaskIdsOrAll = None,
     only: Only = None,
     skip: Skip = None,
     node: Annotated[
         str | None,
         typer.Option(metavar="NODE", help="Let workers run on this node again, and do no more."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many, change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Let tasks that were held back wait for workers again.
 
@@ -35,13 +30,9 @@ def release(
     """
     from jobpool.admin.transitions import choose
     from jobpool.admin.transitions import release as move
-    from jobpool.pool import Pool
-    from jobpool.table.settings import set_umask
     from jobpool.units import count
 
-    opened = Pool(pool)
-
-    set_umask(opened.info.shared)
+    opened = open_to_change(pool)
     if node is not None:
         _release_node(pool, node, dry_run)
         return

@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip
+from jobpool.cli.options import (
+    DryRun,
+    Only,
+    PoolArgument,
+    Skip,
+    TaskIds,
+    check_chosen,
+    open_to_change,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,16 +23,11 @@ if TYPE_CHECKING:
 
 def rerun(
     pool: PoolArgument,
-    task: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin."),
-    ] = None,
+    task: TaskIds = None,
     only: Only = None,
     skip: Skip = None,
     everything: Annotated[bool, typer.Option("--all", help="All tasks that are done.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many, change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Let tasks that are done wait for workers again, to be computed anew.
 
@@ -36,17 +39,12 @@ def rerun(
     jobpool rerun POOL --only pipeline=lgbm
     jobpool rerun POOL l5ciun
     """
-    if not (task or only or skip or everything):
-        what = "say which tasks: their ids, --only or --skip; --all for every task that is done"
-        raise typer.BadParameter(what, param_hint="TASK")
     from jobpool.admin.transitions import choose
     from jobpool.admin.transitions import rerun as move
-    from jobpool.pool import Pool
-    from jobpool.table.settings import set_umask
     from jobpool.units import count
 
-    opened = Pool(pool)
-    set_umask(opened.info.shared)
+    check_chosen(task, only, skip, everything)
+    opened = open_to_change(pool)
     chosen = choose(opened, task or (), only or (), skip or ())
     n_moved = move(opened, chosen, dry_run=dry_run)
     if not n_moved:

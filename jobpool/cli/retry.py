@@ -4,15 +4,12 @@ from typing import Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip
+from jobpool.cli.options import DryRun, Only, PoolArgument, Skip, TaskIdsOrAll, open_to_change
 
 
 def retry(
     pool: PoolArgument,
-    task: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin; all if not given."),
-    ] = None,
+    task: TaskIdsOrAll = None,
     only: Only = None,
     skip: Skip = None,
     failed: Annotated[
@@ -24,9 +21,7 @@ def retry(
             "--forget-needs", help="Also forget how much memory and time was not enough for them."
         ),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many, change nothing.")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Let parked tasks wait for workers again, as if they had never failed.
 
@@ -41,13 +36,9 @@ def retry(
     from jobpool.admin.transitions import choose, has_failed
     from jobpool.admin.transitions import retry as move
     from jobpool.needs.learning import forget
-    from jobpool.pool import Pool
-    from jobpool.table.settings import set_umask
     from jobpool.units import count
 
-    opened = Pool(pool)
-
-    set_umask(opened.info.shared)
+    opened = open_to_change(pool)
     chosen = choose(opened, task or (), only or (), skip or ())
     n_moved = move(opened, chosen, failed=failed, forget_needs=forget_needs, dry_run=dry_run)
     if forget_needs and not dry_run:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip, duration
+from jobpool.cli.options import AsJson, Only, PoolArgument, Skip, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def status(
     ] = None,
     only: Only = None,
     skip: Skip = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: AsJson = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Show it again and again until all is done.")
     ] = False,
