@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,12 +12,17 @@ from jobpool.cli.options import AsJson, PoolArgument, open_to_change
 from jobpool.errors import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jobpool.checks.doctor import Surgery
     from jobpool.checks.findings import Finding
+    from jobpool.checks.probes.probes import Probed
     from jobpool.checks.probes.run import Reports, Tell
     from jobpool.pool import Pool
 
-_SILENT_S = 2.0  # what takes longer says what it is at
+_SILENT_S = 2.0  # what takes longer says what it is doing
+_SHOWN = 50  # findings of one weight
+_WORDS = {True: "ok", False: "no", None: "-"}
 
 
 def doctor(
@@ -52,7 +57,6 @@ def doctor(
     jobpool doctor POOL --repair
     """
     from jobpool.checks.doctor import check_pool
-    from jobpool.cli.doctor_text import as_object, as_text
     from jobpool.pool import Pool
 
     opened = open_to_change(pool)
@@ -62,7 +66,7 @@ def doctor(
         findings = _take_best_lock(opened, reports, findings, surgery)
         opened = Pool(pool)
     findings += check_pool(opened, replace(surgery, server_time=_server_time(opened)))
-    print(as_object(opened, reports, findings) if as_json else as_text(opened, reports, findings))
+    print(_as_object(opened, reports, findings) if as_json else _as_text(opened, reports, findings))
     if any(finding.is_open for finding in findings):
         raise typer.Exit(Fault.POOL)
 
@@ -141,3 +145,62 @@ def _teller() -> "Tell":
             print(f"{line} ...", file=sys.stderr, flush=True)
 
     return tell
+
+
+def _as_text(pool: "Pool", reports: "Reports | None", findings: "Sequence[Finding]") -> str:
+    """Return what people read: the probes as a table, then the findings."""
+    from jobpool.checks.findings import Weight
+    from jobpool.disk.locks import file_system
+    from jobpool.units import count
+
+    lines = [
+        f"{pool.folder}: {count(len(pool.grid), 'task')}, {count(len(pool.spans), 'state file')}",
+        f"lock: {pool.info.lock} on {file_system(pool.folder)}",
+    ]
+    if reports:
+        lines += _probe_lines(reports)
+    for weight in Weight:
+        found = [finding for finding in findings if finding.weight is weight]
+        lines += [str(finding) for finding in found[:_SHOWN]]
+        if len(found) > _SHOWN:
+            lines.append(f"... and {len(found) - _SHOWN:,} more of weight {weight}")
+    n_open = sum(finding.is_open for finding in findings)
+    n_repaired = sum(bool(finding.repaired) for finding in findings)
+    if n_repaired:
+        lines.append(f"{n_repaired:,} repaired")
+    lines.append(f"{count(n_open, 'problem')} left" if n_open else "all is well")
+    return "\n".join(lines)
+
+
+def _probe_lines(reports: "Reports") -> list[str]:
+    first, second = reports
+    if first.host == second.host:
+        head = f"probed by two processes of {first.host}; from two nodes: --nodes 2"
+    else:
+        head = f"probed from {first.host} and {second.host}"
+    probes = first.probes
+    width = max(len(one.name) for one in probes)
+    return [head, *(_probe_line(one, width) for one in probes)]
+
+
+def _probe_line(one: "Probed", width: int) -> str:
+    return f"  {one.name.ljust(width)}  {_WORDS[one.well]}  {one.what}"
+
+
+def _as_object(pool: "Pool", reports: "Reports | None", findings: "Sequence[Finding]") -> str:
+    """Return what programs read: one JSON object."""
+    import json
+
+    from jobpool.disk.locks import file_system
+
+    sides = [] if reports is None else [asdict(report) for report in reports]
+    content = {
+        "pool": str(pool.folder),
+        "tasks": len(pool.grid),
+        "lock": pool.info.lock,
+        "file_system": file_system(pool.folder),
+        "probes": sides,
+        "findings": [asdict(finding) for finding in findings],
+        "problems": sum(finding.is_open for finding in findings),
+    }
+    return json.dumps(content)
