@@ -1,5 +1,17 @@
 """The command line: one file per command, and the only place that prints.
 
+    new init extend               make a study and its pool, add tasks to it
+    work run                      a worker, and several on this machine
+    plan submit cancel            jobs of the scheduler
+    status wait why errors log    what became of tasks, and what they wait for
+    retry rerun hold release      change which tasks workers may take
+    collect report                results as tables, and as a page
+    cache doctor                  the cache, the file system and the files of a pool
+    options                       arguments, options and small helpers that commands share
+
+Commands parse, call one function of a room below, and print. Nothing imports them but
+``python -m jobpool``, by `main`.
+
 Results go to standard output, all else to standard error. An error on purpose is printed without a
 traceback, and its fault is the exit code (`jobpool.errors.Fault`); 0 is success, 2 wrong usage. A
 bug keeps its traceback.

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import PoolArgument, open_to_change, size
+from jobpool.cli.options import PoolArgument, open_to_change, say, size
 from jobpool.errors import Fault
 from jobpool.units import count, duration, file_size, table
 
@@ -180,7 +180,6 @@ def _submit_fill(
     pool: "Pool", found: "CacheInfo", jobs: int, pass_name: str | None, *, dry_run: bool
 ) -> None:
     """Submit an array of jobs that fill a cache, unless it is full."""
-    from jobpool.cli.plan import say
     from jobpool.plan.submission import Sending, max_array_size_here, send_order
     from jobpool.scheduler.base import Order, fill_name, job_prefix
     from jobpool.scheduler.detect import worker_program

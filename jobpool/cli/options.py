@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,6 +65,11 @@ Trust = Annotated[
         "May be given several times.",
     ),
 ]
+
+
+def say(line: str) -> None:
+    """Tell a person something beside the result, on standard error."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def check_chosen(*choices: Sequence[str] | bool | None) -> None:

@@ -1,13 +1,12 @@
 """``jobpool plan``: what is left by size, and the arrays to submit next."""
 
 import os
-import sys
 from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
-from jobpool.cli.options import AsJson, PoolArgument, Trust
+from jobpool.cli.options import AsJson, PoolArgument, Trust, say
 
 
 def plan(
@@ -40,8 +39,3 @@ def plan(
         print(json_text(opened, made, made.around.limits) if json else made)
         if submit:
             send(opened, made, made.around, Sending(show=print, say=say, trust=tuple(trust or ())))
-
-
-def say(line: str) -> None:
-    """Tell a person something beside the result."""
-    print(line, file=sys.stderr)

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip, Trust
-from jobpool.cli.plan import say
+from jobpool.cli.options import Only, PoolArgument, Skip, Trust, say
 
 
 def submit(
