@@ -221,7 +221,7 @@ def report_of_pool(
         facts=_all_facts(wishes),
         tiles=(*tiles, *wishes.rest),
         sections=tuple(section for section in sections if section is not None),
-        warnings=(*_damage(found), *warnings),
+        warnings=(*_damage(found), *_earlier(found), *warnings),
     )
     return Made(report=report, analysis=analysis)
 
@@ -289,6 +289,17 @@ def _damage(found: "Collected") -> tuple[str, ...]:
     if found.damaged:
         said.append(f"{count(len(found.damaged), 'damaged line')} of results left out.")
     return tuple(f"{one} Run: jobpool doctor" for one in said)
+
+
+def _earlier(found: "Collected") -> tuple[str, ...]:
+    """Say that some results are earlier ones: all tables and figures of results have them."""
+    if not found.n_earlier:
+        return ()
+    of = "a task that is being rerun" if found.n_earlier == 1 else "tasks that are being rerun"
+    return (
+        f"{count(found.n_earlier, 'result')} of {of}: shown until the new result is accepted, "
+        "and marked in the table of all results.",
+    )
 
 
 def _progress_tiles(states: NDArray[np.uint8], found: "Collected") -> tuple[Tile, ...]:

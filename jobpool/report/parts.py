@@ -32,6 +32,7 @@ class DataTable:
     source: str  # what it was made from, in words
     traced_by: tuple[str, ...] = ()  # columns that pick the rows of the results behind a row
     note: str = ""
+    marked_by: str = ""  # a column of truth values: the rows where it holds are marked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,17 +48,26 @@ def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
     ended = found.own["ended"]
     if ended in frame and len(frame) <= MANY_ROWS:
         frame = frame.assign(**{ended: [utc_time(time) for time in frame[ended]]})
-    note = (
-        f"Not in this table: {listing(left_out, most=4)}; all columns: {where}." if left_out else ""
-    )
+    notes = []
+    if found.n_earlier:
+        notes.append(
+            f"Marked rows are earlier results of tasks that are being rerun: {found.earlier}."
+        )
+    if left_out:
+        notes.append(f"Not in this table: {listing(left_out, most=4)}; all columns: {where}.")
     return DataTable(
-        name=RESULTS, title="All results", frame=frame, source="as collected", note=note
+        name=RESULTS,
+        title="All results",
+        frame=frame,
+        source="as collected",
+        note=" ".join(notes),
+        marked_by=found.earlier or "",
     )
 
 
 def _beyond(frame: "pd.DataFrame", found: "Collected") -> list[str]:
     """Return the columns that a file of this many rows has no room for, the least wanted."""
-    keys = [found.id, *map(beside_report, found.axes)]
+    keys = [found.id, *map(beside_report, found.axes), *([found.earlier] if found.earlier else [])]
     useful = [found.own[name] for name in _USEFUL]
     wanted = [*keys, *found.attributes, *useful, *found.metrics]
     names = [name for name in dict.fromkeys([*wanted, *frame.columns]) if name in frame]

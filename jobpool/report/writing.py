@@ -125,6 +125,7 @@ def table_json(table: DataTable) -> dict[str, Any]:
         "title": table.title,
         "n": len(frame),
         "tracedBy": list(table.traced_by),
+        "markedBy": table.marked_by,
         "columns": [_column(str(name), frame[name]) for name in frame.columns],
     }
 

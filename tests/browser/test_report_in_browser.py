@@ -12,6 +12,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from jobpool.admin.transitions import choose, rerun
+from jobpool.pool import Pool
 from jobpool.report.making import Made
 from jobpool.report.writing import html_of
 from tests.browser.chromium import open_report, wait_until
@@ -402,3 +404,19 @@ def test_nothing_else_can_run_in_the_page(chromium: webdriver.Chrome, pool_page:
 
     assert chromium.execute_script("return window.ran") is None
     complaints(chromium)
+
+
+def test_rows_of_tasks_that_are_rerun_are_marked(
+    chromium: webdriver.Chrome, tmp_path: Path
+) -> None:
+    folder = a_full_pool(tmp_path)
+    rerun(Pool(folder, worker=3), choose(Pool(folder), (), ("site=oslo",), ()))
+    page = tmp_path / "rerun.html"
+    page.write_bytes(html_of(pool_report(folder).report))
+
+    open_report(chromium, page)
+
+    table = chromium.find_element(By.CSS_SELECTOR, "[data-table='results']")
+    marked = [row.text for row in table.find_elements(By.CSS_SELECTOR, "tr.marked")]
+    assert len(marked) == 12
+    assert all(" oslo " in text for text in marked)

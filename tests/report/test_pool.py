@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from jobpool.admin.transitions import choose, rerun
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.pool import Pool
 from jobpool.report.parts import DataTable, Report, counting
@@ -274,3 +275,43 @@ def test_an_axis_with_very_many_values_is_a_table_alone(fast_path: Path) -> None
     report = pool_report(a_pool(fast_path, 1600)).report
 
     assert names_of(section_of(report, "progress").items) == ["progress-0"]
+
+
+@pytest.fixture
+def rerun_one(fast_path: Path) -> SimulatedWorker:
+    """A pool of four results, one of which is being computed again."""
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(0, 1, 2, 3)
+    task = worker.pool.grid.id(2)
+    rerun(worker.pool, choose(worker.pool, (task,), (), ()))
+    return worker
+
+
+def test_results_of_tasks_that_are_rerun_are_marked(rerun_one: SimulatedWorker) -> None:
+    table = table_of(pool_report(rerun_one.pool.folder).report, "results")
+
+    marked = [row["task"] for row in rows_of(table) if row[table.marked_by]]
+
+    assert marked == [rerun_one.pool.grid.id(2)]
+    assert table.note == (
+        "Marked rows are earlier results of tasks that are being rerun: rerun_pending."
+    )
+
+
+def test_a_report_says_at_its_head_that_results_are_earlier_ones(
+    rerun_one: SimulatedWorker,
+) -> None:
+    report = pool_report(rerun_one.pool.folder).report
+
+    assert report.warnings == (
+        "1 result of a task that is being rerun: shown until the new result is accepted, and "
+        "marked in the table of all results.",
+    )
+
+
+def test_no_row_is_marked_once_the_new_result_is_accepted(rerun_one: SimulatedWorker) -> None:
+    rerun_one.do(2)
+
+    report = pool_report(rerun_one.pool.folder).report
+
+    assert (table_of(report, "results").marked_by, report.warnings) == ("", ())

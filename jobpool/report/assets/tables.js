@@ -10,6 +10,7 @@ class Table {
     this.name = name;
     this.n = packed.n;
     this.tracedBy = packed.tracedBy;
+    this.markedBy = packed.markedBy;
     this.columns = packed.columns.map((column) => new Column(column));
     this.byName = new Map(this.columns.map((column) => [column.name, column]));
     this.filters = new Map();
@@ -213,7 +214,9 @@ class TableView {
       button.addEventListener("click", () => this.onTrace.show(values));
       cells.push(element("td", { className: "trace" }, button));
     }
-    return element("tr", {}, ...cells);
+    const { markedBy, byName } = this.table;
+    if (!markedBy || byName.get(markedBy).at(row) !== "yes") return element("tr", {}, ...cells);
+    return element("tr", { className: "marked", title: markedBy }, ...cells);
   }
 }
 
