@@ -48,7 +48,7 @@ class LastWords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known of a worker that died without a word."""
+    """What is known of a worker that vanished without a final record."""
 
     seen: JobStatus | None = None  # the scheduler's word, if there is one
     memory_mb: float | None = None  # what the worker had
@@ -130,8 +130,10 @@ def cause_of_death(evidence: Evidence) -> tuple[Cause, str]:
     >>> said = JobStatus(job="12", phase=Phase.ENDED, cause=Cause.NODE, word="BROKEN", node="n7")
     >>> cause_of_death(Evidence(seen=said))
     (<Cause.NODE: 'node'>, 'the scheduler says of job 12 on n7: BROKEN')
-    >>> cause_of_death(Evidence(memory_mb=4096, peak_mb=4000))
-    (<Cause.MEMORY: 'memory'>, 'the worker died without a word; its task took 4000 of 4096 MB')
+    >>> cause_of_death(Evidence())
+    (<Cause.LOST: 'lost'>, 'the worker vanished without a final record')
+    >>> cause_of_death(Evidence(memory_mb=4096, peak_mb=4000))[0]
+    <Cause.MEMORY: 'memory'>
     """
     cause, words = _word_of_scheduler(evidence.seen)
     if cause is not None:
@@ -147,7 +149,7 @@ def cause_of_death(evidence: Evidence) -> tuple[Cause, str]:
 def _word_of_scheduler(seen: JobStatus | None) -> tuple[Cause | None, str]:
     """Return the cause that the scheduler names, if it does, and what it says."""
     if seen is None or seen.phase is Phase.UNLISTED:
-        return None, "the worker died without a word"
+        return None, "the worker vanished without a final record"
     where = f" on {seen.node}" if seen.node else ""
     words = f"the scheduler says of job {seen.job}{where}: {seen.word}"
     if seen.cause is None and seen.signal:

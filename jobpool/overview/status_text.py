@@ -132,9 +132,10 @@ def time_left(found: Status) -> str:
 def _workers(found: Status) -> str:
     words = [f"{count(found.workers[Life.ALIVE], 'worker')} alive"]
     if dead := found.workers[Life.DEAD]:
-        words.append(f"{dead:,} seemingly dead: the next worker returns their tasks")
+        whose = "its task" if dead == 1 else "their tasks"
+        words.append(f"{dead:,} unresponsive ({whose} will be requeued)")
     if unknown := found.workers[Life.UNKNOWN]:
-        words.append(f"{unknown:,} cannot be told")
+        words.append(f"{unknown:,} unknown")
     return ", ".join(words)
 
 

@@ -100,8 +100,8 @@ def _sums(made: Plan) -> list[str]:
         lines.append(
             f"end: in about {duration(end.middle)} ({span}), if {jobs} at one time until then"
         )
-    rests = f"on {count(made.n_attempts or 0, 'attempt')} that ended well"
-    lines.append(f"this rests {rests if made.n_attempts else 'on the initial estimates'}")
+    n = made.n_attempts
+    lines.append(f"based on {count(n, 'completed attempt') if n else 'the initial estimates'}")
     return lines
 
 

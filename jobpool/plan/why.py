@@ -26,7 +26,7 @@ class Obstacle(Enum):
     SELECTION = auto()
     MEMORY = auto()  # what they have was too little before
     TIME = auto()
-    CHANCE = auto()  # it hardly ends there
+    CHANCE = auto()  # it is unlikely to finish there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +120,9 @@ def _runs(found: Why) -> str:
     since = duration(max(time.time() - found.record.changed_ms / 1000, 0.0))
     match found.life:
         case Life.DEAD:
-            end = "; that worker is dead: the next one to look returns the task"
+            end = "; that worker is dead: the task will be requeued"
         case Life.UNKNOWN:
-            end = "; whether that worker lives cannot be told"
+            end = "; it is unknown whether that worker is alive"
         case _:
             end = ""
     return f"runs for {since}{_by_whom(found)}{end}"
@@ -213,6 +213,6 @@ def _verdict(one: Verdict) -> str:
         Obstacle.SELECTION: "does not select it",
         Obstacle.MEMORY: f"too small: has {memory(size.memory_gb * 1024)}, that was too little",
         Obstacle.TIME: f"too short: has {has} of time, that was too little",
-        Obstacle.CHANCE: "too small: it hardly ends there, going by what others took",
+        Obstacle.CHANCE: "too small: unlikely to finish there, judging by other tasks",
     }
     return f"pass {size.name}: {words[one.obstacle]}"

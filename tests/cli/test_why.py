@@ -123,7 +123,7 @@ def test_a_task_of_a_dead_worker_says_so(pool: Path, jobpool: Jobpool) -> None:
 
     lines = why(jobpool, pool, 3)
 
-    assert lines[1].endswith("that worker is dead: the next one to look returns the task")
+    assert lines[1].endswith("that worker is dead: the task will be requeued")
 
 
 def test_a_task_that_is_done_names_who_did_it(pool: Path, jobpool: Jobpool) -> None:

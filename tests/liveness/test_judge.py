@@ -137,7 +137,7 @@ def test_the_task_of_a_dead_worker_waits_again(folder: Path) -> None:
     record = Pool(folder).record(claim.position)
     (attempt,) = all_attempts(folder)
     assert found == [Cause.LOST]
-    assert attempt.error == "the worker died without a word"
+    assert attempt.error == "the worker vanished without a final record"
     assert (record.state, record.attempts, record.cause) == (TaskState.WAITING, 1, Cause.LOST)
     assert (attempt.worker, attempt.found_by) == (worker_name(DEAD), worker_name(FINDER))
 
@@ -442,7 +442,7 @@ def test_a_process_that_is_gone_from_a_running_job_does_not_hang(folder: Path) -
 
     (taken,) = watched(a_watch(folder, saying(RUNNING)), beaten, 4)
 
-    why = "the worker died without a word; its task took 950 of 1000 MB"
+    why = "the worker vanished without a final record; its task took 950 of 1000 MB"
     assert (taken.cause, taken.why) == (Cause.MEMORY, why)
 
 

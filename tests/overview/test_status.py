@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from jobpool.errors import DamagedStateError, Fault, SelectionError
 from jobpool.journal.workers import own_worker_record
 from jobpool.liveness.judge import Life
 from jobpool.overview.status import Counts, Shortage, Status, estimate, look
+from jobpool.overview.status_text import read_status
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.selection import select
@@ -116,6 +118,13 @@ def test_each_worker_that_holds_tasks_is_counted_once(fast_path: Path) -> None:
     found = look(Pool(folder), None, (), judge=lives.__getitem__, now=time.time())
 
     assert found.workers == {Life.ALIVE: 1, Life.DEAD: 1, Life.UNKNOWN: 0}
+
+
+def test_silent_workers_are_said_to_be_unresponsive(fast_path: Path) -> None:
+    workers = {Life.ALIVE: 1, Life.DEAD: 2, Life.UNKNOWN: 1}
+    found = replace(read_status(Pool(a_pool(fast_path))), workers=workers)
+
+    assert "1 worker alive, 2 unresponsive (their tasks will be requeued), 1 unknown" in str(found)
 
 
 def test_a_worker_of_this_host_whose_process_is_gone_looks_dead(

@@ -336,7 +336,10 @@ def test_slurms_own_measure_of_memory_counts() -> None:
 def test_who_beat_until_its_end_ran_out_of_time() -> None:
     cause, why = cause_of_death(Evidence(was_at_its_end=True))
 
-    assert (cause, why) == (Cause.TIME, "the worker died without a word, when its time was up")
+    assert (cause, why) == (
+        Cause.TIME,
+        "the worker vanished without a final record, when its time was up",
+    )
 
 
 @pytest.mark.parametrize(
