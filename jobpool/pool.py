@@ -30,7 +30,7 @@ from jobpool.table.arrays import Table, count_states, read_counting, read_table
 from jobpool.table.grid import Grid, read_grid
 from jobpool.table.records import EVERYTHING, Offer, Record, fits
 from jobpool.table.settings import read_info
-from jobpool.table.shards import Shard, Visit
+from jobpool.table.shards import Shard, Transaction
 from jobpool.task import IDLE, NOTHING, Cause, Claim, Lesson, TaskState, run_of
 
 if TYPE_CHECKING:
@@ -137,9 +137,9 @@ class Pool:
         """Return the positions of the tasks of each shard."""
         return tuple(slice(shard.first, shard.first + shard.size) for shard in self.shards)
 
-    def transaction(self, number: int) -> AbstractContextManager[Visit]:
-        """Hold the lock of a shard, and write what is changed; see `Shard.visit`."""
-        return self.shards[number].visit()
+    def transaction(self, number: int) -> AbstractContextManager[Transaction]:
+        """Hold the lock of a shard, and write what is changed; see `Shard.transaction`."""
+        return self.shards[number].transaction()
 
     def index_of(self, number: int) -> bytes:
         """Return the index of a shard, a byte for each of its tasks, without taking its lock."""
@@ -175,41 +175,43 @@ class Pool:
                 yield shard.first + slot, shard.record(slot)
                 slot = index.find(TaskState.RUNNING, slot + 1)
 
-    def claim_in(self, visit: Visit, slot: int, offer: Offer = EVERYTHING) -> Claim | None:
+    def claim_in(
+        self, transaction: Transaction, slot: int, offer: Offer = EVERYTHING
+    ) -> Claim | None:
         """Claim the task at `slot` for this worker, unless it is not free or needs more."""
-        record = visit.record(slot)
+        record = transaction.record(slot)
         if record.state is not _WAITING or not fits(record.need, offer):
             return None
         _, attempts, cause, fence, _, _, need, same, accepted = record
         fence, now_ms = fence + 1, int(self.now() * 1000)
         owner = self.worker
         claimed = Record(_RUNNING, attempts, cause, fence, owner, now_ms, need, same, accepted)
-        visit.put(slot, claimed)
-        position = visit.first + slot
+        transaction.put(slot, claimed)
+        position = transaction.first + slot
         point = self.grid.point(position)
         return Claim(position=position, point=point, fence=fence, attempts=attempts)
 
-    def end_in(self, visit: Visit, ending: Ending) -> bool:
+    def end_in(self, transaction: Transaction, ending: Ending) -> bool:
         """End a claim of this worker, and say whether the pool accepted it.
 
         A worker thought dead may still hand in its result while nobody runs its task, unless the
         task is computed again since; in any other case a claim that was taken back changes nothing.
         """
-        slot = ending.claim.position - visit.first
-        record, fence = visit.record(slot), ending.claim.fence
+        slot = ending.claim.position - transaction.first
+        record, fence = transaction.record(slot), ending.claim.fence
         is_late = fence <= record.fence and run_of(fence) == run_of(record.fence)
         if record.state in IDLE and ending.cause is _ENDED_WELL and is_late:
             record = record._replace(fence=fence, owner=self.worker)
         elif record.state is not _RUNNING or (record.fence, record.owner) != (fence, self.worker):
             return False
-        self._put_ended(visit, slot, record, ending.cause, ending.lesson)
+        self._put_ended(transaction, slot, record, ending.cause, ending.lesson)
         return True
 
     def end(self, ending: Ending) -> bool:
         """End a claim without claiming another; see `end_in`."""
         shard, _ = self.locate(ending.claim.position)
-        with shard.visit() as visit:
-            return self.end_in(visit, ending)
+        with shard.transaction() as transaction:
+            return self.end_in(transaction, ending)
 
     def take_back(
         self,
@@ -236,16 +238,16 @@ class Pool:
             What the attempt teaches.
         """
         shard, slot = self.locate(position)
-        with shard.visit() as visit:
-            record = visit.record(slot)
+        with shard.transaction() as transaction:
+            record = transaction.record(slot)
             if record.state is not TaskState.RUNNING or record.fence != fence:
                 return False
             write_first()
-            self._put_ended(visit, slot, record, cause, lesson)
+            self._put_ended(transaction, slot, record, cause, lesson)
             return True
 
     def _put_ended(
-        self, visit: Visit, slot: int, record: Record, cause: Cause, lesson: Lesson
+        self, transaction: Transaction, slot: int, record: Record, cause: Cause, lesson: Lesson
     ) -> None:
         _, attempts, _, fence, owner, _, need, same, accepted = record
         state, failed = _DONE, 0
@@ -254,28 +256,28 @@ class Pool:
             state, failed = _WAITING, int(cause.counts)
             if cause.is_poison and same >= self.info.park_after:
                 state = TaskState.PARKED
-            elif self._is_to_cut(visit, slot, cause):
-                self.wake_parts(visit, slot, record._replace(need=need))
+            elif self._is_to_cut(transaction, slot, cause):
+                self.wake_parts(transaction, slot, record._replace(need=need))
                 state = TaskState.ASIDE
         now_ms = int(self.now() * 1000)
         if state is _DONE:
             accepted = None  # from now on the new result counts alone
         attempts += failed
         ended = Record(state, attempts, cause, fence, owner, now_ms, need, same, accepted)
-        visit.put(slot, ended)
+        transaction.put(slot, ended)
 
-    def _is_to_cut(self, visit: Visit, slot: int, cause: Cause) -> bool:
+    def _is_to_cut(self, transaction: Transaction, slot: int, cause: Cause) -> bool:
         """Say whether a whole task ran too long, or some of its parts are offered already."""
-        parts = self.grid.parts.of(visit.first + slot)
+        parts = self.grid.parts.of(transaction.first + slot)
         if cause is Cause.TIME:
             return bool(parts)
-        records = (visit.record(part - visit.first) for part in parts)
+        records = (transaction.record(part - transaction.first) for part in parts)
         return any(record.state is not TaskState.ASIDE for record in records)
 
-    def wake_parts(self, visit: Visit, slot: int, whole: Record) -> list[int]:
+    def wake_parts(self, transaction: Transaction, slot: int, whole: Record) -> list[int]:
         """Let the spare parts of a whole task wait for workers, and return their slots.
 
-        Whoever calls this sets the whole task aside in the same visit: both lie in one file.
+        Whoever calls this sets the whole task aside in the same transaction: both lie in one file.
 
         Parameters
         ----------
@@ -286,24 +288,26 @@ class Pool:
         whole : Record
             Of the whole task, with what its last attempt taught: a part needs as much memory.
         """
-        parts = [part - visit.first for part in self.grid.parts.of(visit.first + slot)]
+        parts = [part - transaction.first for part in self.grid.parts.of(transaction.first + slot)]
         changed_ms = int(self.now() * 1000)
         for part in parts:
-            record = visit.record(part)
+            record = transaction.record(part)
             if record.state is TaskState.ASIDE:
                 need = record.with_memory_of(whole)
-                visit.put(part, record._replace(state=_WAITING, changed_ms=changed_ms, need=need))
+                transaction.put(
+                    part, record._replace(state=_WAITING, changed_ms=changed_ms, need=need)
+                )
         return parts
 
-    def cut_in(self, visit: Visit, slot: int) -> list[int]:
+    def cut_in(self, transaction: Transaction, slot: int) -> list[int]:
         """Cut a waiting whole task into its parts, and return their slots; empty if it has none."""
-        record = visit.record(slot)
+        record = transaction.record(slot)
         if record.state is not _WAITING:
             return []
-        parts = self.wake_parts(visit, slot, record)
+        parts = self.wake_parts(transaction, slot, record)
         if parts:
             changed_ms = int(self.now() * 1000)
-            visit.put(slot, record._replace(state=TaskState.ASIDE, changed_ms=changed_ms))
+            transaction.put(slot, record._replace(state=TaskState.ASIDE, changed_ms=changed_ms))
         return parts
 
     def table(self) -> Table:

@@ -4,7 +4,7 @@
     workers/xx/ID.use      what its task has used, for whoever finds it dead
 
 For each task: run it in the child, write the result, write the attempt, then end the task and
-claim the next in one visit to the pool. Whichever of these steps it dies in, nothing is lost: a
+claim the next in one transaction. Whichever of these steps it dies in, nothing is lost: a
 result without an end is found by the next worker that looks.
 """
 

@@ -1,6 +1,6 @@
 """What a person does with tasks: let parked ones wait again, hold some back, release or rerun them.
 
-Each move is one visit to each state file that holds such a task, under its lock: workers may run
+Each change is one transaction for each state file that holds such a task: workers may run
 meanwhile. Cut short, some tasks have moved and the others have not; the same command again moves
 the rest.
 """
@@ -15,7 +15,7 @@ from jobpool.pool import Pool
 from jobpool.table.arrays import state_of
 from jobpool.table.records import MOST_ATTEMPTS, WAITING_BASE, Record
 from jobpool.table.selection import select
-from jobpool.table.shards import Visit
+from jobpool.table.shards import Transaction
 from jobpool.table.task_index import find_tasks
 from jobpool.task import TaskState, next_run
 
@@ -96,21 +96,21 @@ def rerun(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> in
     return _change(pool, chosen, _in_state(_DONE), partial(_rerun_one, pool), dry_run)
 
 
-def _rerun_one(pool: Pool, visit: Visit, slot: int) -> bool:
+def _rerun_one(pool: Pool, transaction: Transaction, slot: int) -> bool:
     """Let a task that is done wait again, its record of now kept as the accepted one.
 
     The spare parts of a whole task go to the new run with it: what was done of them before does
     not count for that.
     """
-    record = visit.record(slot)
+    record = transaction.record(slot)
     if record.state is not _DONE:
         return False
-    parts = [part - visit.first for part in pool.grid.parts.of(visit.first + slot)]
-    spare = {part: found for part in parts if (found := visit.record(part)).state is _ASIDE}
+    parts = [part - transaction.first for part in pool.grid.parts.of(transaction.first + slot)]
+    spare = {part: found for part in parts if (found := transaction.record(part)).state is _ASIDE}
     fence = next_run([record.fence, *(found.fence for found in spare.values())])
     for part, found in spare.items():
-        visit.put(part, found._replace(fence=fence))
-    visit.put(slot, record.to_run_again(fence, int(pool.now() * 1000)))
+        transaction.put(part, found._replace(fence=fence))
+    transaction.put(slot, record.to_run_again(fence, int(pool.now() * 1000)))
     return True
 
 
@@ -179,13 +179,13 @@ def _move(
     moved: Callable[[Record], Record | None],
     dry_run: bool,
 ) -> int:
-    """Change the records of the chosen tasks whose index byte says so, one visit per file."""
+    """Change the records of the chosen tasks whose index byte says so, one transaction per file."""
 
-    def change(visit: Visit, slot: int) -> bool:
-        after = moved(visit.record(slot))
+    def change(transaction: Transaction, slot: int) -> bool:
+        after = moved(transaction.record(slot))
         if after is None:
             return False
-        visit.put(slot, after._replace(changed_ms=int(pool.now() * 1000)))
+        transaction.put(slot, after._replace(changed_ms=int(pool.now() * 1000)))
         return True
 
     return _change(pool, chosen, moves, change, dry_run)
@@ -195,10 +195,10 @@ def _change(
     pool: Pool,
     chosen: NDArray[np.bool_],
     moves: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
-    change: Callable[[Visit, int], bool],
+    change: Callable[[Transaction, int], bool],
     dry_run: bool,
 ) -> int:
-    """Change the chosen tasks whose index byte says so, one visit per file; return how many."""
+    """Change the chosen tasks whose index byte says so, and return how many they were."""
     n_moved = 0
     for number, span in enumerate(pool.spans):
         mask = chosen[span]
@@ -207,8 +207,8 @@ def _change(
         if dry_run or not n_seen:
             n_moved += int(n_seen)
             continue
-        with pool.transaction(number) as visit:
-            index = np.frombuffer(bytes(visit.index), np.uint8)
+        with pool.transaction(number) as transaction:
+            index = np.frombuffer(bytes(transaction.index), np.uint8)
             for slot in np.flatnonzero(moves(index) & mask).tolist():
-                n_moved += change(visit, slot)
+                n_moved += change(transaction, slot)
     return n_moved

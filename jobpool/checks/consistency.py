@@ -4,7 +4,7 @@ Each contradiction comes with the record that settles it; a record is changed on
 what it was when it was found wrong.
 
 Of a whole task and its spare parts exactly one side may be offered to workers. A task is cut by
-changing all of these records in one visit; a kill in the middle of that visit leaves some behind.
+changing all of these records in one transaction; a kill in the middle of it leaves some behind.
 """
 
 from collections import Counter
@@ -342,10 +342,10 @@ def settle(pool: Pool, one: Contradiction, finder: str) -> Finding:
     if one.right is None:
         return _write_missing(pool, one, finder)
     shard, slot = pool.locate(one.position)
-    with shard.visit() as visit:
-        if visit.record(slot) != one.found:
+    with shard.transaction() as transaction:
+        if transaction.record(slot) != one.found:
             return one.finding.done("it changed meanwhile")
-        visit.restore(slot, one.right)
+        transaction.restore(slot, one.right)
     if one.right.state is one.found.state:
         return one.finding.done("its record says what can be true")
     return one.finding.done(f"the task is {_became(one.right.state)}")

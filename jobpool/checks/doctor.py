@@ -112,9 +112,9 @@ def _check_shards(
 
 def _repair_shard(shard: Shard, one: Inspected, remaker: Remaker) -> str:
     if not one.wrong:
-        with shard.visit() as visit:
+        with shard.transaction() as transaction:
             for slot in one.behind:
-                visit.record(slot)
+                transaction.record(slot)
         return "the index follows the records"
     n_remade = rebuild(shard, remaker)
     kept = f"{shard.size - n_remade:,} records kept"

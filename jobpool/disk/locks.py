@@ -40,7 +40,7 @@ Lock = Callable[[Path, bool], AbstractContextManager[Held]]  # path, durable
 
 
 class _Kernel:
-    """A lock that the kernel keeps: a class, for a generator costs twice as much at every visit."""
+    """A lock that the kernel keeps: a class, for a generator costs twice as much."""
 
     __slots__ = ("_call", "_durable", "_held", "_path")
 

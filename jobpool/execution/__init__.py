@@ -1,6 +1,6 @@
 """A worker's tasks: which one is next, and one run of it from the claim to the recorded end.
 
-    claiming      ends one task and claims the next in one visit to the pool
+    claiming      ends one task and claims the next in one transaction
     matching      which tasks suit the worker now: by what it can give, and by inputs at hand
     attempt       one run of a task, and the lines that say how it ended
     supervisor    runs a task in a child process, and says how it ended; signals and the deadline

@@ -1,9 +1,9 @@
-"""One worker's way through the pool: end one task and claim the next in one visit.
+"""One worker's way through the pool: end one task and claim the next in one transaction.
 
 A claim is random among the tasks that are waiting, selected and fit the worker: first those that
 a smaller worker had too little memory or time for, then those that failed least often. A worker
 stays in one state file for some tasks, because ending one task and claiming the next in the same
-file is a single visit under one lock, then looks around in all of them.
+file is a single transaction under one lock, then looks around in all of them.
 
 In a pool that says which tasks have common inputs, a worker mostly goes on with those of the task
 that it ended; the rest of its choices stays random, so that no task waits for ever.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from jobpool.execution.matching import Affinity
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import EVERYTHING, MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, Offer, fits
-from jobpool.table.shards import Visit
+from jobpool.table.shards import Transaction
 from jobpool.task import Claim
 
 STAY = 64  # claims in one state file before looking around: evens out crowded files
@@ -40,7 +40,7 @@ Chosen = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What one visit to the pool gave."""
+    """What the end of a task and the search for another gave."""
 
     claim: Claim | None  # None: nothing that is waiting is selected and fits
     accepted: bool | None  # whether the pool took the ending; None if there was none
@@ -143,7 +143,7 @@ class Puller:
             number = self._pool.shard_number(ending.claim.position)
             near = self._near if self._goes_on() else None
             stays = self._stay > 0 and self._at == 0 and self._level <= FRESH and near is None
-            claim, accepted = self._visit(number, FRESH_ONLY if stays else (), ending)
+            claim, accepted = self._claim_in(number, FRESH_ONLY if stays else (), ending)
             self._stay -= 1
             if near is not None:
                 claim = self._claim_near(near, ending.claim.position)
@@ -163,54 +163,56 @@ class Puller:
     def _claim_near(self, near: Affinity, position: int) -> Claim | None:
         """Claim a task near the one at `position`, if one is waiting."""
         for found in near.near(position, self._masks[self._at]):
-            with self._pool.transaction(self._pool.shard_number(found)) as visit:
-                slot = found - visit.first
-                claim = self._pool.claim_in(visit, slot, self._offer())
+            with self._pool.transaction(self._pool.shard_number(found)) as transaction:
+                slot = found - transaction.first
+                claim = self._pool.claim_in(transaction, slot, self._offer())
                 if claim is not None:
                     return claim
-                self._pass_over(visit, slot)
+                self._pass_over(transaction, slot)
         return None
 
-    def _visit(
+    def _claim_in(
         self, number: int, levels: tuple[bytes, ...], ending: Ending | None = None
     ) -> tuple[Claim | None, bool | None]:
-        """Visit one shard, and claim a task there of one of these levels."""
+        """Claim a task of one of these levels in one shard, and end another there first."""
         claim, accepted, offer = None, None, self._offer()
-        with self._pool.transaction(number) as visit:
+        with self._pool.transaction(number) as transaction:
             if ending is not None:
-                accepted = self._pool.end_in(visit, ending)
+                accepted = self._pool.end_in(transaction, ending)
             while claim is None and levels:
-                start = int(self._rng.random() * len(visit.index))
-                slot = pick(visit.index, self._mask_of(number), start, levels)
+                start = int(self._rng.random() * len(transaction.index))
+                slot = pick(transaction.index, self._mask_of(number), start, levels)
                 if slot is None:
                     break
                 if self._at == self._cutting:
-                    claim = self._cut(visit, slot, offer)
+                    claim = self._cut(transaction, slot, offer)
                 else:
-                    claim = self._pool.claim_in(visit, slot, offer)
+                    claim = self._pool.claim_in(transaction, slot, offer)
                 if claim is None:  # it is not free, or it needs more: the index does not show that
-                    self._pass_over(visit, slot)
+                    self._pass_over(transaction, slot)
         return claim, accepted
 
-    def _pass_over(self, visit: Visit, slot: int) -> None:
+    def _pass_over(self, transaction: Transaction, slot: int) -> None:
         """Look no more at a task that does not fit, or is not to be cut by this worker."""
         mask = self._masks[self._at]
         if self._at == self._cutting and mask is not None:
-            mask[visit.first + slot] = 0
-        elif bytes([visit.index[slot]]) in LEVELS:
-            self.leave_out(visit.first + slot)
+            mask[transaction.first + slot] = 0
+        elif bytes([transaction.index[slot]]) in LEVELS:
+            self.leave_out(transaction.first + slot)
 
-    def _cut(self, visit: Visit, slot: int, offer: Offer) -> Claim | None:
+    def _cut(self, transaction: Transaction, slot: int, offer: Offer) -> Claim | None:
         """Cut a task that is too long here, and claim one of its parts."""
-        whole = visit.first + slot
+        whole = transaction.first + slot
         chosen = [part for part in self._pool.grid.parts.of(whole) if self._chosen[part]]
         # who may take none of the parts leaves the whole to others; parts need as much memory
-        if not chosen or not fits(visit.record(slot).need & 0xFF, offer):
+        if not chosen or not fits(transaction.record(slot).need & 0xFF, offer):
             return None
-        if not self._pool.cut_in(visit, slot):
+        if not self._pool.cut_in(transaction, slot):
             return None
         self._rng.shuffle(chosen)
-        claims = (self._pool.claim_in(visit, part - visit.first, offer) for part in chosen)
+        claims = (
+            self._pool.claim_in(transaction, part - transaction.first, offer) for part in chosen
+        )
         return next((claim for claim in claims if claim is not None), None)
 
     def _look_around(self) -> Claim | None:
@@ -237,7 +239,7 @@ class Puller:
                 if level is None:
                     continue
                 if level <= self._level:
-                    claim, _ = self._visit(number, LEVELS[: self._level + 1])
+                    claim, _ = self._claim_in(number, LEVELS[: self._level + 1])
                     if claim is not None:
                         return claim
                     level = self._lowest_level(number)

@@ -199,7 +199,7 @@ class Watch:
     ) -> TakenBack | None:
         pool = self._pool
         if record.state is not TaskState.RUNNING:
-            # who ended it was killed before the index followed; a visit mends that
+            # who ended it was killed before the index followed; a transaction mends that
             pool.take_back(position, record.fence, Cause.LOST)
             return TakenBack(position=position, worker=look.name, cause=record.cause or Cause.LOST)
         return take_back(

@@ -6,7 +6,7 @@ A task's position in the grid never changes once it is on disk: an extension app
 mean nothing to the user; a task is known by its id, which is made from its values.
 
 Tasks lie in random order, so that every state file is a fair sample of them. A whole task and the
-parts that may stand for it are neighbours in one file, so that one visit can exchange them.
+parts that may stand for it are neighbours in one file, so that one transaction can exchange them.
 """
 
 import io
@@ -38,7 +38,7 @@ from jobpool.task import (
 )
 
 FORMAT = 1
-TASKS_PER_SHARD = 4096  # an index of one page: small enough to read and check at every visit
+TASKS_PER_SHARD = 4096  # an index of one page: small enough to read and check at every transaction
 MOST_SHARDS = 256
 _PORTION = 65_536  # tasks whose codes are numbers of Python's at a time
 

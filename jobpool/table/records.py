@@ -38,7 +38,9 @@ MOST_CODE = 255
 MOST_SAME = 255
 
 
-class Record(NamedTuple):  # made four times a visit: a frozen dataclass costs four times as much
+class Record(
+    NamedTuple
+):  # made four times a transaction: a frozen dataclass costs four times as much
     """What the pool knows of one task."""
 
     state: TaskState = _WAITING

@@ -16,8 +16,8 @@ comes upon such a task follows the record and mends the index.
 A task that is computed again keeps the record of its accepted result. That is written before the
 record that refers to it, and once, before all, a head of the newer format.
 
-Nothing is written outside `Shard.visit`, which holds the lock; each write is checked against what
-was read, and read back.
+Nothing is written outside `Shard.transaction`, which holds the lock; each write is checked against
+what was read, and read back.
 """
 
 import os
@@ -51,12 +51,12 @@ MAGIC = b"JP%02d" % FORMAT
 PLAIN = b"JP01"  # without accepted records: what a file is until a task of it is computed again
 MAGICS = frozenset({PLAIN, MAGIC})
 
-# magic, tasks, position of the first, visits, last writer, checksum of the index, of the head
+# magic, tasks, position of the first, transactions, last writer, checksum of the index, of the head
 HEAD = struct.Struct("<4sIQQQII")
 
 
-class Visit:
-    """What one holder of the lock reads and changes; written when the visit ends."""
+class Transaction:
+    """What one holder of the lock reads and changes; written when the transaction ends."""
 
     __slots__ = ("_descriptor", "_head", "_shard", "changes", "first", "index", "mended")
 
@@ -101,7 +101,7 @@ class Visit:
                 self.index[slot] = found.index_byte()
 
     def put(self, slot: int, record: Record) -> None:
-        """Change the record of the task at `slot` when the visit ends.
+        """Change the record of the task at `slot` when the transaction ends.
 
         Every change of state by workers and people goes through here. The task was read with
         `record` before: its index byte then agrees with its record.
@@ -151,8 +151,8 @@ class Visit:
             written = accepted | written  # before the records that refer to them
         for offset, packed in written.items():
             os.pwrite(descriptor, packed, offset)
-        visits = int.from_bytes(head[16:24], "little")
-        head = pack_head(self.first, index, visits + 1, shard.writer, head[:4])
+        n_transactions = int.from_bytes(head[16:24], "little")
+        head = pack_head(self.first, index, n_transactions + 1, shard.writer, head[:4])
         os.pwritev(descriptor, (head, index), 0)
         written[0] = head
         for offset, packed in written.items():
@@ -167,30 +167,30 @@ class Visit:
         return head
 
 
-class _Visiting:  # a class: a generator makes a visit 4 us of 60 slower
-    __slots__ = ("_held", "_lock", "_shard", "_visit")
+class _Open:  # a class: a generator makes a transaction 4 us of 60 slower
+    __slots__ = ("_held", "_lock", "_shard", "_transaction")
 
     def __init__(self, shard: "Shard") -> None:
         self._shard, self._lock = shard, shard.lock(shard.path, shard.durable)
 
-    def __enter__(self) -> Visit:
+    def __enter__(self) -> Transaction:
         try:
             self._held = self._lock.__enter__()
             try:
-                self._visit = Visit(self._shard, self._held.descriptor)
+                self._transaction = Transaction(self._shard, self._held.descriptor)
             except BaseException as error:
                 self._lock.__exit__(type(error), error, error.__traceback__)
                 raise
         except OSError as error:
             raise self._shard.error_for(error) from error
-        return self._visit
+        return self._transaction
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
             try:
-                if error is None and (self._visit.changes or self._visit.mended):
+                if error is None and (self._transaction.changes or self._transaction.mended):
                     self._held.written = True
-                    self._visit.write()
+                    self._transaction.write()
             except BaseException as failed:
                 self._lock.__exit__(type(failed), failed, failed.__traceback__)
                 raise
@@ -203,13 +203,13 @@ class _Visiting:  # a class: a generator makes a visit 4 us of 60 slower
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One state file; knows its place in the pool, holds nothing open between visits."""
+    """One state file; knows its place in the pool, holds nothing open between transactions."""
 
     path: Path
     first: int  # position of its first task in the pool
     size: int  # number of its tasks
     lock: Lock
-    durable: bool = True  # fsync after each visit
+    durable: bool = True  # fsync after each transaction
     writer: int = 0
 
     @cached_property
@@ -239,7 +239,7 @@ class Shard:
         """Return the error for a state file that does not hold what was last written."""
         return DamagedStateError(self.path.parent.parent, f"state/{self.path.name}", what)
 
-    def visit(self) -> AbstractContextManager[Visit]:
+    def transaction(self) -> AbstractContextManager[Transaction]:
         """Hold the lock, hand over what the file says, write the changes, let go.
 
         Raises
@@ -248,7 +248,7 @@ class Shard:
             If the file does not hold what was last written to it, somebody else wrote while the
             lock was held, or the disk refuses the write.
         """
-        return _Visiting(self)
+        return _Open(self)
 
     def error_for(self, error: OSError) -> Exception:
         """Return what to raise when the file system refuses something."""
@@ -263,7 +263,7 @@ class Shard:
                 if whole and not wrong_with_head(head, self.first, self.size):
                     return bytes(index)
                 time.sleep(0.002 * attempt)
-            return bytes(Visit(self, descriptor).index)
+            return bytes(Transaction(self, descriptor).index)
 
     def read_records(self) -> bytes:
         """Return the packed records of all tasks, unchecked, without taking the lock."""
@@ -320,10 +320,10 @@ class Shard:
 
 
 def pack_head(
-    first: int, index: bytes | bytearray, visits: int, writer: int, magic: bytes = PLAIN
+    first: int, index: bytes | bytearray, n_transactions: int, writer: int, magic: bytes = PLAIN
 ) -> bytes:
     """Return the head of a shard, with its two checksums."""
-    packed = HEAD.pack(magic, len(index), first, visits, writer, zlib.crc32(index), 0)
+    packed = HEAD.pack(magic, len(index), first, n_transactions, writer, zlib.crc32(index), 0)
     return packed[:-4] + zlib.crc32(packed[:-4]).to_bytes(4, "little")
 
 

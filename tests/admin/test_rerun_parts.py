@@ -144,13 +144,13 @@ def test_parts_computed_before_a_rerun_of_the_whole_do_not_count_for_it(folder: 
     finish(folder, "north", 1)
     record = pool.record(north)
     shard, slot = pool.locate(north)
-    with shard.visit() as visit:  # as the doctor does with a result that came late
-        visit.restore(
+    with shard.transaction() as transaction:  # as the doctor does with a result that came late
+        transaction.restore(
             slot, record._replace(state=TaskState.DONE, cause=Cause.DONE, owner=NEW, accepted=None)
         )
         for part in pool.grid.parts.of(north):
-            aside = visit.record(part - visit.first)._replace(state=TaskState.ASIDE)
-            visit.restore(part - visit.first, aside)
+            aside = transaction.record(part - transaction.first)._replace(state=TaskState.ASIDE)
+            transaction.restore(part - transaction.first, aside)
     run_again(folder, "north", "all")
     cut_north(folder)
 

@@ -139,8 +139,8 @@ def test_a_damaged_record_of_a_whole_task_stays_whole(folder: Path, phase: str |
 def test_a_damaged_record_of_a_cut_task_stays_cut(folder: Path, phase: str | int) -> None:
     pool = Pool(folder)
     shard, slot = pool.locate(position_of(folder, "south"))
-    with shard.visit() as visit:
-        pool.cut_in(visit, slot)
+    with shard.transaction() as transaction:
+        pool.cut_in(transaction, slot)
     damage_records(folder, position_of(folder, "south", phase))
 
     assert_repaired_to(folder, *CUT)

@@ -200,8 +200,8 @@ def test_a_spare_part_names_the_task_that_stands_for_it(tmp_path: Path, jobpool:
     pool = a_pool_of_parts(tmp_path)
     whole = Pool(pool).grid.id(0)
     shard, slot = Pool(pool).locate(2)
-    with shard.visit() as visit:
-        visit.put(slot, visit.record(slot)._replace(state=TaskState.ASIDE))
+    with shard.transaction() as transaction:
+        transaction.put(slot, transaction.record(slot)._replace(state=TaskState.ASIDE))
 
     lines = why(jobpool, pool, 2)
 

@@ -55,8 +55,8 @@ def a_claim(folder: Path) -> tuple[Pool, Claim, WorkerRecord]:
     worker_record.write(folder, worker_name(WORKER))
     pool = Pool(folder, worker=WORKER, durable=False)
     shard, slot = pool.locate(0)
-    with shard.visit() as visit:
-        claim = pool.claim_in(visit, slot)
+    with shard.transaction() as transaction:
+        claim = pool.claim_in(transaction, slot)
     assert claim is not None
     return pool, claim, worker_record
 

@@ -510,8 +510,8 @@ def lose_first_task(folder: Path, number: int) -> list[Cause]:
     a_worker_record(pid=gone_process()).write(folder, worker_name(number))
     pool = Pool(folder, worker=number)
     shard, slot = pool.locate(0)
-    with shard.visit() as visit:
-        pool.claim_in(visit, slot)
+    with shard.transaction() as transaction:
+        pool.claim_in(transaction, slot)
     return look(folder)
 
 

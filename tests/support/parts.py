@@ -66,9 +66,9 @@ def put(folder: Path, position: int, **changes: Any) -> None:
     """Write a record as nobody would."""
     pool = Pool(folder, durable=False)
     shard, slot = pool.locate(position)
-    with shard.visit() as visit:
-        changed = visit.record(slot)._replace(**changes)
-        visit.changes[slot], visit.index[slot] = changed, changed.index_byte()
+    with shard.transaction() as transaction:
+        changed = transaction.record(slot)._replace(**changes)
+        transaction.changes[slot], transaction.index[slot] = changed, changed.index_byte()
 
 
 def damage_records(folder: Path, *positions: int) -> None:

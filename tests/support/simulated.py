@@ -24,8 +24,8 @@ class SimulatedWorker:
 
     def claim(self, position: int) -> Claim:
         shard, slot = self.pool.locate(position)
-        with shard.visit() as visit:
-            claim = self.pool.claim_in(visit, slot)
+        with shard.transaction() as transaction:
+            claim = self.pool.claim_in(transaction, slot)
         assert claim is not None
         return claim
 

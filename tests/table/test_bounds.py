@@ -202,8 +202,8 @@ def test_a_late_result_is_taken_while_nobody_runs_its_task(
     assert claim is not None
     pool.take_back(claim.position, claim.fence, Cause.PREEMPTED)
     shard, slot = pool.locate(claim.position)
-    with shard.visit() as visit:
-        visit.put(slot, visit.record(slot)._replace(state=state))
+    with shard.transaction() as transaction:
+        transaction.put(slot, transaction.record(slot)._replace(state=state))
 
     assert pool.end(Ending(claim=claim, cause=Cause.DONE))
     assert pool.record(claim.position).state is TaskState.DONE

@@ -40,8 +40,8 @@ def folder(tmp_path: Path) -> Path:
 
 def a_claim(pool: Pool, position: int) -> Claim:
     shard, slot = pool.locate(position)
-    with shard.visit() as visit:
-        claim = pool.claim_in(visit, slot)
+    with shard.transaction() as transaction:
+        claim = pool.claim_in(transaction, slot)
     assert claim is not None
     return claim
 
@@ -198,8 +198,8 @@ def test_a_cut_that_a_kill_left_half_done_is_ended_by_the_next_end(folder: Path)
     pool = Pool(folder, worker=7)
     claim = a_claim(pool, a_whole(pool))
     shard, slot = pool.locate(claim.position)
-    with shard.visit() as visit:  # the parts are written before the whole
-        pool.wake_parts(visit, slot, visit.record(slot))
+    with shard.transaction() as transaction:  # the parts are written before the whole
+        pool.wake_parts(transaction, slot, transaction.record(slot))
 
     pool.take_back(claim.position, claim.fence, Cause.LOST)
 
@@ -212,8 +212,8 @@ def test_parts_of_a_task_that_ends_for_memory_need_as_much(folder: Path) -> None
     claim = a_claim(pool, a_whole(pool))
     first, second, _ = pool.grid.parts.of(claim.position)
     shard, slot = pool.locate(first)
-    with shard.visit() as visit:  # a kill left the cut half done
-        visit.restore(slot, visit.record(slot)._replace(state=TaskState.WAITING))
+    with shard.transaction() as transaction:  # a kill left the cut half done
+        transaction.restore(slot, transaction.record(slot)._replace(state=TaskState.WAITING))
 
     pool.take_back(claim.position, claim.fence, Cause.MEMORY, lesson=Lesson(memory_mb=1000.0))
 

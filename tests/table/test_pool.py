@@ -92,7 +92,7 @@ def test_a_claim_is_within_the_selection(tmp_path: Path) -> None:
     assert sorted(numbers) == list(range(40, 50))
 
 
-def visits(pool: Pool) -> int:
+def n_transactions(pool: Pool) -> int:
     return int.from_bytes(pool.shards[0].path.read_bytes()[16:24], "little")
 
 
@@ -101,13 +101,13 @@ def test_ending_one_task_claims_the_next_in_one_visit(tmp_path: Path) -> None:
     puller = Puller(pool, random.Random(1))
     first = puller.next().claim
     assert first is not None
-    before = visits(pool)
+    before = n_transactions(pool)
 
     turn = puller.next(Ending(claim=first, cause=Cause.DONE))
 
     assert turn.accepted is True
     assert turn.claim is not None
-    assert visits(pool) == before + 1
+    assert n_transactions(pool) == before + 1
 
 
 def test_each_claim_on_a_task_has_a_higher_number(tmp_path: Path) -> None:

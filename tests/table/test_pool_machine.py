@@ -290,8 +290,8 @@ class PoolMachine(RuleBasedStateMachine):
         task = self.tasks[position]
         can_be_cut = task.state is TaskState.WAITING and bool(task.parts)
         shard, slot = pool.locate(position)
-        with self.killed(is_killed), shard.visit() as visit:
-            assert bool(pool.cut_in(visit, slot)) == can_be_cut
+        with self.killed(is_killed), shard.transaction() as transaction:
+            assert bool(pool.cut_in(transaction, slot)) == can_be_cut
         if can_be_cut:
             task.cut()
 
@@ -315,8 +315,8 @@ class PoolMachine(RuleBasedStateMachine):
             shard, slot = pool.locate(position)
             is_free = pool.record(position).state is TaskState.WAITING
             if index[position] >= WAITING_BASE and not is_free:
-                with shard.visit() as visit:
-                    assert pool.claim_in(visit, slot) is None
+                with shard.transaction() as transaction:
+                    assert pool.claim_in(transaction, slot) is None
         with self.killed(False):
             pass
         # a byte of another failure count will do: workers look for all of them

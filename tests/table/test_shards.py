@@ -120,7 +120,7 @@ def test_a_worker_refuses_a_damaged_record(pool: Path) -> None:
         Puller(Pool(pool, worker=2), random.Random(1)).next()
 
 
-def test_an_index_behind_its_records_is_mended_by_the_next_visitor(pool: Path) -> None:
+def test_an_index_behind_its_records_is_mended_by_the_next_transaction(pool: Path) -> None:
     (path,) = shard_files(pool)
     before = path.read_bytes()
     worker = Pool(pool, worker=2)
@@ -174,9 +174,9 @@ def test_a_lock_that_does_not_lock_is_noticed(pool: Path) -> None:
 
 
 def write_while_another_writes(shard: Shard, other: Shard) -> None:
-    with shard.visit() as mine:
+    with shard.transaction() as mine:
         mine.put(0, Record(fence=1))
-        with other.visit() as theirs:
+        with other.transaction() as theirs:
             theirs.put(1, Record(fence=1))
 
 

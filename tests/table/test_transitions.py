@@ -21,11 +21,11 @@ WAITING, RUNNING, DONE, PARKED, HELD, ASIDE = TaskState
 
 
 def write(folder: Path, after: TaskState, *, repair: bool = False) -> None:
-    """Change the state of the first task in a visit."""
+    """Change the state of the first task in a transaction."""
     shard, slot = Pool(folder, durable=False).locate(0)
-    with shard.visit() as visit:
-        changed = visit.record(slot)._replace(state=after)
-        (visit.restore if repair else visit.put)(slot, changed)
+    with shard.transaction() as transaction:
+        changed = transaction.record(slot)._replace(state=after)
+        (transaction.restore if repair else transaction.put)(slot, changed)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def take_back(folder: Path) -> None:
 def cut(folder: Path) -> None:
     pool = Pool(folder, durable=False)
     shard, slot = pool.locate(position_of(folder, "north"))
-    with shard.visit() as visit:
-        pool.cut_in(visit, slot)
+    with shard.transaction() as transaction:
+        pool.cut_in(transaction, slot)
 
 
 def hold_all(folder: Path) -> None:

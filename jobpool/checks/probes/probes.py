@@ -37,7 +37,7 @@ _REPEATS = 512  # of eight digits: one page
 LOCK_ROUNDS, STEPS = 5, 6
 INSIDE_S = 0.001  # between read and write: a lock that does not lock loses counts for sure
 LOCK_LIMIT_S = 45.0
-VISITS_S = 0.3
+TRANSACTIONS_S = 0.3
 N_RECORDS = 2000
 SEEN_LIMIT_S = 20.0  # a longer wait is reported as such
 SEEN_POLL_S = 0.005
@@ -69,7 +69,7 @@ def probes_of(lock: str) -> Mapping[str, Probe]:
     return probes | {
         "delay": probe_delay,
         "clocks": probe_clocks,
-        "visits": partial(probe_visits, kind=lock),
+        "visits": partial(probe_transactions, kind=lock),
     }
 
 
@@ -241,41 +241,43 @@ def _count_up(path: Path, kind: str) -> str:
     return ""
 
 
-def probe_visits(side: Side, kind: str) -> Probed:
-    """Visit one state file from both sides for a fixed time, as fast as it goes."""
+def probe_transactions(side: Side, kind: str) -> Probed:
+    """Change records of one state file from both sides for a fixed time, as fast as it goes."""
     path = side.folder / "state" / "00"
     if side.is_first:
         path.parent.mkdir()
         path.write_bytes(new_shard(0, [Record()] * N_RECORDS))
     side.meet()
     shard = Shard(path=path, first=0, size=N_RECORDS, lock=LOCKS[kind], writer=1 + side.number)
-    n_visits, trouble = 0, ""
-    end = time.monotonic() + VISITS_S
+    n_transactions, trouble = 0, ""
+    end = time.monotonic() + TRANSACTIONS_S
     try:
         with at_most(LOCK_LIMIT_S):
             while time.monotonic() < end:
-                _visit(shard, n_visits % N_RECORDS)
-                n_visits += 1
+                _transaction(shard, n_transactions % N_RECORDS)
+                n_transactions += 1
     except (BrokenLockError, DamagedStateError) as error:
         trouble = error.file if isinstance(error, BrokenLockError) else error.what
-    others, other_trouble = side.meet([n_visits, trouble])
+    others, other_trouble = side.meet([n_transactions, trouble])
     if trouble or other_trouble:
         what = f"the state file was changed by both sides at once under {kind}"
         return Probed(name="visits", well=False, what=what)
-    total = n_visits + int(others)
+    total = n_transactions + int(others)
     counted = sum(shard.record(slot).fence for slot in range(N_RECORDS)) if side.is_first else 0
     lost = total - int(side.given_by(0, counted))
     if lost:
-        return Probed(name="visits", well=False, what=f"{lost} of {total} visits lost under {kind}")
-    rate = total / VISITS_S
+        return Probed(
+            name="visits", well=False, what=f"{lost} of {total} transactions lost under {kind}"
+        )
+    rate = total / TRANSACTIONS_S
     what = f"{rate:,.0f} a second by both with {kind}"
     return Probed(name="visits", well=True, what=what, value=round(rate))
 
 
-def _visit(shard: Shard, slot: int) -> None:
-    with shard.visit() as visit:
-        record = visit.record(slot)
-        visit.put(slot, record._replace(fence=record.fence + 1))
+def _transaction(shard: Shard, slot: int) -> None:
+    with shard.transaction() as transaction:
+        record = transaction.record(slot)
+        transaction.put(slot, record._replace(fence=record.fence + 1))
 
 
 @contextmanager
