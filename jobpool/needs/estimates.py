@@ -27,7 +27,7 @@ LIKELY, EVEN, POSSIBLE = 0.8, 0.5, 0.1
 BETTER = 0.1  # by how much a worker at its start must have the better chance, to be left a task
 CHUNK = 8192  # rows whose doubt is computed at a time
 EVERY_KIND = slice(None)
-LEAST_SD = 0.1  # however much was seen: machines differ
+LEAST_SD = 0.1  # however many samples there are: machines differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Estimates:
     memory: Amount  # of MB, likewise
     which: Kinds  # (n_tasks,): the kind of each task
     failed: Positions  # (n_failed,): tasks that are known to need more than some amount
-    time_tail: FloatArray  # (n_failed,): chance of that, had it not been seen
+    time_tail: FloatArray  # (n_failed,): chance of that before it was observed
     memory_tail: FloatArray
     grid: Grid
     n_attempts: int  # finished attempts that it rests on
@@ -113,8 +113,8 @@ def load_estimates(pool: Pool, fewest: int = FEWEST) -> Estimates | None:
     """Return what was learned last, or None if there is nothing for the tasks as they are now."""
     layout = layout_of(pool.grid)
     fits = read_fits(pool.folder, layout.digest)
-    n_seen = 0 if fits is None else fits.n_attempts + len(fits.failed)
-    if fits is None or (n_seen < fewest and not pool.experiment().needs):
+    n_samples = 0 if fits is None else fits.n_attempts + len(fits.failed)
+    if fits is None or (n_samples < fewest and not pool.experiment().needs):
         return None  # a few attempts of like tasks say nothing about the others
     return estimates_of(pool.grid, layout, fits)
 

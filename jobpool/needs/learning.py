@@ -24,7 +24,7 @@ from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.features import CORES, INTERCEPT, PART, FloatArray, Layout, layout_of
 from jobpool.needs.model_file import Known, read_known, read_offsets, write_known
 from jobpool.needs.regression import Bounds, Moments, Prior, fit, moments_of, no_moments
-from jobpool.needs.samples import Failed, Seen, bytes_new, read_new, whole_seconds
+from jobpool.needs.samples import Failed, Sample, bytes_new, read_new, whole_seconds
 from jobpool.pool import Pool
 from jobpool.table.arrays import state_of
 from jobpool.table.grid import Grid, read_grid
@@ -69,12 +69,12 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
     if offsets and bytes_new(pool.folder, offsets) <= WORTH * sum(offsets.values()):
         return False
     known = read_known(pool.folder, layout.digest) or _nothing(layout)
-    seen, offsets = read_new(pool.folder, known.offsets)
+    samples, offsets = read_new(pool.folder, known.offsets)
     initial = pool.experiment().needs
-    if not seen and (known.time_fit is not None or not initial):
+    if not samples and (known.time_fit is not None or not initial):
         return False
-    positions = find(grid, {one.task for one in seen})
-    known = _add(replace(known, offsets=offsets), grid, layout, seen, positions)
+    positions = find(grid, {sample.task for sample in samples})
+    known = _add(replace(known, offsets=offsets), grid, layout, samples, positions)
     known = replace(known, failed=_still_open(pool, known.failed), learned=server_time)
     initial_times, initial_memories = initial_moments(grid, layout, initial)
     time_bounds, memory_bounds = _bounds(grid, layout, known.failed)
@@ -146,29 +146,29 @@ class _Finished:
 
 
 def _add(
-    known: Known, grid: Grid, layout: Layout, seen: list[Seen], positions: Mapping[str, int]
+    known: Known, grid: Grid, layout: Layout, samples: list[Sample], positions: Mapping[str, int]
 ) -> Known:
     failed = dict(known.failed)
     times, memories, n_done = _Finished([], [], []), _Finished([], [], []), 0
     units, is_part = grid.parts.units, grid.parts.is_part
     tried = {units[position] for position in failed if not is_part[position]}
-    for one in seen:
-        position = positions.get(one.task)
+    for sample in samples:
+        position = positions.get(sample.task)
         if position is None:
             continue
-        if one.cause is not Cause.DONE:
-            failed[position] = failed.get(position, Failed()).after(one)
+        if sample.cause is not Cause.DONE:
+            failed[position] = failed.get(position, Failed()).after(sample)
             if not is_part[position]:
                 tried.add(units[position])
             continue
         before = failed.pop(position, None)
-        if one.found:
+        if sample.found:
             continue  # when it ended is not known
         n_done += 1
         # of a whole task that was tried, the checkpoint may hold what its parts were to do
         if not (is_part[position] and units[position] in tried):
-            times.add(position, one.cores, whole_seconds(one, before))
-            memories.add(position, one.cores, one.peak_memory_mb)
+            times.add(position, sample.cores, whole_seconds(sample, before))
+            memories.add(position, sample.cores, sample.peak_memory_mb)
     return replace(
         known,
         failed=failed,

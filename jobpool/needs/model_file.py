@@ -112,10 +112,10 @@ def read_offsets(pool: Path, digest: int) -> dict[int, int] | None:
 def written_at(pool: Path) -> tuple[int, int] | None:
     """Return what differs between two versions of the file, or None if there is none."""
     try:
-        seen = (pool / FILE_NAME).stat()
+        status = (pool / FILE_NAME).stat()
     except FileNotFoundError:
         return None
-    return seen.st_mtime_ns, seen.st_ino
+    return status.st_mtime_ns, status.st_ino
 
 
 def read_fits(pool: Path, digest: int) -> Fits | None:

@@ -15,8 +15,8 @@ SPEEDUP = 0.85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """The part of an attempt that says what its task needs."""
+class Sample:
+    """What an attempt says of the needs of its task."""
 
     task: str
     fence: int
@@ -42,7 +42,7 @@ def bytes_new(pool: Path, offsets: Mapping[int, int]) -> int:
     )
 
 
-def read_new(pool: Path, offsets: Mapping[int, int]) -> tuple[list[Seen], dict[int, int]]:
+def read_new(pool: Path, offsets: Mapping[int, int]) -> tuple[list[Sample], dict[int, int]]:
     """Return the attempts that were written since, and where the next reader goes on.
 
     Parameters
@@ -52,7 +52,7 @@ def read_new(pool: Path, offsets: Mapping[int, int]) -> tuple[list[Seen], dict[i
     offsets : mapping of int to int
         Bytes read already, by the number of the worker whose file it is.
     """
-    seen, reached = list[Seen](), dict(offsets)
+    samples, reached = list[Sample](), dict(offsets)
     for path in worker_files(pool, "attempts"):
         number = int(path.stem, 16)
         for line in read_lines(path, SHAPES["attempts"], start=reached.setdefault(number, 0)):
@@ -60,13 +60,13 @@ def read_new(pool: Path, offsets: Mapping[int, int]) -> tuple[list[Seen], dict[i
                 break
             reached[number] += len(line.raw)
             if line.record is not None:
-                seen.append(_seen(line.record))
-    return sorted(seen, key=lambda one: one.ended), reached
+                samples.append(_sample(line.record))
+    return sorted(samples, key=lambda one: one.ended), reached
 
 
-def _seen(line: dict[str, Any]) -> Seen:
+def _sample(line: dict[str, Any]) -> Sample:
     started, ended = line.get("started"), line["ended"]
-    return Seen(
+    return Sample(
         task=line["task"],
         fence=line["fence"],
         cause=cause_of(line["cause"]),
@@ -88,29 +88,29 @@ class Failed:
     work: float = 0.0  # of all attempts, as if on one core
     memory_mb: float = 0.0  # the task needs more
 
-    def after(self, seen: Seen) -> "Failed":
+    def after(self, sample: Sample) -> "Failed":
         """Return this with one more failed attempt."""
-        memory = max(self.memory_mb, seen.peak_memory_mb)
-        if seen.cause is Cause.MEMORY:
-            memory = max(memory, seen.memory_mb)
-        if not seen.cause.is_bound:
+        memory = max(self.memory_mb, sample.peak_memory_mb)
+        if sample.cause is Cause.MEMORY:
+            memory = max(memory, sample.memory_mb)
+        if not sample.cause.is_bound:
             return replace(self, memory_mb=memory)
-        grown = replace(self, memory_mb=memory, work=self.work + seen.work)
-        if seen.work > self.seconds * self.cores**SPEEDUP:
-            return replace(grown, cores=seen.cores, seconds=seen.seconds)
+        grown = replace(self, memory_mb=memory, work=self.work + sample.work)
+        if sample.work > self.seconds * self.cores**SPEEDUP:
+            return replace(grown, cores=sample.cores, seconds=sample.seconds)
         return grown
 
 
-def whole_seconds(seen: Seen, before: Failed | None) -> float:
+def whole_seconds(sample: Sample, before: Failed | None) -> float:
     """Return how long a task that is done took in all, 0 where that cannot be told.
 
     What earlier attempts left in the checkpoint was not computed again. How much that was is not
     known: no attempt did more than the whole, and all together did no less.
     """
-    if seen.fence % CLAIMS_PER_RUN == 1:
-        return seen.seconds
-    if before is None or seen.seconds == 0:
+    if sample.fence % CLAIMS_PER_RUN == 1:
+        return sample.seconds
+    if before is None or sample.seconds == 0:
         return 0.0
-    speed = float(seen.cores**SPEEDUP)
-    longest = max(before.seconds * before.cores**SPEEDUP, seen.work)
-    return float(np.sqrt(longest * (before.work + seen.work))) / speed
+    speed = float(sample.cores**SPEEDUP)
+    longest = max(before.seconds * before.cores**SPEEDUP, sample.work)
+    return float(np.sqrt(longest * (before.work + sample.work))) / speed

@@ -112,8 +112,8 @@ def test_costs_of_an_unknown_cause_are_counted(folder: Path) -> None:
 
 
 def test_an_unknown_cause_is_no_bound_of_what_a_task_needs(folder: Path) -> None:
-    seen, _ = read_new(folder, {})
-    (evicted,) = [one for one in seen if one.cause == EVICTED]
+    samples, _ = read_new(folder, {})
+    (evicted,) = [one for one in samples if one.cause == EVICTED]
 
     assert Failed().after(evicted).seconds == 0
 

@@ -32,8 +32,8 @@ def nothing_bounded() -> Bounds:
 
 
 def fitted(positions: Positions, bounds: Bounds | None = None) -> Fit:
-    seen = np.log(TRUTH.seconds[positions])
-    moments = moments_of(rows_of(positions), seen, LAYOUT.n_columns)
+    observed = np.log(TRUTH.seconds[positions])
+    moments = moments_of(rows_of(positions), observed, LAYOUT.n_columns)
     return fit(moments, bounds or nothing_bounded(), prior_of_time(LAYOUT))
 
 
