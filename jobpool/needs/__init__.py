@@ -4,7 +4,7 @@ learning    from new attempts to the file of what is known; priors and initial e
 estimates   time and memory of each task, and which tasks suit a worker
 samples     what an attempt says of its task
 features    the columns of the regression: axis values and attributes as numbers
-regression  the regression, with tasks that are only known to need more than some amount
+regression  the regression, with censored observations: tasks known to need more than some amount
 model_file  the file `needs.npz`
 
 Called by workers, which learn and choose tasks by it, and by what plans, explains and reports.

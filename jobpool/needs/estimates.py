@@ -57,8 +57,8 @@ class Estimates:
     time: Amount  # of wall seconds, for each kind of task
     memory: Amount  # of MB, likewise
     which: Kinds  # (n_tasks,): the kind of each task
-    failed: Positions  # (n_failed,): tasks that are known to need more than some amount
-    time_tail: FloatArray  # (n_failed,): chance of that before it was observed
+    censored: Positions  # (n_censored,): tasks only known to need more than some amount
+    time_tail: FloatArray  # (n_censored,): chance of that before it was observed
     memory_tail: FloatArray
     grid: Grid
     n_attempts: int  # finished attempts that it rests on
@@ -87,13 +87,13 @@ class Estimates:
         # in the tail, which is exact where a chance near 1 is not
         left = np.maximum(tail * (1 - quantile), 1e-300).tolist()
         beyond = np.array([-normal.inv_cdf(chance) for chance in left])
-        kinds = self.which[self.failed]
-        found[self.failed] = np.exp(mean[kinds] + sd[kinds] * beyond)
+        kinds = self.which[self.censored]
+        found[self.censored] = np.exp(mean[kinds] + sd[kinds] * beyond)
         return found
 
     def chance(self, cores: int, seconds: float | None, memory_mb: float | None) -> Floats:
         """Return the chance that each task needs no more, shape (n_tasks,); None: no limit."""
-        kinds = self.which[self.failed]
+        kinds = self.which[self.censored]
         chance, known = np.ones(len(self.time.mean)), np.ones(len(kinds))
         for amount, tail, limit in (
             (self.time, self.time_tail, seconds),
@@ -105,7 +105,7 @@ class Estimates:
                 chance *= 1 - more
                 known *= 1 - np.minimum(more[kinds] / tail, 1)
         found = chance.astype(np.float32)[self.which]
-        found[self.failed] = known
+        found[self.censored] = known
         return found
 
 
@@ -113,7 +113,7 @@ def load_estimates(pool: Pool, fewest: int = FEWEST) -> Estimates | None:
     """Return what was learned last, or None if there is nothing for the tasks as they are now."""
     layout = layout_of(pool.grid)
     fits = read_fits(pool.folder, layout.digest)
-    n_samples = 0 if fits is None else fits.n_attempts + len(fits.failed)
+    n_samples = 0 if fits is None else fits.n_attempts + len(fits.censored)
     if fits is None or (n_samples < fewest and not pool.experiment().needs):
         return None  # a few attempts of like tasks say nothing about the others
     return estimates_of(pool.grid, layout, fits)
@@ -194,16 +194,16 @@ def estimates_of(grid: Grid, layout: Layout, fits: Fits) -> Estimates:
     """Return the estimates for the tasks of `grid`."""
     codes, which = _kinds(grid, layout)
     time, memory = _amounts(layout, codes, (fits.time, fits.memory))
-    failed = {i: one for i, one in fits.failed.items() if i < len(grid)}
-    positions = np.fromiter(failed, np.intp, len(failed))
-    cores = np.array([one.cores for one in failed.values()], np.float64)
-    seconds = np.array([one.seconds for one in failed.values()], np.float64)
-    memory_mb = np.array([one.memory_mb for one in failed.values()], np.float64)
+    censored = {i: one for i, one in fits.censored.items() if i < len(grid)}
+    positions = np.fromiter(censored, np.intp, len(censored))
+    cores = np.array([one.cores for one in censored.values()], np.float64)
+    seconds = np.array([one.seconds for one in censored.values()], np.float64)
+    memory_mb = np.array([one.memory_mb for one in censored.values()], np.float64)
     return Estimates(
         time=time,
         memory=memory,
         which=which,
-        failed=positions,
+        censored=positions,
         time_tail=_tail(time, which[positions], cores, seconds),
         memory_tail=_tail(memory, which[positions], cores, memory_mb),
         grid=grid,

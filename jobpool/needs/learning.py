@@ -23,8 +23,8 @@ from jobpool.errors import StorageError
 from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.features import CORES, INTERCEPT, PART, FloatArray, Layout, layout_of
 from jobpool.needs.model_file import Known, read_known, read_offsets, write_known
-from jobpool.needs.regression import Bounds, Moments, Prior, fit, moments_of, no_moments
-from jobpool.needs.samples import Failed, Sample, bytes_new, read_new, whole_seconds
+from jobpool.needs.regression import CensoredRows, Moments, Prior, fit, moments_of, no_moments
+from jobpool.needs.samples import Censored, Sample, bytes_new, read_new, whole_seconds
 from jobpool.pool import Pool
 from jobpool.table.arrays import state_of
 from jobpool.table.grid import Grid, read_grid
@@ -75,15 +75,15 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
         return False
     positions = find(grid, {sample.task for sample in samples})
     known = _add(replace(known, offsets=offsets), grid, layout, samples, positions)
-    known = replace(known, failed=_still_open(pool, known.failed), learned=server_time)
+    known = replace(known, censored=_still_open(pool, known.censored), learned=server_time)
     initial_times, initial_memories = initial_moments(grid, layout, initial)
-    time_bounds, memory_bounds = _bounds(grid, layout, known.failed)
+    censored_times, censored_memories = _censored_rows(grid, layout, known.censored)
     time_prior, memory_prior = prior_of_time(layout), prior_of_memory(layout)
     known = replace(
         known,
-        time_fit=fit(known.times + initial_times, time_bounds, time_prior, known.time_fit),
+        time_fit=fit(known.times + initial_times, censored_times, time_prior, known.time_fit),
         memory_fit=fit(
-            known.memories + initial_memories, memory_bounds, memory_prior, known.memory_fit
+            known.memories + initial_memories, censored_memories, memory_prior, known.memory_fit
         ),
     )
     write_known(pool.folder, known)
@@ -115,8 +115,8 @@ def forget(pool: Pool, chosen: NDArray[np.bool_]) -> None:
     """
     known = read_known(pool.folder, layout_of(pool.grid).digest)
     if known is not None:
-        failed = {place: one for place, one in known.failed.items() if not chosen[place]}
-        write_known(pool.folder, replace(known, failed=failed))
+        censored = {place: one for place, one in known.censored.items() if not chosen[place]}
+        write_known(pool.folder, replace(known, censored=censored))
 
 
 def _nothing(layout: Layout) -> Known:
@@ -148,20 +148,20 @@ class _Finished:
 def _add(
     known: Known, grid: Grid, layout: Layout, samples: list[Sample], positions: Mapping[str, int]
 ) -> Known:
-    failed = dict(known.failed)
+    censored = dict(known.censored)
     times, memories, n_done = _Finished([], [], []), _Finished([], [], []), 0
     units, is_part = grid.parts.units, grid.parts.is_part
-    tried = {units[position] for position in failed if not is_part[position]}
+    tried = {units[position] for position in censored if not is_part[position]}
     for sample in samples:
         position = positions.get(sample.task)
         if position is None:
             continue
         if sample.cause is not Cause.DONE:
-            failed[position] = failed.get(position, Failed()).after(sample)
+            censored[position] = censored.get(position, Censored()).after(sample)
             if not is_part[position]:
                 tried.add(units[position])
             continue
-        before = failed.pop(position, None)
+        before = censored.pop(position, None)
         if sample.found:
             continue  # when it ended is not known
         n_done += 1
@@ -171,36 +171,38 @@ def _add(
             memories.add(position, sample.cores, sample.peak_memory_mb)
     return replace(
         known,
-        failed=failed,
+        censored=censored,
         times=known.times + times.moments(grid, layout),
         memories=known.memories + memories.moments(grid, layout),
         n_attempts=known.n_attempts + n_done,
     )
 
 
-def _still_open(pool: Pool, failed: Mapping[int, Failed]) -> dict[int, Failed]:
+def _still_open(pool: Pool, censored: Mapping[int, Censored]) -> dict[int, Censored]:
     """Drop tasks that are done: of them, more is known than a bound."""
     done = state_of(pool.index()) == TaskState.DONE
     return {
         position: one
-        for position, one in failed.items()
+        for position, one in censored.items()
         if position >= len(done) or not done[position]
     }
 
 
-def _bounds(grid: Grid, layout: Layout, failed: Mapping[int, Failed]) -> tuple[Bounds, Bounds]:
-    positions = np.fromiter(failed, np.intp, len(failed))
-    cores = np.array([one.cores for one in failed.values()], np.float64)
+def _censored_rows(
+    grid: Grid, layout: Layout, censored: Mapping[int, Censored]
+) -> tuple[CensoredRows, CensoredRows]:
+    positions = np.fromiter(censored, np.intp, len(censored))
+    cores = np.array([one.cores for one in censored.values()], np.float64)
     rows = layout.rows(grid.codes[:, positions], cores)
 
-    def bounds(amounts: list[float]) -> Bounds:
+    def larger_than(amounts: list[float]) -> CensoredRows:
         least: FloatArray = np.array(amounts, np.float64)
-        told = least > 1.0
-        return Bounds(rows=rows.take(told), least=np.log(least[told]))
+        known = least > 1.0
+        return CensoredRows(rows=rows.take(known), least=np.log(least[known]))
 
     return (
-        bounds([one.seconds for one in failed.values()]),
-        bounds([one.memory_mb for one in failed.values()]),
+        larger_than([one.seconds for one in censored.values()]),
+        larger_than([one.memory_mb for one in censored.values()]),
     )
 
 

@@ -14,11 +14,11 @@ from jobpool.disk.files import replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.needs.features import FloatArray
 from jobpool.needs.regression import Fit, Moments
-from jobpool.needs.samples import Failed
+from jobpool.needs.samples import Censored
 
 FORMAT = 1
 FILE_NAME = "needs.npz"
-_FAILED = np.dtype(
+_CENSORED = np.dtype(
     [("position", "<u4"), ("cores", "<u4"), ("seconds", "<f8"), ("work", "<f8"), ("mb", "<f8")]
 )
 
@@ -30,7 +30,7 @@ class Known:
     digest: int  # of the columns
     times: Moments  # of the logarithm of wall seconds
     memories: Moments  # of the logarithm of MB
-    failed: Mapping[int, Failed] = field(default_factory=dict)  # by position
+    censored: Mapping[int, Censored] = field(default_factory=dict)  # by position
     offsets: Mapping[int, int] = field(default_factory=dict)  # bytes read, by worker
     n_attempts: int = 0  # attempts that ended well
     learned: float = 0.0
@@ -44,7 +44,7 @@ class Fits:
 
     time: Fit
     memory: Fit
-    failed: Mapping[int, Failed]
+    censored: Mapping[int, Censored]
     n_attempts: int
     learned: float
 
@@ -57,13 +57,13 @@ def write_known(pool: Path, known: Known) -> None:
         "n_attempts": known.n_attempts,
         "learned": known.learned,
     }
-    failed = [
+    censored = [
         (position, one.cores, one.seconds, one.work, one.memory_mb)
-        for position, one in known.failed.items()
+        for position, one in known.censored.items()
     ]
     arrays: dict[str, NDArray[Any]] = {
         "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
-        "failed": np.array(failed, _FAILED),
+        "failed": np.array(censored, _CENSORED),
         "offsets": np.array(list(known.offsets.items()), np.int64).reshape(-1, 2),
     }
     for name, moments in (("times", known.times), ("memories", known.memories)):
@@ -89,7 +89,7 @@ def read_known(pool: Path, digest: int) -> Known | None:
                 digest=digest,
                 times=_moments(archive["times_xx"], archive["times_rest"]),
                 memories=_moments(archive["memories_xx"], archive["memories_rest"]),
-                failed=_failed(archive),
+                censored=_censored(archive),
                 offsets=_offsets(archive),
                 n_attempts=header["n_attempts"],
                 learned=header["learned"],
@@ -128,7 +128,7 @@ def read_fits(pool: Path, digest: int) -> Fits | None:
             return Fits(
                 time=_fit(archive["time_covariance"], archive["time_rest"]),
                 memory=_fit(archive["memory_covariance"], archive["memory_rest"]),
-                failed=_failed(archive),
+                censored=_censored(archive),
                 n_attempts=header["n_attempts"],
                 learned=header["learned"],
             )
@@ -146,9 +146,9 @@ def _offsets(archive: Mapping[str, NDArray[Any]]) -> dict[int, int]:
     return dict(archive["offsets"].tolist())
 
 
-def _failed(archive: Mapping[str, NDArray[Any]]) -> dict[int, Failed]:
+def _censored(archive: Mapping[str, NDArray[Any]]) -> dict[int, Censored]:
     return {
-        position: Failed(cores=cores, seconds=seconds, work=work, memory_mb=mb)
+        position: Censored(cores=cores, seconds=seconds, work=work, memory_mb=mb)
         for position, cores, seconds, work, mb in archive["failed"].tolist()
     }
 

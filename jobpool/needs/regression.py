@@ -1,4 +1,4 @@
-"""Bayesian linear regression from moments, with observations that are known to be larger only.
+"""Bayesian linear regression from moments, with right-censored observations.
 
 The standard deviation of each group of coefficients, and the noise, are learned as well [1]_: a
 group that explains little shrinks to nothing. An attempt that ran out of time or memory says that
@@ -82,22 +82,22 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """Observations that are known to be larger than `least` only."""
+class CensoredRows:
+    """Right-censored observations: they are larger than `least`."""
 
     rows: Rows
     least: FloatArray  # (n_rows,)
 
 
-def fit(moments: Moments, bounds: Bounds, prior: Prior, start: Fit | None = None) -> Fit:
-    """Return what is believed after `moments` and `bounds`.
+def fit(moments: Moments, censored: CensoredRows, prior: Prior, start: Fit | None = None) -> Fit:
+    """Return what is believed after `moments` and `censored`.
 
     Parameters
     ----------
     moments : Moments
         Of what was observed.
-    bounds : Bounds
-        What was not.
+    censored : CensoredRows
+        Of what was not: lower bounds alone are known.
     prior : Prior
         Before both.
     start : Fit, optional
@@ -108,7 +108,7 @@ def fit(moments: Moments, bounds: Bounds, prior: Prior, start: Fit | None = None
         mean, sd, noise = start.mean, start.sd, start.noise
     for _ in range(MOST_ITERATIONS):
         before = mean
-        xx, xy = _with_bounds(moments, bounds, mean, noise)
+        xx, xy = _with_censored(moments, censored, mean, noise)
         precision = xx / noise**2 + np.diag(sd**-2)
         covariance = np.linalg.inv(precision).astype(np.float64, copy=False)
         mean = covariance @ (xy / noise**2 + prior.mean * sd**-2)
@@ -119,18 +119,18 @@ def fit(moments: Moments, bounds: Bounds, prior: Prior, start: Fit | None = None
     return Fit(mean=mean, covariance=covariance, sd=sd, noise=noise)
 
 
-def _with_bounds(
-    moments: Moments, bounds: Bounds, mean: FloatArray, noise: float
+def _with_censored(
+    moments: Moments, censored: CensoredRows, mean: FloatArray, noise: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return X'X and X'y with each bound as the observation that has its slope and curvature."""
-    if len(bounds.least) == 0:
+    """Return X'X and X'y, each censored row an observation of the same slope and curvature."""
+    if len(censored.least) == 0:
         return moments.xx, moments.xy
-    expected = bounds.rows.times(mean)
-    beyond = (bounds.least - expected) / noise
+    expected = censored.rows.times(mean)
+    beyond = (censored.least - expected) / noise
     hazard = hazard_of(beyond)
     weights = np.clip(hazard * (hazard - beyond), 1e-6, 1.0)
     y = expected + noise * hazard / weights
-    xx, xy = weighted(bounds.rows, weights, y, len(mean))
+    xx, xy = weighted(censored.rows, weights, y, len(mean))
     return moments.xx + xx, moments.xy + xy
 
 

@@ -80,15 +80,15 @@ def _sample(line: dict[str, Any]) -> Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """What the failed attempts of a task that is not done say of it."""
+class Censored:
+    """What failed attempts say of a task that is not done: it needs more than they had."""
 
     cores: int = 1  # of the attempt that did the most
     seconds: float = 0.0  # how long that attempt ran: the task needs more
     work: float = 0.0  # of all attempts, as if on one core
     memory_mb: float = 0.0  # the task needs more
 
-    def after(self, sample: Sample) -> "Failed":
+    def after(self, sample: Sample) -> "Censored":
         """Return this with one more failed attempt."""
         memory = max(self.memory_mb, sample.peak_memory_mb)
         if sample.cause is Cause.MEMORY:
@@ -101,7 +101,7 @@ class Failed:
         return grown
 
 
-def whole_seconds(sample: Sample, before: Failed | None) -> float:
+def whole_seconds(sample: Sample, before: Censored | None) -> float:
     """Return how long a task that is done took in all, 0 where that cannot be told.
 
     What earlier attempts left in the checkpoint was not computed again. How much that was is not

@@ -11,7 +11,7 @@ from jobpool.collect.attempts import attempts_frame
 from jobpool.journal.attempts import all_attempts, damaged_attempts
 from jobpool.journal.jsonl import append_line
 from jobpool.liveness.postmortem import Death, last_words
-from jobpool.needs.samples import Failed, read_new
+from jobpool.needs.samples import Censored, read_new
 from jobpool.overview.spending import read_spending
 from jobpool.pool import Pool
 from jobpool.report.costs import cost_section
@@ -115,7 +115,7 @@ def test_an_unknown_cause_is_no_bound_of_what_a_task_needs(folder: Path) -> None
     samples, _ = read_new(folder, {})
     (evicted,) = [one for one in samples if one.cause == EVICTED]
 
-    assert Failed().after(evicted).seconds == 0
+    assert Censored().after(evicted).seconds == 0
 
 
 def test_an_unknown_cause_teaches_a_repair_nothing(folder: Path) -> None:

@@ -287,7 +287,7 @@ def test_bounds_of_a_task_that_is_done_are_forgotten(pool: Pool) -> None:
 
     known = read_known(pool.folder, layout_of(pool.grid).digest)
     assert known is not None
-    assert not known.failed
+    assert not known.censored
     assert known.n_attempts == 0
 
 
@@ -361,5 +361,5 @@ def test_running_tasks_keep_their_bounds(pool: Pool) -> None:
     known = read_known(pool.folder, layout_of(pool.grid).digest)
 
     assert known is not None
-    assert list(known.failed) == [0]
+    assert list(known.censored) == [0]
     assert pool.record(0).state is TaskState.WAITING

@@ -1,11 +1,11 @@
-"""Columns and regression: coefficients come back, bounds push upwards, unseen values stay open."""
+"""Columns and regression: coefficients come back, censored rows push up, others stay open."""
 
 import numpy as np
 
 from jobpool.needs.features import Layout, Positions, Rows, layout_of
 from jobpool.needs.learning import prior_of_memory, prior_of_time
 from jobpool.needs.regression import (
-    Bounds,
+    CensoredRows,
     Fit,
     fit,
     hazard_of,
@@ -27,14 +27,14 @@ def rows_of(positions: Positions, cores: float = 1.0) -> Rows:
     return LAYOUT.rows(GRID.codes[:, positions], cores)
 
 
-def nothing_bounded() -> Bounds:
-    return Bounds(rows=rows_of(np.empty(0, np.intp)), least=np.empty(0))
+def nothing_censored() -> CensoredRows:
+    return CensoredRows(rows=rows_of(np.empty(0, np.intp)), least=np.empty(0))
 
 
-def fitted(positions: Positions, bounds: Bounds | None = None) -> Fit:
+def fitted(positions: Positions, censored: CensoredRows | None = None) -> Fit:
     observed = np.log(TRUTH.seconds[positions])
     moments = moments_of(rows_of(positions), observed, LAYOUT.n_columns)
-    return fit(moments, bounds or nothing_bounded(), prior_of_time(LAYOUT))
+    return fit(moments, censored or nothing_censored(), prior_of_time(LAYOUT))
 
 
 def pair(values: tuple[Value, ...], attribute: tuple[Value | None, ...] = ()) -> Grid:
@@ -65,7 +65,7 @@ def test_the_noise_is_learned() -> None:
 def test_without_data_the_prior_stands() -> None:
     prior = prior_of_memory(LAYOUT)
 
-    found = fit(no_moments(LAYOUT.n_columns), nothing_bounded(), prior)
+    found = fit(no_moments(LAYOUT.n_columns), nothing_censored(), prior)
 
     assert np.allclose(found.mean, prior.mean)
     assert found.noise == prior.noise
@@ -79,19 +79,21 @@ def test_a_group_that_explains_nothing_shrinks() -> None:
 
 
 def test_tasks_that_ran_out_of_time_are_expected_beyond_it() -> None:
-    bounded = rows_of(np.flatnonzero(GRID.column("method") == 3)[:20])
-    least = np.full(len(bounded), np.log(1e5))
+    censored = rows_of(np.flatnonzero(GRID.column("method") == 3)[:20])
+    least = np.full(len(censored), np.log(1e5))
 
-    found = fitted(np.flatnonzero(GRID.column("method") == 0), Bounds(rows=bounded, least=least))
+    found = fitted(
+        np.flatnonzero(GRID.column("method") == 0), CensoredRows(rows=censored, least=least)
+    )
 
-    assert np.all(bounded.times(found.mean) > np.log(1e5))
+    assert np.all(censored.times(found.mean) > np.log(1e5))
 
 
 def test_a_bound_that_is_met_anyway_changes_nothing() -> None:
     positions = wholes(GRID)[:200]
     least = np.full(200, np.log(1e-6))
 
-    found = fitted(positions, Bounds(rows=rows_of(positions), least=least))
+    found = fitted(positions, CensoredRows(rows=rows_of(positions), least=least))
 
     assert np.allclose(found.mean, fitted(positions).mean, atol=0.01)
 
