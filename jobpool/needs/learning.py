@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from jobpool.errors import StorageError
 from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.features import CORES, INTERCEPT, PART, FloatArray, Layout, layout_of
-from jobpool.needs.model_file import Known, read_known, read_offsets, write_known
+from jobpool.needs.model_file import ModelState, read_model_state, read_offsets, write_model_state
 from jobpool.needs.regression import CensoredRows, Moments, Prior, fit, moments_of, no_moments
 from jobpool.needs.samples import Censored, Sample, bytes_new, read_new, whole_seconds
 from jobpool.pool import Pool
@@ -36,7 +36,7 @@ from jobpool.task import Cause, TaskState
 if TYPE_CHECKING:
     from jobpool.experiment.config import InitialEstimate
 
-WORTH = 0.05  # new attempts, in shares of the known, for which it is learned again
+WORTH = 0.05  # share of new attempts, of those learned from, that is worth learning from
 MOST_ROWS = 4096  # tasks that stand for all those of an initial estimate
 Find = Callable[[Grid, Iterable[str]], Mapping[str, int]]
 
@@ -68,25 +68,25 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
         offsets = read_offsets(pool.folder, layout.digest) or {}
     if offsets and bytes_new(pool.folder, offsets) <= WORTH * sum(offsets.values()):
         return False
-    known = read_known(pool.folder, layout.digest) or _nothing(layout)
-    samples, offsets = read_new(pool.folder, known.offsets)
+    state = read_model_state(pool.folder, layout.digest) or _nothing(layout)
+    samples, offsets = read_new(pool.folder, state.offsets)
     initial = pool.experiment().needs
-    if not samples and (known.time_fit is not None or not initial):
+    if not samples and (state.time_fit is not None or not initial):
         return False
     positions = find(grid, {sample.task for sample in samples})
-    known = _add(replace(known, offsets=offsets), grid, layout, samples, positions)
-    known = replace(known, censored=_still_open(pool, known.censored), learned=server_time)
+    state = _add(replace(state, offsets=offsets), grid, layout, samples, positions)
+    state = replace(state, censored=_still_open(pool, state.censored), learned=server_time)
     initial_times, initial_memories = initial_moments(grid, layout, initial)
-    censored_times, censored_memories = _censored_rows(grid, layout, known.censored)
+    censored_times, censored_memories = _censored_rows(grid, layout, state.censored)
     time_prior, memory_prior = prior_of_time(layout), prior_of_memory(layout)
-    known = replace(
-        known,
-        time_fit=fit(known.times + initial_times, censored_times, time_prior, known.time_fit),
+    state = replace(
+        state,
+        time_fit=fit(state.times + initial_times, censored_times, time_prior, state.time_fit),
         memory_fit=fit(
-            known.memories + initial_memories, censored_memories, memory_prior, known.memory_fit
+            state.memories + initial_memories, censored_memories, memory_prior, state.memory_fit
         ),
     )
-    write_known(pool.folder, known)
+    write_model_state(pool.folder, state)
     return True
 
 
@@ -113,15 +113,15 @@ def forget(pool: Pool, chosen: NDArray[np.bool_]) -> None:
     StorageError
         If the disk refuses the file.
     """
-    known = read_known(pool.folder, layout_of(pool.grid).digest)
-    if known is not None:
-        censored = {place: one for place, one in known.censored.items() if not chosen[place]}
-        write_known(pool.folder, replace(known, censored=censored))
+    state = read_model_state(pool.folder, layout_of(pool.grid).digest)
+    if state is not None:
+        censored = {place: one for place, one in state.censored.items() if not chosen[place]}
+        write_model_state(pool.folder, replace(state, censored=censored))
 
 
-def _nothing(layout: Layout) -> Known:
+def _nothing(layout: Layout) -> ModelState:
     none = no_moments(layout.n_columns)
-    return Known(digest=layout.digest, times=none, memories=none)
+    return ModelState(digest=layout.digest, times=none, memories=none)
 
 
 @dataclass(slots=True)
@@ -146,9 +146,13 @@ class _Finished:
 
 
 def _add(
-    known: Known, grid: Grid, layout: Layout, samples: list[Sample], positions: Mapping[str, int]
-) -> Known:
-    censored = dict(known.censored)
+    state: ModelState,
+    grid: Grid,
+    layout: Layout,
+    samples: list[Sample],
+    positions: Mapping[str, int],
+) -> ModelState:
+    censored = dict(state.censored)
     times, memories, n_done = _Finished([], [], []), _Finished([], [], []), 0
     units, is_part = grid.parts.units, grid.parts.is_part
     tried = {units[position] for position in censored if not is_part[position]}
@@ -170,11 +174,11 @@ def _add(
             times.add(position, sample.cores, whole_seconds(sample, before))
             memories.add(position, sample.cores, sample.peak_memory_mb)
     return replace(
-        known,
+        state,
         censored=censored,
-        times=known.times + times.moments(grid, layout),
-        memories=known.memories + memories.moments(grid, layout),
-        n_attempts=known.n_attempts + n_done,
+        times=state.times + times.moments(grid, layout),
+        memories=state.memories + memories.moments(grid, layout),
+        n_attempts=state.n_attempts + n_done,
     )
 
 

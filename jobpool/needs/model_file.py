@@ -24,7 +24,7 @@ _CENSORED = np.dtype(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class ModelState:
     """What has been learned of one pool, and from which attempts."""
 
     digest: int  # of the columns
@@ -49,27 +49,27 @@ class Fits:
     learned: float
 
 
-def write_known(pool: Path, known: Known) -> None:
+def write_model_state(pool: Path, state: ModelState) -> None:
     """Replace the file."""
     header = {
         "format": FORMAT,
-        "digest": known.digest,
-        "n_attempts": known.n_attempts,
-        "learned": known.learned,
+        "digest": state.digest,
+        "n_attempts": state.n_attempts,
+        "learned": state.learned,
     }
     censored = [
         (position, one.cores, one.seconds, one.work, one.memory_mb)
-        for position, one in known.censored.items()
+        for position, one in state.censored.items()
     ]
     arrays: dict[str, NDArray[Any]] = {
         "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
         "failed": np.array(censored, _CENSORED),
-        "offsets": np.array(list(known.offsets.items()), np.int64).reshape(-1, 2),
+        "offsets": np.array(list(state.offsets.items()), np.int64).reshape(-1, 2),
     }
-    for name, moments in (("times", known.times), ("memories", known.memories)):
+    for name, moments in (("times", state.times), ("memories", state.memories)):
         arrays[f"{name}_xx"] = _triangle(moments.xx)
         arrays[f"{name}_rest"] = np.concatenate([moments.xy, [moments.yy, moments.n]])
-    for name, found in (("time", known.time_fit), ("memory", known.memory_fit)):
+    for name, found in (("time", state.time_fit), ("memory", state.memory_fit)):
         if found is not None:
             arrays[f"{name}_covariance"] = _triangle(found.covariance).astype(np.float32)
             arrays[f"{name}_rest"] = np.concatenate([found.mean, found.sd, [found.noise]])
@@ -78,14 +78,14 @@ def write_known(pool: Path, known: Known) -> None:
     replace_whole(pool / FILE_NAME, buffer.getvalue())
 
 
-def read_known(pool: Path, digest: int) -> Known | None:
+def read_model_state(pool: Path, digest: int) -> ModelState | None:
     """Return what the file says, or None if it cannot be gone on from."""
     try:
         with open_npz(pool / FILE_NAME) as archive:
             header = _header(archive, digest)
             if header is None:
                 return None
-            return Known(
+            return ModelState(
                 digest=digest,
                 times=_moments(archive["times_xx"], archive["times_rest"]),
                 memories=_moments(archive["memories_xx"], archive["memories_rest"]),

@@ -12,7 +12,7 @@ from jobpool.journal.jsonl import worker_file
 from jobpool.needs.estimates import Estimates, Latest, load_estimates
 from jobpool.needs.features import layout_of
 from jobpool.needs.learning import learn
-from jobpool.needs.model_file import FILE_NAME, read_known
+from jobpool.needs.model_file import FILE_NAME, read_model_state
 from jobpool.pool import Pool
 from jobpool.table.task_index import positions_of
 from jobpool.task import Cause, TaskState
@@ -205,11 +205,11 @@ def test_a_damaged_byte_is_noticed_or_harmless(
     content[int(place * len(content))] ^= flipped
     path.write_bytes(content)
 
-    known = read_known(small_pool.folder, layout_of(small_pool.grid).digest)
+    state = read_model_state(small_pool.folder, layout_of(small_pool.grid).digest)
     found = load_estimates(small_pool, fewest=1)
 
     path.write_bytes(whole)
-    assert known is None or known.n_attempts == 1
+    assert state is None or state.n_attempts == 1
     assert found is None or found.n_attempts == 1
 
 
@@ -285,10 +285,10 @@ def test_bounds_of_a_task_that_is_done_are_forgotten(pool: Pool) -> None:
 
     learn(pool, NOW)
 
-    known = read_known(pool.folder, layout_of(pool.grid).digest)
-    assert known is not None
-    assert not known.censored
-    assert known.n_attempts == 0
+    state = read_model_state(pool.folder, layout_of(pool.grid).digest)
+    assert state is not None
+    assert not state.censored
+    assert state.n_attempts == 0
 
 
 def test_an_attempt_found_by_another_counts_no_time(pool: Pool) -> None:
@@ -358,8 +358,8 @@ def test_running_tasks_keep_their_bounds(pool: Pool) -> None:
     Diary(pool).write(0, 10_000.0, Cause.TIME)
     learn(pool, NOW)
 
-    known = read_known(pool.folder, layout_of(pool.grid).digest)
+    state = read_model_state(pool.folder, layout_of(pool.grid).digest)
 
-    assert known is not None
-    assert list(known.censored) == [0]
+    assert state is not None
+    assert list(state.censored) == [0]
     assert pool.record(0).state is TaskState.WAITING
