@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.needs.features import CORES, FloatArray, Layout, Positions, Rows, layout_of
-from jobpool.needs.model_file import Fits, read_fits, written_at
-from jobpool.needs.regression import Fit, upper_tail
+from jobpool.needs.model_file import LearnedNeeds, read_learned_needs, written_at
+from jobpool.needs.regression import Posterior, upper_tail
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid
 
@@ -112,11 +112,11 @@ class Estimates:
 def load_estimates(pool: Pool, fewest: int = FEWEST) -> Estimates | None:
     """Return what was learned last, or None if there is nothing for the tasks as they are now."""
     layout = layout_of(pool.grid)
-    fits = read_fits(pool.folder, layout.digest)
-    n_samples = 0 if fits is None else fits.n_attempts + len(fits.censored)
-    if fits is None or (n_samples < fewest and not pool.experiment().needs):
+    needs = read_learned_needs(pool.folder, layout.digest)
+    n_samples = 0 if needs is None else needs.n_attempts + len(needs.censored)
+    if needs is None or (n_samples < fewest and not pool.experiment().needs):
         return None  # a few attempts of like tasks say nothing about the others
-    return estimates_of(pool.grid, layout, fits)
+    return estimates_of(pool.grid, layout, needs)
 
 
 class Latest:
@@ -190,11 +190,11 @@ def offers(estimates: Estimates, capacity: CapacityLike) -> Offers:
     return Offers(likely=likely, cut=cut, possible=possible)
 
 
-def estimates_of(grid: Grid, layout: Layout, fits: Fits) -> Estimates:
+def estimates_of(grid: Grid, layout: Layout, needs: LearnedNeeds) -> Estimates:
     """Return the estimates for the tasks of `grid`."""
     codes, which = _kinds(grid, layout)
-    time, memory = _amounts(layout, codes, (fits.time, fits.memory))
-    censored = {i: one for i, one in fits.censored.items() if i < len(grid)}
+    time, memory = _amounts(layout, codes, (needs.time, needs.memory))
+    censored = {i: one for i, one in needs.censored.items() if i < len(grid)}
     positions = np.fromiter(censored, np.intp, len(censored))
     cores = np.array([one.cores for one in censored.values()], np.float64)
     seconds = np.array([one.seconds for one in censored.values()], np.float64)
@@ -207,8 +207,8 @@ def estimates_of(grid: Grid, layout: Layout, fits: Fits) -> Estimates:
         time_tail=_tail(time, which[positions], cores, seconds),
         memory_tail=_tail(memory, which[positions], cores, memory_mb),
         grid=grid,
-        n_attempts=fits.n_attempts,
-        learned=fits.learned,
+        n_attempts=needs.n_attempts,
+        learned=needs.learned,
     )
 
 
@@ -239,26 +239,28 @@ def _kinds(grid: Grid, layout: Layout) -> tuple[NDArray[Any], Kinds]:
     return codes, kind
 
 
-def _amounts(layout: Layout, codes: NDArray[Any], fits: tuple[Fit, ...]) -> tuple[Amount, ...]:
-    """Return what fits expect of some tasks, in portions: rows take many times the memory."""
+def _amounts(
+    layout: Layout, codes: NDArray[Any], posteriors: tuple[Posterior, ...]
+) -> tuple[Amount, ...]:
+    """Return what is expected of some tasks, a chunk at a time: rows take many times the memory."""
     n_kinds = codes.shape[1]
-    found = [np.empty((3, n_kinds), np.float32) for _ in fits]
+    found = [np.empty((3, n_kinds), np.float32) for _ in posteriors]
     for start in range(0, n_kinds, CHUNK):
         part = slice(start, start + CHUNK)
         rows = layout.rows(codes[:, part])
-        for columns, fit in zip(found, fits, strict=True):
-            columns[0, part] = rows.times(fit.mean)
-            columns[1, part] = _variance(rows, fit.covariance) + fit.noise**2
-            columns[2, part] = rows.times(fit.covariance[CORES])
+        for columns, posterior in zip(found, posteriors, strict=True):
+            columns[0, part] = rows.times(posterior.mean)
+            columns[1, part] = _variance(rows, posterior.covariance) + posterior.noise**2
+            columns[2, part] = rows.times(posterior.covariance[CORES])
     return tuple(
         Amount(
             mean=mean,
             variance=variance,
             shared=shared,
-            slope=float(fit.mean[CORES]),
-            slope_variance=float(fit.covariance[CORES, CORES]),
+            slope=float(posterior.mean[CORES]),
+            slope_variance=float(posterior.covariance[CORES, CORES]),
         )
-        for (mean, variance, shared), fit in zip(found, fits, strict=True)
+        for (mean, variance, shared), posterior in zip(found, posteriors, strict=True)
     )
 
 

@@ -27,7 +27,7 @@ MOST_LEVELS = 600  # an axis with more values has no column for each; the publis
 MOST_SLOPES = 64  # levels that get a slope of their own
 MOST_PAIRS = 256  # combinations of two factors that get a column each
 FARTHEST = 2.5  # standard deviations of a number from its mean
-MOST_COLUMNS = 1000  # the fit takes their number to the third
+MOST_COLUMNS = 1000  # the time of the regression grows with the third power
 
 
 @dataclass(frozen=True, kw_only=True)

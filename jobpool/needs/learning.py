@@ -23,7 +23,14 @@ from jobpool.errors import StorageError
 from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.features import CORES, INTERCEPT, PART, FloatArray, Layout, layout_of
 from jobpool.needs.model_file import ModelState, read_model_state, read_offsets, write_model_state
-from jobpool.needs.regression import CensoredRows, Moments, Prior, fit, moments_of, no_moments
+from jobpool.needs.regression import (
+    CensoredRows,
+    Moments,
+    Prior,
+    moments_of,
+    no_moments,
+    posterior_of,
+)
 from jobpool.needs.samples import Censored, Sample, bytes_new, read_new, whole_seconds
 from jobpool.pool import Pool
 from jobpool.table.arrays import state_of
@@ -71,7 +78,7 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
     state = read_model_state(pool.folder, layout.digest) or _nothing(layout)
     samples, offsets = read_new(pool.folder, state.offsets)
     initial = pool.experiment().needs
-    if not samples and (state.time_fit is not None or not initial):
+    if not samples and (state.time_posterior is not None or not initial):
         return False
     positions = find(grid, {sample.task for sample in samples})
     state = _add(replace(state, offsets=offsets), grid, layout, samples, positions)
@@ -81,9 +88,14 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
     time_prior, memory_prior = prior_of_time(layout), prior_of_memory(layout)
     state = replace(
         state,
-        time_fit=fit(state.times + initial_times, censored_times, time_prior, state.time_fit),
-        memory_fit=fit(
-            state.memories + initial_memories, censored_memories, memory_prior, state.memory_fit
+        time_posterior=posterior_of(
+            state.times + initial_times, censored_times, time_prior, state.time_posterior
+        ),
+        memory_posterior=posterior_of(
+            state.memories + initial_memories,
+            censored_memories,
+            memory_prior,
+            state.memory_posterior,
         ),
     )
     write_model_state(pool.folder, state)

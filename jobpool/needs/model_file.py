@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jobpool.disk.files import replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.needs.features import FloatArray
-from jobpool.needs.regression import Fit, Moments
+from jobpool.needs.regression import Moments, Posterior
 from jobpool.needs.samples import Censored
 
 FORMAT = 1
@@ -34,16 +34,16 @@ class ModelState:
     offsets: Mapping[int, int] = field(default_factory=dict)  # bytes read, by worker
     n_attempts: int = 0  # attempts that ended well
     learned: float = 0.0
-    time_fit: Fit | None = None
-    memory_fit: Fit | None = None
+    time_posterior: Posterior | None = None
+    memory_posterior: Posterior | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fits:
-    """What follows: all that an estimate needs."""
+class LearnedNeeds:
+    """The part of the model state that estimates are made from."""
 
-    time: Fit
-    memory: Fit
+    time: Posterior
+    memory: Posterior
     censored: Mapping[int, Censored]
     n_attempts: int
     learned: float
@@ -69,7 +69,7 @@ def write_model_state(pool: Path, state: ModelState) -> None:
     for name, moments in (("times", state.times), ("memories", state.memories)):
         arrays[f"{name}_xx"] = _triangle(moments.xx)
         arrays[f"{name}_rest"] = np.concatenate([moments.xy, [moments.yy, moments.n]])
-    for name, found in (("time", state.time_fit), ("memory", state.memory_fit)):
+    for name, found in (("time", state.time_posterior), ("memory", state.memory_posterior)):
         if found is not None:
             arrays[f"{name}_covariance"] = _triangle(found.covariance).astype(np.float32)
             arrays[f"{name}_rest"] = np.concatenate([found.mean, found.sd, [found.noise]])
@@ -93,8 +93,8 @@ def read_model_state(pool: Path, digest: int) -> ModelState | None:
                 offsets=_offsets(archive),
                 n_attempts=header["n_attempts"],
                 learned=header["learned"],
-                time_fit=_fit(archive["time_covariance"], archive["time_rest"]),
-                memory_fit=_fit(archive["memory_covariance"], archive["memory_rest"]),
+                time_posterior=_posterior(archive["time_covariance"], archive["time_rest"]),
+                memory_posterior=_posterior(archive["memory_covariance"], archive["memory_rest"]),
             )
     except UNREADABLE:
         return None
@@ -118,16 +118,16 @@ def written_at(pool: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_ino
 
 
-def read_fits(pool: Path, digest: int) -> Fits | None:
-    """Return the part of the file that estimates need, or None if there is none to go by."""
+def read_learned_needs(pool: Path, digest: int) -> LearnedNeeds | None:
+    """Return the part of the file that estimates are made from, or None if there is none."""
     try:
         with open_npz(pool / FILE_NAME) as archive:
             header = _header(archive, digest)
             if header is None:
                 return None
-            return Fits(
-                time=_fit(archive["time_covariance"], archive["time_rest"]),
-                memory=_fit(archive["memory_covariance"], archive["memory_rest"]),
+            return LearnedNeeds(
+                time=_posterior(archive["time_covariance"], archive["time_rest"]),
+                memory=_posterior(archive["memory_covariance"], archive["memory_rest"]),
                 censored=_censored(archive),
                 n_attempts=header["n_attempts"],
                 learned=header["learned"],
@@ -172,11 +172,11 @@ def _moments(half: FloatArray, rest: FloatArray) -> Moments:
     return Moments(xx=_square(half, size), xy=rest[:size], yy=yy, n=n)
 
 
-def _fit(half: NDArray[Any], rest: FloatArray) -> Fit:
+def _posterior(half: NDArray[Any], rest: FloatArray) -> Posterior:
     size = (len(rest) - 1) // 2
     if not (np.isfinite(half).all() and np.isfinite(rest).all()):
         raise ValueError("not all numbers are finite")
-    return Fit(
+    return Posterior(
         mean=rest[:size],
         sd=rest[size : 2 * size],
         noise=float(rest[-1]),

@@ -72,7 +72,7 @@ class Prior:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class Posterior:
     """What is believed after data."""
 
     mean: FloatArray  # (n_columns,)
@@ -89,7 +89,9 @@ class CensoredRows:
     least: FloatArray  # (n_rows,)
 
 
-def fit(moments: Moments, censored: CensoredRows, prior: Prior, start: Fit | None = None) -> Fit:
+def posterior_of(
+    moments: Moments, censored: CensoredRows, prior: Prior, start: Posterior | None = None
+) -> Posterior:
     """Return what is believed after `moments` and `censored`.
 
     Parameters
@@ -101,7 +103,7 @@ def fit(moments: Moments, censored: CensoredRows, prior: Prior, start: Fit | Non
     prior : Prior
         Before both.
     start : Fit, optional
-        An earlier fit to go on from: saves iterations, changes nothing else.
+        An earlier one to start from: saves iterations, changes nothing else.
     """
     mean, sd, noise = prior.mean, prior.sd, prior.noise
     if start is not None:
@@ -116,7 +118,7 @@ def fit(moments: Moments, censored: CensoredRows, prior: Prior, start: Fit | Non
         sd = _deviations(mean, covariance, sd, prior)
         if np.abs(mean - before).max() < CLOSE and abs(noise - noise_before) < CLOSE:
             break
-    return Fit(mean=mean, covariance=covariance, sd=sd, noise=noise)
+    return Posterior(mean=mean, covariance=covariance, sd=sd, noise=noise)
 
 
 def _with_censored(

@@ -6,11 +6,11 @@ from jobpool.needs.features import Layout, Positions, Rows, layout_of
 from jobpool.needs.learning import prior_of_memory, prior_of_time
 from jobpool.needs.regression import (
     CensoredRows,
-    Fit,
-    fit,
+    Posterior,
     hazard_of,
     moments_of,
     no_moments,
+    posterior_of,
     upper_tail,
 )
 from jobpool.table.grid import Attribute, Grid, full_product
@@ -31,10 +31,10 @@ def nothing_censored() -> CensoredRows:
     return CensoredRows(rows=rows_of(np.empty(0, np.intp)), least=np.empty(0))
 
 
-def fitted(positions: Positions, censored: CensoredRows | None = None) -> Fit:
+def fitted(positions: Positions, censored: CensoredRows | None = None) -> Posterior:
     observed = np.log(TRUTH.seconds[positions])
     moments = moments_of(rows_of(positions), observed, LAYOUT.n_columns)
-    return fit(moments, censored or nothing_censored(), prior_of_time(LAYOUT))
+    return posterior_of(moments, censored or nothing_censored(), prior_of_time(LAYOUT))
 
 
 def pair(values: tuple[Value, ...], attribute: tuple[Value | None, ...] = ()) -> Grid:
@@ -65,7 +65,7 @@ def test_the_noise_is_learned() -> None:
 def test_without_data_the_prior_stands() -> None:
     prior = prior_of_memory(LAYOUT)
 
-    found = fit(no_moments(LAYOUT.n_columns), nothing_censored(), prior)
+    found = posterior_of(no_moments(LAYOUT.n_columns), nothing_censored(), prior)
 
     assert np.allclose(found.mean, prior.mean)
     assert found.noise == prior.noise
