@@ -26,9 +26,8 @@ from jobpool.overview.status import AxisCounts, Counts
 from jobpool.overview.status_text import PoolStatus, read_status, time_left
 from jobpool.overview.waiting import POLL_S, Waited, WaitSettings, wait_for
 from jobpool.plan.arrays import USUAL_JOBS
-from jobpool.plan.explaining import why
 from jobpool.plan.plan_text import PoolPlan, read_plan
-from jobpool.plan.why import Why
+from jobpool.plan.why import Why, why
 from jobpool.pool import Pool
 from jobpool.table.arrays import n_counted
 from jobpool.units import count, percent

@@ -17,7 +17,7 @@ def why(
     jobpool why POOL l5ciunfhmh5g
     jobpool why POOL l5ciu
     """
-    from jobpool.plan.explaining import why as explain
+    from jobpool.plan.why import why as explain
     from jobpool.pool import Pool
 
     print(explain(Pool(pool), task))

@@ -1,20 +1,32 @@
-"""What one task waits for: all that the pool knows of it, as a record and as text."""
+"""What one task waits for: all that the pool knows of it, as a record and as text.
+
+An answer reads the pool and changes nothing; the scheduler is not asked.
+"""
 
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import assert_never
 
+from jobpool.disk.files import server_time
 from jobpool.experiment.config import Pass
-from jobpool.journal.attempts import Attempt
+from jobpool.journal.attempts import Attempt, all_attempts, attempts_of
 from jobpool.journal.jsonl import worker_name
-from jobpool.journal.workers import WorkerRecord
-from jobpool.liveness.judge import Life
+from jobpool.journal.workers import WorkerRecord, read_card
+from jobpool.liveness.judge import Life, judge
+from jobpool.needs.estimates import LIKELY, POSSIBLE
+from jobpool.needs.learning import forecast_of
+from jobpool.plan.backlog import Forecast
+from jobpool.plan.sizes import chance_in, core_hours, usable_s
 from jobpool.plan.work import Interval
-from jobpool.table.records import Record
-from jobpool.task import TaskState
+from jobpool.pool import Pool
+from jobpool.table.records import Record, code_of, fits, offer_of
+from jobpool.table.selection import select
+from jobpool.table.task_index import find_task
+from jobpool.task import TaskState, label
 from jobpool.units import count, duration, local_time, memory, short_duration
 
 
@@ -64,6 +76,116 @@ class Why:
         return "\n".join([f"{self.task}  {self.label}", _headline(self), *details])
 
 
+def why(pool: Pool, task: str) -> Why:
+    """Return what is known of a task.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    task : str
+        Its id, or how that begins.
+
+    Raises
+    ------
+    RequestError
+        If there is no such task, or more than one.
+    """
+    clock = server_time(pool.folder / "workers")
+    forecast = forecast_of(pool, clock)
+    return explain(
+        pool, find_task(pool.folder, pool.grid, task), forecast, pool.experiment().passes, clock
+    )
+
+
+def explain(
+    pool: Pool,
+    position: int,
+    forecast: Forecast | None,
+    passes: Sequence[Pass],
+    server_time: float,
+) -> Why:
+    """Return what is known of the task at `position`.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    position : int
+        The task.
+    forecast : Forecast, optional
+        What tasks are expected to take; None if nothing is known.
+    passes : sequence of Pass
+        Of the experiment.
+    server_time : float
+        The file server's clock, by which heartbeats are judged.
+    """
+    grid, record = pool.grid, pool.record(position)
+    worker = worker_name(record.owner)
+    runs = record.state is TaskState.RUNNING
+    whole = grid.parts.whole_of(position)
+    sizes = sorted(passes, key=core_hours)
+    return Why(
+        folder=pool.folder,
+        park_after=pool.info.park_after,
+        position=position,
+        task=grid.id(position),
+        label=label(grid.point(position)),
+        record=record,
+        worker=worker,
+        life=judge(pool, worker, server_time) if runs else None,
+        card=read_card(pool.folder, worker) if record.owner else None,
+        last=_last_attempt(pool, grid.id(position), worker, record),
+        seconds=_estimated(forecast, "seconds", position),
+        memory_mb=_estimated(forecast, "memory_mb", position),
+        verdicts=tuple(_verdict_on(pool, position, record, forecast, one) for one in sizes),
+        whole=None if whole is None else (grid.id(whole), pool.record(whole).state),
+        parts=Counter(pool.record(part).state for part in grid.parts.of(position)),
+        n_waiting=pool.counts()[TaskState.WAITING],
+    )
+
+
+def _last_attempt(pool: Pool, task: str, worker: str, record: Record) -> Attempt | None:
+    """Return the newest attempt: of its last worker, else of any, for the dead are written of."""
+    if record.fence == 0:
+        return None
+    own = [one for one in attempts_of(pool.folder, worker) if one.task == task]
+    if any(one.fence == record.fence for one in own):
+        return max(own, key=lambda one: one.fence)
+    every = (one for one in all_attempts(pool.folder) if one.task == task)
+    return max(every, key=lambda one: one.fence, default=None)
+
+
+def _estimated(forecast: Forecast | None, amount: str, position: int) -> Interval | None:
+    if forecast is None:
+        return None
+    of = forecast.seconds if amount == "seconds" else forecast.memory_mb
+    low, middle, high = (float(of(1, quantile)[position]) for quantile in (0.1, 0.5, 0.9))
+    return Interval(middle=middle, low=low, high=high)
+
+
+def _verdict_on(
+    pool: Pool, position: int, record: Record, forecast: Forecast | None, one: Pass
+) -> Verdict:
+    chance, of_part, parts = None, 0.0, pool.grid.parts.of(position)
+    if forecast is not None:
+        chances = chance_in(forecast, one)
+        chance = float(chances[position])
+        of_part = float(chances[parts].min()) if parts else 0.0
+    obstacle = Obstacle.NONE
+    if not select(pool.grid, one.only, one.skip)[position]:
+        obstacle = Obstacle.SELECTION
+    elif chance is not None and chance < LIKELY <= of_part:
+        obstacle = Obstacle.WHOLE
+    elif code_of(record.memory_mb) >= code_of(one.memory_gb * 1024):
+        obstacle = Obstacle.MEMORY
+    elif not fits(record.need, offer_of(None, one.cores * usable_s(one.walltime_s))):
+        obstacle = Obstacle.TIME
+    elif chance is not None and chance < POSSIBLE:
+        obstacle = Obstacle.CHANCE
+    return Verdict(size=one, obstacle=obstacle, chance=chance)
+
+
 def _headline(found: Why) -> str:
     """Say in one line what the task waits for."""
     state, folder = found.record.state, found.folder
@@ -87,7 +209,6 @@ def _headline(found: Why) -> str:
 
 
 def _waits_for(folder: Path, found: Why) -> str:
-
     can = {Obstacle.NONE, Obstacle.WHOLE}
     takers = [one.size.name for one in found.verdicts if one.obstacle in can]
     bound = _bound(found)
@@ -116,7 +237,6 @@ def _bound(found: Why) -> str:
 
 
 def _runs(found: Why) -> str:
-
     since = duration(max(time.time() - found.record.changed_ms / 1000, 0.0))
     match found.life:
         case Life.DEAD:
@@ -138,7 +258,6 @@ def _by_whom(found: Why) -> str:
 
 
 def _stands_aside(folder: Path, found: Why) -> str:
-
     if found.whole is not None:
         task, state = found.whole
         return (
@@ -189,7 +308,6 @@ def _interval(one: Interval, show: Callable[[float], str]) -> str:
 
 
 def _last(found: Why) -> list[str]:
-
     last = found.last
     if last is None:
         return []
@@ -203,7 +321,6 @@ def _last(found: Why) -> list[str]:
 
 
 def _verdict(one: Verdict) -> str:
-
     size = one.size
     likely = "" if one.chance is None else f": ends there with a chance of {one.chance:.0%}"
     has = f"{size.cores} x {short_duration(size.walltime_s)}"

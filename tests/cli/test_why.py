@@ -10,8 +10,7 @@ import pytest
 from jobpool.admin.create import create_pool
 from jobpool.admin.transitions import hold
 from jobpool.experiment.config import Pass
-from jobpool.plan.explaining import explain
-from jobpool.plan.why import Obstacle
+from jobpool.plan.why import Obstacle, explain
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product, split_parts
 from jobpool.table.selection import select
