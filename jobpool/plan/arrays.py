@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jobpool.experiment.config import Pass
-from jobpool.plan.backlog import Forecast, Left, Mask
+from jobpool.plan.backlog import Forecast, Interval, Left, Mask, Work, total, work_of
 from jobpool.plan.sizes import (
     ENOUGH,
     LIKELY,
@@ -26,7 +26,6 @@ from jobpool.plan.sizes import (
     wishes,
     within_bounds,
 )
-from jobpool.plan.work import Interval, Work, total, work_of
 from jobpool.scheduler.base import throttle_of
 from jobpool.table.grid import Grid
 from jobpool.table.parts import Parts

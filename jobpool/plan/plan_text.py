@@ -10,8 +10,8 @@ import numpy as np
 from jobpool.experiment.config import Pass
 from jobpool.needs.estimates import FEWEST
 from jobpool.plan.arrays import Array, Plan
+from jobpool.plan.backlog import Interval
 from jobpool.plan.submission import Around, plan_of
-from jobpool.plan.work import Interval
 from jobpool.pool import Pool
 from jobpool.scheduler.base import Limits
 from jobpool.units import count, duration, memory, short_duration, table

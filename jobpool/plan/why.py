@@ -19,9 +19,8 @@ from jobpool.journal.workers import WorkerRecord, read_card
 from jobpool.liveness.judge import Life, judge
 from jobpool.needs.estimates import LIKELY, POSSIBLE
 from jobpool.needs.learning import forecast_of
-from jobpool.plan.backlog import Forecast
+from jobpool.plan.backlog import Forecast, Interval
 from jobpool.plan.sizes import chance_in, core_hours, usable_s
-from jobpool.plan.work import Interval
 from jobpool.pool import Pool
 from jobpool.table.records import Record, code_of, fits, offer_of
 from jobpool.table.selection import select

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from jobpool.experiment.config import Pass
 from jobpool.plan.arrays import Plan, Wanted, make_plan, share
-from jobpool.plan.backlog import Left
-from jobpool.plan.work import work_of
+from jobpool.plan.backlog import Left, work_of
 from jobpool.scheduler.base import Limits, Partition
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import code_of
