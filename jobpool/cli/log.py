@@ -35,7 +35,7 @@ def log(
     jobpool log POOL --worker 3f2a
     jobpool log POOL --only pipeline=elastic
     """
-    from jobpool.collect.known_tasks import known_tasks
+    from jobpool.collect.accepted import known_tasks
     from jobpool.overview.history import history
     from jobpool.pool import Pool
     from jobpool.table.selection import select

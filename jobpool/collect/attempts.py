@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from jobpool.collect.accepted import known_tasks
 from jobpool.collect.columns import Rows, joined, nothing, texts
 from jobpool.collect.frames import frame_of
-from jobpool.collect.known_tasks import known_tasks
 from jobpool.collect.row_columns import point_columns
 from jobpool.journal.attempts import Attempt, Key, told_themselves
 from jobpool.journal.jsonl import all_lines

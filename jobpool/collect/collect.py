@@ -12,7 +12,7 @@ A task that is computed again keeps its row, marked, until its new result is acc
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jobpool.collect.accepted import FACTS
+from jobpool.collect.accepted import FACTS, Accepted, IncompleteSet, PartSelection
+from jobpool.collect.columns import Cell, Rows
 from jobpool.collect.frames import frame_of
-from jobpool.collect.gathering import BY_TASK, Gathered, Share, gather
-from jobpool.collect.parts import IncompleteSet, PartSelection
 from jobpool.collect.row_columns import (
     earlier_column,
     earlier_name,
@@ -39,9 +38,13 @@ from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
 from jobpool.runners import make_results
 from jobpool.runners.base import Results, SupportsMerge
+from jobpool.table.arrays import Table
 from jobpool.table.columns import OF_RESULT, OF_SCORES, set_apart
+from jobpool.table.grid import Grid
 from jobpool.table.parts import WHOLE
 from jobpool.units import count
+
+BY_TASK = "task"
 
 _OF_ONE_PROCESS = 1 << 26  # bytes of results that are not worth the start of another
 _MOST_PROCESSES = 4  # the table is put together by one alone
@@ -87,6 +90,21 @@ class Collected:
         long = long.dropna(subset=["\0score"], ignore_index=True)
         shown = set_apart(OF_SCORES, keys, OF_RESULT)
         return long.rename(columns={f"\0{name}": shown[name] for name in OF_SCORES})
+
+
+def collect_pool(
+    pool: Pool,
+    chosen: NDArray[np.bool_] | None = None,
+    by: str = BY_TASK,
+    *,
+    fresh: bool = False,
+) -> Collected:
+    """Return the rows of a pool as its runner understands them; parameters as of `collect`.
+
+    As many processes read as are worth starting on this process's cores.
+    """
+    processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
+    return collect(pool, make_results(pool.info.runner), chosen, by, processes, fresh=fresh)
 
 
 def collect(
@@ -142,43 +160,6 @@ def collect(
     return _put_together(one, [found[number] for number in sorted(found)])
 
 
-def collect_pool(
-    pool: Pool,
-    chosen: NDArray[np.bool_] | None = None,
-    by: str = BY_TASK,
-    *,
-    fresh: bool = False,
-) -> Collected:
-    """Return the rows of a pool as its runner understands them; parameters as of `collect`.
-
-    As many processes read as are worth starting on this process's cores.
-    """
-    processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
-    return collect(pool, make_results(pool.info.runner), chosen, by, processes, fresh=fresh)
-
-
-def what_is_gone(pool: Path, lost: Sequence[str], damaged: Sequence[tuple[Path, int]]) -> list[str]:
-    """Return a line for the person about results that are not on disk, or cannot be read.
-
-    Parameters
-    ----------
-    pool : Path
-        The pool's folder.
-    lost : sequence of str
-        Ids of tasks that are done without a result on disk.
-    damaged : sequence of (Path, int)
-        File and number of lines that cannot be read.
-    """
-    lines = []
-    if damaged:
-        places = listing((f"{path} line {number}" for path, number in damaged), most=5)
-        lines.append(f"{count(len(damaged), 'damaged line')} left out: {places}")
-    if lost:
-        what = f"done without a result on disk: {listing(lost)}"
-        lines.append(f"{count(len(lost), 'task')} {what}; run: jobpool doctor {pool}")
-    return lines
-
-
 def worth_starting(pool: Path, cores: int) -> int:
     """Return how many processes are worth starting to read a pool's results on some cores."""
     n_bytes = sum(path.stat().st_size for path in worker_files(pool, "results"))
@@ -196,6 +177,91 @@ def _dealt(pool: Path, n_shares: int) -> list[tuple[str, ...]]:
         tuple(name for name, own in zip(sizes, shares, strict=True) if own == number)
         for number in range(n_shares)
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Share:
+    """What one process is to read."""
+
+    folder: Path  # of the pool
+    grid: Grid
+    table: Table  # the records of all tasks as their results count, read before the results
+    is_earlier: NDArray[np.bool_]  # which of them are computed again
+    chosen: NDArray[np.bool_] | None
+    by: str
+    results: Results
+    workers: tuple[str, ...]  # whose files
+
+    @property
+    def parts(self) -> PartSelection:
+        """Return what is known of the parts of tasks."""
+        return PartSelection(self.grid, self.table, self.chosen, one_by_one=self.by != BY_TASK)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Gathered:
+    """Rows, and what did not become one."""
+
+    rows: Rows = field(default_factory=Rows)
+    places: list[int] = field(default_factory=list)  # of each row: the task that it comes from
+    codes: list[int] = field(default_factory=list)  # of each row: its value of the part axis
+    held: dict[int, bytes] = field(default_factory=dict)  # lines of parts of a row, by position
+    metrics: set[tuple[str, ...]] = field(default_factory=set)  # names of scores, as they come
+    taken: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    facts: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # of the tasks in `taken`
+    n_refused: int = 0
+    n_strange: int = 0
+    damaged: list[tuple[Path, int]] = field(default_factory=list)
+
+    def add(self, results: Results, result: Mapping[str, Any], place: int, code: int) -> None:
+        """Add the row of a whole task."""
+        self.metrics.add(results.metrics(result))
+        for row in results.rows(result, BY_TASK):
+            self.add_row(row, place, code)
+
+    def add_row(self, row: Mapping[str, Cell], place: int, code: int) -> None:
+        """Add a row."""
+        self.rows.add(row)
+        self.places.append(place)
+        self.codes.append(code)
+
+    def extend(self, others: "Gathered") -> None:
+        """Add what another process found to the rows found here, if any."""
+        self.rows.extend(others.rows)
+        self.places += others.places
+        self.codes += others.codes
+        self.held |= others.held
+        self.metrics |= others.metrics
+
+
+def gather(share: Share) -> Gathered:
+    """Return the rows of all results that count; parts that make one row together are held."""
+    parts, by, results, found = share.parts, share.by, share.results, Gathered()
+    accepted = Accepted(share.grid, share.table, parts.wanted)
+    codes = {} if by == BY_TASK else _codes_of(share.grid, by)
+    for position, line, record in accepted.results(share.folder, share.workers):
+        result: dict[str, Any] = record["result"]
+        if by != BY_TASK:
+            found.metrics.add(results.metrics(result))
+            for row in results.rows(result, by):
+                code = codes[row.pop(by)]
+                if parts.is_chosen(position, code):
+                    found.add_row(row, position, code)
+        elif parts.is_part[position]:
+            found.held[position] = line  # takes a tenth of the memory of what it says
+        else:
+            found.add(results, result, position, WHOLE)
+    accepted.read_attempts(share.folder, share.workers)
+    found.rows.pack()
+    found.taken = np.flatnonzero(accepted.taken)
+    found.facts = {name: values[found.taken] for name, values in accepted.facts.items()}
+    found.n_refused, found.n_strange = accepted.n_refused, accepted.n_strange
+    found.damaged = accepted.damaged
+    return found
+
+
+def _codes_of(grid: Grid, axis: str) -> dict[Any, int]:
+    return {value: code for code, value in enumerate(grid.axis(axis).values)}
 
 
 def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
@@ -269,3 +335,25 @@ def _columns(
     columns |= {names[name]: column.take(order) for name, column in own.items()}
     scores = {shown[name] for some in found.metrics for name in some if name in shown}
     return columns, tuple(name for name in columns if name in scores)
+
+
+def what_is_gone(pool: Path, lost: Sequence[str], damaged: Sequence[tuple[Path, int]]) -> list[str]:
+    """Return a line for the person about results that are not on disk, or cannot be read.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    lost : sequence of str
+        Ids of tasks that are done without a result on disk.
+    damaged : sequence of (Path, int)
+        File and number of lines that cannot be read.
+    """
+    lines = []
+    if damaged:
+        places = listing((f"{path} line {number}" for path, number in damaged), most=5)
+        lines.append(f"{count(len(damaged), 'damaged line')} left out: {places}")
+    if lost:
+        what = f"done without a result on disk: {listing(lost)}"
+        lines.append(f"{count(len(lost), 'task')} {what}; run: jobpool doctor {pool}")
+    return lines

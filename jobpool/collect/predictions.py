@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jobpool.collect.accepted import Accepted
+from jobpool.collect.accepted import Accepted, PartSelection
 from jobpool.collect.columns import texts, typed
 from jobpool.collect.frames import frame_of, growing_file
-from jobpool.collect.parts import PartSelection
 from jobpool.collect.row_columns import earlier_name, id_name
 from jobpool.errors import RequestError
 from jobpool.journal.jsonl import worker_files

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.collect.known_tasks import known_tasks
+from jobpool.collect.accepted import known_tasks
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.execution.health import BadNode, suspect_nodes
 from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts, fingerprint

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.collect.known_tasks import known_tasks
+from jobpool.collect.accepted import known_tasks
 from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import read_worker_record
