@@ -9,9 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.collect.accepted import known_tasks
-from jobpool.collect.columns import Rows, joined, nothing, texts
 from jobpool.collect.frames import frame_of
-from jobpool.collect.row_columns import point_columns
+from jobpool.collect.row_columns import Rows, joined, nothing, point_columns, texts
 from jobpool.journal.attempts import Attempt, Key, told_themselves
 from jobpool.journal.jsonl import all_lines
 from jobpool.pool import Pool

@@ -21,9 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.collect.accepted import FACTS, Accepted, IncompleteSet, PartSelection
-from jobpool.collect.columns import Cell, Rows
 from jobpool.collect.frames import frame_of
 from jobpool.collect.row_columns import (
+    Cell,
+    Rows,
     earlier_column,
     earlier_name,
     id_name,

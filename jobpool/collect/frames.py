@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
-from jobpool.collect.columns import TEXT, Cell, Column, typed
 from jobpool.collect.provenance import KEY
+from jobpool.collect.row_columns import TEXT, Cell, Column, typed
 from jobpool.disk.files import storage_error, sync_folder, temporary_beside
 from jobpool.installation import missing
 from jobpool.table.columns import OF_SOURCE, OURS, listed, set_apart

@@ -13,9 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.collect.accepted import Accepted, PartSelection
-from jobpool.collect.columns import texts, typed
 from jobpool.collect.frames import frame_of, growing_file
-from jobpool.collect.row_columns import earlier_name, id_name
+from jobpool.collect.row_columns import earlier_name, id_name, texts, typed
 from jobpool.errors import RequestError
 from jobpool.journal.jsonl import worker_files
 from jobpool.pool import Pool
