@@ -75,7 +75,7 @@ def collect(
         raise typer.BadParameter(what, param_hint="--attempts")
     from jobpool.collect.attempts import attempts_frame
     from jobpool.collect.collect import collect_pool
-    from jobpool.collect.provenance import provenance
+    from jobpool.collect.frames import provenance
     from jobpool.pool import Pool
     from jobpool.table.selection import select
 
@@ -146,8 +146,7 @@ def _give(
     frame: "pd.DataFrame", output: Path | None, about: "Mapping[str, Json]", attributes: set[str]
 ) -> None:
     """Write the table, or show its first rows."""
-    from jobpool.collect.frames import write_frame
-    from jobpool.collect.provenance import KEY
+    from jobpool.collect.frames import KEY, write_frame
     from jobpool.units import count
 
     if output is None:

@@ -6,6 +6,7 @@ read it, so that it gets some with the same value in each row: pool, experiment,
 """
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -17,12 +18,17 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
-from jobpool.collect.provenance import KEY
+from jobpool import __version__
 from jobpool.collect.row_columns import TEXT, Cell, Column, typed
 from jobpool.disk.files import storage_error, sync_folder, temporary_beside
+from jobpool.extras import missing
 from jobpool.installation import missing
+from jobpool.pool import Pool, n_counted
 from jobpool.table.columns import OF_SOURCE, OURS, listed, set_apart
-from jobpool.task import Json
+from jobpool.task import Json, TaskState
+from jobpool.units import utc_iso
+
+KEY = "jobpool"  # under which a data frame and a file keep where they come from
 
 SUFFIXES = (".csv", ".parquet")
 _PANDAS_KEY = "PANDAS_ATTRS"  # under which pandas looks for the attributes of a data frame
@@ -71,64 +77,6 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
             frame.to_parquet(temporary, index=False)
         else:
             _append_csv(temporary, frame, frame.attrs.get(KEY, {}))
-
-
-def _append_csv(path: Path, frame: pd.DataFrame, about: Mapping[str, Any]) -> None:
-    """Add a table to a CSV file, with some of its provenance as columns of one value each."""
-    if about:
-        digest = about["experiment_sha256"][:12]
-        short = {
-            "pool": about["pool"],
-            "experiment": f"sha256:{digest}",  # twelve digits alone could be read as a number
-            "collected": about["collected"],
-        }
-        shown = set_apart(OF_SOURCE, frame.columns, OURS)
-        made = {shown[name]: one for name, one in listed(OF_SOURCE, short).items()}
-        frame = frame.assign(**made)
-    with path.open("ab") as stream:
-        if stream.tell() == 0:
-            head = io.StringIO()
-            csv.writer(head, lineterminator="\n").writerow(frame.columns)
-            stream.write(head.getvalue().encode())
-        if missing("pyarrow"):
-            _write_cells(stream, frame)
-        else:
-            _write_arrow(stream, frame)
-
-
-def _write_arrow(stream: BinaryIO, frame: pd.DataFrame) -> None:
-    """Write rows as CSV ten times as fast as `_write_cells`."""
-    import pyarrow as pa  # noqa: PLC0415 - an extra
-    from pyarrow import csv as arrow_csv  # noqa: PLC0415 - as above
-
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    start = stream.tell()
-    try:
-        plain = arrow_csv.WriteOptions(include_header=False, quoting_style="none")
-        arrow_csv.write_csv(table, stream, plain)
-    except pa.ArrowInvalid:  # a text with a comma, a quote or an end of line: all are quoted
-        stream.truncate(start)
-        stream.seek(start)
-        quoted = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
-        arrow_csv.write_csv(table, stream, quoted)
-
-
-def _write_cells(stream: BinaryIO, frame: pd.DataFrame) -> None:
-    """Write rows as CSV, with the same values as `_write_arrow`."""
-    columns = [_cells(column) for _, column in frame.items()]
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-    csv.writer(text, lineterminator="\n").writerows(zip(*columns, strict=True))
-    text.detach()
-
-
-def _cells(column: "pd.Series[Any]") -> list[str]:
-    is_missing = column.isna().tolist()
-    values = column.tolist()
-    if column.dtype.kind == "b":
-        values = [str(value).lower() for value in values]
-    elif column.dtype.kind == "f":  # as Arrow writes it: 1, not 1.0
-        values = [repr(value).removesuffix(".0") for value in values]
-    return ["" if lacks else str(one) for one, lacks in zip(values, is_missing, strict=True)]
 
 
 class GrowingFile:
@@ -202,6 +150,34 @@ def growing_file(path: Path, about: Mapping[str, Json]) -> Iterator[GrowingFile]
             file.close()
 
 
+def provenance(pool: Pool, **about: Json) -> dict[str, Json]:
+    """Return what a table of this pool came from.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    **about
+        What is known besides, such as the selection.
+    """
+    text = (pool.folder / "experiment.yaml").read_bytes()
+    counts = pool.counts()
+    return {
+        "pool": pool.folder.resolve().name,
+        "experiment": pool.info.name,
+        "jobpool": __version__,
+        "experiment_sha256": hashlib.sha256(text).hexdigest(),
+        "experiment_text": text.decode("utf-8", "replace"),
+        "seed": pool.experiment().seed,
+        "collected": utc_iso(pool.now()),
+        "tasks": {
+            "done": counts[TaskState.DONE],
+            "all": n_counted(counts),
+        },
+        **about,
+    }
+
+
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
     """Yield a name to write to; it replaces `path` when the ``with`` block ends well."""
@@ -217,3 +193,61 @@ def _replaced(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
     sync_folder(path.parent)
+
+
+def _append_csv(path: Path, frame: pd.DataFrame, about: Mapping[str, Any]) -> None:
+    """Add a table to a CSV file, with some of its provenance as columns of one value each."""
+    if about:
+        digest = about["experiment_sha256"][:12]
+        short = {
+            "pool": about["pool"],
+            "experiment": f"sha256:{digest}",  # twelve digits alone could be read as a number
+            "collected": about["collected"],
+        }
+        shown = set_apart(OF_SOURCE, frame.columns, OURS)
+        made = {shown[name]: one for name, one in listed(OF_SOURCE, short).items()}
+        frame = frame.assign(**made)
+    with path.open("ab") as stream:
+        if stream.tell() == 0:
+            head = io.StringIO()
+            csv.writer(head, lineterminator="\n").writerow(frame.columns)
+            stream.write(head.getvalue().encode())
+        if missing("pyarrow"):
+            _write_cells(stream, frame)
+        else:
+            _write_arrow(stream, frame)
+
+
+def _write_arrow(stream: BinaryIO, frame: pd.DataFrame) -> None:
+    """Write rows as CSV ten times as fast as `_write_cells`."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+    from pyarrow import csv as arrow_csv  # noqa: PLC0415 - as above
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    start = stream.tell()
+    try:
+        plain = arrow_csv.WriteOptions(include_header=False, quoting_style="none")
+        arrow_csv.write_csv(table, stream, plain)
+    except pa.ArrowInvalid:  # a text with a comma, a quote or an end of line: all are quoted
+        stream.truncate(start)
+        stream.seek(start)
+        quoted = arrow_csv.WriteOptions(include_header=False, quoting_style="needed")
+        arrow_csv.write_csv(table, stream, quoted)
+
+
+def _write_cells(stream: BinaryIO, frame: pd.DataFrame) -> None:
+    """Write rows as CSV, with the same values as `_write_arrow`."""
+    columns = [_cells(column) for _, column in frame.items()]
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    csv.writer(text, lineterminator="\n").writerows(zip(*columns, strict=True))
+    text.detach()
+
+
+def _cells(column: "pd.Series[Any]") -> list[str]:
+    is_missing = column.isna().tolist()
+    values = column.tolist()
+    if column.dtype.kind == "b":
+        values = [str(value).lower() for value in values]
+    elif column.dtype.kind == "f":  # as Arrow writes it: 1, not 1.0
+        values = [repr(value).removesuffix(".0") for value in values]
+    return ["" if lacks else str(one) for one, lacks in zip(values, is_missing, strict=True)]

@@ -77,7 +77,7 @@ def write_predictions(
     wanted : Wanted
         Whose predictions.
     about : mapping
-        What `jobpool.collect.provenance.provenance` returned.
+        What `jobpool.collect.frames.provenance` returned.
 
     Raises
     ------

@@ -12,9 +12,8 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 from jobpool.collect.attempts import attempts_frame
 from jobpool.collect.collect import Collected, collect
-from jobpool.collect.frames import write_frame
+from jobpool.collect.frames import provenance, write_frame
 from jobpool.collect.predictions import EVERYTHING, write_predictions
-from jobpool.collect.provenance import provenance
 from jobpool.experiment.config import load_experiment
 from jobpool.learning.scores import METRICS
 from jobpool.pool import Pool

@@ -5,9 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from jobpool.collect.attempts import attempts_frame
-from jobpool.collect.frames import to_frame, write_frame
+from jobpool.collect.frames import provenance, to_frame, write_frame
 from jobpool.collect.predictions import EVERYTHING, Wanted, write_predictions
-from jobpool.collect.provenance import provenance
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.table.selection import select
 from jobpool.task import Cause
