@@ -149,6 +149,10 @@ class Pool:
         """Return the packed records of a shard, unchecked, without taking its lock."""
         return self.shards[number].read_records()
 
+    def had_reruns(self, number: int) -> bool:
+        """Say whether a task of a shard was ever rerun; one look at the size of its file."""
+        return self.shards[number].has_room_for_accepted()
+
     def record_among(self, number: int, packed: bytes, slot: int) -> Record:
         """Return the record at `slot` of a shard's packed records; see `Shard.record_among`."""
         return self.shards[number].record_among(packed, slot)

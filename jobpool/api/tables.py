@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from jobpool.api.given import Selection, conditions
 from jobpool.collect.attempts import attempts_frame
 from jobpool.collect.collect import collect_pool, what_is_gone
-from jobpool.collect.predictions import Wanted, predictions_frame
 from jobpool.collect.frames import KEY, provenance
+from jobpool.collect.predictions import Wanted, predictions_frame
 from jobpool.journal.jsonl import worker_name
 from jobpool.overview.failures import FailureGroup, find_failures
 from jobpool.pool import Pool

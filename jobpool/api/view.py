@@ -22,8 +22,7 @@ from jobpool.api.tables import (
 )
 from jobpool.errors import RequestError
 from jobpool.installation import REPORT, require
-from jobpool.overview.status import AxisCounts, Counts
-from jobpool.overview.status_text import PoolStatus, read_status, time_left
+from jobpool.overview.status import AxisCounts, Counts, Status, read_status, time_left
 from jobpool.overview.waiting import POLL_S, Waited, WaitSettings, wait_for
 from jobpool.plan.arrays import USUAL_JOBS
 from jobpool.plan.plan_text import PoolPlan, read_plan
@@ -74,7 +73,7 @@ class PoolView:
     @own_errors
     def status(
         self, by: str | Collection[str] = (), *, only: Selection = None, skip: Selection = None
-    ) -> PoolStatus:
+    ) -> Status:
         """Return how the pool stands: what remains, runs, failed and is done.
 
         Parameters
@@ -86,7 +85,7 @@ class PoolView:
 
         Returns
         -------
-        PoolStatus
+        Status
             ``status.counts.done``, ``status.estimate.eta_s``, ...; printed, it is what ``jobpool
             status`` shows.
         """
@@ -297,7 +296,7 @@ def _quiet(_: str) -> None:
     """Take a line of progress, and show it to nobody."""
 
 
-def status_html(found: PoolStatus) -> str:
+def status_html(found: Status) -> str:
     """Return the status of a pool as HTML: counts, and a bar for each value of each axis."""
     counts = found.counts
     waiting = counts.waiting + counts.returned

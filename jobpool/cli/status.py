@@ -51,7 +51,7 @@ def status(
 
     environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads double NumPy's time to start
 
-    from jobpool.overview.status_text import read_status, status_json, status_text
+    from jobpool.overview.status import read_status, status_json, status_text
     from jobpool.pool import Pool
     from jobpool.units import bar, fits
 

@@ -10,7 +10,7 @@ from jobpool.cli.options import Only, PoolArgument, Skip, duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobpool.overview.status_text import PoolStatus
+    from jobpool.overview.status import Status
 
 # beside those of `Fault`, see docs/commands.md
 CODES = {"done": 0, "stuck": 20, "deserted": 21, "timeout": 22}
@@ -52,11 +52,11 @@ def wait(
     raise typer.Exit(CODES[waited.outcome])
 
 
-def _reporter() -> "Callable[[PoolStatus], None]":
+def _reporter() -> "Callable[[Status], None]":
     """Return what says on standard error how far it is, whenever that changes."""
     said = ""
 
-    def report(found: "PoolStatus") -> None:
+    def report(found: "Status") -> None:
         nonlocal said
         counts = found.counts
         line = f"{counts.done:,} of {counts.total:,} tasks done, {counts.running:,} running"

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.journal.jsonl import SHAPES, lines_of, read_lines, worker_file, worker_name
-from jobpool.pool import Pool, is_counted
-from jobpool.table.arrays import Table, unchecked_table
+from jobpool.pool import Pool
+from jobpool.table.arrays import Table, is_counted, unchecked_table
 from jobpool.table.grid import Grid
 from jobpool.table.task_index import positions_by_id
 from jobpool.task import Point, TaskState, Value, label

@@ -21,9 +21,9 @@ import pandas as pd
 from jobpool import __version__
 from jobpool.collect.row_columns import TEXT, Cell, Column, typed
 from jobpool.disk.files import storage_error, sync_folder, temporary_beside
-from jobpool.extras import missing
 from jobpool.installation import missing
-from jobpool.pool import Pool, n_counted
+from jobpool.pool import Pool
+from jobpool.table.arrays import n_counted
 from jobpool.table.columns import OF_SOURCE, OURS, listed, set_apart
 from jobpool.task import Json, TaskState
 from jobpool.units import utc_iso

@@ -1,24 +1,31 @@
-"""How a pool stands: states by axis, living workers, and when it will be done.
+"""How a pool stands: states by axis, living workers, and when it will be done; as text and JSON.
 
 Reads the state table one file at a time and takes no lock. Counts come from the index of each
 file, whose checksum is checked; a damaged file is rebuilt in memory from its records or named in
 an error, so that a count is never wrong.
 """
 
+import json
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.files import server_time
 from jobpool.errors import SelectionError, listing, nearest
-from jobpool.liveness.judge import Life
+from jobpool.journal.jsonl import worker_name
+from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.table.arrays import unchecked_table
 from jobpool.table.grid import Grid
-from jobpool.table.records import MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, amount_of
-from jobpool.task import COUNTED, REMAINING, TaskState, Value
+from jobpool.table.records import MOST_ATTEMPTS, RERUN, SHORT_BASE, WAITING_BASE, amount_of
+from jobpool.table.selection import select
+from jobpool.task import COUNTED, REMAINING, SHOWN, TaskState, Value
+from jobpool.units import bar, count, duration, memory, percent, table
 
 MOST_VALUES = 12  # an axis with more is shown only when asked for
 WINDOWS_S = (60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0)
@@ -30,18 +37,6 @@ _KINDS = (*(state.word for state in sorted(COUNTED)), "returned")
 _UNCOUNTED = len(_KINDS)
 _UNKNOWN = _UNCOUNTED + 1
 _RUNNING, _DONE = _KINDS.index("running"), _KINDS.index("done")
-
-
-def _kind_of_byte() -> NDArray[np.uint8]:
-    """Return for each index byte the position in `_KINDS` of what it stands for."""
-    kinds = np.full(256, _UNKNOWN, np.uint8)
-    for base in (WAITING_BASE, SHORT_BASE):
-        kinds[base] = _KINDS.index("waiting")
-        kinds[base + 1 : base + MOST_ATTEMPTS + 1] = _KINDS.index("returned")
-    for state in TaskState:
-        if state is not TaskState.WAITING:
-            kinds[state] = _KINDS.index(state.word) if state in COUNTED else _UNCOUNTED
-    return kinds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +81,6 @@ class Shortage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What the state table said when it was read."""
-
-    kinds: NDArray[np.uint8]  # (n_tasks,), positions in `_KINDS`
-    done_ms: NDArray[np.int64]  # (n_done,), when the selected tasks were done
-    needs: NDArray[np.uint32]  # (n_short,), of the selected tasks that wait and have bounds
-    owners: Mapping[int, int]  # tasks in hand of each worker, selected or not
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """When the remaining tasks will be done, if the present rate lasts."""
 
@@ -106,17 +91,64 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """How a pool stands."""
+class Snapshot:
+    """What the state table said when it was read."""
 
+    kinds: NDArray[np.uint8]  # (n_tasks,), positions in `_KINDS`
+    done_ms: NDArray[np.int64]  # (n_done,), when the selected tasks were done
+    needs: NDArray[np.uint32]  # (n_short,), of the selected tasks that wait and have bounds
+    n_rerun: int  # selected tasks that are computed again
+    owners: Mapping[int, int]  # tasks in hand of each worker, selected or not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How a pool stands; as text, it is what ``jobpool status`` shows."""
+
+    name: str
+    folder: Path
     counts: Counts
+    n_rerun: int  # tasks that are computed again, and have an earlier result
     by: tuple[AxisCounts, ...]
     workers: Mapping[Life, int]  # workers that hold tasks, selected or not
     estimate: Estimate
     shortage: Shortage
 
+    def __str__(self) -> str:
+        return status_text(self)
 
-def look(
+
+def read_status(
+    pool: Pool, by: Sequence[str] = (), only: Sequence[str] = (), skip: Sequence[str] = ()
+) -> Status:
+    """Return how the selected part of a pool stands now, its workers judged by their heartbeats.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    by : sequence of str
+        Axes or attributes to count by; see `jobpool.overview.status.find_status`.
+    only, skip : sequence of str
+        Conditions of a selection.
+
+    Raises
+    ------
+    SelectionError
+        If a condition, or an axis to count by, does not fit the pool.
+    DamagedStateError
+        If a state file cannot be counted.
+    """
+    chosen = select(pool.grid, only, skip) if only or skip else None
+    clock = server_time(pool.folder / "workers")
+
+    def lives(owner: int) -> Life:
+        return judge(pool, worker_name(owner), clock)
+
+    return find_status(pool, chosen, by, judge=lives, now=time.time())
+
+
+def find_status(
     pool: Pool,
     chosen: NDArray[np.bool_] | None,
     by: Sequence[str],
@@ -154,7 +186,10 @@ def look(
     lives = Counter(judge(owner) for owner in snapshot.owners)
     tables = [_count_by(name, *_column(grid, name), snapshot.kinds, chosen) for name in names]
     return Status(
+        name=pool.info.name,
+        folder=pool.folder,
         counts=counts,
+        n_rerun=snapshot.n_rerun,
         by=tuple(one for one in tables if by or one.name != grid.part_axis or len(one.values) > 1),
         workers={life: lives[life] for life in Life},
         estimate=estimate(
@@ -162,21 +197,6 @@ def look(
         ),
         shortage=_shortage(snapshot.needs),
     )
-
-
-def _shortage(needs: NDArray[np.uint32]) -> Shortage:
-    memory, time = needs & 0xFF, needs >> 8 & 0xFF
-    return Shortage(
-        n_tasks=len(needs),
-        memory_mb=amount_of(int(min(memory[memory > 0], default=0))),
-        core_s=amount_of(int(min(time[time > 0], default=0))),
-    )
-
-
-def _of(
-    array: NDArray[np.unsignedinteger], chosen: NDArray[np.bool_] | None
-) -> NDArray[np.unsignedinteger]:
-    return array if chosen is None else array[chosen]
 
 
 def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapshot:
@@ -191,7 +211,7 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
     kinds = np.empty(len(pool.grid), np.uint8)
     done: list[NDArray[np.int64]] = []
     needs: list[NDArray[np.uint32]] = []
-    owners: Counter[int] = Counter()
+    n_rerun, owners = 0, Counter[int]()
     for number, span in enumerate(pool.spans):
         index = np.frombuffer(pool.index_of(number), np.uint8)
         found = kinds[span]
@@ -202,7 +222,8 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
         running = np.flatnonzero(found == _RUNNING).tolist()
         ended = (found == _DONE) & mask
         failed = (index > WAITING_BASE) & mask
-        if not running and not ended.any() and not failed.any():
+        has_reruns = pool.had_reruns(number)
+        if not (running or has_reruns or ended.any() or failed.any()):
             continue
         packed = pool.records_of(number)
         table = unchecked_table(packed)
@@ -210,6 +231,9 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
         done.append(table["changed_ms"][is_done].astype(np.int64))
         bounded = failed & (table["state"] == TaskState.WAITING) & (table["need"] & 0xFFFF > 0)
         needs.append(table["need"][bounded])
+        if has_reruns:
+            again = mask & (found != _UNCOUNTED) & (table["cause"] & RERUN > 0)
+            n_rerun += int(np.count_nonzero(again))
         for slot in running:
             record = pool.record_among(number, packed, slot)
             if record.state is TaskState.RUNNING:
@@ -218,8 +242,27 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
         kinds=kinds,
         done_ms=np.concatenate([np.empty(0, np.int64), *done]),
         needs=np.concatenate([np.empty(0, np.uint32), *needs]),
+        n_rerun=n_rerun,
         owners=owners,
     )
+
+
+def _kind_of_byte() -> NDArray[np.uint8]:
+    """Return for each index byte the position in `_KINDS` of what it stands for."""
+    kinds = np.full(256, _UNKNOWN, np.uint8)
+    for base in (WAITING_BASE, SHORT_BASE):
+        kinds[base] = _KINDS.index("waiting")
+        kinds[base + 1 : base + MOST_ATTEMPTS + 1] = _KINDS.index("returned")
+    for state in TaskState:
+        if state is not TaskState.WAITING:
+            kinds[state] = _KINDS.index(state.word) if state in COUNTED else _UNCOUNTED
+    return kinds
+
+
+def _of(
+    array: NDArray[np.unsignedinteger], chosen: NDArray[np.bool_] | None
+) -> NDArray[np.unsignedinteger]:
+    return array if chosen is None else array[chosen]
 
 
 def _counts(counts: NDArray[np.intp]) -> Counts:
@@ -254,6 +297,15 @@ def _count_by(
     counts = np.bincount(pairs, minlength=n_kinds * len(values)).reshape(-1, n_kinds)
     rows = [(value, _counts(row)) for value, row in zip(values, counts, strict=True)]
     return AxisCounts(name=name, values=tuple(row for row in rows if row[1].total))
+
+
+def _shortage(needs: NDArray[np.uint32]) -> Shortage:
+    memory, time = needs & 0xFF, needs >> 8 & 0xFF
+    return Shortage(
+        n_tasks=len(needs),
+        memory_mb=amount_of(int(min(memory[memory > 0], default=0))),
+        core_s=amount_of(int(min(time[time > 0], default=0))),
+    )
 
 
 def estimate(done_ms: NDArray[np.int64], remaining: int, *, working: bool, now: float) -> Estimate:
@@ -294,3 +346,132 @@ def estimate(done_ms: NDArray[np.int64], remaining: int, *, working: bool, now: 
     length = max(float(ages[ages <= window].max()), 0.001)
     rate = (n_ends - 1) / length
     return Estimate(rate_per_s=rate, window_s=length, eta_s=remaining / rate)
+
+
+def status_text(found: Status, *, ascii_only: bool = False) -> str:
+    """Return a status as it is shown in the terminal."""
+    counts = found.counts
+    lines = [
+        f"{found.name}: {count(counts.total, 'task')} in {found.folder}",
+        "",
+        f"  done      {counts.done:>11,}  {percent(counts.done, counts.total):>7}  "
+        f"{bar(counts.done / max(counts.total, 1), ascii_only=ascii_only)}",
+        f"  remaining {counts.remaining:>11,}  {time_left(found)}",
+        f"    running {counts.running:>11,}  {_workers(found)}",
+        f"    waiting {counts.waiting + counts.returned:>11,}  "
+        f"{counts.returned:,} of them failed and were returned",
+    ]
+    if found.n_rerun:
+        what = "of these are rerun: an earlier result counts until the new one is accepted"
+        lines.append(f"    rerun   {found.n_rerun:>11,}  {what}")
+    if counts.parked:
+        lines.append(f"  parked    {counts.parked:>11,}  failed in the same way again and again")
+    if counts.held:
+        lines.append(f"  held      {counts.held:>11,}  kept back")
+    lines += _next_steps(found)
+    for axis in found.by:
+        lines += ["", *_axis_lines(axis, ascii_only)]
+    return "\n".join(lines)
+
+
+def _next_steps(found: Status) -> list[str]:
+    counts, folder = found.counts, found.folder
+    lines = [""]
+    if counts.returned or counts.parked:
+        lines.append(f"  why they failed: jobpool errors {folder}")
+    if counts.parked:
+        lines.append(f"  when that is mended, let the parked wait again: jobpool retry {folder}")
+    if counts.held:
+        lines.append(f"  let the held go: jobpool release {folder}")
+    if found.shortage.n_tasks:
+        lines.append(f"  {_too_small(found)}: jobpool plan {folder}")
+    return lines if len(lines) > 1 else []
+
+
+def _too_small(found: Status) -> str:
+    short = found.shortage
+    bounds = [memory(short.memory_mb)] if short.memory_mb else []
+    bounds += [f"{duration(short.core_s)} on one core"] if short.core_s else []
+    needs = "needs" if short.n_tasks == 1 else "need"
+    return f"{count(short.n_tasks, 'waiting task')} {needs} more than {' or '.join(bounds)}"
+
+
+def time_left(found: Status) -> str:
+    """Return in words when the remaining tasks will be done."""
+    estimate = found.estimate
+    if estimate.eta_s is None:
+        return f"time left unknown: {estimate.why_not}"
+    if estimate.rate_per_s is None or estimate.window_s is None:
+        kept = found.counts.parked + found.counts.held
+        return "all others are parked or held" if kept else "nothing is left to do"
+    rate, unit = estimate.rate_per_s * 3600, "hour"
+    if rate > 36_000:
+        rate, unit = estimate.rate_per_s, "second"
+    shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+    return (
+        f"about {duration(estimate.eta_s)} left, at {shown} per {unit} "
+        f"in the last {duration(estimate.window_s)}"
+    )
+
+
+def _workers(found: Status) -> str:
+    words = [f"{count(found.workers[Life.ALIVE], 'worker')} alive"]
+    if dead := found.workers[Life.DEAD]:
+        whose = "its task" if dead == 1 else "their tasks"
+        words.append(f"{dead:,} unresponsive ({whose} will be requeued)")
+    if unknown := found.workers[Life.UNKNOWN]:
+        words.append(f"{unknown:,} unknown")
+    return ", ".join(words)
+
+
+def _axis_lines(axis: AxisCounts, ascii_only: bool) -> list[str]:
+    names = _kinds()
+    names.remove("done")
+    kept = [name for name in names if any(getattr(counts, name) for _, counts in axis.values)]
+    rows = [
+        [
+            str(value),
+            bar(counts.done / counts.total, ascii_only=ascii_only),
+            percent(counts.done, counts.total),
+            f"{counts.done:,}",
+            *(f"{getattr(counts, name):,}" for name in kept),
+            f"{counts.total:,}",
+        ]
+        for value, counts in axis.values
+    ]
+    return [f"  {line}" for line in table([axis.name, "", "", "done", *kept, "tasks"], rows)]
+
+
+def status_json(found: Status) -> str:
+    """Return a status as one JSON object."""
+    estimate = found.estimate
+    return json.dumps(
+        {
+            "pool": str(found.folder),
+            "name": found.name,
+            **_numbers(found.counts),
+            "rerun": found.n_rerun,
+            "short": found.shortage.n_tasks,
+            "workers": {str(life): n for life, n in found.workers.items()},
+            "rate_per_s": estimate.rate_per_s,
+            "rate_window_s": estimate.window_s,
+            "eta_s": estimate.eta_s,
+            "eta_unknown": estimate.why_not or None,
+            "by": {
+                axis.name: [{"value": value, **_numbers(counts)} for value, counts in axis.values]
+                for axis in found.by
+            },
+        }
+    )
+
+
+def _numbers(counts: Counts) -> dict[str, int]:
+    names = _kinds()
+    names.insert(1, "remaining")
+    return {name: getattr(counts, name) for name in [*names, "total"]}
+
+
+def _kinds() -> list[str]:
+    """Return the words of the counted states as they are shown, "returned" after "waiting"."""
+    pairs = ([s.word, "returned"] if s is TaskState.WAITING else [s.word] for s in SHOWN)
+    return [word for pair in pairs for word in pair]

@@ -13,8 +13,7 @@ from jobpool.disk.files import server_time
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.journal.jsonl import worker_files
 from jobpool.liveness.judge import Life
-from jobpool.overview.status import Counts
-from jobpool.overview.status_text import PoolStatus, read_status
+from jobpool.overview.status import Counts, Status, read_status
 from jobpool.plan.submission import queued_of
 from jobpool.pool import Pool
 
@@ -69,7 +68,7 @@ class Waited:
 def wait_for(
     open_pool: Callable[[], Pool],
     settings: WaitSettings,
-    report: Callable[[PoolStatus], None] = lambda _: None,
+    report: Callable[[Status], None] = lambda _: None,
     *,
     count_jobs: Callable[[Pool], int] = lambda pool: queued_of(pool).total(),
     sleep: Callable[[float], None] = time.sleep,

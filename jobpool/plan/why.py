@@ -15,7 +15,7 @@ from jobpool.disk.files import server_time
 from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import Attempt, all_attempts, attempts_of
 from jobpool.journal.jsonl import worker_name
-from jobpool.journal.workers import WorkerRecord, read_card
+from jobpool.journal.workers import WorkerRecord, read_worker_record
 from jobpool.liveness.judge import Life, judge
 from jobpool.needs.estimates import LIKELY, POSSIBLE
 from jobpool.needs.learning import forecast_of
@@ -133,7 +133,7 @@ def explain(
         record=record,
         worker=worker,
         life=judge(pool, worker, server_time) if runs else None,
-        card=read_card(pool.folder, worker) if record.owner else None,
+        worker_record=read_worker_record(pool.folder, worker) if record.owner else None,
         last=_last_attempt(pool, grid.id(position), worker, record),
         seconds=_estimated(forecast, "seconds", position),
         memory_mb=_estimated(forecast, "memory_mb", position),

@@ -20,7 +20,6 @@ from jobpool.analysis.study_table import KEY, from_results, read_study_table
 from jobpool.analysis.whole import analyse
 from jobpool.collect.collect import collect, worth_starting
 from jobpool.collect.frames import frame_of, provenance
-from jobpool.collect.provenance import provenance
 from jobpool.collect.row_columns import point_columns
 from jobpool.disk.files import replace_whole, server_time
 from jobpool.errors import DataError

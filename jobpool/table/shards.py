@@ -278,6 +278,13 @@ class Shard:
         with self._opened() as descriptor:
             return os.pread(descriptor, RECORD.size * self.size, self.accepted_offset(0))
 
+    def has_room_for_accepted(self) -> bool:
+        """Say whether a task was ever computed again, by the size of the file."""
+        try:
+            return self.path.stat().st_size > self.accepted_offset(0)
+        except OSError as error:
+            raise self.error_for(error) from error
+
     def record(self, slot: int) -> Record:
         """Return the record of one task without taking the lock."""
         with self._opened() as descriptor:

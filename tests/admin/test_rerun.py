@@ -243,7 +243,15 @@ def test_hold_and_retry_keep_the_old_result(folder: Path, jobpool: Jobpool) -> N
 def test_status_counts_it_among_those_that_wait(folder: Path, jobpool: Jobpool) -> None:
     found = json.loads(jobpool("status", folder, "--json").stdout)
 
-    assert (found["done"], found["waiting"]) == (2, 4)
+    assert (found["done"], found["waiting"], found["rerun"]) == (2, 4, 1)
+
+
+def test_status_counts_reruns_where_nothing_else_happened(folder: Path, jobpool: Jobpool) -> None:
+    run_again(folder, 0, 2)
+
+    shown = jobpool("status", folder).stdout
+
+    assert "rerun             3  of these are rerun" in shown
 
 
 def test_why_says_which_result_counts(folder: Path, jobpool: Jobpool) -> None:

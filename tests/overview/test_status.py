@@ -15,8 +15,14 @@ from jobpool.admin.create import create_pool
 from jobpool.errors import DamagedStateError, Fault, SelectionError
 from jobpool.journal.workers import own_worker_record
 from jobpool.liveness.judge import Life
-from jobpool.overview.status import Counts, Shortage, Status, estimate, look
-from jobpool.overview.status_text import read_status
+from jobpool.overview.status import (
+    Counts,
+    Shortage,
+    Status,
+    estimate,
+    find_status,
+    read_status,
+)
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.selection import select
@@ -36,7 +42,7 @@ def alive(_: int) -> Life:
 def status_of(folder: Path, *by: str, only: tuple[str, ...] = ()) -> Status:
     pool = Pool(folder)
     chosen = select(pool.grid, only) if only else None
-    return look(pool, chosen, by, judge=alive, now=time.time())
+    return find_status(pool, chosen, by, judge=alive, now=time.time())
 
 
 def counts_or_error(folder: Path) -> object:
@@ -115,7 +121,7 @@ def test_each_worker_that_holds_tasks_is_counted_once(fast_path: Path) -> None:
     SimulatedWorker(folder, 2).claim(2)
     lives = {1: Life.ALIVE, 2: Life.DEAD}
 
-    found = look(Pool(folder), None, (), judge=lives.__getitem__, now=time.time())
+    found = find_status(Pool(folder), None, (), judge=lives.__getitem__, now=time.time())
 
     assert found.workers == {Life.ALIVE: 1, Life.DEAD: 1, Life.UNKNOWN: 0}
 

@@ -15,7 +15,7 @@ from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.splits import make_splits
 from jobpool.learning.study import Ensemble, Readers, Study, find_members, read_study
 from jobpool.liveness.judge import Life
-from jobpool.overview.status import look
+from jobpool.overview.status import find_status
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
 from jobpool.runners.evaluate.task_grid import lay_out, notes
@@ -332,7 +332,9 @@ def test_a_pool_with_ensembles_is_counted_by_strategy(sets: SetsOnDisk) -> None:
     experiment, checked = sets.all()
     create_pool(sets.folder / "p", experiment, lay_out(experiment, checked), lambda _: None, now=0)
 
-    found = look(Pool(sets.folder / "p"), None, ["strategy"], judge=lambda _: Life.ALIVE, now=0.0)
+    found = find_status(
+        Pool(sets.folder / "p"), None, ["strategy"], judge=lambda _: Life.ALIVE, now=0.0
+    )
 
     counts = {value: count.total for value, count in found.by[0].values}
     assert counts == {"single": 8, "voted": 30, "stacked": 30, "grid": 30}
