@@ -1,7 +1,7 @@
 """The worker: what a job runs. It pulls tasks until none fits, or until it is told to stop.
 
     workers/xx/ID.json     its record; touched every some seconds while it lives
-    workers/xx/ID.use      what its task has used, for whoever finds it dead
+    workers/xx/ID.use      the memory mark of its task, for the worker that finds it dead
 
 For each task: run it in the child, write the result, write the attempt, then end the task and
 claim the next in one transaction. Whichever of these steps it dies in, nothing is lost: a

@@ -1,7 +1,7 @@
 """What workers say of themselves while they live.
 
     workers/xx/ID.json    the worker's record: who it is; its modification time is the heartbeat
-    workers/xx/ID.use     what the task in hand has used, replaced whole now and then
+    workers/xx/ID.use     the memory mark: the peak of the task in hand, replaced whole now and then
 
 Both are written by their worker alone, so that a death can be told by what it left behind.
 """
@@ -96,37 +96,37 @@ def beat(record_path: Path) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """What a worker noted of the task in its hand."""
+class MemoryMark:
+    """The peak memory of the task in a worker's hand, as its worker wrote it last."""
 
     task: str
     peak_memory_mb: float
 
 
-def note_use(pool: Path, name: str, task: str, peak_memory_mb: float) -> None:
-    """Leave word of what a task uses, for whoever finds its worker dead.
+def write_memory_mark(pool: Path, name: str, task: str, peak_memory_mb: float) -> None:
+    """Write down the peak memory of a task, for the worker that finds this one dead.
 
     Raises
     ------
     StorageError
-        If the disk refuses it; what was noted before stands.
+        If the disk refuses it; what was written before stands.
     """
     peak_memory_mb = round(peak_memory_mb, 3)
     write_json(
-        _use_file(pool, name), {"format": FORMAT, "task": task, "peak_memory_mb": peak_memory_mb}
+        _mark_file(pool, name), {"format": FORMAT, "task": task, "peak_memory_mb": peak_memory_mb}
     )
 
 
-def read_use(pool: Path, name: str) -> Use | None:
-    """Return what a worker noted last, or None if that is missing or damaged."""
+def read_memory_mark(pool: Path, name: str) -> MemoryMark | None:
+    """Return a worker's memory mark, or None if it is missing or damaged."""
     with suppress(OSError):
-        line: dict[str, Any] | None = read_json(_use_file(pool, name))
+        line: dict[str, Any] | None = read_json(_mark_file(pool, name))
         if line is not None and has_shape(line, {"task": is_text, "peak_memory_mb": is_number}):
-            return Use(task=line["task"], peak_memory_mb=line["peak_memory_mb"])
+            return MemoryMark(task=line["task"], peak_memory_mb=line["peak_memory_mb"])
     return None
 
 
-def _use_file(pool: Path, name: str) -> Path:
+def _mark_file(pool: Path, name: str) -> Path:
     return worker_file(pool, "workers", name).with_suffix(".use")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jobpool.errors import StorageError
 from jobpool.journal.jsonl import worker_name
-from jobpool.journal.workers import WorkerRecord, beat, note_use
+from jobpool.journal.workers import WorkerRecord, beat, write_memory_mark
 from jobpool.pool import Pool
 
 GROWTH = 1.05  # of the peak memory, before it is noted again
@@ -23,7 +23,7 @@ class Heart:
     ----------
     pool : Pool
         Opened with the worker's number.
-    use : callable
+    peak_memory : callable
         Returns the task in hand, None without one, and its peak memory in MB so far.
     report : callable
         Takes a line for the log.
@@ -32,14 +32,14 @@ class Heart:
     def __init__(
         self,
         pool: Pool,
-        use: Callable[[], tuple[str | None, float]],
+        peak_memory: Callable[[], tuple[str | None, float]],
         report: Callable[[str], None],
     ) -> None:
-        self._pool, self._use, self._report = pool, use, report
+        self._pool, self._peak_memory, self._report = pool, peak_memory, report
         self._name = worker_name(pool.worker)
         self._path = Path()
         self._patient_until = 0.0
-        self._noted: tuple[str | None, float] = (None, 0.0)
+        self._marked: tuple[str | None, float] = (None, 0.0)
         self.server_time = 0.0  # what the file server's clock said at the last beat
 
     def start(self, worker_record: WorkerRecord) -> Path:
@@ -61,7 +61,7 @@ class Heart:
             self._report(f"heartbeat: {error}")
             return
         try:
-            self._note_use()
+            self._write_memory_mark()
         except (OSError, StorageError) as error:
             self._report(f"memory of the task: {error}")
         if now - self.server_time > self._pool.info.lost_after_s / 2:
@@ -69,9 +69,9 @@ class Heart:
             self._patient_until = time.monotonic() + self._pool.info.lost_after_s
         self.server_time = now
 
-    def _note_use(self) -> None:
-        task, peak_mb = self._use()
-        noted, noted_mb = self._noted
-        if task is not None and peak_mb and (task != noted or peak_mb > GROWTH * noted_mb):
-            note_use(self._pool.folder, self._name, task, peak_mb)
-            self._noted = task, peak_mb
+    def _write_memory_mark(self) -> None:
+        task, peak_mb = self._peak_memory()
+        marked, marked_mb = self._marked
+        if task is not None and peak_mb and (task != marked or peak_mb > GROWTH * marked_mb):
+            write_memory_mark(self._pool.folder, self._name, task, peak_mb)
+            self._marked = task, peak_mb

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobpool.journal.attempts import Attempt, attempts_of, lesson_of
 from jobpool.journal.results import result_of
-from jobpool.journal.workers import WorkerRecord, read_use
+from jobpool.journal.workers import WorkerRecord, read_memory_mark
 from jobpool.scheduler.base import JobStatus, Phase
 from jobpool.task import Cause, Lesson, UnknownCause
 
@@ -71,7 +71,7 @@ def last_words(pool: Path, death: Death) -> LastWords:
         # what only a newer jobpool can judge is not held against the task
         known = Cause.CANCELLED if isinstance(said, UnknownCause) else said
         return LastWords(cause=known, lesson=_lesson(pool, death, own[-1]))
-    noted_mb = _noted_mb(pool, death)
+    noted_mb = _marked_mb(pool, death)
     cause, why = cause_of_death(_evidence(death, noted_mb))
     peak_mb = noted_mb
     if cause is Cause.MEMORY and death.seen is not None:  # that is of all tasks of the job
@@ -85,9 +85,9 @@ def _lesson(pool: Path, death: Death, attempt: Attempt) -> Lesson:
     return lesson_of(pool, attempt, checkpoint=lambda: death.checkpoint, end=end)
 
 
-def _noted_mb(pool: Path, death: Death) -> float | None:
-    use = read_use(pool, death.worker)
-    return use.peak_memory_mb if use is not None and use.task == death.task else None
+def _marked_mb(pool: Path, death: Death) -> float | None:
+    mark = read_memory_mark(pool, death.worker)
+    return mark.peak_memory_mb if mark is not None and mark.task == death.task else None
 
 
 def _evidence(death: Death, noted_mb: float | None) -> Evidence:

@@ -18,10 +18,10 @@ from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import (
     WorkerRecord,
     beat,
-    note_use,
     own_worker_record,
-    read_use,
+    read_memory_mark,
     start_ticks,
+    write_memory_mark,
 )
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.reaper import TakenBack, Watch
@@ -438,7 +438,7 @@ def test_the_schedulers_word_on_a_process_that_is_gone_is_waited_for(folder: Pat
 def test_a_process_that_is_gone_from_a_running_job_does_not_hang(folder: Path) -> None:
     space = own_worker_record(started=0, cores=1).space
     claim, beaten = claim_by_distant_worker(folder, pid=gone_process(), space=space)
-    note_use(folder, worker_name(DEAD), claim.id, 950.0)
+    write_memory_mark(folder, worker_name(DEAD), claim.id, 950.0)
 
     (taken,) = watched(a_watch(folder, saying(RUNNING)), beaten, 4)
 
@@ -451,7 +451,7 @@ def test_a_process_that_is_gone_from_a_running_job_does_not_hang(folder: Path) -
 
 def test_memory_that_was_too_little_becomes_a_bound(folder: Path) -> None:
     claim, beaten = claim_by_distant_worker(folder, memory_mb=1000)
-    note_use(folder, worker_name(DEAD), claim.id, 950.0)
+    write_memory_mark(folder, worker_name(DEAD), claim.id, 950.0)
 
     watched(a_watch(folder, saying((Phase.ENDED, None, "FAILED"))), beaten, 4)
 
@@ -462,7 +462,7 @@ def test_memory_that_was_too_little_becomes_a_bound(folder: Path) -> None:
 
 def test_what_was_noted_of_another_task_is_no_evidence(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder, memory_mb=1000)
-    note_use(folder, worker_name(DEAD), "another", 950.0)
+    write_memory_mark(folder, worker_name(DEAD), "another", 950.0)
 
     taken = watched(a_watch(folder, saying((Phase.ENDED, None, "FAILED"))), beaten, 4)
 
@@ -527,13 +527,13 @@ def test_the_error_that_the_dead_worker_wrote_teaches(folder: Path) -> None:
 def test_a_note_of_use_is_read_back(folder: Path) -> None:
     a_worker_record().write(folder, worker_name(1))
 
-    note_use(folder, worker_name(1), "abc", 12.3456)
-    note_use(folder, worker_name(1), "abd", 23.4567)
+    write_memory_mark(folder, worker_name(1), "abc", 12.3456)
+    write_memory_mark(folder, worker_name(1), "abd", 23.4567)
 
-    use = read_use(folder, worker_name(1))
-    assert use is not None
-    assert (use.task, use.peak_memory_mb) == ("abd", 23.457)
-    assert read_use(folder, worker_name(2)) is None
+    mark = read_memory_mark(folder, worker_name(1))
+    assert mark is not None
+    assert (mark.task, mark.peak_memory_mb) == ("abd", 23.457)
+    assert read_memory_mark(folder, worker_name(2)) is None
 
 
 # a worker that was told to stop
