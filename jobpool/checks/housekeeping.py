@@ -8,7 +8,7 @@ import numpy as np
 
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.checks.rebuild import Evidence, names_one_of
-from jobpool.disk.coordination import FOLDER as TURNS
+from jobpool.disk.coordination import ELECTIONS
 from jobpool.errors import JobpoolError
 from jobpool.execution.health import FOLDER as BAD_NODES
 from jobpool.execution.health import read_bad_nodes
@@ -127,8 +127,8 @@ def finished_checkpoints(
 
 
 def old_marks(pool: Pool, server_time: float) -> list[Path]:
-    """Return the files of turns and of bad nodes that mean nothing any more."""
-    marks = [*(pool.folder / TURNS).glob("*"), *(pool.folder / BAD_NODES).glob("*")]
+    """Return the files of elections and of bad nodes that mean nothing any more."""
+    marks = [*(pool.folder / ELECTIONS).glob("*"), *(pool.folder / BAD_NODES).glob("*")]
     return sorted(path for path in marks if _age_s(path, server_time) > OLD_MARK_S)
 
 

@@ -22,11 +22,11 @@ from pathlib import Path
 
 from jobpool.disk.files import checked_line, server_time, storage_error
 
-FOLDER = "turns"
+ELECTIONS = "turns"  # the folder, as older versions call it
 
 
-def take_turn(pool: Path, name: str, period_s: float, server_time: float) -> bool:
-    """Say whether this process is the one to do something in the present period.
+def win_election(pool: Path, name: str, period_s: float, server_time: float) -> bool:
+    """Say whether this process is elected to do something for all in the present period.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def take_turn(pool: Path, name: str, period_s: float, server_time: float) -> boo
     name : str
         What is to be done.
     period_s : float
-        Seconds between two turns.
+        Seconds between two elections.
     server_time : float
         The file server's clock, in seconds since the epoch: the same for all hosts.
 
@@ -44,7 +44,7 @@ def take_turn(pool: Path, name: str, period_s: float, server_time: float) -> boo
     bool
         True for one process per period at most; False where the disk refuses a file.
     """
-    folder, number = pool / FOLDER, int(server_time // period_s)
+    folder, number = pool / ELECTIONS, int(server_time // period_s)
     mark = folder / f"{name}-{number}"
     try:
         folder.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ def take_turn(pool: Path, name: str, period_s: float, server_time: float) -> boo
         if other < number:
             with suppress(OSError):
                 (folder / f"{name}-{other}").unlink()
-    return all(other <= number for other in others)  # else this process is late: its turn is over
+    return all(other <= number for other in others)  # else this process is late: its period is over
 
 
 def _number(mark: Path, name: str) -> int:

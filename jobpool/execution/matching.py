@@ -18,7 +18,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
-from jobpool.disk.coordination import take_turn
+from jobpool.disk.coordination import win_election
 from jobpool.errors import StorageError
 from jobpool.journal.workers import WorkerRecord
 from jobpool.needs.estimates import Latest, Offers, offers
@@ -67,7 +67,7 @@ class Fitting:
         self._refreshed = None
 
     def refresh(self, restrict: Callable[[Offers | None], None], server_time: float) -> None:
-        """Learn if it is this worker's turn, and say which tasks fit; seldom does anything.
+        """Learn if this worker is elected, and say which tasks fit; seldom does anything.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Fitting:
         self._refreshed = now
         if self._in_all is None:
             self._in_all = self._seconds_left()
-        if take_turn(self._pool.folder, "needs", LEARN_EVERY_S, server_time):
+        if win_election(self._pool.folder, "needs", LEARN_EVERY_S, server_time):
             # what is not learned now is learned by the next: no reason to lose a worker
             with suppress(StorageError, OSError, LinAlgError):
                 learn(self._pool, server_time)

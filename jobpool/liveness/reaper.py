@@ -131,7 +131,7 @@ class Watch:
         ):
             return None
         own = JobRun(worker_record.job, worker_record.restarts)
-        with suppress(OSError):  # turns are told by the very time of now
+        with suppress(OSError):  # the period of an election follows from the time of now
             server_time = beat(worker_file(self._pool.folder, "workers", self._name))
         while (waited_s := time.monotonic() - start) < STOPPED_S:
             known = read_statuses(self._pool.folder, cluster).get(own)

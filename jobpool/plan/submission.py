@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from jobpool.disk.coordination import FOLDER
+from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import server_time
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
@@ -55,7 +55,7 @@ class Sending:
 def alone(pool: Pool) -> Iterator[None]:
     """Let one process at a time count this pool's jobs and submit more."""
     set_umask(pool.info.shared)
-    path = pool.folder / FOLDER / "submit"
+    path = pool.folder / ELECTIONS / "submit"
     path.parent.mkdir(exist_ok=True)
     path.touch()
     with LOCKS[pool.info.lock](path, False):

@@ -1,11 +1,11 @@
 """What the scheduler says of the workers' jobs, asked for by one worker and read by all.
 
     POOL/SCHEDULER-CLUSTER.json    what was said last of the workers' jobs, replaced whole
-    POOL/turns/SCHEDULER-*         whose turn to ask it is
+    POOL/turns/SCHEDULER-*         which worker is elected to ask
 
-Whoever has the turn asks for all jobs in doubt at once, so that a pool of any size asks a
-controller no more than once per interval. Who is killed while asking loses the turn; the file
-holds a whole answer at any time.
+The elected worker asks for all jobs in doubt at once, so that a pool of any size asks a controller
+no more than once per interval. If it is killed while it asks, the next interval elects another; the
+file holds a whole answer at any time.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from jobpool.disk.coordination import take_turn
+from jobpool.disk.coordination import win_election
 from jobpool.disk.files import read_json, write_json
 from jobpool.errors import SchedulerError, StorageError
 from jobpool.scheduler.base import JobRun, JobStatus, Phase, Scheduler
@@ -110,7 +110,7 @@ def _from_line(line: dict[str, Any]) -> KnownStatus:
 
 
 class StatusPoller:
-    """One worker's questions to the controller of its cluster, within its turns.
+    """One worker's questions to the controller of its cluster, when it is elected.
 
     Parameters
     ----------
@@ -161,24 +161,24 @@ class StatusPoller:
         return self.cluster.name is not None
 
     def ask(self, runs: Collection[JobRun], server_time: float) -> None:
-        """Ask for runs of jobs, and share the answers, if it is time and this worker's turn.
+        """Ask for runs of jobs, and share the answers, if it is time and this worker is elected.
 
         No answer leaves what was shared before; its age tells how much that is worth.
         """
         known = read_statuses(self._pool, self.cluster)
         last = max((one.asked for one in known.values()), default=0.0)
-        if server_time >= last + self._interval_s and self._has_turn(
+        if server_time >= last + self._interval_s and self._is_elected(
             "", self._interval_s, server_time
         ):
             self._ask(runs, server_time, self._patience_s)
 
     def ask_stopped(self, runs: Callable[[], Collection[JobRun]], server_time: float) -> bool:
-        """Ask in a turn of the workers that were told to stop, who cannot wait for another.
+        """Ask for workers that must stop and cannot wait: they have elections of their own.
 
         Parameters
         ----------
         runs : callable
-            Returns the runs to ask for; called by the one whose turn it is.
+            Returns the runs to ask for; called if this worker is elected.
         server_time : float
             What the file server's clock says now.
 
@@ -187,18 +187,18 @@ class StatusPoller:
         bool
             Whether this worker asked, and what it heard is now shared.
         """
-        if not self._has_turn("stopped-", STOPPED_S, server_time):
+        if not self._is_elected("stopped-", STOPPED_S, server_time):
             return False
         self._ask(runs(), server_time, STOPPED_S / 2)
         return True
 
-    def _has_turn(self, kind: str, period_s: float, server_time: float) -> bool:
+    def _is_elected(self, kind: str, period_s: float, server_time: float) -> bool:
         name = f"{kind}{self.cluster.scheduler}-{quote(self.cluster.name or '', safe='')}"
-        return take_turn(self._pool, name, period_s, server_time)
+        return win_election(self._pool, name, period_s, server_time)
 
     def _ask(self, runs: Collection[JobRun], server_time: float, timeout_s: float) -> None:
         known = read_statuses(self._pool, self.cluster)
-        with suppress(SchedulerError, StorageError):  # then the next turn asks again
+        with suppress(SchedulerError, StorageError):  # then the next one elected asks again
             self._share(known, self._scheduler.query(runs, timeout_s), server_time)
 
     def _share(

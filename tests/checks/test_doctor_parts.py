@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jobpool.checks.doctor import Surgery, check_pool
 from jobpool.checks.findings import Finding
-from jobpool.disk.coordination import take_turn
+from jobpool.disk.coordination import win_election
 from jobpool.execution.health import BadNode, write_bad_node
 from jobpool.journal.attempts import Attempt, short_fingerprint, write_attempt
 from jobpool.pool import Ending, Pool
@@ -276,8 +276,8 @@ def test_a_node_that_workers_leave_is_noted(folder: Path) -> None:
 
 
 def test_marks_of_old_turns_are_removed_by_a_repair(folder: Path) -> None:
-    take_turn(folder, "needs", 60, NOW - 2 * 86400)
-    take_turn(folder, "slurm", 60, NOW)
+    win_election(folder, "needs", 60, NOW - 2 * 86400)
+    win_election(folder, "slurm", 60, NOW)
     old, new = sorted((folder / "turns").iterdir())
     os.utime(old, (NOW - 2 * 86400, NOW - 2 * 86400))
     os.utime(new, (NOW, NOW))

@@ -223,10 +223,10 @@ def test_of_two_workers_one_asks(folder: Path) -> None:
 
 def test_an_interval_lies_between_two_questions_of_the_pool(folder: Path) -> None:
     controller = Controller()
-    turn = NOW // 60 * 60
+    period = NOW // 60 * 60
 
-    asking(folder, controller).ask([JobRun("1", 0)], turn + 50)
-    asking(folder, controller).ask([JobRun("1", 0)], turn + 70)  # a new turn, but soon after
+    asking(folder, controller).ask([JobRun("1", 0)], period + 50)
+    asking(folder, controller).ask([JobRun("1", 0)], period + 70)  # a new period, but soon after
 
     assert controller.programs == ["squeue"]
 
