@@ -10,10 +10,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from jobpool.analysis.drawing import (
+from jobpool.analysis.scaling import PowerLaw, Regression
+from jobpool.analysis.study_table import SCORE
+from jobpool.analysis.style import (
     DOTS,
+    GREY,
+    INK,
+    ONE_COLUMN_MM,
     RANK_LABEL,
     SIZE_LABEL,
+    TWO_COLUMNS_MM,
+    Mark,
     handles,
     letter,
     line_with_band,
@@ -21,19 +28,10 @@ from jobpool.analysis.drawing import (
     log_axis,
     mark_borders,
     mark_size,
+    marks,
     new_figure,
     scatter,
     spaced,
-)
-from jobpool.analysis.scaling import PowerLaw, Regression
-from jobpool.analysis.study_table import SCORE
-from jobpool.analysis.style import (
-    GREY,
-    INK,
-    ONE_COLUMN_MM,
-    TWO_COLUMNS_MM,
-    Mark,
-    marks,
 )
 from jobpool.analysis.whole import Analysis
 

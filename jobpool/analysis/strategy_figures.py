@@ -6,21 +6,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from jobpool.analysis.drawing import (
+from jobpool.analysis.study_table import SINGLE, StudyTable
+from jobpool.analysis.style import (
     DOTS,
+    GREY,
+    INK,
+    ONE_COLUMN_MM,
     RANK_LABEL,
     SIZE_LABEL,
+    TWO_COLUMNS_MM,
+    Mark,
     handles,
     legend_below,
     letter,
     log_axis,
     mark_size,
+    marks,
     new_figure,
     plain,
     scatter,
 )
-from jobpool.analysis.study_table import SINGLE, StudyTable
-from jobpool.analysis.style import GREY, INK, ONE_COLUMN_MM, TWO_COLUMNS_MM, Mark, marks
 from jobpool.analysis.whole import Analysis
 
 _COSTS = (
