@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from typer import BadParameter
 
-from jobpool.analysis.figures import write_figures
-from jobpool.analysis.strategy_figures import strategies, trade_off_figure
+from jobpool.analysis.figures import strategies, trade_off_figure, write_figures
 from jobpool.analysis.study_table import read_study_table
 from jobpool.analysis.style import DPI, MM_PER_INCH, PALETTE
 from jobpool.analysis.whole import Analysis, analyse
