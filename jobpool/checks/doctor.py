@@ -30,16 +30,16 @@ from jobpool.task import TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surgery:
-    """What a check may do, and what it knows of the world."""
+class RepairContext:
+    """What a check may do, and what it knows of workers and time."""
 
     is_alive: Callable[[int], bool]  # whether the worker of a number may live
     server_time: float  # seconds since the epoch, by the file server's clock
     repair: bool = False
-    force: bool = False  # repair even while workers are at it
+    force: bool = False  # repair even while workers hold tasks
 
 
-def check_pool(pool: Pool, surgery: Surgery) -> list[Finding]:
+def check_pool(pool: Pool, context: RepairContext) -> list[Finding]:
     """Check a pool, and repair it if asked to.
 
     Raises
@@ -49,20 +49,20 @@ def check_pool(pool: Pool, surgery: Surgery) -> list[Finding]:
     """
     inspected = _inspect_all(pool)  # before results and attempts: these may only be newer
     evidence = gather(pool)
-    if surgery.repair and not surgery.force:
-        _refuse_while_held(pool, inspected, surgery)
-    findings = list(examine_surroundings(pool, surgery.server_time))
-    if surgery.repair:
+    if context.repair and not context.force:
+        _refuse_while_held(pool, inspected, context)
+    findings = list(examine_surroundings(pool, context.server_time))
+    if context.repair:
         findings = [finding for finding in findings if not finding.repairable]
-        findings += _remove_leftovers(pool, surgery)
-    findings += _check_shards(pool, inspected, evidence, surgery)
+        findings += _remove_leftovers(pool, context)
+    findings += _check_shards(pool, inspected, evidence, context)
     for check in (_check_records, _check_families):
-        if surgery.repair:
+        if context.repair:
             inspected = _inspect_all(pool)
         records = [record for one in inspected for record in one.records]
-        findings += check(pool, records, evidence, surgery)
-    findings += _check_lines(pool, evidence, surgery)
-    findings += _check_checkpoints(pool, records, evidence, surgery)
+        findings += check(pool, records, evidence, context)
+    findings += _check_lines(pool, evidence, context)
+    findings += _check_checkpoints(pool, records, evidence, context)
     return findings
 
 
@@ -70,41 +70,41 @@ def _inspect_all(pool: Pool) -> list[Inspected]:
     return [inspect(shard, read_locked(shard)) for shard in pool.shards]
 
 
-def _refuse_while_held(pool: Pool, inspected: Sequence[Inspected], surgery: Surgery) -> None:
+def _refuse_while_held(pool: Pool, inspected: Sequence[Inspected], context: RepairContext) -> None:
     """Refuse to repair what a living worker may be changing."""
     records = [record for one in inspected for record in one.records]
     owners = {record.owner for record in records if record and record.state is TaskState.RUNNING}
     if any(record is None for record in records):  # who held these tasks cannot be told
         owners |= {int(path.stem, 16) for path in worker_files(pool.folder, "workers")}
-    alive = [worker_name(owner) for owner in sorted(owners) if surgery.is_alive(owner)]
+    alive = [worker_name(owner) for owner in sorted(owners) if context.is_alive(owner)]
     if alive:
         what = f"workers are at it: {listing(alive, most=5)}; stop them, and wait until they count "
         what += f"as lost ({pool.info.lost_after_s:.0f} s), or repair at once with --force"
         raise RequestError(pool.folder, what)
 
 
-def _remove_leftovers(pool: Pool, surgery: Surgery) -> Iterator[Finding]:
-    for path in leftovers(pool.folder, surgery.server_time):
+def _remove_leftovers(pool: Pool, context: RepairContext) -> Iterator[Finding]:
+    for path in leftovers(pool.folder, context.server_time):
         path.unlink(missing_ok=True)
         place = str(path.relative_to(pool.folder))
         what = "left behind by a process that was killed while it wrote"
         yield Finding(weight=Weight.NOTE, place=place, what=what, repaired="removed")
-    for path in old_marks(pool, surgery.server_time):
+    for path in old_marks(pool, context.server_time):
         path.unlink(missing_ok=True)
 
 
 def _check_shards(
-    pool: Pool, inspected: Sequence[Inspected], evidence: Evidence, surgery: Surgery
+    pool: Pool, inspected: Sequence[Inspected], evidence: Evidence, context: RepairContext
 ) -> Iterator[Finding]:
     remaker = Remaker(
         grid=pool.grid,
         evidence=evidence,
         park_after=pool.info.park_after,
-        now=surgery.server_time,
+        now=context.server_time,
     )
     for shard, one in zip(pool.shards, inspected, strict=True):
         for finding in findings_of(shard, one):
-            if surgery.repair and finding.repairable:
+            if context.repair and finding.repairable:
                 yield finding.done(_repair_shard(shard, one, remaker))
             else:
                 yield finding
@@ -122,24 +122,24 @@ def _repair_shard(shard: Shard, one: Inspected, remaker: Remaker) -> str:
 
 
 def _check_records(
-    pool: Pool, records: Sequence[Record | None], evidence: Evidence, surgery: Surgery
+    pool: Pool, records: Sequence[Record | None], evidence: Evidence, context: RepairContext
 ) -> Iterator[Finding]:
     finder = worker_name(new_worker_number())
-    for one in contradictions(pool, records, evidence, surgery.is_alive, surgery.server_time):
-        yield settle(pool, one, finder) if surgery.repair else one.finding
-    yield from dead_holders(records, surgery.is_alive)
+    for one in contradictions(pool, records, evidence, context.is_alive, context.server_time):
+        yield settle(pool, one, finder) if context.repair else one.finding
+    yield from dead_holders(records, context.is_alive)
 
 
 def _check_families(
-    pool: Pool, records: Sequence[Record | None], evidence: Evidence, surgery: Surgery
+    pool: Pool, records: Sequence[Record | None], evidence: Evidence, context: RepairContext
 ) -> Iterator[Finding]:
-    for one in family_contradictions(pool, records, evidence, surgery.is_alive):
-        yield settle(pool, one, "") if surgery.repair else one.finding
+    for one in family_contradictions(pool, records, evidence, context.is_alive):
+        yield settle(pool, one, "") if context.repair else one.finding
 
 
-def _check_lines(pool: Pool, evidence: Evidence, surgery: Surgery) -> Iterator[Finding]:
+def _check_lines(pool: Pool, evidence: Evidence, context: RepairContext) -> Iterator[Finding]:
     findings = list(examine_lines(pool.folder, evidence))
-    if not surgery.repair:
+    if not context.repair:
         yield from findings
         return
     yield from (finding for finding in findings if not finding.repairable)
@@ -149,7 +149,7 @@ def _check_lines(pool: Pool, evidence: Evidence, surgery: Surgery) -> Iterator[F
         finding = Finding(
             weight=Weight.PROBLEM, place=place, what=f"damaged lines: {listing(numbers)}"
         )
-        if surgery.is_alive(int(path.stem, 16)):  # it may append at this very moment
+        if context.is_alive(int(path.stem, 16)):  # it may append at this very moment
             yield finding
             continue
         replace_whole(path, set_aside(path, numbers))
@@ -157,12 +157,12 @@ def _check_lines(pool: Pool, evidence: Evidence, surgery: Surgery) -> Iterator[F
 
 
 def _check_checkpoints(
-    pool: Pool, records: Sequence[Record | None], evidence: Evidence, surgery: Surgery
+    pool: Pool, records: Sequence[Record | None], evidence: Evidence, context: RepairContext
 ) -> Iterator[Finding]:
     for path in finished_checkpoints(pool, records, evidence):
         what = "its task is done: the worker was killed before it could remove this folder"
         finding = note(str(path.relative_to(pool.folder)), what, repairable=True)
-        if surgery.repair:
+        if context.repair:
             shutil.rmtree(path, ignore_errors=True)
             finding = finding.done("removed")
         yield finding

@@ -14,7 +14,7 @@ from jobpool.errors import Fault
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobpool.checks.doctor import Surgery
+    from jobpool.checks.doctor import RepairContext
     from jobpool.checks.findings import Finding
     from jobpool.checks.probes.probes import Probed
     from jobpool.checks.probes.run import Reports, Tell
@@ -60,19 +60,19 @@ def doctor(
     from jobpool.pool import Pool
 
     opened = open_to_change(pool)
-    surgery = _surgery(opened, repair=repair, force=force)
+    context = _context(opened, repair=repair, force=force)
     reports, findings = _probe(opened, nodes, sbatch or [])
     if repair and reports and any(finding.repairable for finding in findings):
-        findings = _take_best_lock(opened, reports, findings, surgery)
+        findings = _take_best_lock(opened, reports, findings, context)
         opened = Pool(pool)
-    findings += check_pool(opened, replace(surgery, server_time=_server_time(opened)))
+    findings += check_pool(opened, replace(context, server_time=_server_time(opened)))
     print(_as_object(opened, reports, findings) if as_json else _as_text(opened, reports, findings))
     if any(finding.is_open for finding in findings):
         raise typer.Exit(Fault.POOL)
 
 
-def _surgery(pool: "Pool", *, repair: bool, force: bool) -> "Surgery":
-    from jobpool.checks.doctor import Surgery
+def _context(pool: "Pool", *, repair: bool, force: bool) -> "RepairContext":
+    from jobpool.checks.doctor import RepairContext
     from jobpool.journal.jsonl import worker_name
     from jobpool.liveness.judge import Life, judge
 
@@ -84,7 +84,7 @@ def _surgery(pool: "Pool", *, repair: bool, force: bool) -> "Surgery":
             lives[owner] = judge(pool, worker_name(owner), clock) is not Life.DEAD
         return lives[owner]
 
-    return Surgery(is_alive=is_alive, server_time=clock, repair=repair, force=force)
+    return RepairContext(is_alive=is_alive, server_time=clock, repair=repair, force=force)
 
 
 def _server_time(pool: "Pool") -> float:
@@ -119,7 +119,7 @@ def _probe(pool: "Pool", nodes: int, options: list[str]) -> "tuple[Reports | Non
 
 
 def _take_best_lock(
-    pool: "Pool", reports: "Reports", findings: "list[Finding]", surgery: "Surgery"
+    pool: "Pool", reports: "Reports", findings: "list[Finding]", context: "RepairContext"
 ) -> "list[Finding]":
     """Write a lock that holds into the pool; refuse while a worker may live."""
     from jobpool.checks.probes.verdict import repair_lock
@@ -127,7 +127,7 @@ def _take_best_lock(
     from jobpool.journal.jsonl import worker_files
 
     numbers = {path.stem: int(path.stem, 16) for path in worker_files(pool.folder, "workers")}
-    alive = [name for name, number in numbers.items() if surgery.is_alive(number)]
+    alive = [name for name, number in numbers.items() if context.is_alive(number)]
     if alive:
         what = f"the lock cannot be changed while workers live: {listing(alive, most=5)}; stop "
         what += f"them, and wait until they count as lost ({pool.info.lost_after_s:.0f} s)"

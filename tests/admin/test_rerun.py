@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from jobpool.admin.transitions import hold, release, rerun, retry
-from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.errors import DamagedStateError
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import worker_name
@@ -52,8 +52,8 @@ def places_of(folder: Path) -> dict[str, int]:
 
 def findings_of(folder: Path, *, repair: bool = False) -> list[str]:
     """Return what a check finds, or what was wrong before a repair."""
-    surgery = Surgery(is_alive=lambda _: False, server_time=time.time(), repair=repair)
-    return [finding.what for finding in check_pool(Pool(folder), surgery)]
+    context = RepairContext(is_alive=lambda _: False, server_time=time.time(), repair=repair)
+    return [finding.what for finding in check_pool(Pool(folder), context)]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from jobpool.admin.transitions import rerun
-from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.collect.collect import Collected, collect
 from jobpool.collect.predictions import EVERYTHING, Wanted, write_predictions
 from jobpool.pool import Ending, Pool
@@ -73,8 +73,8 @@ def shown(folder: Path, by: str = "task", *, fresh: bool = False) -> list[tuple[
 
 
 def findings_of(folder: Path, *, repair: bool = False) -> list[str]:
-    surgery = Surgery(is_alive=lambda _: False, server_time=1.0, repair=repair)
-    return [finding.what for finding in check_pool(Pool(folder), surgery)]
+    context = RepairContext(is_alive=lambda _: False, server_time=1.0, repair=repair)
+    return [finding.what for finding in check_pool(Pool(folder), context)]
 
 
 def test_parts_of_a_cut_task_are_rerun_one_by_one(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.errors import Fault, RequestError
 from jobpool.journal.attempts import all_attempts
@@ -39,8 +39,8 @@ def check(
     is_alive: Callable[[int], bool] = nobody,
     now: float = NOW,
 ) -> list[Finding]:
-    surgery = Surgery(is_alive=is_alive, server_time=now, repair=repair, force=force)
-    return check_pool(Pool(folder), surgery)
+    context = RepairContext(is_alive=is_alive, server_time=now, repair=repair, force=force)
+    return check_pool(Pool(folder), context)
 
 
 def open_problems(findings: list[Finding]) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.disk.coordination import win_election
 from jobpool.execution.health import BadNode, write_bad_node
@@ -39,8 +39,8 @@ def folder(fast_path: Path) -> Path:
 
 
 def check(folder: Path, *, repair: bool = False, alive: bool = False) -> list[Finding]:
-    surgery = Surgery(is_alive=lambda _: alive, server_time=NOW, repair=repair)
-    return check_pool(Pool(folder), surgery)
+    context = RepairContext(is_alive=lambda _: alive, server_time=NOW, repair=repair)
+    return check_pool(Pool(folder), context)
 
 
 def run_out_of_time(folder: Path, site: str) -> SimulatedWorker:

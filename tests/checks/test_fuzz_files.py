@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.disk.files import checked_line, parse_line
 from jobpool.execution.health import BadNode, read_bad_nodes, write_bad_node
 from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
@@ -138,11 +138,11 @@ def test_a_changed_file_of_lines_gives_true_lines_only(
 
 def read_all(pool: Path) -> None:
     """Read a pool in every way that there is."""
-    surgery = Surgery(is_alive=lambda _: False, server_time=0.0)
+    context = RepairContext(is_alive=lambda _: False, server_time=0.0)
     for read in READERS.values():
         told(partial(read, pool))
     told(lambda: history(Pool(pool)))
-    told(lambda: check_pool(Pool(pool), surgery))
+    told(lambda: check_pool(Pool(pool), context))
     told(lambda: learn(Pool(pool), 9.0))
 
 

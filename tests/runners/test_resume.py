@@ -17,7 +17,7 @@ from sklearn.linear_model import Ridge
 
 from jobpool.admin.create import create_pool
 from jobpool.brain.arrays import Array
-from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.experiment.config import load_experiment
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import read_lines
@@ -301,8 +301,8 @@ def left_behind(fast_path: Path) -> tuple[Path, Path]:
 
 
 def check(pool: Path, *, repair: bool) -> list[str]:
-    surgery = Surgery(is_alive=lambda _: False, server_time=time.time(), repair=repair)
-    return list(map(str, check_pool(Pool(pool), surgery)))
+    context = RepairContext(is_alive=lambda _: False, server_time=time.time(), repair=repair)
+    return list(map(str, check_pool(Pool(pool), context)))
 
 
 def test_doctor_names_the_checkpoint_of_a_task_that_is_done(left_behind: tuple[Path, Path]) -> None:

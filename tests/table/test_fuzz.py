@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobpool.admin.transitions import hold
-from jobpool.checks.doctor import Surgery, check_pool
+from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
@@ -154,11 +154,11 @@ def test_a_worker_on_a_changed_file_claims_each_free_task_once_at_most(
 def test_a_repair_of_a_changed_file_brings_every_end_back(
     pool: Path, truth: Truth, change: Change
 ) -> None:
-    surgery = Surgery(is_alive=lambda _: False, server_time=0.0, repair=True, force=True)
+    context = RepairContext(is_alive=lambda _: False, server_time=0.0, repair=True, force=True)
     with tempfile.TemporaryDirectory(dir=pool.parent) as folder:
         copy = Path(shutil.copytree(pool, Path(folder) / "pool"))
         with damaged(copy, change) as broken:
-            told(lambda: check_pool(broken, surgery))
+            told(lambda: check_pool(broken, context))
 
             done = [one.state is TaskState.DONE for one in truth.records]
             assert [broken.record(i).state is TaskState.DONE for i in range(N_TASKS)] == done
