@@ -18,8 +18,8 @@ from jobpool.checks.housekeeping import (
     old_marks,
     set_aside,
 )
-from jobpool.checks.rebuild import Evidence, Remaker, gather
-from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild
+from jobpool.checks.rebuild import Evidence, Rebuilder, gather
+from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild_shard
 from jobpool.disk.files import replace_whole
 from jobpool.errors import RequestError, listing
 from jobpool.journal.jsonl import new_worker_number, worker_files, worker_name
@@ -96,7 +96,7 @@ def _remove_leftovers(pool: Pool, context: RepairContext) -> Iterator[Finding]:
 def _check_shards(
     pool: Pool, inspected: Sequence[Inspected], evidence: Evidence, context: RepairContext
 ) -> Iterator[Finding]:
-    remaker = Remaker(
+    rebuilder = Rebuilder(
         grid=pool.grid,
         evidence=evidence,
         park_after=pool.info.park_after,
@@ -105,20 +105,20 @@ def _check_shards(
     for shard, one in zip(pool.shards, inspected, strict=True):
         for finding in findings_of(shard, one):
             if context.repair and finding.repairable:
-                yield finding.done(_repair_shard(shard, one, remaker))
+                yield finding.done(_repair_shard(shard, one, rebuilder))
             else:
                 yield finding
 
 
-def _repair_shard(shard: Shard, one: Inspected, remaker: Remaker) -> str:
+def _repair_shard(shard: Shard, one: Inspected, rebuilder: Rebuilder) -> str:
     if not one.wrong:
         with shard.transaction() as transaction:
             for slot in one.behind:
                 transaction.record(slot)
         return "the index follows the records"
-    n_remade = rebuild(shard, remaker)
-    kept = f"{shard.size - n_remade:,} records kept"
-    return f"{kept}, {n_remade:,} made from results and attempts"
+    n_rebuilt = rebuild_shard(shard, rebuilder)
+    kept = f"{shard.size - n_rebuilt:,} records kept"
+    return f"{kept}, {n_rebuilt:,} made from results and attempts"
 
 
 def _check_records(

@@ -192,7 +192,7 @@ def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remaker:
+class Rebuilder:
     """Makes records from what the files of workers say."""
 
     grid: Grid
@@ -200,7 +200,7 @@ class Remaker:
     park_after: int  # equal errors in a row that park a task
     now: float  # seconds since the epoch
 
-    def remake(
+    def record_of(
         self,
         position: int,
         known: Mapping[int, Record | None],

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.rebuild import Remaker
+from jobpool.checks.rebuild import Rebuilder
 from jobpool.disk.files import create_exclusively, replace_whole, storage_error
 from jobpool.disk.locks import Held
 from jobpool.errors import AccessError
@@ -124,14 +124,14 @@ def findings_of(shard: Shard, inspected: Inspected) -> Iterator[Finding]:
         yield note(place, what, repairable=True)
 
 
-def rebuild(shard: Shard, remaker: Remaker) -> int:
-    """Write a state file anew, and return how many records were made from the evidence.
+def rebuild_shard(shard: Shard, rebuilder: Rebuilder) -> int:
+    """Rebuild a state file, and return how many of its records were made from the evidence.
 
     Parameters
     ----------
     shard : Shard
         Its intact records are kept.
-    remaker : Remaker
+    rebuilder : Rebuilder
         Makes the damaged ones.
     """
     held: AbstractContextManager[Held | None]
@@ -143,7 +143,7 @@ def rebuild(shard: Shard, remaker: Remaker) -> int:
             inspected = inspect(shard, content)
             known = dict(enumerate(inspected.records, start=shard.first))
             records = [
-                record or remaker.remake(position, known, inspected.accepted.get(position))
+                record or rebuilder.record_of(position, known, inspected.accepted.get(position))
                 for position, record in known.items()
             ]
             _keep(shard, content)

@@ -47,7 +47,7 @@ def doctor(
     """Probe the file system, and check states, results and attempts against one another.
 
     A note is what killed workers leave behind, or what is worth knowing: nothing needs to be done.
-    A problem is damage, or a lock that does not hold: --repair makes damaged states anew from
+    A problem is damage, or a lock that does not hold: --repair rebuilds damaged states from
     results and attempts, and takes a lock that holds. Exit code 0 if no problem remains, else 10.
     Whether a lock holds between nodes can only be told from two: --nodes 2.
 
