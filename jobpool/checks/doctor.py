@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from jobpool.checks.consistency import contradictions, dead_holders, family_contradictions, settle
 from jobpool.checks.findings import Finding, Weight, note
 from jobpool.checks.housekeeping import (
+    examine_folder,
     examine_lines,
-    examine_surroundings,
     finished_checkpoints,
     leftovers,
     old_marks,
@@ -51,7 +51,7 @@ def check_pool(pool: Pool, context: RepairContext) -> list[Finding]:
     evidence = gather(pool)
     if context.repair and not context.force:
         _refuse_while_held(pool, inspected, context)
-    findings = list(examine_surroundings(pool, context.server_time))
+    findings = list(examine_folder(pool, context.server_time))
     if context.repair:
         findings = [finding for finding in findings if not finding.repairable]
         findings += _remove_leftovers(pool, context)

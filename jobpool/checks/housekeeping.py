@@ -22,7 +22,7 @@ OLD_MARK_S = 86400.0
 OLD_S = 3600.0  # no write takes so long: a temporary file of this age belongs to nobody
 
 
-def examine_surroundings(pool: Pool, server_time: float) -> Iterator[Finding]:
+def examine_folder(pool: Pool, server_time: float) -> Iterator[Finding]:
     """Yield what is wrong with the lock, the experiment, the grid, and the folder's files.
 
     Parameters
