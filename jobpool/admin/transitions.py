@@ -1,8 +1,7 @@
-"""What a person does with tasks: let parked ones wait again, hold some back, release or rerun them.
+"""Transitions of tasks that a user asks for: retry, rerun, hold, release.
 
-Each change is one transaction for each state file that holds such a task: workers may run
-meanwhile. Cut short, some tasks have moved and the others have not; the same command again moves
-the rest.
+Each takes one transaction for each state file that holds such a task: workers may run meanwhile.
+Interrupted, it has changed some of the tasks; the same command changes the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,16 +50,16 @@ def retry(
     Returns
     -------
     int
-        How many tasks moved, or would.
+        How many tasks changed, or would.
     """
 
-    def moves(index: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def candidates(index: NDArray[np.uint8]) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = index == _PARKED
         if forget_needs:  # a bound does not show in the index
             return found | (index >= WAITING_BASE)
         return found | has_failed(index) if failed else found
 
-    def moved(record: Record) -> Record | None:
+    def changed(record: Record) -> Record | None:
         bounds = record.need & 0xFFFF  # without the last error
         meant = record.state is _WAITING and (
             (failed and record.attempts > 0) or (forget_needs and bounds > 0)
@@ -70,7 +69,7 @@ def retry(
         need, cause = (0, None) if forget_needs else (bounds, record.cause)
         return record._replace(state=_WAITING, attempts=0, cause=cause, need=need, same=0)
 
-    return _move(pool, chosen, moves, moved, dry_run)
+    return _transition(pool, chosen, candidates, changed, dry_run)
 
 
 def rerun(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> int:
@@ -91,7 +90,7 @@ def rerun(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> in
     Returns
     -------
     int
-        How many tasks moved, or would.
+        How many tasks changed, or would.
     """
     return _change(pool, chosen, _in_state(_DONE), partial(_rerun_one, pool), dry_run)
 
@@ -116,12 +115,12 @@ def _rerun_one(pool: Pool, transaction: Transaction, slot: int) -> bool:
 
 def hold(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> int:
     """Keep waiting tasks back from workers, and return how many; those that run are left alone."""
-    return _move(pool, chosen, _in_state(_WAITING), _into(_WAITING, _HELD), dry_run)
+    return _transition(pool, chosen, _in_state(_WAITING), _into(_WAITING, _HELD), dry_run)
 
 
 def release(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> int:
     """Let tasks that were held back wait for workers again, and return how many."""
-    return _move(pool, chosen, _in_state(_HELD), _into(_HELD, _WAITING), dry_run)
+    return _transition(pool, chosen, _in_state(_HELD), _into(_HELD, _WAITING), dry_run)
 
 
 def has_failed(index: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -172,43 +171,43 @@ def _into(before: TaskState, after: TaskState) -> Callable[[Record], Record | No
     return lambda record: record._replace(state=after) if record.state is before else None
 
 
-def _move(
+def _transition(
     pool: Pool,
     chosen: NDArray[np.bool_],
-    moves: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
-    moved: Callable[[Record], Record | None],
+    candidates: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
+    changed: Callable[[Record], Record | None],
     dry_run: bool,
 ) -> int:
     """Change the records of the chosen tasks whose index byte says so, one transaction per file."""
 
     def change(transaction: Transaction, slot: int) -> bool:
-        after = moved(transaction.record(slot))
+        after = changed(transaction.record(slot))
         if after is None:
             return False
         transaction.put(slot, after._replace(changed_ms=int(pool.now() * 1000)))
         return True
 
-    return _change(pool, chosen, moves, change, dry_run)
+    return _change(pool, chosen, candidates, change, dry_run)
 
 
 def _change(
     pool: Pool,
     chosen: NDArray[np.bool_],
-    moves: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
+    candidates: Callable[[NDArray[np.uint8]], NDArray[np.bool_]],
     change: Callable[[Transaction, int], bool],
     dry_run: bool,
 ) -> int:
     """Change the chosen tasks whose index byte says so, and return how many they were."""
-    n_moved = 0
+    n_changed = 0
     for number, span in enumerate(pool.spans):
         mask = chosen[span]
         index = np.frombuffer(pool.index_of(number), np.uint8)
-        n_seen = np.count_nonzero(moves(index) & mask)
+        n_seen = np.count_nonzero(candidates(index) & mask)
         if dry_run or not n_seen:
-            n_moved += int(n_seen)
+            n_changed += int(n_seen)
             continue
         with pool.transaction(number) as transaction:
             index = np.frombuffer(bytes(transaction.index), np.uint8)
-            for slot in np.flatnonzero(moves(index) & mask).tolist():
-                n_moved += change(transaction, slot)
-    return n_moved
+            for slot in np.flatnonzero(candidates(index) & mask).tolist():
+                n_changed += change(transaction, slot)
+    return n_changed

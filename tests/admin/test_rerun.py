@@ -75,9 +75,9 @@ def test_only_what_is_done_is_returned(folder: Path) -> None:
 def test_a_dry_run_counts_and_changes_nothing(folder: Path) -> None:
     before = [shard.path.read_bytes() for shard in Pool(folder).shards]
 
-    n_moved = rerun(Pool(folder), some(folder, 0, 1, 2, 3), dry_run=True)
+    n_changed = rerun(Pool(folder), some(folder, 0, 1, 2, 3), dry_run=True)
 
-    assert n_moved == 2
+    assert n_changed == 2
     assert [shard.path.read_bytes() for shard in Pool(folder).shards] == before
 
 

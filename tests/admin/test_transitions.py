@@ -55,10 +55,10 @@ def folder(fast_path: Path) -> Path:
 def test_parked_tasks_wait_again_as_if_they_had_never_failed(folder: Path) -> None:
     pool = Pool(folder)
 
-    n_moved = retry(pool, everything(pool))
+    n_changed = retry(pool, everything(pool))
 
     record = pool.record(3)
-    assert n_moved == 2
+    assert n_changed == 2
     assert (record.state, record.attempts, record.same) == (TaskState.WAITING, 0, 0)
     assert pool.record(5).attempts == 1
 
@@ -77,9 +77,9 @@ def test_a_task_that_is_retried_is_parked_after_as_many_errors_again(folder: Pat
 def test_failures_of_waiting_tasks_are_forgotten_if_asked(folder: Path) -> None:
     pool = Pool(folder)
 
-    n_moved = retry(pool, everything(pool), failed=True)
+    n_changed = retry(pool, everything(pool), failed=True)
 
-    assert n_moved == 3
+    assert n_changed == 3
     assert pool.record(5).attempts == 0
 
 
@@ -98,9 +98,9 @@ def test_bounds_are_kept_unless_they_are_to_be_forgotten(
 def test_only_waiting_tasks_are_held(folder: Path) -> None:
     pool = Pool(folder)
 
-    n_moved = hold(pool, everything(pool))
+    n_changed = hold(pool, everything(pool))
 
-    assert n_moved == 6
+    assert n_changed == 6
     assert pool.counts()[TaskState.HELD] == 6
     assert state_of(folder, 7) is TaskState.RUNNING
 
@@ -110,9 +110,9 @@ def test_held_tasks_that_are_released_keep_their_failures(folder: Path) -> None:
     before = pool.record(5)
     hold(pool, everything(pool))
 
-    n_moved = release(pool, everything(pool))
+    n_changed = release(pool, everything(pool))
 
-    assert n_moved == 6
+    assert n_changed == 6
     assert pool.record(5)._replace(changed_ms=0) == before._replace(changed_ms=0)
 
 
@@ -139,9 +139,9 @@ def test_spare_parts_are_not_held_with_their_whole_task(fast_path: Path) -> None
     folder = a_cut_pool(fast_path)
     pool = Pool(folder)
 
-    n_moved = hold(pool, everything(pool))
+    n_changed = hold(pool, everything(pool))
 
-    assert n_moved == 5
+    assert n_changed == 5
     assert states_of(folder, "south") == (TaskState.HELD, *[TaskState.ASIDE] * 3)
 
 
@@ -234,6 +234,6 @@ def test_bounds_of_waiting_tasks_can_be_forgotten(tmp_path: Path) -> None:
     pool = Pool(folder)
     retry(pool, everything(pool), failed=True)  # its failures are forgotten, not its bound
 
-    n_moved = retry(pool, everything(pool), forget_needs=True)
+    n_changed = retry(pool, everything(pool), forget_needs=True)
 
-    assert (n_moved, pool.record(1).memory_mb) == (1, None)
+    assert (n_changed, pool.record(1).memory_mb) == (1, None)
