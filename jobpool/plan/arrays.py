@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jobpool.experiment.config import Pass
-from jobpool.plan.backlog import Forecast, Interval, Left, Mask, Work, total, work_of
+from jobpool.plan.backlog import Backlog, Forecast, Interval, Mask, Work, total, work_of
 from jobpool.plan.sizes import (
     ENOUGH,
     LIKELY,
@@ -119,7 +119,7 @@ class Array:
 class Plan:
     """What is left of a pool, and what to submit."""
 
-    left: Left
+    backlog: Backlog
     division: Division
     arrays: tuple[Array, ...]  # the cheapest size first
     n_queued: int  # jobs of this pool that wait or run already
@@ -162,7 +162,7 @@ def _end(work: Work, at_once: int) -> Interval:
 
 def make_plan(
     grid: Grid,
-    left: Left,
+    backlog: Backlog,
     forecast: Forecast | None,
     passes: Sequence[Pass],
     refusal: Refusal,
@@ -174,7 +174,7 @@ def make_plan(
     ----------
     grid : Grid
         The pool's tasks.
-    left : Left
+    backlog : Backlog
         Those that wait.
     forecast : Forecast, optional
         What they are expected to take; None if nothing is known.
@@ -185,7 +185,7 @@ def make_plan(
     wanted : Wanted
         How many jobs.
     """
-    division = divide(grid, left, forecast, passes, refusal)
+    division = divide(grid, backlog, forecast, passes, refusal)
     works = [_work(portion, forecast) for portion in division.portions]
     queued = _queued(division.portions, wanted.queued)
     wishes = [
@@ -201,7 +201,7 @@ def make_plan(
     n_queued = sum(wanted.queued.values())
     jobs = share(missing, max(wanted.most - n_queued, 0), missing)
     return Plan(
-        left=left,
+        backlog=backlog,
         division=division,
         arrays=tuple(
             Array(
@@ -275,7 +275,7 @@ def share(wishes: Sequence[int], most: int, weights: Sequence[float]) -> list[in
 
 def divide(
     grid: Grid,
-    left: Left,
+    backlog: Backlog,
     forecast: Forecast | None,
     passes: Sequence[Pass],
     refusal: Refusal = lambda _: None,
@@ -286,7 +286,7 @@ def divide(
     ----------
     grid : Grid
         The pool's tasks.
-    left : Left
+    backlog : Backlog
         Those that wait.
     forecast : Forecast, optional
         What they are expected to take; None if nothing is known.
@@ -295,7 +295,7 @@ def divide(
     refusal : callable
         Says why the cluster has no place for a job, None if it has.
     """
-    problem = _Problem(grid=grid, left=left, forecast=forecast)
+    problem = _Problem(grid=grid, backlog=backlog, forecast=forecast)
     why = [(one, refusal(one)) for one in passes]
     refused = tuple((one, reason) for one, reason in why if reason is not None)
     menu = sorted(
@@ -303,8 +303,8 @@ def divide(
         key=lambda one: (core_hours(one), one.memory_gb),
     )
     wanted = [select(grid, one.only, one.skip) for one in passes or menu]
-    unselected = left.waiting & ~np.logical_or.reduce(wanted)
-    remaining = left.waiting & ~unselected
+    unselected = backlog.waiting & ~np.logical_or.reduce(wanted)
+    remaining = backlog.waiting & ~unselected
     portions = []
     is_vague = forecast is not None and forecast.n_attempts < ENOUGH
     for least in (RATHER if is_vague else LIKELY, RATHER):
@@ -316,7 +316,7 @@ def divide(
         for one, other in zip(portions[: len(menu)], portions[len(menu) :], strict=True)
     ]
     largest = max(menu, key=lambda one: (one.cores, core_hours(one)))
-    wish = wishes(left, forecast, largest)
+    wish = wishes(backlog, forecast, largest)
     for amounts in (wish, _of_parts(wish, grid.parts)):
         sizes = propose(remaining, amounts, largest, refusal) if remaining.any() else ()
         for size in sizes:
@@ -335,7 +335,7 @@ def divide(
 @dataclass(frozen=True, kw_only=True)
 class _Problem:
     grid: Grid
-    left: Left
+    backlog: Backlog
     forecast: Forecast | None
 
     def portion(
@@ -343,7 +343,7 @@ class _Problem:
     ) -> Portion:
         """Return which tasks fit a size, with a chance of at least `least`."""
         chosen = select(self.grid, size.only, size.skip)
-        fits = chosen & within_bounds(self.left, size)
+        fits = chosen & within_bounds(self.backlog, size)
         cut = np.zeros_like(among)
         if self.forecast is not None:
             ends = chance_in(self.forecast, size) >= least

@@ -1,4 +1,4 @@
-"""What is left of a pool: the tasks that wait, what each needs at least, and how much work it is.
+"""The backlog of a pool: the tasks that wait, what each needs at least, and how much work it is.
 
 The work is an interval: a sum of times that are lognormal. A task's logarithm of time is uncertain
 for two reasons: noise of its own, and what is not known of the model, which is wrong for all tasks
@@ -51,7 +51,7 @@ class Forecast(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Left:
+class Backlog:
     """The tasks of a pool that nobody works on, and how many stand elsewhere."""
 
     waiting: Mask  # (n_tasks,): also those that dead workers hold
@@ -65,8 +65,8 @@ class Left:
         return int(np.count_nonzero(self.waiting))
 
 
-def read_left(pool: Pool, server_time: float) -> Left:
-    """Return what is left of a pool, read without a lock.
+def read_backlog(pool: Pool, server_time: float) -> Backlog:
+    """Return the backlog of a pool, read without a lock.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def read_left(pool: Pool, server_time: float) -> Left:
     dead = [owner for owner, life in lives.items() if life is Life.DEAD]
     lost = running & np.isin(owners, np.array(dead, owners.dtype))
     need = table["need"]
-    return Left(
+    return Backlog(
         waiting=(state == TaskState.WAITING) | lost,
         memory_code=(need & 0xFF).astype(np.uint8),
         time_code=(need >> 8 & 0xFF).astype(np.uint8),

@@ -34,7 +34,7 @@ def read_plan(pool: Pool, jobs: int, *, must_ask: bool = False) -> PoolPlan:
     """Return the plan of a pool; parameters as of `plan_of`."""
     made, around = plan_of(pool, jobs, must_ask=must_ask)
     return PoolPlan(
-        left=made.left,
+        backlog=made.backlog,
         division=made.division,
         arrays=made.arrays,
         n_queued=made.n_queued,
@@ -46,10 +46,10 @@ def read_plan(pool: Pool, jobs: int, *, must_ask: bool = False) -> PoolPlan:
 
 def plan_text(pool: Pool, made: Plan, around: Around) -> str:
     """Return a plan as it is shown in the terminal."""
-    left = made.left
-    waits = "waits" if left.n_waiting == 1 else "wait"
-    head = f"{pool.info.name}: {count(left.n_waiting, 'task')} {waits} in {pool.folder}"
-    others = [f"{n:,} {state.word}" for state, n in left.elsewhere.items() if n]
+    backlog = made.backlog
+    waits = "waits" if backlog.n_waiting == 1 else "wait"
+    head = f"{pool.info.name}: {count(backlog.n_waiting, 'task')} {waits} in {pool.folder}"
+    others = [f"{n:,} {state.word}" for state, n in backlog.elsewhere.items() if n]
     lines = [f"{head}; {', '.join(others)}" if others else head]
     if made.arrays:
         lines += ["", *(f"  {line}" for line in _sizes(made)), "", *_sums(made)]
@@ -146,13 +146,13 @@ def _next_step(pool: Pool, task: str, size: Pass, limits: Limits | None) -> str:
 
 def json_text(pool: Pool, made: Plan, limits: Limits | None) -> str:
     """Return a plan as one JSON object."""
-    left, division = made.left, made.division
+    backlog, division = made.backlog, made.division
     return json.dumps(
         {
             "pool": str(pool.folder),
             "name": pool.info.name,
-            "waiting": left.n_waiting,
-            **{state.word: n for state, n in left.elsewhere.items()},
+            "waiting": backlog.n_waiting,
+            **{state.word: n for state, n in backlog.elsewhere.items()},
             "queued": made.n_queued,
             "to_submit": made.n_jobs,
             "sizes": [_array(array) for array in made.arrays],

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.experiment.config import Pass
-from jobpool.plan.backlog import FloatArray, Floats, Forecast, Left, Mask
+from jobpool.plan.backlog import Backlog, FloatArray, Floats, Forecast, Mask
 from jobpool.scheduler.base import MARGIN_S
 from jobpool.table.records import amount_of, code_of
 from jobpool.units import short_duration
@@ -54,12 +54,12 @@ def usable_s(walltime_s: float) -> float:
     return walltime_s - min(START_S + MARGIN_S, walltime_s / 10)
 
 
-def within_bounds(left: Left, size: Pass) -> Mask:
+def within_bounds(backlog: Backlog, size: Pass) -> Mask:
     """Return which tasks are not known to need more than a job of this size has."""
     memory = code_of(size.memory_gb * 1024)
     time = code_of(size.cores * usable_s(size.walltime_s))
-    no_bound = left.time_code == 0
-    fits: Mask = (left.memory_code < memory) & (no_bound | (left.time_code < time - 1))
+    no_bound = backlog.time_code == 0
+    fits: Mask = (backlog.memory_code < memory) & (no_bound | (backlog.time_code < time - 1))
     return fits
 
 
@@ -76,10 +76,10 @@ class Wish:
     walltime_s: FloatArray
 
 
-def wishes(left: Left, forecast: Forecast | None, largest: Pass) -> Wish:
+def wishes(backlog: Backlog, forecast: Forecast | None, largest: Pass) -> Wish:
     """Return the memory and time that tasks should be given, on the cores of the largest pass."""
-    bound_gb = _amounts(left.memory_code) / 1024
-    bound_s = _amounts(left.time_code) / largest.cores
+    bound_gb = _amounts(backlog.memory_code) / 1024
+    bound_s = _amounts(backlog.time_code) / largest.cores
     if forecast is None:
         memory_gb = np.where(bound_gb > 0, DOUBLE * bound_gb, largest.memory_gb)
         return Wish(

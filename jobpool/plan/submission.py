@@ -19,7 +19,7 @@ from jobpool.execution.health import read_bad_nodes
 from jobpool.experiment.config import Pass
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan
-from jobpool.plan.backlog import read_left
+from jobpool.plan.backlog import read_backlog
 from jobpool.plan.sizes import within_bounds
 from jobpool.pool import Pool
 from jobpool.scheduler.base import Limits, Order, count_queued, job_name, job_prefix
@@ -113,7 +113,7 @@ def make(pool: Pool, around: Around, jobs: int, *, keep_full: bool = False) -> P
 
     return make_plan(
         pool.grid,
-        read_left(pool, clock),
+        read_backlog(pool, clock),
         forecast_of(pool, clock),
         experiment.passes,
         refusal,
@@ -154,7 +154,7 @@ def top_up(pool: Pool, most: int, sending: Sending) -> tuple[str, ...]:
         made = make(pool, around, most, keep_full=True)
         if not made.n_jobs:
             what = f"nothing to submit: {made.n_queued} jobs in the queue"
-            sending.say(f"{pool.folder}: {what}, {made.left.n_waiting} tasks wait")
+            sending.say(f"{pool.folder}: {what}, {made.backlog.n_waiting} tasks wait")
         return send(pool, made, around, sending)
 
 
@@ -248,9 +248,9 @@ def find_pass(pool: Pool, name: str) -> Pass:
 
 def _count_free(pool: Pool, one: Pass, jobs: int, say: Callable[[str], None]) -> int:
     """Return how many tasks wait for such workers; more workers would leave at once."""
-    left = read_left(pool, server_time(pool.folder / "workers"))
-    waiting = left.waiting & select(pool.grid, one.only, one.skip)
-    free = int((waiting & within_bounds(left, one)).sum())
+    backlog = read_backlog(pool, server_time(pool.folder / "workers"))
+    waiting = backlog.waiting & select(pool.grid, one.only, one.skip)
+    free = int((waiting & within_bounds(backlog, one)).sum())
     if free == 0:
         what = f"no task waits for workers of pass {one.name!r}; nothing was submitted"
         if n_larger := int(waiting.sum()):

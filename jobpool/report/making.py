@@ -26,7 +26,7 @@ from jobpool.errors import DataError
 from jobpool.needs.estimates import load_estimates
 from jobpool.overview.spending import Spending, read_spending
 from jobpool.plan.arrays import Wanted, make_plan
-from jobpool.plan.backlog import read_left
+from jobpool.plan.backlog import read_backlog
 from jobpool.pool import Pool
 from jobpool.report.attention import attention_section
 from jobpool.report.costs import cost_section
@@ -151,11 +151,14 @@ def _facts_of(pool: Pool) -> tuple[tuple[str, str], ...]:
 
 def _rest(pool: Pool) -> tuple[Tile, ...]:
     """Return what is expected of the tasks that wait, if something was learned."""
-    left, forecast = read_left(pool, server_time(pool.folder / "workers")), load_estimates(pool)
-    if not left.n_waiting or forecast is None:
+    backlog, forecast = (
+        read_backlog(pool, server_time(pool.folder / "workers")),
+        load_estimates(pool),
+    )
+    if not backlog.n_waiting or forecast is None:
         return ()
     passes = pool.experiment().passes
-    plan = make_plan(pool.grid, left, forecast, passes, lambda _: None, Wanted(queued={}))
+    plan = make_plan(pool.grid, backlog, forecast, passes, lambda _: None, Wanted(queued={}))
     expected = plan.core_hours
     if expected is None:
         return ()

@@ -270,7 +270,7 @@ def test_a_plan_prints_what_the_command_prints(worked: Path, jobpool: Jobpool) -
 
     found = jp.open(worked).plan()
 
-    assert found.left.n_waiting == 7
+    assert found.backlog.n_waiting == 7
     assert str(found).partition("\n")[0] == shown.stdout.partition("\n")[0]
 
 

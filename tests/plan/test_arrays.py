@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobpool.experiment.config import Pass
 from jobpool.plan.arrays import Plan, Wanted, make_plan, share
-from jobpool.plan.backlog import Left, work_of
+from jobpool.plan.backlog import Backlog, work_of
 from jobpool.scheduler.base import Limits, Partition
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import code_of
@@ -41,17 +41,17 @@ def numbers(n_tasks: int) -> Grid:
     return full_product([Axis(name="number", values=tuple(range(n_tasks)))])
 
 
-def left(
+def backlog(
     waiting: Sequence[bool],
     gb: Mapping[int, float] | None = None,
     core_hours: Mapping[int, float] | None = None,
-) -> Left:
+) -> Backlog:
     memory, time = np.zeros(len(waiting), np.uint8), np.zeros(len(waiting), np.uint8)
     for position, amount in (gb or {}).items():
         memory[position] = code_of(amount * 1024)
     for position, amount in (core_hours or {}).items():
         time[position] = code_of(amount * HOUR_S)
-    return Left(
+    return Backlog(
         waiting=np.array(waiting),
         memory_code=memory,
         time_code=time,
@@ -62,7 +62,7 @@ def left(
 def plan_of(
     known: Forecast | None,
     *,
-    tasks: Left,
+    tasks: Backlog,
     grid: Grid | None = None,
     passes: Sequence[Pass] = (FIRST, SECOND),
     site: Limits | None = None,
@@ -86,7 +86,7 @@ def sizes(plan: Plan) -> dict[str, list[int]]:
 def test_a_task_goes_to_the_cheapest_pass_in_which_it_probably_ends() -> None:
     known = forecast([1, 20, 1, 1], gb=[1, 1, 30, 1])
 
-    plan = plan_of(known, tasks=left([True, True, True, False]))
+    plan = plan_of(known, tasks=backlog([True, True, True, False]))
 
     assert sizes(plan) == {"first": [0], "second": [1, 2]}
 
@@ -94,7 +94,7 @@ def test_a_task_goes_to_the_cheapest_pass_in_which_it_probably_ends() -> None:
 def test_a_task_that_just_fits_on_average_goes_to_the_next_pass() -> None:
     known = forecast([2.8, 2.8], sd=0.3)
 
-    plan = plan_of(known, tasks=left([True, True]))
+    plan = plan_of(known, tasks=backlog([True, True]))
 
     assert sizes(plan) == {"second": [0, 1]}
 
@@ -105,13 +105,13 @@ def test_what_was_too_little_before_is_not_offered_again(
 ) -> None:
     known = forecast([1, 1])
 
-    plan = plan_of(known, tasks=left([True, True], **bounds))
+    plan = plan_of(known, tasks=backlog([True, True], **bounds))
 
     assert sizes(plan) == {"first": [0], "second": [1]}
 
 
 def test_without_anything_learned_all_go_to_the_first_pass() -> None:
-    plan = plan_of(None, tasks=left([True] * 5))
+    plan = plan_of(None, tasks=backlog([True] * 5))
 
     assert sizes(plan) == {"first": [0, 1, 2, 3, 4]}
     assert [array.jobs for array in plan.arrays] == [5]
@@ -119,7 +119,7 @@ def test_without_anything_learned_all_go_to_the_first_pass() -> None:
 
 
 def test_without_passes_tasks_go_to_a_usual_size() -> None:
-    plan = plan_of(None, tasks=left([True]), passes=())
+    plan = plan_of(None, tasks=backlog([True]), passes=())
 
     assert sizes(plan) == {"usual": [0]}
 
@@ -127,7 +127,7 @@ def test_without_passes_tasks_go_to_a_usual_size() -> None:
 def test_what_fits_no_pass_gets_a_larger_size() -> None:
     known = forecast([1, 50], gb=[1, 100])
 
-    plan = plan_of(known, tasks=left([True, True]))
+    plan = plan_of(known, tasks=backlog([True, True]))
 
     (_, large) = plan.arrays
     assert large.proposed
@@ -135,7 +135,7 @@ def test_what_fits_no_pass_gets_a_larger_size() -> None:
 
 
 def test_a_bound_alone_is_doubled() -> None:
-    plan = plan_of(None, tasks=left([True], gb={0: 64}))
+    plan = plan_of(None, tasks=backlog([True], gb={0: 64}))
 
     assert sizes(plan) == {"128gb-1d12h": [0]}
 
@@ -143,7 +143,7 @@ def test_a_bound_alone_is_doubled() -> None:
 def test_a_task_in_doubt_is_tried_in_a_pass_before_a_larger_size_is_proposed() -> None:
     known = forecast([1, 1], sd=1.5)
 
-    plan = plan_of(known, tasks=left([True, True]), passes=[FIRST])
+    plan = plan_of(known, tasks=backlog([True, True]), passes=[FIRST])
 
     assert sizes(plan) == {"first": [0, 1]}
 
@@ -151,7 +151,7 @@ def test_a_task_in_doubt_is_tried_in_a_pass_before_a_larger_size_is_proposed() -
 def test_a_few_sizes_are_proposed_for_many_needs() -> None:
     known = forecast([100.0] * 40, gb=np.linspace(70, 900, 40).tolist())
 
-    plan = plan_of(known, tasks=left([True] * 40), passes=[FIRST])
+    plan = plan_of(known, tasks=backlog([True] * 40), passes=[FIRST])
 
     assert len(plan.arrays) == 3
     assert sum(array.n_tasks for array in plan.arrays) == 40
@@ -160,7 +160,7 @@ def test_a_few_sizes_are_proposed_for_many_needs() -> None:
 def test_a_proposed_size_stays_within_the_partition() -> None:
     known = forecast([2], gb=[50])
 
-    plan = plan_of(known, tasks=left([True]), passes=[FIRST], site=SHORT)
+    plan = plan_of(known, tasks=backlog([True]), passes=[FIRST], site=SHORT)
 
     (array,) = plan.arrays
     assert SHORT.refusal(array.size) is None
@@ -170,7 +170,7 @@ def test_a_proposed_size_stays_within_the_partition() -> None:
 def test_between_two_steps_there_may_be_room_for_just_what_is_needed() -> None:
     known = forecast([2], gb=[60])  # the next step is 96 GB, a node has 68
 
-    plan = plan_of(known, tasks=left([True]), passes=[FIRST], site=SHORT)
+    plan = plan_of(known, tasks=backlog([True]), passes=[FIRST], site=SHORT)
 
     (array,) = plan.arrays
     assert 60 < array.size.memory_gb < 70_000 / 1024
@@ -179,7 +179,7 @@ def test_between_two_steps_there_may_be_room_for_just_what_is_needed() -> None:
 def test_what_exceeds_the_cluster_is_in_no_array() -> None:
     known = forecast([1, 5], gb=[1, 1])
 
-    plan = plan_of(known, tasks=left([True, True]), passes=[FIRST], site=SHORT)
+    plan = plan_of(known, tasks=backlog([True, True]), passes=[FIRST], site=SHORT)
 
     assert sizes(plan) == {"first": [0]}
     assert np.flatnonzero(plan.division.too_large).tolist() == [1]
@@ -187,7 +187,7 @@ def test_what_exceeds_the_cluster_is_in_no_array() -> None:
 
 
 def test_a_pass_that_the_cluster_refuses_is_left_out_with_the_reason() -> None:
-    plan = plan_of(forecast([1]), tasks=left([True]), passes=[SECOND, FIRST], site=SHORT)
+    plan = plan_of(forecast([1]), tasks=backlog([True]), passes=[SECOND, FIRST], site=SHORT)
 
     assert plan.division.refused == ((SECOND, "partition short allows 3 h"),)
     assert sizes(plan) == {"first": [0]}
@@ -196,7 +196,7 @@ def test_a_pass_that_the_cluster_refuses_is_left_out_with_the_reason() -> None:
 def test_tasks_that_no_pass_selects_are_left_out() -> None:
     one = replace(FIRST, only=("number<1",))
 
-    plan = plan_of(forecast([1, 1]), tasks=left([True, True]), passes=[one])
+    plan = plan_of(forecast([1, 1]), tasks=backlog([True, True]), passes=[one])
 
     assert sizes(plan) == {"first": [0]}
     assert np.flatnonzero(plan.division.unselected).tolist() == [1]
@@ -213,7 +213,7 @@ def test_a_whole_task_that_is_too_long_is_cut_where_its_parts_fit() -> None:
     grid, waiting = with_parts()
     known = forecast([1, 0.5, 0.5, 4, 2, 2])
 
-    plan = plan_of(known, tasks=left(waiting), grid=grid)
+    plan = plan_of(known, tasks=backlog(waiting), grid=grid)
 
     (array,) = plan.arrays
     (portion,) = plan.division.portions
@@ -225,7 +225,7 @@ def test_a_size_is_proposed_for_parts_where_the_cluster_has_no_room_for_the_whol
     grid, waiting = with_parts()
     known = forecast([10, 1, 1, 10, 1, 1], gb=[8])
 
-    plan = plan_of(known, tasks=left(waiting), grid=grid, passes=[FIRST], site=SHORT)
+    plan = plan_of(known, tasks=backlog(waiting), grid=grid, passes=[FIRST], site=SHORT)
 
     (array,) = plan.arrays
     assert (array.size.name, array.n_cut) == ("12gb-2h", 2)
@@ -234,20 +234,20 @@ def test_a_size_is_proposed_for_parts_where_the_cluster_has_no_room_for_the_whol
 def test_a_whole_task_is_not_cut_for_lack_of_memory_alone() -> None:
     grid, waiting = with_parts()
 
-    plan = plan_of(None, tasks=left(waiting, gb={0: 4}), grid=grid)
+    plan = plan_of(None, tasks=backlog(waiting, gb={0: 4}), grid=grid)
 
     assert sizes(plan) == {"first": [3], "second": [0]}
     assert not any(array.n_cut for array in plan.arrays)
 
 
 def test_there_are_as_many_jobs_as_do_the_work_in_about_one_walltime() -> None:
-    plan = plan_of(forecast([1.2] * 100, sd=0.01), tasks=left([True] * 100))
+    plan = plan_of(forecast([1.2] * 100, sd=0.01), tasks=backlog([True] * 100))
 
     assert [array.jobs for array in plan.arrays] == [50]
 
 
 def test_many_short_tasks_share_a_job() -> None:
-    plan = plan_of(forecast([0.01] * 1000), tasks=left([True] * 1000))
+    plan = plan_of(forecast([0.01] * 1000), tasks=backlog([True] * 1000))
 
     assert [array.jobs for array in plan.arrays] == [4]
 
@@ -255,7 +255,7 @@ def test_many_short_tasks_share_a_job() -> None:
 def test_jobs_in_the_queue_are_not_submitted_again() -> None:
     known = forecast([1.2] * 100, sd=0.01)
 
-    plan = plan_of(known, tasks=left([True] * 100), queued={"first": 30, "second": 2})
+    plan = plan_of(known, tasks=backlog([True] * 100), queued={"first": 30, "second": 2})
 
     assert [(array.queued, array.jobs) for array in plan.arrays] == [(30, 20)]
 
@@ -263,7 +263,7 @@ def test_jobs_in_the_queue_are_not_submitted_again() -> None:
 def test_jobs_of_a_size_proposed_earlier_count_for_the_one_proposed_now() -> None:
     known = forecast([40], gb=[100])
 
-    plan = plan_of(known, tasks=left([True]), queued={"96gb-2d": 1})
+    plan = plan_of(known, tasks=backlog([True]), queued={"96gb-2d": 1})
 
     assert plan.n_jobs == 0
 
@@ -271,7 +271,7 @@ def test_jobs_of_a_size_proposed_earlier_count_for_the_one_proposed_now() -> Non
 def test_all_sizes_together_have_no_more_jobs_than_asked() -> None:
     known = forecast([2.0] * 300 + [20.0] * 30, sd=0.01)
 
-    plan = plan_of(known, tasks=left([True] * 330), most=60, queued={"first": 20})
+    plan = plan_of(known, tasks=backlog([True] * 330), most=60, queued={"first": 20})
 
     assert {a.size.name: (a.queued, a.jobs) for a in plan.arrays} == {
         "first": (20, 10),
@@ -280,7 +280,7 @@ def test_all_sizes_together_have_no_more_jobs_than_asked() -> None:
 
 
 def test_keep_full_queues_no_more_than_may_run() -> None:
-    plan = plan_of(None, tasks=left([True] * 400), keep_full=True, queued={"first": 20})
+    plan = plan_of(None, tasks=backlog([True] * 400), keep_full=True, queued={"first": 20})
 
     assert plan.n_jobs == 30
 
@@ -288,7 +288,7 @@ def test_keep_full_queues_no_more_than_may_run() -> None:
 def test_the_end_rests_on_the_jobs_that_run_at_one_time() -> None:
     known = forecast([1.0] * 1000, sd=0.01)
 
-    plan = plan_of(known, tasks=left([True] * 1000), most=1000)
+    plan = plan_of(known, tasks=backlog([True] * 1000), most=1000)
 
     assert plan.end_s is not None
     assert [array.at_once for array in plan.arrays] == [50]
@@ -298,7 +298,7 @@ def test_the_end_rests_on_the_jobs_that_run_at_one_time() -> None:
 def test_the_end_is_not_before_the_longest_task() -> None:
     known = forecast([0.1] * 50 + [2.0], sd=0.01)
 
-    plan = plan_of(known, tasks=left([True] * 51))
+    plan = plan_of(known, tasks=backlog([True] * 51))
 
     assert plan.end_s is not None
     assert plan.end_s.middle >= 2 * HOUR_S
@@ -307,7 +307,7 @@ def test_the_end_is_not_before_the_longest_task() -> None:
 def test_the_end_is_unknown_while_a_size_has_no_room_in_the_queue() -> None:
     known = forecast([1.0, 20.0])
 
-    plan = plan_of(known, tasks=left([True, True]), most=1)
+    plan = plan_of(known, tasks=backlog([True, True]), most=1)
 
     assert plan.n_jobs == 1
     assert plan.end_s is None
@@ -349,6 +349,6 @@ def test_shares_neither_exceed_the_wishes_nor_what_there_is(
 def test_sizes_with_more_work_get_more_of_the_jobs() -> None:
     known = forecast([2.0] * 300 + [29.0] * 300, sd=0.01)
 
-    plan = plan_of(known, tasks=left([True] * 600), most=31)
+    plan = plan_of(known, tasks=backlog([True] * 600), most=31)
 
     assert [array.jobs for array in plan.arrays] == [3, 28]
