@@ -18,12 +18,12 @@ from jobpool.plan.sizes import (
     RATHER,
     USUAL,
     Refusal,
-    Wish,
+    Requirement,
     chance_in,
     core_hours,
     propose,
+    find_requirement,
     usable_s,
-    wishes,
     within_bounds,
 )
 from jobpool.scheduler.base import throttle_of
@@ -80,15 +80,19 @@ class Division:
     portions: tuple[Portion, ...]  # the cheapest first; none is empty
     too_large: Mask  # (n_tasks,): the cluster has no place for them
     unselected: Mask  # (n_tasks,): no pass wants them
-    wish: Wish  # what each task would need, in jobs with the cores of `largest`
+    requirement: Requirement  # what each task would need, in jobs with the cores of `largest`
     largest: Pass
     refused: tuple[tuple[Pass, str], ...]  # passes that the cluster has no place for, and why
 
     def size_for(self, position: int) -> Pass:
         """Return the size that the task at `position` would need."""
-        memory_gb, walltime_s = self.wish.memory_gb[position], self.wish.walltime_s[position]
+        need = self.requirement
         return replace(
-            self.largest, memory_gb=float(memory_gb), walltime_s=float(walltime_s), only=(), skip=()
+            self.largest,
+            memory_gb=float(need.memory_gb[position]),
+            walltime_s=float(need.walltime_s[position]),
+            only=(),
+            skip=(),
         )
 
 
@@ -188,15 +192,15 @@ def make_plan(
     division = divide(grid, backlog, forecast, passes, refusal)
     works = [_work(portion, forecast) for portion in division.portions]
     queued = _queued(division.portions, wanted.queued)
-    wishes = [
+    asked = [
         _jobs_for(portion, work) for portion, work in zip(division.portions, works, strict=True)
     ]
     if wanted.keep_full:
         limits = [portion.size.max_running for portion in division.portions]
-        wishes = [min(n, limit or n) for n, limit in zip(wishes, limits, strict=True)]
+        asked = [min(n, limit or n) for n, limit in zip(asked, limits, strict=True)]
     # in proportion to their work all sizes are done at about the same time
-    weights = [n if work is None else work.mean for n, work in zip(wishes, works, strict=True)]
-    aims = share(wishes, wanted.most, weights)
+    weights = [n if work is None else work.mean for n, work in zip(asked, works, strict=True)]
+    aims = share(asked, wanted.most, weights)
     missing = [max(n - there, 0) for n, there in zip(aims, queued, strict=True)]
     n_queued = sum(wanted.queued.values())
     jobs = share(missing, max(wanted.most - n_queued, 0), missing)
@@ -249,26 +253,26 @@ def _queued(portions: Sequence[Portion], queued: Mapping[str, int]) -> list[int]
     return found
 
 
-def share(wishes: Sequence[int], most: int, weights: Sequence[float]) -> list[int]:
-    """Return how much of each wish is met if all together may be `most`.
+def share(asked: Sequence[int], most: int, weights: Sequence[float]) -> list[int]:
+    """Return how many jobs each size gets of those asked for, all together at most `most`.
 
-    Each gets one, as long as there is one, and more in proportion to its weight.
+    Each size gets one as long as there is one, and more in proportion to its weight.
 
     Examples
     --------
     >>> share([300, 100, 1], 200, [3, 1, 1]), share([3, 1], 200, [1, 1]), share([5, 9], 1, [1, 9])
     ([149, 50, 1], [3, 1], [0, 1])
     """
-    given = [0] * len(wishes)
-    heaviest = sorted(range(len(wishes)), key=lambda i: (-weights[i], i))
-    for i in [i for i in heaviest if wishes[i]][:most]:
+    given = [0] * len(asked)
+    heaviest = sorted(range(len(asked)), key=lambda i: (-weights[i], i))
+    for i in [i for i in heaviest if asked[i]][:most]:
         given[i] = 1
-    while rest := min(most, sum(wishes)) - sum(given):
-        open_ = [i for i in heaviest if given[i] < wishes[i]]
+    while rest := min(most, sum(asked)) - sum(given):
+        open_ = [i for i in heaviest if given[i] < asked[i]]
         weight = sum(weights[i] for i in open_) or 1.0
         for i in open_:
             more = max(round(rest * weights[i] / weight), 1)
-            more = min(more, wishes[i] - given[i], min(most, sum(wishes)) - sum(given))
+            more = min(more, asked[i] - given[i], min(most, sum(asked)) - sum(given))
             given[i] += more
     return given
 
@@ -316,8 +320,8 @@ def divide(
         for one, other in zip(portions[: len(menu)], portions[len(menu) :], strict=True)
     ]
     largest = max(menu, key=lambda one: (one.cores, core_hours(one)))
-    wish = wishes(backlog, forecast, largest)
-    for amounts in (wish, _of_parts(wish, grid.parts)):
+    requirement = find_requirement(backlog, forecast, largest)
+    for amounts in (requirement, _of_parts(requirement, grid.parts)):
         sizes = propose(remaining, amounts, largest, refusal) if remaining.any() else ()
         for size in sizes:
             portions.append(problem.portion(size, remaining, proposed=True))
@@ -326,7 +330,7 @@ def divide(
         portions=tuple(one for one in portions if one.n_tasks),
         too_large=remaining,
         unselected=unselected,
-        wish=wish,
+        requirement=requirement,
         largest=largest,
         refused=refused,
     )
@@ -354,11 +358,11 @@ class _Problem:
         return Portion(size=size, proposed=proposed, whole=whole, cut=cut, runs=runs)
 
 
-def _of_parts(wish: Wish, parts: Parts) -> Wish:
+def _of_parts(requirement: Requirement, parts: Parts) -> Requirement:
     """Return what the parts of whole tasks need, and what tasks without parts need themselves."""
-    memory_gb, walltime_s = parts.most(wish.memory_gb), parts.most(wish.walltime_s)
+    memory_gb, walltime_s = parts.most(requirement.memory_gb), parts.most(requirement.walltime_s)
     has_parts = walltime_s > 0
-    return Wish(
-        memory_gb=np.where(has_parts, memory_gb, wish.memory_gb),
-        walltime_s=np.where(has_parts, walltime_s, wish.walltime_s),
+    return Requirement(
+        memory_gb=np.where(has_parts, memory_gb, requirement.memory_gb),
+        walltime_s=np.where(has_parts, walltime_s, requirement.walltime_s),
     )

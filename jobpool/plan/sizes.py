@@ -69,27 +69,27 @@ def chance_in(forecast: Forecast, size: Pass) -> Floats:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class Requirement:
     """What each task would need of a job, shape (n_tasks,)."""
 
     memory_gb: FloatArray
     walltime_s: FloatArray
 
 
-def wishes(backlog: Backlog, forecast: Forecast | None, largest: Pass) -> Wish:
+def find_requirement(backlog: Backlog, forecast: Forecast | None, largest: Pass) -> Requirement:
     """Return the memory and time that tasks should be given, on the cores of the largest pass."""
     bound_gb = _amounts(backlog.memory_code) / 1024
     bound_s = _amounts(backlog.time_code) / largest.cores
     if forecast is None:
         memory_gb = np.where(bound_gb > 0, DOUBLE * bound_gb, largest.memory_gb)
-        return Wish(
+        return Requirement(
             memory_gb=memory_gb,
             walltime_s=np.where(bound_s > 0, DOUBLE * bound_s, largest.walltime_s),
         )
     cores = largest.cores
     expected_s = _at_most(forecast.seconds(cores, SURE), forecast.seconds(cores))
     expected_gb = _at_most(forecast.memory_mb(cores, SURE), forecast.memory_mb(cores)) / 1024
-    return Wish(
+    return Requirement(
         memory_gb=np.maximum(expected_gb, SAFETY * bound_gb),
         walltime_s=SAFETY * np.maximum(expected_s, bound_s) + START_S + MARGIN_S,
     )
@@ -107,7 +107,9 @@ def _amounts(codes: NDArray[np.uint8]) -> FloatArray:
     return found
 
 
-def propose(tasks: Mask, wish: Wish, largest: Pass, refusal: Refusal) -> tuple[Pass, ...]:
+def propose(
+    tasks: Mask, requirement: Requirement, largest: Pass, refusal: Refusal
+) -> tuple[Pass, ...]:
     """Return a few sizes, the smallest first, for tasks that fit no pass.
 
     Tasks that the cluster has no place for are in none of them.
@@ -116,14 +118,14 @@ def propose(tasks: Mask, wish: Wish, largest: Pass, refusal: Refusal) -> tuple[P
     ----------
     tasks : ndarray of shape (n_tasks,), bool
         What fits no pass.
-    wish : Wish
+    requirement : Requirement
         What they need.
     largest : Pass
         Its cores, partition, account and options are taken over.
     refusal : callable
         Says why the cluster has no place for a job, None if it has.
     """
-    memory_gb, walltime_s = wish.memory_gb[tasks], wish.walltime_s[tasks]
+    memory_gb, walltime_s = requirement.memory_gb[tasks], requirement.walltime_s[tasks]
     steps = np.searchsorted(_MEMORY_GB, memory_gb), np.searchsorted(_TIMES_S, walltime_s)
     classes, of_class = np.unique(np.stack(steps), axis=1, return_inverse=True)
     found: dict[float, tuple[float, int]] = {}  # time and number of tasks for each memory

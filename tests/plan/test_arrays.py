@@ -335,20 +335,12 @@ def test_what_is_not_known_of_a_kind_of_tasks_does_not_average_out() -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 1000), st.floats(0, 1e9)), max_size=6), st.integers(0, 1000)
 )
-def test_shares_neither_exceed_the_wishes_nor_what_there_is(
-    asked: list[tuple[int, float]], most: int
+def test_shares_neither_exceed_what_is_asked_nor_what_there_is(
+    sizes: list[tuple[int, float]], most: int
 ) -> None:
-    wishes, weights = [wish for wish, _ in asked], [weight for _, weight in asked]
+    asked, weights = [jobs for jobs, _ in sizes], [weight for _, weight in sizes]
 
-    given_ = share(wishes, most, weights)
+    shares = share(asked, most, weights)
 
-    assert sum(given_) == min(sum(wishes), most)
-    assert all(0 <= one <= wish for one, wish in zip(given_, wishes, strict=True))
-
-
-def test_sizes_with_more_work_get_more_of_the_jobs() -> None:
-    known = forecast([2.0] * 300 + [29.0] * 300, sd=0.01)
-
-    plan = plan_of(known, tasks=backlog([True] * 600), most=31)
-
-    assert [array.jobs for array in plan.arrays] == [3, 28]
+    assert sum(shares) == min(sum(asked), most)
+    assert all(0 <= one <= jobs for one, jobs in zip(shares, asked, strict=True))
