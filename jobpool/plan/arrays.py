@@ -21,8 +21,8 @@ from jobpool.plan.sizes import (
     Requirement,
     chance_in,
     core_hours,
-    propose,
     find_requirement,
+    propose,
     usable_s,
     within_bounds,
 )
@@ -44,7 +44,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Portion:
+class Assignment:
     """The tasks for one size of jobs."""
 
     size: Pass
@@ -63,7 +63,7 @@ class Portion:
         """Return how many waiting tasks these are."""
         return int(np.count_nonzero(self.tasks))
 
-    def joined(self, other: "Portion") -> "Portion":
+    def joined(self, other: "Assignment") -> "Assignment":
         """Return the tasks of both."""
         return replace(
             self,
@@ -77,7 +77,7 @@ class Portion:
 class Division:
     """All waiting tasks, divided among sizes."""
 
-    portions: tuple[Portion, ...]  # the cheapest first; none is empty
+    assignments: tuple[Assignment, ...]  # the cheapest first; none is empty
     too_large: Mask  # (n_tasks,): the cluster has no place for them
     unselected: Mask  # (n_tasks,): no pass wants them
     requirement: Requirement  # what each task would need, in jobs with the cores of `largest`
@@ -190,13 +190,14 @@ def make_plan(
         How many jobs.
     """
     division = divide(grid, backlog, forecast, passes, refusal)
-    works = [_work(portion, forecast) for portion in division.portions]
-    queued = _queued(division.portions, wanted.queued)
+    works = [_work(assignment, forecast) for assignment in division.assignments]
+    queued = _queued(division.assignments, wanted.queued)
     asked = [
-        _jobs_for(portion, work) for portion, work in zip(division.portions, works, strict=True)
+        _jobs_for(assignment, work)
+        for assignment, work in zip(division.assignments, works, strict=True)
     ]
     if wanted.keep_full:
-        limits = [portion.size.max_running for portion in division.portions]
+        limits = [assignment.size.max_running for assignment in division.assignments]
         asked = [min(n, limit or n) for n, limit in zip(asked, limits, strict=True)]
     # in proportion to their work all sizes are done at about the same time
     weights = [n if work is None else work.mean for n, work in zip(asked, works, strict=True)]
@@ -209,46 +210,46 @@ def make_plan(
         division=division,
         arrays=tuple(
             Array(
-                size=portion.size,
-                proposed=portion.proposed,
-                n_tasks=portion.n_tasks,
-                n_cut=int(np.count_nonzero(portion.cut)),
+                size=assignment.size,
+                proposed=assignment.proposed,
+                n_tasks=assignment.n_tasks,
+                n_cut=int(np.count_nonzero(assignment.cut)),
                 work=works[i],
                 queued=queued[i],
                 jobs=jobs[i],
             )
-            for i, portion in enumerate(division.portions)
+            for i, assignment in enumerate(division.assignments)
         ),
         n_queued=n_queued,
         n_attempts=None if forecast is None else forecast.n_attempts,
     )
 
 
-def _work(portion: Portion, forecast: Forecast | None) -> Work | None:
+def _work(assignment: Assignment, forecast: Forecast | None) -> Work | None:
     if forecast is None:
         return None
-    size = portion.size
-    return work_of(forecast, portion.runs, size.cores, usable_s(size.walltime_s))
+    size = assignment.size
+    return work_of(forecast, assignment.runs, size.cores, usable_s(size.walltime_s))
 
 
-def _jobs_for(portion: Portion, work: Work | None) -> int:
+def _jobs_for(assignment: Assignment, work: Work | None) -> int:
     """Return how many jobs do the tasks of a size within about one walltime."""
-    n_runs = int(np.count_nonzero(portion.runs))
+    n_runs = int(np.count_nonzero(assignment.runs))
     if work is None or work.mean == 0:
         return n_runs
-    usable = usable_s(portion.size.walltime_s)
+    usable = usable_s(assignment.size.walltime_s)
     # a task that is longer than half of a job leaves no room for another like it
     per_job = max(usable // max(work.mean / n_runs, 1e-3), 1)
     return min(max(math.ceil(n_runs / per_job), math.ceil(work.mean / usable)), n_runs)
 
 
-def _queued(portions: Sequence[Portion], queued: Mapping[str, int]) -> list[int]:
+def _queued(assignments: Sequence[Assignment], queued: Mapping[str, int]) -> list[int]:
     """Return how many jobs of each size are in the queue; sizes once proposed stand in for all."""
-    names = {portion.size.name for portion in portions}
-    found = [queued.get(portion.size.name, 0) for portion in portions]
+    names = {assignment.size.name for assignment in assignments}
+    found = [queued.get(assignment.size.name, 0) for assignment in assignments]
     others = sum(n for name, n in queued.items() if name not in names)
-    for i, portion in enumerate(portions):
-        if portion.proposed and others:
+    for i, assignment in enumerate(assignments):
+        if assignment.proposed and others:
             found[i], others = found[i] + others, 0
     return found
 
@@ -309,25 +310,25 @@ def divide(
     wanted = [select(grid, one.only, one.skip) for one in passes or menu]
     unselected = backlog.waiting & ~np.logical_or.reduce(wanted)
     remaining = backlog.waiting & ~unselected
-    portions = []
+    assignments = []
     is_vague = forecast is not None and forecast.n_attempts < ENOUGH
     for least in (RATHER if is_vague else LIKELY, RATHER):
         for size in menu:
-            portions.append(problem.portion(size, remaining, least))
-            remaining &= ~portions[-1].tasks
-    portions = [
+            assignments.append(problem.assignment(size, remaining, least))
+            remaining &= ~assignments[-1].tasks
+    assignments = [
         one.joined(other)
-        for one, other in zip(portions[: len(menu)], portions[len(menu) :], strict=True)
+        for one, other in zip(assignments[: len(menu)], assignments[len(menu) :], strict=True)
     ]
     largest = max(menu, key=lambda one: (one.cores, core_hours(one)))
     requirement = find_requirement(backlog, forecast, largest)
     for amounts in (requirement, _of_parts(requirement, grid.parts)):
         sizes = propose(remaining, amounts, largest, refusal) if remaining.any() else ()
         for size in sizes:
-            portions.append(problem.portion(size, remaining, proposed=True))
-            remaining &= ~portions[-1].tasks
+            assignments.append(problem.assignment(size, remaining, proposed=True))
+            remaining &= ~assignments[-1].tasks
     return Division(
-        portions=tuple(one for one in portions if one.n_tasks),
+        assignments=tuple(one for one in assignments if one.n_tasks),
         too_large=remaining,
         unselected=unselected,
         requirement=requirement,
@@ -342,9 +343,9 @@ class _Problem:
     backlog: Backlog
     forecast: Forecast | None
 
-    def portion(
+    def assignment(
         self, size: Pass, among: Mask, least: float = LIKELY, *, proposed: bool = False
-    ) -> Portion:
+    ) -> Assignment:
         """Return which tasks fit a size, with a chance of at least `least`."""
         chosen = select(self.grid, size.only, size.skip)
         fits = chosen & within_bounds(self.backlog, size)
@@ -355,7 +356,7 @@ class _Problem:
             cut = among & chosen & ~ends & self.grid.parts.with_all_in(fits)
         whole = among & fits
         runs = whole | self.grid.parts.spares_of(cut)
-        return Portion(size=size, proposed=proposed, whole=whole, cut=cut, runs=runs)
+        return Assignment(size=size, proposed=proposed, whole=whole, cut=cut, runs=runs)
 
 
 def _of_parts(requirement: Requirement, parts: Parts) -> Requirement:

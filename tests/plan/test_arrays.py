@@ -80,7 +80,7 @@ def plan_of(
 
 def sizes(plan: Plan) -> dict[str, list[int]]:
     """Return which tasks go to which size."""
-    return {one.size.name: np.flatnonzero(one.tasks).tolist() for one in plan.division.portions}
+    return {one.size.name: np.flatnonzero(one.tasks).tolist() for one in plan.division.assignments}
 
 
 def test_a_task_goes_to_the_cheapest_pass_in_which_it_probably_ends() -> None:
@@ -216,9 +216,9 @@ def test_a_whole_task_that_is_too_long_is_cut_where_its_parts_fit() -> None:
     plan = plan_of(known, tasks=backlog(waiting), grid=grid)
 
     (array,) = plan.arrays
-    (portion,) = plan.division.portions
+    (assignment,) = plan.division.assignments
     assert (array.size.name, array.n_tasks, array.n_cut) == ("first", 2, 1)
-    assert np.flatnonzero(portion.runs).tolist() == [0, 4, 5]
+    assert np.flatnonzero(assignment.runs).tolist() == [0, 4, 5]
 
 
 def test_a_size_is_proposed_for_parts_where_the_cluster_has_no_room_for_the_whole() -> None:
