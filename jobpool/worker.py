@@ -27,7 +27,7 @@ from jobpool.execution.health import Doubts
 from jobpool.execution.matching import Fitting
 from jobpool.execution.supervisor import StopSignals, Supervisor
 from jobpool.journal.workers import WorkerRecord
-from jobpool.liveness.heartbeat import Heart
+from jobpool.liveness.heartbeat import Heartbeat
 from jobpool.liveness.reaper import Watch
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import read_grid
@@ -96,8 +96,8 @@ class Worker:
     ) -> None:
         self._pool, self._worker_record, self._rng = pool, worker_record, rng
         self._signals, self._report = signals, report
-        self._heart = Heart(pool, self._use, report)
-        self._supervisor = make_supervisor(self._heart.beat)
+        self._heartbeat = Heartbeat(pool, self._use, report)
+        self._supervisor = make_supervisor(self._heartbeat.beat)
         self._watch = Watch(pool, worker_record)
         self._fitting = Fitting(pool, worker_record)
         self._doubts = Doubts(pool.folder, worker_record.node or worker_record.host, now=pool.now)
@@ -121,14 +121,14 @@ class Worker:
         """
         puller = self._make_puller()
         summary = Summary(reason=self._doubts.why_not_start())
-        self._path = self._heart.start(self._worker_record)
+        self._path = self._heartbeat.start(self._worker_record)
         ending: Ending | None = None
         try:
             self._supervisor.start()
             started = time.monotonic()  # its time to take tasks begins when it can run them
             while not self._why_leave(summary, limits, time.monotonic() - started):
                 self._look_for_dead()
-                self._fitting.refresh(puller.restrict, self._heart.server_time)
+                self._fitting.refresh(puller.restrict, self._heartbeat.server_time)
                 if ending is not None and ending.cause is not Cause.DONE:
                     # its process may be dead: no claim before there is a new one
                     failed, ending = ending, None
@@ -169,7 +169,7 @@ class Worker:
     def _run(self, claim: Claim, summary: Summary) -> Ending | None:
         """Run a task; None if the disk refused what it wrote, and takes writes again."""
         try:
-            ending = self._runs.run(claim, self._heart.server_time)
+            ending = self._runs.run(claim, self._heartbeat.server_time)
         except StorageError:
             summary.count(Cause.STORAGE)
             if self._disk_recovers():
@@ -218,7 +218,7 @@ class Worker:
 
     def _refine(self, cause: Cause) -> Cause:
         """Return what the scheduler says of the end of this job, if it says something."""
-        return self._watch.why_stopped(self._heart.server_time) or cause
+        return self._watch.why_stopped(self._heartbeat.server_time) or cause
 
     def _look_for_dead(self, every_s: float | None = None) -> bool:
         """Take back the tasks of dead workers, not more often than they can die."""
@@ -227,8 +227,10 @@ class Worker:
         interval = usual_s if every_s is None else every_s
         if time.monotonic() - self._looked < interval:
             return False
-        self._heart.beat()
-        taken = self._watch.take_back_dead(self._heart.server_time, patient=self._heart.is_patient)
+        self._heartbeat.beat()
+        taken = self._watch.take_back_dead(
+            self._heartbeat.server_time, patient=self._heartbeat.is_patient
+        )
         self._looked = time.monotonic()
         for one in taken:
             why = f": {one.why}" if one.why else ""
@@ -266,7 +268,7 @@ class Worker:
             self._pause(beats * self._pool.info.heartbeat_s)
             if self._signals.received is not None:
                 return False
-            self._heart.beat()
+            self._heartbeat.beat()
             probe = temporary_beside(self._path)
             with suppress(OSError, StorageError):
                 replace_whole(probe, bytes(PROBE_BYTES))

@@ -16,7 +16,7 @@ from jobpool.pool import Pool
 GROWTH = 1.05  # of the peak memory, before it is noted again
 
 
-class Heart:
+class Heartbeat:
     """Beats for one worker.
 
     Parameters
