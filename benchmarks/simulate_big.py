@@ -20,7 +20,7 @@ from jobpool.disk.files import checked_line
 from jobpool.execution.claiming import Puller
 from jobpool.journal.jsonl import worker_file, worker_files, worker_name
 from jobpool.journal.workers import own_worker_record
-from jobpool.liveness.reaper import Watch
+from jobpool.liveness.reaper import Reaper
 from jobpool.needs.estimates import load_estimates, offers
 from jobpool.needs.learning import learn
 from jobpool.pool import Ending, Pool
@@ -120,7 +120,7 @@ def find(pool: Path) -> str:
     return f"of which finding tasks by id: {time.process_time() - before:.1f} s"
 
 
-def look(pool: Path) -> str:
+def causes_reaped(pool: Path) -> str:
     """Load estimates, and restrict a worker to what fits."""
     opened = Pool(pool, worker=1, durable=False)
     puller = Puller(opened, random.Random(1))
@@ -168,10 +168,10 @@ def claim_all(pool: Path, n_workers: int) -> str:
 def look_for_dead(pool: Path) -> str:
     """Look at all running tasks and their workers, as each worker does after a task."""
     opened = Pool(pool, worker=1)
-    watch = Watch(opened, own_worker_record(started=time.time(), cores=1))
+    reaper = Reaper(opened, own_worker_record(started=time.time(), cores=1))
     _ = opened.shards
     before = time.process_time()
-    taken = watch.take_back_dead(time.time())
+    taken = reaper.reap(time.time())
     return f"of which looking: {time.process_time() - before:.2f} s; {len(taken)} taken back"
 
 
@@ -200,7 +200,7 @@ def measure_big(folder: Path, n_tasks: int, n_workers: int) -> list[list[object]
         ("stat all workers' files", stat_all, (pool,)),
         (f"learn {N_ATTEMPTS:,} attempts", learn_all, (pool,)),
         ("learn: find tasks", find, (pool,)),
-        ("estimates of a worker", look, (pool,)),
+        ("estimates of a worker", causes_reaped, (pool,)),
         ("claim for all workers", claim_all, (pool, n_workers)),
         ("look for the dead", look_for_dead, (pool,)),
     )

@@ -28,7 +28,7 @@ from jobpool.execution.matching import Fitting
 from jobpool.execution.supervisor import StopSignals, Supervisor
 from jobpool.journal.workers import WorkerRecord
 from jobpool.liveness.heartbeat import Heartbeat
-from jobpool.liveness.reaper import Watch
+from jobpool.liveness.reaper import Reaper
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import read_grid
 from jobpool.table.selection import select
@@ -98,7 +98,7 @@ class Worker:
         self._signals, self._report = signals, report
         self._heartbeat = Heartbeat(pool, self._use, report)
         self._supervisor = make_supervisor(self._heartbeat.beat)
-        self._watch = Watch(pool, worker_record)
+        self._reaper = Reaper(pool, worker_record)
         self._fitting = Fitting(pool, worker_record)
         self._doubts = Doubts(pool.folder, worker_record.node or worker_record.host, now=pool.now)
         self._runs = Runs(pool, worker_record, self._supervisor, refine=self._refine, report=report)
@@ -218,19 +218,17 @@ class Worker:
 
     def _refine(self, cause: Cause) -> Cause:
         """Return what the scheduler says of the end of this job, if it says something."""
-        return self._watch.why_stopped(self._heartbeat.server_time) or cause
+        return self._reaper.why_stopped(self._heartbeat.server_time) or cause
 
     def _look_for_dead(self, every_s: float | None = None) -> bool:
         """Take back the tasks of dead workers, not more often than they can die."""
         # all look at all: with more workers each looks less often
-        usual_s = self._pool.info.lost_after_s / 3 * max(1, self._watch.n_workers / LOOKERS)
+        usual_s = self._pool.info.lost_after_s / 3 * max(1, self._reaper.n_workers / LOOKERS)
         interval = usual_s if every_s is None else every_s
         if time.monotonic() - self._looked < interval:
             return False
         self._heartbeat.beat()
-        taken = self._watch.take_back_dead(
-            self._heartbeat.server_time, patient=self._heartbeat.is_patient
-        )
+        taken = self._reaper.reap(self._heartbeat.server_time, patient=self._heartbeat.is_patient)
         self._looked = time.monotonic()
         for one in taken:
             why = f": {one.why}" if one.why else ""
@@ -253,7 +251,7 @@ class Worker:
         info = self._pool.info
         longest_s = info.lost_after_s + info.ask_scheduler_s + 4 * info.heartbeat_s
         end = time.monotonic() + longest_s
-        while self._watch.suspects and self._signals.received is None and time.monotonic() < end:
+        while self._reaper.suspects and self._signals.received is None and time.monotonic() < end:
             self._pause(info.heartbeat_s / 2)
             if self._look_for_dead(every_s=0):
                 return True

@@ -45,7 +45,7 @@ class TakenBack:
     why: str = ""  # the evidence, in words; empty: the worker's own word
 
 
-class Watch:
+class Reaper:
     """One worker's view of the others.
 
     Parameters
@@ -76,7 +76,7 @@ class Watch:
         self.suspects = 0  # workers whose silence is not decided yet
         self.n_workers = 0  # that held tasks at the last look
 
-    def take_back_dead(self, server_time: float, *, patient: bool = False) -> list[TakenBack]:
+    def reap(self, server_time: float, *, patient: bool = False) -> list[TakenBack]:
         """End the claims of dead workers, and write how they ended.
 
         Parameters

@@ -24,7 +24,7 @@ from jobpool.journal.workers import (
     write_memory_mark,
 )
 from jobpool.liveness.judge import Life, judge
-from jobpool.liveness.reaper import TakenBack, Watch
+from jobpool.liveness.reaper import Reaper, TakenBack
 from jobpool.pool import Ending, Pool
 from jobpool.scheduler.base import Phase
 from jobpool.scheduler.simulated import SimulatedScheduler
@@ -87,13 +87,13 @@ def claim_by_dead_worker(folder: Path) -> Claim:
     return claim
 
 
-def a_watch(folder: Path, scheduler: SimulatedScheduler | None = None) -> Watch:
+def a_reaper(folder: Path, scheduler: SimulatedScheduler | None = None) -> Reaper:
     worker_record = a_worker_record(job="99", cluster="hpc") if scheduler else a_worker_record()
-    return Watch(Pool(folder, worker=FINDER), worker_record, scheduler=scheduler or no_scheduler())
+    return Reaper(Pool(folder, worker=FINDER), worker_record, scheduler=scheduler or no_scheduler())
 
 
-def look(folder: Path) -> list[Cause]:
-    return [one.cause for one in a_watch(folder).take_back_dead(time.time())]
+def causes_reaped(folder: Path) -> list[Cause]:
+    return [one.cause for one in a_reaper(folder).reap(time.time())]
 
 
 def test_a_worker_with_a_fresh_heartbeat_is_alive(folder: Path) -> None:
@@ -132,7 +132,7 @@ def test_another_process_with_the_same_number_is_not_the_worker(folder: Path) ->
 def test_the_task_of_a_dead_worker_waits_again(folder: Path) -> None:
     claim = claim_by_dead_worker(folder)
 
-    found = look(folder)
+    found = causes_reaped(folder)
 
     record = Pool(folder).record(claim.position)
     (attempt,) = all_attempts(folder)
@@ -146,7 +146,7 @@ def test_the_task_of_a_living_worker_is_left_alone(folder: Path) -> None:
     a_worker_record().write(folder, worker_name(1))
     Puller(Pool(folder, worker=1), random.Random(1)).next()
 
-    assert look(folder) == []
+    assert causes_reaped(folder) == []
 
 
 def test_a_result_that_the_dead_worker_wrote_counts(folder: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_result_that_the_dead_worker_wrote_counts(folder: Path) -> None:
     )
     write_result(folder, result)
 
-    assert look(folder) == [Cause.DONE]
+    assert causes_reaped(folder) == [Cause.DONE]
     assert Pool(folder).counts()[TaskState.DONE] == 1
 
 
@@ -170,7 +170,7 @@ def test_the_cause_that_the_dead_worker_wrote_counts(folder: Path) -> None:
     claim = claim_by_dead_worker(folder)
     write_attempt(folder, an_attempt(claim, Cause.ERROR))
 
-    assert look(folder) == [Cause.ERROR]
+    assert causes_reaped(folder) == [Cause.ERROR]
     assert [attempt.cause for attempt in all_attempts(folder)] == [Cause.ERROR]
 
 
@@ -210,7 +210,7 @@ def test_a_task_whose_index_is_behind_is_seen_to_wait(folder: Path) -> None:
     records_at = Pool(folder).shards[0].record_offset(0)
     path.write_bytes(before[:records_at] + path.read_bytes()[records_at:])
 
-    found = look(folder)
+    found = causes_reaped(folder)
 
     assert found == [Cause.CANCELLED]
     assert Pool(folder).counts()[TaskState.RUNNING] == 0
@@ -275,9 +275,9 @@ def claim_by_distant_worker(folder: Path, **worker_record: object) -> tuple[Clai
     return claim, beat(path)
 
 
-def watched(watch: Watch, beaten: float, *ages_s: float) -> list[TakenBack]:
+def reaped(reaper: Reaper, beaten: float, *ages_s: float) -> list[TakenBack]:
     """Look at the pool at each age of the heartbeat, and return what was taken back last."""
-    return [watch.take_back_dead(beaten + age_s) for age_s in ages_s][-1]
+    return [reaper.reap(beaten + age_s) for age_s in ages_s][-1]
 
 
 def causes(taken: list[TakenBack]) -> list[Cause]:
@@ -288,7 +288,7 @@ def test_the_scheduler_is_not_asked_while_all_beat(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
     scheduler = saying()
 
-    taken = watched(a_watch(folder, scheduler), beaten, 1, 3 * BEAT_S)
+    taken = reaped(a_reaper(folder, scheduler), beaten, 1, 3 * BEAT_S)
 
     assert (taken, scheduler.n_asked) == ([], 0)
 
@@ -297,7 +297,7 @@ def test_the_silent_worker_of_an_ended_job_is_dead(folder: Path) -> None:
     claim, beaten = claim_by_distant_worker(folder)
     scheduler = saying(ENDED)
 
-    (taken,) = watched(a_watch(folder, scheduler), beaten, 4)
+    (taken,) = reaped(a_reaper(folder, scheduler), beaten, 4)
 
     (attempt,) = all_attempts(folder)
     assert (taken.cause, taken.position) == (Cause.TIME, claim.position)
@@ -308,18 +308,18 @@ def test_the_silent_worker_of_an_ended_job_is_dead(folder: Path) -> None:
 def test_the_silent_worker_of_a_requeued_job_is_dead(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
 
-    taken = watched(a_watch(folder, saying(RUNNING, restarts=1)), beaten, 4)
+    taken = reaped(a_reaper(folder, saying(RUNNING, restarts=1)), beaten, 4)
 
     assert causes(taken) == [Cause.PREEMPTED]
 
 
 def test_the_silent_worker_of_a_running_job_is_in_doubt(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watch = a_watch(folder, saying(RUNNING))
+    reaper = a_reaper(folder, saying(RUNNING))
 
-    taken = watched(watch, beaten, 4, LOST_S + 1, HUNG_S - 1)
+    taken = reaped(reaper, beaten, 4, LOST_S + 1, HUNG_S - 1)
 
-    assert (taken, watch.suspects) == ([], 1)
+    assert (taken, reaper.suspects) == ([], 1)
 
 
 @pytest.mark.parametrize(("state", "cause"), [(RUNNING, Cause.LOST), (SUSPENDED, Cause.PREEMPTED)])
@@ -327,40 +327,40 @@ def test_the_worker_of_a_running_job_is_given_up_in_the_end(
     folder: Path, state: Status, cause: Cause
 ) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watch = a_watch(folder, saying(state))
+    reaper = a_reaper(folder, saying(state))
 
-    taken = watched(watch, beaten, 4, HUNG_S - 1, HUNG_S + ASK_S)
+    taken = reaped(reaper, beaten, 4, HUNG_S - 1, HUNG_S + ASK_S)
 
-    assert (causes(taken), watch.suspects) == ([cause], 0)
+    assert (causes(taken), reaper.suspects) == ([cause], 0)
 
 
 def test_a_worker_is_in_doubt_as_long_as_the_scheduler_does_not_answer(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watch = a_watch(folder, silent_scheduler())
+    reaper = a_reaper(folder, silent_scheduler())
 
-    taken = watched(watch, beaten, 4, LOST_S + 1, HUNG_S + 1, 100 * HUNG_S)
+    taken = reaped(reaper, beaten, 4, LOST_S + 1, HUNG_S + 1, 100 * HUNG_S)
 
-    assert (taken, watch.suspects) == ([], 1)
+    assert (taken, reaper.suspects) == ([], 1)
 
 
 def test_an_old_word_that_a_job_runs_is_none(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
     scheduler = saying(RUNNING)
-    watch = a_watch(folder, scheduler)
-    watched(watch, beaten, 4)
+    reaper = a_reaper(folder, scheduler)
+    reaped(reaper, beaten, 4)
     scheduler.answers = False  # the controller went down
 
-    taken = watched(watch, beaten, HUNG_S + 1, HUNG_S + 10)
+    taken = reaped(reaper, beaten, HUNG_S + 1, HUNG_S + 10)
 
-    assert (taken, watch.suspects) == ([], 1)
+    assert (taken, reaper.suspects) == ([], 1)
 
 
 def test_a_job_must_be_missing_in_two_answers(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watch = a_watch(folder, saying())
+    reaper = a_reaper(folder, saying())
 
-    once = watched(watch, beaten, LOST_S - 3, LOST_S + 1)
-    twice = watched(watch, beaten, LOST_S + ASK_S)
+    once = reaped(reaper, beaten, LOST_S - 3, LOST_S + 1)
+    twice = reaped(reaper, beaten, LOST_S + ASK_S)
 
     assert (once, causes(twice)) == ([], [Cause.LOST])
 
@@ -368,55 +368,55 @@ def test_a_job_must_be_missing_in_two_answers(folder: Path) -> None:
 def test_a_job_that_is_missing_lives_until_it_is_silent_for_long(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
 
-    taken = watched(a_watch(folder, saying()), beaten, 4, 20, LOST_S - 1)
+    taken = reaped(a_reaper(folder, saying()), beaten, 4, 20, LOST_S - 1)
 
     assert taken == []
 
 
 def test_without_a_scheduler_the_heartbeat_alone_counts(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watch = a_watch(folder)
+    reaper = a_reaper(folder)
 
-    before, after = watched(watch, beaten, 4, LOST_S - 1), watched(watch, beaten, LOST_S + 1)
+    before, after = reaped(reaper, beaten, 4, LOST_S - 1), reaped(reaper, beaten, LOST_S + 1)
 
     assert (before, causes(after)) == ([], [Cause.LOST])
 
 
 def test_a_new_worker_takes_nothing_after_an_outage_of_all(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder, job=None)
-    watch = a_watch(folder)
+    reaper = a_reaper(folder)
 
-    taken = watched(watch, beaten, 3600, 3602)
+    taken = reaped(reaper, beaten, 3600, 3602)
 
-    assert (taken, watch.suspects) == ([], 1)
-    assert causes(watched(watch, beaten, 3604)) == [Cause.LOST]
+    assert (taken, reaper.suspects) == ([], 1)
+    assert causes(reaped(reaper, beaten, 3604)) == [Cause.LOST]
 
 
 def test_a_patient_worker_forgets_the_silence_that_it_saw(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder, job=None)
-    watch = a_watch(folder)
-    watched(watch, beaten, 1)
+    reaper = a_reaper(folder)
+    reaped(reaper, beaten, 1)
 
-    taken = watch.take_back_dead(beaten + 3600, patient=True)
+    taken = reaper.reap(beaten + 3600, patient=True)
 
-    assert (taken, watch.suspects) == ([], 1)
+    assert (taken, reaper.suspects) == ([], 1)
 
 
 def test_a_worker_without_a_scheduler_reads_what_others_heard(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder)
-    watched(a_watch(folder, saying(RUNNING)), beaten, LOST_S + 5)
-    watch = a_watch(folder)
+    reaped(a_reaper(folder, saying(RUNNING)), beaten, LOST_S + 5)
+    reaper = a_reaper(folder)
 
-    taken = watched(watch, beaten, LOST_S + 5, LOST_S + 15)
+    taken = reaped(reaper, beaten, LOST_S + 5, LOST_S + 15)
 
-    assert (taken, watch.suspects) == ([], 1)
+    assert (taken, reaper.suspects) == ([], 1)
 
 
 def test_a_worker_asks_nothing_about_another_cluster(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder, cluster="elsewhere")
     scheduler = saying(ENDED)
 
-    taken = watched(a_watch(folder, scheduler), beaten, 4, LOST_S + 1)
+    taken = reaped(a_reaper(folder, scheduler), beaten, 4, LOST_S + 1)
 
     assert (causes(taken), scheduler.n_asked) == ([Cause.LOST], 0)
 
@@ -426,11 +426,11 @@ def test_the_schedulers_word_on_a_process_that_is_gone_is_waited_for(folder: Pat
         folder, pid=gone_process(), space=own_worker_record(started=0, cores=1).space
     )
     scheduler = saying(RUNNING)
-    watch = a_watch(folder, scheduler)
-    at_once = watched(watch, beaten, 0.1)
+    reaper = a_reaper(folder, scheduler)
+    at_once = reaped(reaper, beaten, 0.1)
     scheduler.say("12", Phase.ENDED, Cause.MEMORY)
 
-    later = watched(watch, beaten, 0.1 + ASK_S)
+    later = reaped(reaper, beaten, 0.1 + ASK_S)
 
     assert (at_once, causes(later)) == ([], [Cause.MEMORY])
 
@@ -440,7 +440,7 @@ def test_a_process_that_is_gone_from_a_running_job_does_not_hang(folder: Path) -
     claim, beaten = claim_by_distant_worker(folder, pid=gone_process(), space=space)
     write_memory_mark(folder, worker_name(DEAD), claim.id, 950.0)
 
-    (taken,) = watched(a_watch(folder, saying(RUNNING)), beaten, 4)
+    (taken,) = reaped(a_reaper(folder, saying(RUNNING)), beaten, 4)
 
     why = "the worker vanished without a final record; its task took 950 of 1000 MB"
     assert (taken.cause, taken.why) == (Cause.MEMORY, why)
@@ -453,7 +453,7 @@ def test_memory_that_was_too_little_becomes_a_bound(folder: Path) -> None:
     claim, beaten = claim_by_distant_worker(folder, memory_mb=1000)
     write_memory_mark(folder, worker_name(DEAD), claim.id, 950.0)
 
-    watched(a_watch(folder, saying((Phase.ENDED, None, "FAILED"))), beaten, 4)
+    reaped(a_reaper(folder, saying((Phase.ENDED, None, "FAILED"))), beaten, 4)
 
     (attempt,) = all_attempts(folder)
     assert (attempt.cause, attempt.peak_memory_mb) == (Cause.MEMORY, 950.0)
@@ -464,7 +464,7 @@ def test_what_was_noted_of_another_task_is_no_evidence(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder, memory_mb=1000)
     write_memory_mark(folder, worker_name(DEAD), "another", 950.0)
 
-    taken = watched(a_watch(folder, saying((Phase.ENDED, None, "FAILED"))), beaten, 4)
+    taken = reaped(a_reaper(folder, saying((Phase.ENDED, None, "FAILED"))), beaten, 4)
 
     assert causes(taken) == [Cause.LOST]
 
@@ -472,7 +472,7 @@ def test_what_was_noted_of_another_task_is_no_evidence(folder: Path) -> None:
 def test_time_that_was_too_short_becomes_a_bound(folder: Path) -> None:
     claim, beaten = claim_by_distant_worker(folder, cores=4, end=time.time() + 100)
 
-    watched(a_watch(folder, saying(ENDED)), beaten, 4)
+    reaped(a_reaper(folder, saying(ENDED)), beaten, 4)
 
     assert Pool(folder).record(claim.position).core_s == pytest.approx(400, rel=0.06)
 
@@ -484,7 +484,7 @@ def test_time_is_no_bound_for_a_task_that_came_further(folder: Path) -> None:
     finished.touch()
     os.utime(finished, (beaten + 1, beaten + 1))
 
-    taken = watched(a_watch(folder, saying(ENDED)), beaten, 4)
+    taken = reaped(a_reaper(folder, saying(ENDED)), beaten, 4)
 
     assert causes(taken) == [Cause.TIME]
     assert Pool(folder).record(claim.position).core_s is None
@@ -493,7 +493,7 @@ def test_time_is_no_bound_for_a_task_that_came_further(folder: Path) -> None:
 def test_who_beat_until_the_end_of_its_job_ran_out_of_time(folder: Path) -> None:
     _, beaten = claim_by_distant_worker(folder, end=time.time() + 1)
 
-    taken = watched(a_watch(folder, saying()), beaten, LOST_S - 3, LOST_S + ASK_S)
+    taken = reaped(a_reaper(folder, saying()), beaten, LOST_S - 3, LOST_S + ASK_S)
 
     assert causes(taken) == [Cause.TIME]
 
@@ -512,14 +512,14 @@ def lose_first_task(folder: Path, number: int) -> list[Cause]:
     shard, slot = pool.locate(0)
     with shard.transaction() as transaction:
         pool.claim_in(transaction, slot)
-    return look(folder)
+    return causes_reaped(folder)
 
 
 def test_the_error_that_the_dead_worker_wrote_teaches(folder: Path) -> None:
     claim = claim_by_dead_worker(folder)
     write_attempt(folder, replace(an_attempt(claim, Cause.ERROR), error="KeyError: 'a'"))
 
-    look(folder)
+    causes_reaped(folder)
 
     assert Pool(folder).record(claim.position).error == short_fingerprint("KeyError: 'b'")
 
@@ -541,7 +541,7 @@ def test_a_note_of_use_is_read_back(folder: Path) -> None:
 
 def stopped(folder: Path, scheduler: SimulatedScheduler, job: str = "12") -> Cause | None:
     worker_record = a_worker_record(job=job, cluster="hpc")
-    return Watch(Pool(folder, worker=1), worker_record, scheduler=scheduler).why_stopped(
+    return Reaper(Pool(folder, worker=1), worker_record, scheduler=scheduler).why_stopped(
         time.time()
     )
 
@@ -573,4 +573,4 @@ def test_of_many_stopped_workers_one_asks_for_all(folder: Path) -> None:
 
 
 def test_a_stopped_worker_outside_a_job_asks_nobody(folder: Path) -> None:
-    assert a_watch(folder).why_stopped(time.time()) is None
+    assert a_reaper(folder).why_stopped(time.time()) is None
