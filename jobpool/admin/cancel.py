@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from jobpool.errors import RequestError, SchedulerError, listing
 from jobpool.journal.jsonl import worker_name
-from jobpool.liveness.judge import Look, look_at
+from jobpool.liveness.judge import Observation, observe
 from jobpool.liveness.reaper import take_back
 from jobpool.pool import Pool
 from jobpool.scheduler.base import (
@@ -58,7 +58,7 @@ class _Held:
 
     position: int
     record: Record
-    look: Look
+    observation: Observation
     run: JobRun
 
 
@@ -140,18 +140,18 @@ def _choose(pool: Pool, scheduler: Scheduler, pass_name: str | None) -> Sequence
 
 def _held(pool: Pool, labels: Collection[str]) -> Iterator[_Held]:
     """Yield the tasks that workers of these jobs hold."""
-    looks: dict[int, Look] = {}
+    observations: dict[int, Observation] = {}
     for position, record in pool.running():
         if record.state is not TaskState.RUNNING:
             continue
-        if record.owner not in looks:
-            looks[record.owner] = look_at(pool.folder, worker_name(record.owner))
-        look = looks[record.owner]
-        if look.worker_record is None:
+        if record.owner not in observations:
+            observations[record.owner] = observe(pool.folder, worker_name(record.owner))
+        observation = observations[record.owner]
+        if observation.worker_record is None:
             continue
-        run = look.run or JobRun(process_label(look.worker_record), 0)
+        run = observation.run or JobRun(process_label(observation.worker_record), 0)
         if run.job in labels:
-            yield _Held(position=position, record=record, look=look, run=run)
+            yield _Held(position=position, record=record, observation=observation, run=run)
 
 
 def _take_back(pool: Pool, scheduler: Scheduler, left: Sequence[_Held]) -> None:
@@ -166,4 +166,4 @@ def _take_back(pool: Pool, scheduler: Scheduler, left: Sequence[_Held]) -> None:
         seen = replace(
             status, phase=Phase.ENDED, cause=Cause.CANCELLED, word="cancelled by its user"
         )
-        take_back(pool, one.position, one.record, one.look, seen)
+        take_back(pool, one.position, one.record, one.observation, seen)

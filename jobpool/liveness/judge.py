@@ -30,7 +30,7 @@ class Life(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Observation:
     """What is seen of a worker."""
 
     name: str
@@ -53,7 +53,7 @@ class Look:
         return Cluster(self.worker_record.scheduler or USUAL, self.worker_record.cluster)
 
 
-def look_at(pool: Path, name: str) -> Look:
+def observe(pool: Path, name: str) -> Observation:
     """Return what can be seen of a worker from here."""
     # read first: a network file system asks its server for the times of a file that is opened
     worker_record = read_worker_record(pool, name)
@@ -61,10 +61,10 @@ def look_at(pool: Path, name: str) -> Look:
         beaten = worker_file(pool, "workers", name).stat().st_mtime
     except FileNotFoundError:
         # a worker makes its file before it claims anything
-        return Look(name=name, beaten=0.0, is_gone=True)
+        return Observation(name=name, beaten=0.0, is_gone=True)
     except OSError:
-        return Look(name=name)
-    return Look(
+        return Observation(name=name)
+    return Observation(
         name=name,
         worker_record=worker_record,
         beaten=beaten,
@@ -97,21 +97,23 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
     server_time : float
         What the file server's clock says now: the return value of `beat`.
     """
-    look = look_at(pool.folder, name)
-    silent_s = server_time - look.beaten
+    observation = observe(pool.folder, name)
+    silent_s = server_time - observation.beaten
     answer = None
-    if look.run is not None:
-        answer = read_statuses(pool.folder, look.cluster).get(look.run)
+    if observation.run is not None:
+        answer = read_statuses(pool.folder, observation.cluster).get(observation.run)
     # where no worker is left, nobody asks the scheduler any more
-    has_hope = look.run is not None and not look.is_gone and silent_s <= pool.info.hung
-    life = life_of(look, answer, pool.info, server_time, can_ask=has_hope)
+    has_hope = (
+        observation.run is not None and not observation.is_gone and silent_s <= pool.info.hung
+    )
+    life = life_of(observation, answer, pool.info, server_time, can_ask=has_hope)
     if life is Life.UNKNOWN and 0 <= silent_s <= pool.info.lost_after_s:
         return Life.ALIVE
     return life
 
 
 def life_of(
-    look: Look,
+    observation: Observation,
     answer: KnownStatus | None,
     info: PoolInfo,
     server_time: float,
@@ -123,7 +125,7 @@ def life_of(
 
     Parameters
     ----------
-    look : Look
+    observation : Observation
         What is seen of it.
     answer : KnownStatus or None
         What the scheduler last said of its job.
@@ -136,22 +138,24 @@ def life_of(
     is_steady : bool
         Whether its silence was watched: without that, old heartbeats may all be due to an outage.
     """
-    silent_s, doubtful_s = server_time - look.beaten, doubt_s(info)
-    if silent_s <= doubtful_s and not look.is_gone:
-        return Life.UNKNOWN if look.beaten == UNSEEN else Life.ALIVE
+    silent_s, doubtful_s = server_time - observation.beaten, doubt_s(info)
+    if silent_s <= doubtful_s and not observation.is_gone:
+        return Life.UNKNOWN if observation.beaten == UNSEEN else Life.ALIVE
     is_long = silent_s > info.lost_after_s
-    word = answer if answer and (answer.asked >= look.beaten or answer.status.is_over) else None
+    word = (
+        answer if answer and (answer.asked >= observation.beaten or answer.status.is_over) else None
+    )
     if (
         word is not None
         and word.status.is_over
         and (is_long or word.status.phase is not Phase.ENDING)
     ):
         return Life.DEAD
-    if look.is_gone:  # the scheduler's word on the cause is worth waiting for
-        has_waited = is_long or (word is not None and word.asked > look.beaten + doubtful_s)
+    if observation.is_gone:  # the scheduler's word on the cause is worth waiting for
+        has_waited = is_long or (word is not None and word.asked > observation.beaten + doubtful_s)
         return Life.DEAD if has_waited or not can_ask else Life.UNKNOWN
     if word is not None and word.missing_since is not None:
-        since = max(word.missing_since, look.beaten)
+        since = max(word.missing_since, observation.beaten)
         is_dead = is_long and word.asked >= since + info.ask_scheduler_s
     elif word is not None and server_time < word.asked + FRESH * info.ask_scheduler_s:
         is_dead = silent_s > info.hung
@@ -165,8 +169,8 @@ def doubt_s(info: PoolInfo) -> float:
     return min(DOUBT_BEATS * info.heartbeat_s, info.lost_after_s)
 
 
-def word_on(look: Look, answer: KnownStatus | None) -> JobStatus | None:
+def word_on(observation: Observation, answer: KnownStatus | None) -> JobStatus | None:
     """Return the scheduler's word on a death; a job may run on while its process is gone."""
     if answer is None or answer.status.is_over:
         return None if answer is None else answer.status
-    return None if look.is_gone or answer.asked < look.beaten else answer.status
+    return None if observation.is_gone or answer.asked < observation.beaten else answer.status

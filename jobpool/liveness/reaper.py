@@ -17,7 +17,7 @@ from functools import partial
 from jobpool.journal.attempts import write_attempt
 from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.workers import WorkerRecord, beat, read_worker_record
-from jobpool.liveness.judge import Life, Look, doubt_s, life_of, look_at, word_on
+from jobpool.liveness.judge import Life, Observation, doubt_s, life_of, observe, word_on
 from jobpool.liveness.postmortem import Death, last_words
 from jobpool.pool import Pool
 from jobpool.scheduler.base import JobRun, JobStatus, Scheduler
@@ -74,7 +74,7 @@ class Reaper:
         # last heartbeat of each, and when it was seen first
         self._seen: dict[str, tuple[float, float]] = {}
         self.suspects = 0  # workers whose silence is not decided yet
-        self.n_workers = 0  # that held tasks at the last look
+        self.n_workers = 0  # that held tasks at the last observation
 
     def reap(self, server_time: float, *, patient: bool = False) -> list[TakenBack]:
         """End the claims of dead workers, and write how they ended.
@@ -92,20 +92,23 @@ class Reaper:
             In the order of the tasks.
         """
         running = [one for one in self._pool.running() if one[1].owner != self._pool.worker]
-        looks = {
-            owner: look_at(self._pool.folder, worker_name(owner))
+        observations = {
+            owner: observe(self._pool.folder, worker_name(owner))
             for owner in {record.owner for _, record in running}
         }
-        self.n_workers = len(looks)
-        self._note(looks.values(), server_time, patient=patient)
-        self._ask(looks.values(), server_time)
+        self.n_workers = len(observations)
+        self._note(observations.values(), server_time, patient=patient)
+        self._ask(observations.values(), server_time)
         answers = JobStatusCache(
             self._pool.folder, server_time - FRESH * self._pool.info.ask_scheduler_s
         )
-        lives = {owner: self._life(look, answers, server_time) for owner, look in looks.items()}
+        lives = {
+            owner: self._life(observation, answers, server_time)
+            for owner, observation in observations.items()
+        }
         self.suspects = sum(life is Life.UNKNOWN for life in lives.values())
         taken = [
-            self._take_back(position, record, looks[record.owner], answers)
+            self._take_back(position, record, observations[record.owner], answers)
             for position, record in running
             if lives[record.owner] is Life.DEAD
         ]
@@ -159,35 +162,45 @@ class Reaper:
             if worker_record.job is not None
         }
 
-    def _note(self, looks: Iterable[Look], server_time: float, *, patient: bool) -> None:
+    def _note(
+        self, observations: Iterable[Observation], server_time: float, *, patient: bool
+    ) -> None:
         """Remember since when each heartbeat stands still."""
         before = {} if patient else self._seen
         self._seen = {}
-        for look in looks:
-            beaten, since = before.get(look.name, (0.0, 0.0))
-            self._seen[look.name] = look.beaten, since if beaten == look.beaten else server_time
+        for observation in observations:
+            beaten, since = before.get(observation.name, (0.0, 0.0))
+            self._seen[observation.name] = (
+                observation.beaten,
+                since if beaten == observation.beaten else server_time,
+            )
 
-    def _ask(self, looks: Iterable[Look], server_time: float) -> None:
+    def _ask(self, observations: Iterable[Observation], server_time: float) -> None:
         silence_s = doubt_s(self._pool.info)
         doubtful = [
-            look
-            for look in looks
-            if look.run is not None and (look.is_gone or server_time - look.beaten > silence_s)
+            observation
+            for observation in observations
+            if observation.run is not None
+            and (observation.is_gone or server_time - observation.beaten > silence_s)
         ]
         if not doubtful or not self._poller.find_cluster():
             return
-        runs = {look.run for look in doubtful if look.run and self._poller.covers(look.cluster)}
+        runs = {
+            observation.run
+            for observation in doubtful
+            if observation.run and self._poller.covers(observation.cluster)
+        }
         if runs:
             self._poller.ask(runs, server_time)
 
-    def _life(self, look: Look, answers: JobStatusCache, server_time: float) -> Life:
-        _, since = self._seen[look.name]
-        can_ask = look.run is not None and (
-            self._poller.covers(look.cluster) or answers.is_fresh(look.cluster)
+    def _life(self, observation: Observation, answers: JobStatusCache, server_time: float) -> Life:
+        _, since = self._seen[observation.name]
+        can_ask = observation.run is not None and (
+            self._poller.covers(observation.cluster) or answers.is_fresh(observation.cluster)
         )
         return life_of(
-            look,
-            answers.about(look.cluster, look.run),
+            observation,
+            answers.about(observation.cluster, observation.run),
             self._pool.info,
             server_time,
             can_ask=can_ask,
@@ -195,20 +208,26 @@ class Reaper:
         )
 
     def _take_back(
-        self, position: int, record: Record, look: Look, answers: JobStatusCache
+        self, position: int, record: Record, observation: Observation, answers: JobStatusCache
     ) -> TakenBack | None:
         pool = self._pool
         if record.state is not TaskState.RUNNING:
             # who ended it was killed before the index followed; a transaction mends that
             pool.take_back(position, record.fence, Cause.LOST)
-            return TakenBack(position=position, worker=look.name, cause=record.cause or Cause.LOST)
+            return TakenBack(
+                position=position, worker=observation.name, cause=record.cause or Cause.LOST
+            )
         return take_back(
-            pool, position, record, look, word_on(look, answers.about(look.cluster, look.run))
+            pool,
+            position,
+            record,
+            observation,
+            word_on(observation, answers.about(observation.cluster, observation.run)),
         )
 
 
 def take_back(
-    pool: Pool, position: int, record: Record, look: Look, seen: JobStatus | None
+    pool: Pool, position: int, record: Record, observation: Observation, seen: JobStatus | None
 ) -> TakenBack | None:
     """End the claim of a worker that is gone, and write how it ended unless the worker did.
 
@@ -220,7 +239,7 @@ def take_back(
         The task.
     record : Record
         The claim; a later one is left alone.
-    look : Look
+    observation : Observation
         What is seen of the worker.
     seen : JobStatus or None
         What is known of the end of its job.
@@ -237,9 +256,9 @@ def take_back(
             checkpoint=pool.grid.checkpoint_of(position, record.fence),
             fence=record.fence,
             claimed=record.changed_ms / 1000,
-            worker=look.name,
-            worker_record=look.worker_record,
-            beaten=look.beaten,
+            worker=observation.name,
+            worker_record=observation.worker_record,
+            beaten=observation.beaten,
             end_slack_s=doubt_s(pool.info),
             seen=seen,
         ),
@@ -252,4 +271,4 @@ def take_back(
 
     if not pool.take_back(position, record.fence, words.cause, write, words.lesson):
         return None
-    return TakenBack(position=position, worker=look.name, cause=words.cause, why=words.why)
+    return TakenBack(position=position, worker=observation.name, cause=words.cause, why=words.why)
