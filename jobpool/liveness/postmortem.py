@@ -17,7 +17,7 @@ NEARLY_ALL = 0.9  # of the memory: who measures looks now and then, and misses t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Death:
+class DeadClaim:
     """A claim whose worker is dead, and what is known of the worker."""
 
     task: str
@@ -37,7 +37,7 @@ class Death:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LastWords:
+class Postmortem:
     """How the attempt ended, and what that teaches."""
 
     cause: Cause
@@ -56,63 +56,63 @@ class Evidence:
     was_at_its_end: bool = False  # its last heartbeat came when its time was up
 
 
-def last_words(pool: Path, death: Death) -> LastWords:
+def postmortem_of(pool: Path, claim: DeadClaim) -> Postmortem:
     """Return how the attempt of a dead worker ended, and the line that says so."""
     own = [
         attempt
-        for attempt in attempts_of(pool, death.worker)
-        if (attempt.task, attempt.worker, attempt.fence) == (death.task, death.worker, death.fence)
+        for attempt in attempts_of(pool, claim.worker)
+        if (attempt.task, attempt.worker, attempt.fence) == (claim.task, claim.worker, claim.fence)
     ]
-    if result_of(pool, death.task, death.worker, death.fence) is not None:
-        attempt = None if own else _attempt(death, Cause.DONE, None, None)
-        return LastWords(cause=Cause.DONE, lesson=Lesson(), attempt=attempt)
+    if result_of(pool, claim.task, claim.worker, claim.fence) is not None:
+        attempt = None if own else _attempt(claim, Cause.DONE, None, None)
+        return Postmortem(cause=Cause.DONE, lesson=Lesson(), attempt=attempt)
     if own and own[-1].cause is not Cause.DONE:
         said = own[-1].cause
         # what only a newer jobpool can judge is not held against the task
         known = Cause.CANCELLED if isinstance(said, UnknownCause) else said
-        return LastWords(cause=known, lesson=_lesson(pool, death, own[-1]))
-    noted_mb = _marked_mb(pool, death)
-    cause, why = cause_of_death(_evidence(death, noted_mb))
+        return Postmortem(cause=known, lesson=_lesson(pool, claim, own[-1]))
+    noted_mb = _marked_mb(pool, claim)
+    cause, why = cause_of_death(_evidence(claim, noted_mb))
     peak_mb = noted_mb
-    if cause is Cause.MEMORY and death.seen is not None:  # that is of all tasks of the job
-        peak_mb = max(noted_mb or 0.0, death.seen.max_rss_mb or 0.0) or None
-    attempt = _attempt(death, cause, peak_mb, why)
-    return LastWords(cause=cause, lesson=_lesson(pool, death, attempt), why=why, attempt=attempt)
+    if cause is Cause.MEMORY and claim.seen is not None:  # that is of all tasks of the job
+        peak_mb = max(noted_mb or 0.0, claim.seen.max_rss_mb or 0.0) or None
+    attempt = _attempt(claim, cause, peak_mb, why)
+    return Postmortem(cause=cause, lesson=_lesson(pool, claim, attempt), why=why, attempt=attempt)
 
 
-def _lesson(pool: Path, death: Death, attempt: Attempt) -> Lesson:
-    end = death.worker_record.end if death.worker_record else None
-    return lesson_of(pool, attempt, checkpoint=lambda: death.checkpoint, end=end)
+def _lesson(pool: Path, claim: DeadClaim, attempt: Attempt) -> Lesson:
+    end = claim.worker_record.end if claim.worker_record else None
+    return lesson_of(pool, attempt, checkpoint=lambda: claim.checkpoint, end=end)
 
 
-def _marked_mb(pool: Path, death: Death) -> float | None:
-    mark = read_memory_mark(pool, death.worker)
-    return mark.peak_memory_mb if mark is not None and mark.task == death.task else None
+def _marked_mb(pool: Path, claim: DeadClaim) -> float | None:
+    mark = read_memory_mark(pool, claim.worker)
+    return mark.peak_memory_mb if mark is not None and mark.task == claim.task else None
 
 
-def _evidence(death: Death, noted_mb: float | None) -> Evidence:
-    worker_record = death.worker_record
+def _evidence(claim: DeadClaim, noted_mb: float | None) -> Evidence:
+    worker_record = claim.worker_record
     return Evidence(
-        seen=death.seen,
+        seen=claim.seen,
         memory_mb=worker_record.memory_mb if worker_record else None,
         peak_mb=noted_mb,
         was_at_its_end=bool(
             worker_record
             and worker_record.end
-            and death.beaten >= worker_record.end - death.end_slack_s
+            and claim.beaten >= worker_record.end - claim.end_slack_s
         ),
     )
 
 
-def _attempt(death: Death, cause: Cause, peak_mb: float | None, why: str | None) -> Attempt:
-    worker_record = death.worker_record
+def _attempt(claim: DeadClaim, cause: Cause, peak_mb: float | None, why: str | None) -> Attempt:
+    worker_record = claim.worker_record
     return Attempt(
-        task=death.task,
-        fence=death.fence,
-        worker=death.worker,
+        task=claim.task,
+        fence=claim.fence,
+        worker=claim.worker,
         cause=cause,
-        started=death.claimed,
-        ended=death.ended,
+        started=claim.claimed,
+        ended=claim.ended,
         cores=worker_record.cores if worker_record else None,
         memory_mb=worker_record.memory_mb if worker_record else None,
         peak_memory_mb=peak_mb,

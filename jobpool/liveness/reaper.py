@@ -18,7 +18,7 @@ from jobpool.journal.attempts import write_attempt
 from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.workers import WorkerRecord, beat, read_worker_record
 from jobpool.liveness.judge import Life, Observation, doubt_s, life_of, observe, word_on
-from jobpool.liveness.postmortem import Death, last_words
+from jobpool.liveness.postmortem import DeadClaim, postmortem_of
 from jobpool.pool import Pool
 from jobpool.scheduler.base import JobRun, JobStatus, Scheduler
 from jobpool.scheduler.detect import scheduler_named
@@ -249,9 +249,9 @@ def take_back(
     TakenBack or None
         None if the claim stood no more.
     """
-    words = last_words(
+    found = postmortem_of(
         pool.folder,
-        Death(
+        DeadClaim(
             task=pool.grid.id(position),
             checkpoint=pool.grid.checkpoint_of(position, record.fence),
             fence=record.fence,
@@ -265,10 +265,10 @@ def take_back(
     )
 
     def write() -> None:
-        if words.attempt is not None:
-            found = replace(words.attempt, found_by=worker_name(pool.worker))
-            write_attempt(pool.folder, found)
+        if found.attempt is not None:
+            attempt = replace(found.attempt, found_by=worker_name(pool.worker))
+            write_attempt(pool.folder, attempt)
 
-    if not pool.take_back(position, record.fence, words.cause, write, words.lesson):
+    if not pool.take_back(position, record.fence, found.cause, write, found.lesson):
         return None
-    return TakenBack(position=position, worker=observation.name, cause=words.cause, why=words.why)
+    return TakenBack(position=position, worker=observation.name, cause=found.cause, why=found.why)

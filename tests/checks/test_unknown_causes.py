@@ -10,7 +10,7 @@ from jobpool.checks.rebuild import gather
 from jobpool.collect.attempts import attempts_frame
 from jobpool.journal.attempts import all_attempts, damaged_attempts
 from jobpool.journal.jsonl import append_line
-from jobpool.liveness.postmortem import Death, last_words
+from jobpool.liveness.postmortem import DeadClaim, postmortem_of
 from jobpool.needs.samples import Censored, read_new
 from jobpool.overview.spending import read_spending
 from jobpool.pool import Pool
@@ -128,7 +128,7 @@ def test_who_died_after_an_unknown_word_is_not_held_against_the_task(folder: Pat
     worker = SimulatedWorker(folder, number=2)
     claim = worker.claim(2)
     worker.write_end(claim, EVICTED)
-    death = Death(
+    dead = DeadClaim(
         task=claim.id,
         checkpoint=claim.id,
         fence=claim.fence,
@@ -140,4 +140,4 @@ def test_who_died_after_an_unknown_word_is_not_held_against_the_task(folder: Pat
         seen=None,
     )
 
-    assert last_words(folder, death).cause is Cause.CANCELLED
+    assert postmortem_of(folder, dead).cause is Cause.CANCELLED

@@ -15,7 +15,7 @@ from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerRecord, own_worker_record
-from jobpool.liveness.postmortem import Death, last_words
+from jobpool.liveness.postmortem import DeadClaim, postmortem_of
 from jobpool.pool import Pool
 from jobpool.scheduler.base import JobStatus
 from jobpool.scheduler.slurm.jobs import JobSeen
@@ -61,9 +61,11 @@ def a_claim(folder: Path) -> tuple[Pool, Claim, WorkerRecord]:
     return pool, claim, worker_record
 
 
-def a_death(pool: Pool, claim: Claim, worker_record: WorkerRecord, seen: JobStatus | None) -> Death:
+def a_dead_claim(
+    pool: Pool, claim: Claim, worker_record: WorkerRecord, seen: JobStatus | None
+) -> DeadClaim:
     record = pool.record(0)
-    return Death(
+    return DeadClaim(
         task=claim.id,
         checkpoint=pool.grid.checkpoint_of(0, record.fence),
         fence=record.fence,
@@ -106,7 +108,7 @@ def test_worker_finder_and_doctor_learn_the_same_from_an_end(
     runs = Runs(pool, worker_record, ends, refine=lambda cause: cause, report=lambda _: None)
 
     ending = runs.run(claim, time.time() - 1)
-    found = last_words(pool.folder, a_death(pool, claim, worker_record, None))
+    found = postmortem_of(pool.folder, a_dead_claim(pool, claim, worker_record, None))
 
     of_worker = learned(ending.cause, ending.lesson)
     assert learned(found.cause, found.lesson) == of_worker
@@ -123,7 +125,7 @@ def test_finder_and_doctor_learn_the_same_from_a_death(
         leave_a_piece(pool.folder, claim.id)
     seen = JobSeen(job="12", state=state, node="n7").status()
 
-    found = last_words(pool.folder, a_death(pool, claim, worker_record, seen))
+    found = postmortem_of(pool.folder, a_dead_claim(pool, claim, worker_record, seen))
     assert found.attempt is not None
     write_attempt(pool.folder, replace(found.attempt, found_by=FINDER))
 
