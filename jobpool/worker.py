@@ -23,7 +23,7 @@ from jobpool.disk.files import replace_whole, temporary_beside
 from jobpool.errors import StorageError
 from jobpool.execution.attempt import Runs
 from jobpool.execution.claiming import Puller
-from jobpool.execution.health import Doubts
+from jobpool.execution.health import FailureMonitor
 from jobpool.execution.matching import Fitting
 from jobpool.execution.supervisor import StopSignals, Supervisor
 from jobpool.journal.workers import WorkerRecord
@@ -100,7 +100,9 @@ class Worker:
         self._supervisor = make_supervisor(self._heartbeat.beat)
         self._reaper = Reaper(pool, worker_record)
         self._fitting = Fitting(pool, worker_record)
-        self._doubts = Doubts(pool.folder, worker_record.node or worker_record.host, now=pool.now)
+        self._failures = FailureMonitor(
+            pool.folder, worker_record.node or worker_record.host, now=pool.now
+        )
         self._runs = Runs(pool, worker_record, self._supervisor, refine=self._refine, report=report)
         self._failed: set[int] = set()
         self._path = Path()
@@ -120,7 +122,7 @@ class Worker:
             If the disk goes on refusing writes; the task in hand was returned if the disk let it.
         """
         puller = self._make_puller()
-        summary = Summary(reason=self._doubts.why_not_start())
+        summary = Summary(reason=self._failures.why_not_start())
         self._path = self._heartbeat.start(self._worker_record)
         ending: Ending | None = None
         try:
@@ -177,7 +179,7 @@ class Worker:
                 return None
             raise
         summary.count(ending.cause)
-        self._doubts.note(claim, ending)
+        self._failures.note(claim, ending)
         if ending.cause is Cause.STORAGE:
             self._end(ending)
             if not self._disk_recovers():
@@ -209,7 +211,7 @@ class Worker:
         elif self._fitting.time_is_up():
             summary.reason = "its time is nearly up"
         else:
-            summary.reason = self._doubts.why_leave()
+            summary.reason = self._failures.why_leave()
         return bool(summary.reason)
 
     def _use(self) -> tuple[str | None, float]:

@@ -21,7 +21,7 @@ from jobpool.admin.transitions import choose, hold, release, rerun, retry
 from jobpool.api.given import Selection, conditions, config_file, own_errors, umask_kept
 from jobpool.api.view import PoolView
 from jobpool.errors import RequestError, SelectionError, StartError
-from jobpool.execution.health import forget_node, read_bad_nodes
+from jobpool.execution.health import excluded_nodes, readmit_node
 from jobpool.execution.local import LocalRun, LocalSettings, LocalWorkers
 from jobpool.needs.learning import forget
 from jobpool.plan.arrays import USUAL_JOBS
@@ -257,8 +257,8 @@ class Pool(PoolView):
             if node is None:
                 return release(pool, chosen, dry_run=dry_run)
             if dry_run:
-                return int(node in read_bad_nodes(pool.folder, time.time()))
-            return int(forget_node(pool.folder, node))
+                return int(node in excluded_nodes(pool.folder, time.time()))
+            return int(readmit_node(pool.folder, node))
 
     @own_errors
     def retry(

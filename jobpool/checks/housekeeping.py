@@ -11,7 +11,7 @@ from jobpool.checks.rebuild import Evidence, names_one_of
 from jobpool.disk.coordination import ELECTIONS
 from jobpool.errors import JobpoolError
 from jobpool.execution.health import FOLDER as BAD_NODES
-from jobpool.execution.health import read_bad_nodes
+from jobpool.execution.health import excluded_nodes
 from jobpool.journal.jsonl import KINDS, read_lines
 from jobpool.pool import Pool
 from jobpool.table.records import Record
@@ -41,7 +41,7 @@ def examine_folder(pool: Pool, server_time: float) -> Iterator[Finding]:
         if len(names) > MOST_ENTRIES:
             what = f"has {len(names):,} entries; listing it is slow on many network file systems"
             yield note(_place(pool, folder), what)
-    for node in read_bad_nodes(pool.folder, server_time).values():
+    for node in excluded_nodes(pool.folder, server_time).values():
         what = f"workers leave this node for a day: {node.why}; when it is mended: jobpool release "
         yield note(f"node {node.node}", f"{what}{pool.folder} --node {node.node}")
     for path in leftovers(pool.folder, server_time):

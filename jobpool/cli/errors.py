@@ -86,13 +86,13 @@ def _print_advice(pool: "Pool", found: "Failures") -> None:
     """Say what to do about parked tasks, and which nodes look bad."""
     import time
 
-    from jobpool.execution.health import read_bad_nodes
+    from jobpool.execution.health import excluded_nodes
     from jobpool.units import count, local_time
 
     if found.n_parked:
         what = f"{count(found.n_parked, 'task')} parked; when the cause is mended"
         print(f"\n{what}: jobpool retry {pool.folder}")
-    left = read_bad_nodes(pool.folder, time.time())
+    left = excluded_nodes(pool.folder, time.time())
     for name, node in sorted({**{one.node: one for one in found.suspects}, **left}.items()):
         print(f"\nnode {name} looks bad, the last time {local_time(node.since)}: {node.why}")
         if name in left:

@@ -48,12 +48,12 @@ def release(
 def _release_node(pool: "Path", node: str, dry_run: bool) -> None:
     import time
 
-    from jobpool.execution.health import forget_node, read_bad_nodes
+    from jobpool.execution.health import excluded_nodes, readmit_node
 
-    known = read_bad_nodes(pool, time.time())
+    known = excluded_nodes(pool, time.time())
     if node not in known:
         print(f"workers do not leave {node}; they leave: {', '.join(known) or 'no node'}")
         return
     if not dry_run:
-        forget_node(pool, node)
+        readmit_node(pool, node)
     print(f"workers {'would run' if dry_run else 'run'} on {node} again")

@@ -2,10 +2,9 @@
 
     bad-nodes/NODE.json    checked JSON: since when nothing is started there, and why
 
-A worker on which every task fails would go through the whole pool and leave nothing but errors.
+A worker on which every task fails would go through the whole pool and produce nothing but errors.
 It leaves after ten equal errors in a row. If many different tasks failed on its node and not on
-others, it also names the node on disk: all workers leave that node for a day, then it is tried
-again.
+other nodes, it excludes the node: for a day, workers take no task there.
 """
 
 import time
@@ -23,25 +22,25 @@ from jobpool.pool import Ending
 from jobpool.task import Cause, Claim
 
 SAME_ERROR = 10  # tasks in a row that ended in one and the same error: the study is at fault
-LOOK_AT_NODE = 5  # tasks in a row that ended in any error: the node may be
+CHECK_NODE = 5  # tasks in a row that ended in any error: the node may be at fault
 FEWEST_TASKS = 5  # different tasks that must have failed on a node
 FAILED_SHARE = 0.8  # of the attempts on the node
 DONE_SHARE = 0.5  # of the attempts on all other nodes: else the tasks are to blame
 FORMAT = 1
 FOLDER = "bad-nodes"
-FORGOTTEN_AFTER_S = 86400.0
+READMITTED_AFTER_S = 86400.0
 _SHAPE = {"node": is_text, "since": is_number, "why": is_text}
 
 
-class Doubts:
-    """Counts the tasks in a row that failed with one worker.
+class FailureMonitor:
+    """Counts the tasks in a row that failed in one worker.
 
     Parameters
     ----------
     pool : Path
         The pool's folder.
     node : str
-        Where the worker runs.
+        The worker's node.
     now : callable
         The clock.
     """
@@ -49,31 +48,31 @@ class Doubts:
     def __init__(self, pool: Path, node: str, now: Callable[[], float] = time.time) -> None:
         self._pool, self._node, self._now = pool, node, now
         self._errors: list[int] = []
-        self._looked_at = 0  # how many there were when the node was last judged
+        self._checked_at = 0  # how many there were when the node was last checked
 
     def note(self, claim: Claim, ending: Ending) -> None:
         """Count the end of a task."""
         if ending.cause is Cause.DONE:
             self._errors.clear()
-            self._looked_at = 0
+            self._checked_at = 0
         elif ending.cause is Cause.ERROR and claim.attempts == 0:
-            # a task that failed elsewhere, too, says nothing about this worker
+            # a task that also failed elsewhere says nothing about this worker
             self._errors.append(ending.lesson.error)
 
     def why_not_start(self) -> str:
-        """Return why this node should be left at once, or an empty text."""
-        bad = read_bad_nodes(self._pool, self._now()).get(self._node)
-        return "" if bad is None else f"tasks fail on this node, {self._node}: {bad.why}"
+        """Return why no task should be tried on this node, or an empty text."""
+        excluded = excluded_nodes(self._pool, self._now()).get(self._node)
+        return "" if excluded is None else f"tasks fail on this node, {self._node}: {excluded.why}"
 
     def why_leave(self) -> str:
         """Return why no more tasks should be tried here, or an empty text."""
         n_failed = len(self._errors)
-        if n_failed != self._looked_at and n_failed % LOOK_AT_NODE == 0:
-            self._looked_at = n_failed
-            for bad in suspect_nodes(all_attempts(self._pool)):
-                if bad.node == self._node:
-                    write_bad_node(self._pool, bad)
-                    return f"tasks fail on this node, {self._node}, and not on others: {bad.why}"
+        if n_failed != self._checked_at and n_failed % CHECK_NODE == 0:
+            self._checked_at = n_failed
+            for found in nodes_to_exclude(all_attempts(self._pool)):
+                if found.node == self._node:
+                    exclude_node(self._pool, found)
+                    return f"tasks fail on this node, {self._node}, and not on others: {found.why}"
         last = self._errors[-SAME_ERROR:]
         if len(last) == SAME_ERROR and len(set(last)) == 1:
             what = f"{SAME_ERROR} tasks in a row failed with the same error"
@@ -82,8 +81,8 @@ class Doubts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BadNode:
-    """A node on which nothing is to be started."""
+class ExcludedNode:
+    """A node on which workers take no task for a while."""
 
     node: str
     since: float  # seconds since the epoch
@@ -91,15 +90,15 @@ class BadNode:
 
 
 @dataclass(slots=True)
-class _Seen:
+class _NodeCounts:
     n_done: int = 0
     n_failed: int = 0
     failed: set[str] = field(default_factory=set)
     since: float = 0.0  # when an attempt last failed there
 
 
-def suspect_nodes(attempts: Iterable[Attempt]) -> tuple[BadNode, ...]:
-    """Return the nodes to blame for what failed on them.
+def nodes_to_exclude(attempts: Iterable[Attempt]) -> tuple[ExcludedNode, ...]:
+    """Return the nodes that are to blame for the failures on them.
 
     At least 5 different tasks failed there with an error or were lost, these were at least 80 %
     of the attempts there that show anything, and on all other nodes together most were done. An
@@ -112,23 +111,23 @@ def suspect_nodes(attempts: Iterable[Attempt]) -> tuple[BadNode, ...]:
 
     Returns
     -------
-    tuple of BadNode
-        In the order of their names, each since its last failure: it is left from then on.
+    tuple of ExcludedNode
+        Sorted by name; each is excluded from the time of its last failure.
     """
-    seen: defaultdict[str, _Seen] = defaultdict(_Seen)
+    counts: defaultdict[str, _NodeCounts] = defaultdict(_NodeCounts)
     for attempt in attempts:
-        here = seen[attempt.node or ""]
+        here = counts[attempt.node or ""]
         if attempt.cause is Cause.DONE:
             here.n_done += 1
         elif attempt.cause.is_poison:
             here.n_failed += 1
             here.failed.add(attempt.task)
             here.since = max(here.since, attempt.ended)
-    n_done = sum(one.n_done for one in seen.values())
-    n_all = n_done + sum(one.n_failed for one in seen.values())
+    n_done = sum(one.n_done for one in counts.values())
+    n_all = n_done + sum(one.n_failed for one in counts.values())
     return tuple(
-        BadNode(node=node, since=here.since, why=_why(here))
-        for node, here in sorted(seen.items())
+        ExcludedNode(node=node, since=here.since, why=_why(here))
+        for node, here in sorted(counts.items())
         if node
         and len(here.failed) >= FEWEST_TASKS
         and here.n_failed >= FAILED_SHARE * (here.n_failed + here.n_done)
@@ -136,7 +135,7 @@ def suspect_nodes(attempts: Iterable[Attempt]) -> tuple[BadNode, ...]:
     )
 
 
-def _why(here: _Seen) -> str:
+def _why(here: _NodeCounts) -> str:
     n_attempts = here.n_failed + here.n_done
     return (
         f"{here.n_failed:,} of {n_attempts:,} attempts failed there, of {len(here.failed):,} "
@@ -144,21 +143,21 @@ def _why(here: _Seen) -> str:
     )
 
 
-def write_bad_node(pool: Path, bad_node: BadNode) -> None:
-    """Let all workers know of a node; they leave it, and start nothing there.
+def exclude_node(pool: Path, excluded: ExcludedNode) -> None:
+    """Exclude a node: all workers leave it, and none is started there.
 
     Raises
     ------
     StorageError
-        If the disk refuses it.
+        If the disk refuses the file.
     """
-    path = _file(pool, bad_node.node)
+    path = _file(pool, excluded.node)
     path.parent.mkdir(exist_ok=True)
-    write_json(path, {"format": FORMAT, **asdict(bad_node)})
+    write_json(path, {"format": FORMAT, **asdict(excluded)})
 
 
-def read_bad_nodes(pool: Path, now: float) -> Mapping[str, BadNode]:
-    """Return the nodes, by name, that were written less than a day ago.
+def excluded_nodes(pool: Path, now: float) -> Mapping[str, ExcludedNode]:
+    """Return the nodes, by name, that were excluded less than a day ago.
 
     Parameters
     ----------
@@ -168,20 +167,20 @@ def read_bad_nodes(pool: Path, now: float) -> Mapping[str, BadNode]:
         Seconds since the epoch.
     """
     found = (_read(path) for path in sorted((pool / FOLDER).glob("*.json")))
-    return {one.node: one for one in found if one and now - one.since < FORGOTTEN_AFTER_S}
+    return {one.node: one for one in found if one and now - one.since < READMITTED_AFTER_S}
 
 
-def _read(path: Path) -> BadNode | None:
+def _read(path: Path) -> ExcludedNode | None:
     with suppress(FileNotFoundError):
         line = read_json(path)
         if line is not None and has_shape(line, _SHAPE):
             since = float(str(line["since"]))
-            return BadNode(node=str(line["node"]), since=since, why=str(line["why"]))
+            return ExcludedNode(node=str(line["node"]), since=since, why=str(line["why"]))
     return None
 
 
-def forget_node(pool: Path, node: str) -> bool:
-    """Let workers run on a node again, and say whether they would not have."""
+def readmit_node(pool: Path, node: str) -> bool:
+    """Let workers use a node again, and say whether it was excluded."""
     try:
         _file(pool, node).unlink()
     except FileNotFoundError:

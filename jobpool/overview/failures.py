@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from jobpool.collect.accepted import known_tasks
 from jobpool.errors import SelectionError, listing, nearest
-from jobpool.execution.health import BadNode, suspect_nodes
+from jobpool.execution.health import ExcludedNode, nodes_to_exclude
 from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts, fingerprint
 from jobpool.pool import Pool
 from jobpool.table.arrays import state_of
@@ -53,7 +53,7 @@ class Failures:
     groups: tuple[FailureGroup, ...]  # those that parked tasks first, then the newest
     n_parked: int  # tasks that are parked
     positions: Mapping[str, int]  # of the tasks by id; empty where nothing failed
-    suspects: tuple[BadNode, ...]  # nodes on which many different tasks failed
+    suspects: tuple[ExcludedNode, ...]  # nodes on which many different tasks failed
     n_damaged: int  # lines of attempts that cannot be read
 
 
@@ -91,7 +91,7 @@ def find_failures(
         groups=group_failures(failed, parked),
         n_parked=len(parked),
         positions=positions,
-        suspects=suspect_nodes(attempts),
+        suspects=nodes_to_exclude(attempts),
         n_damaged=len(damaged_attempts(pool.folder)),
     )
 

@@ -15,7 +15,7 @@ from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import server_time
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
-from jobpool.execution.health import read_bad_nodes
+from jobpool.execution.health import excluded_nodes
 from jobpool.experiment.config import Pass
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan
@@ -216,7 +216,7 @@ def _send_size(
         name=job_name(job_prefix(folder, pool.info.name), one),
         program=worker_program(),
         arguments=tuple(word for user in sending.trust for word in ("--trust", user)),
-        without_nodes=tuple(read_bad_nodes(folder, time.time())),
+        without_nodes=tuple(excluded_nodes(folder, time.time())),
     )
     return send_order(pool, order, max_array_size, sending)
 

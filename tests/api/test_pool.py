@@ -9,7 +9,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import jobpool as jp
-from jobpool.execution.health import BadNode, write_bad_node
+from jobpool.execution.health import ExcludedNode, exclude_node
 from jobpool.task import Cause
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
@@ -160,7 +160,7 @@ def test_a_task_that_is_held_can_be_released(worked: Path) -> None:
 
 
 def test_an_excluded_node_can_be_released(worked: Path) -> None:
-    write_bad_node(worked, BadNode(node="node017", since=time.time(), why="they fail"))
+    exclude_node(worked, ExcludedNode(node="node017", since=time.time(), why="they fail"))
     pool = jp.open(worked)
 
     counted = pool.release(node="node017", dry_run=True)

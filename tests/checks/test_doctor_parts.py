@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.disk.coordination import win_election
-from jobpool.execution.health import BadNode, write_bad_node
+from jobpool.execution.health import ExcludedNode, exclude_node
 from jobpool.journal.attempts import Attempt, short_fingerprint, write_attempt
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import code_of
@@ -267,7 +267,9 @@ def test_the_checkpoint_of_a_cut_task_is_kept_until_its_parts_are_done(folder: P
 
 
 def test_a_node_that_workers_leave_is_noted(folder: Path) -> None:
-    write_bad_node(folder, BadNode(node="n17", since=NOW - 60, why="9 of 9 attempts failed there"))
+    exclude_node(
+        folder, ExcludedNode(node="n17", since=NOW - 60, why="9 of 9 attempts failed there")
+    )
 
     found = check(folder)
 

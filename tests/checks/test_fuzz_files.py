@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.disk.files import checked_line, parse_line
-from jobpool.execution.health import BadNode, read_bad_nodes, write_bad_node
+from jobpool.execution.health import ExcludedNode, exclude_node, excluded_nodes
 from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, all_results, write_result
@@ -78,7 +78,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = Result(**common, point=point, started=1.0, ended=2.0, result={"value": position})
         write_result(folder, result)
     learn(opened, 1.0)
-    write_bad_node(folder, BadNode(node="n1", since=1.0, why="all failed"))
+    exclude_node(folder, ExcludedNode(node="n1", since=1.0, why="all failed"))
     (folder / "slurm.json").write_bytes(checked_line(SLURM))
     return folder
 
@@ -91,7 +91,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "attempts": lambda pool: list(all_attempts(pool)),
     "results": lambda pool: list(all_results(pool)),
     "slurm": lambda pool: read_statuses(pool, Cluster("slurm", None)),
-    "node": lambda pool: read_bad_nodes(pool, 2.0),
+    "node": lambda pool: excluded_nodes(pool, 2.0),
 }
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from jobpool.execution.health import (
-    BadNode,
-    Doubts,
-    forget_node,
-    read_bad_nodes,
-    suspect_nodes,
-    write_bad_node,
+    ExcludedNode,
+    FailureMonitor,
+    exclude_node,
+    excluded_nodes,
+    nodes_to_exclude,
+    readmit_node,
 )
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.pool import Ending, Pool
@@ -27,10 +27,12 @@ def a_claim(number: int, attempts: int = 0) -> Claim:
     return Claim(position=number, point=(("number", number),), fence=1, attempts=attempts)
 
 
-def note(doubts: Doubts, n_tasks: int, cause: Cause = Cause.ERROR, attempts: int = 0) -> None:
+def note(
+    monitor: FailureMonitor, n_tasks: int, cause: Cause = Cause.ERROR, attempts: int = 0
+) -> None:
     for number in range(n_tasks):
         ending = Ending(claim=a_claim(number, attempts), cause=cause, lesson=Lesson(error=5))
-        doubts.note(ending.claim, ending)
+        monitor.note(ending.claim, ending)
 
 
 @pytest.fixture
@@ -39,37 +41,37 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_worker_that_ends_tasks_goes_on(folder: Path) -> None:
-    doubts = Doubts(folder, "node1")
-    note(doubts, 12)
+    monitor = FailureMonitor(folder, "node1")
+    note(monitor, 12)
 
-    note(doubts, 1, Cause.DONE)
+    note(monitor, 1, Cause.DONE)
 
-    assert doubts.why_leave() == ""
+    assert monitor.why_leave() == ""
 
 
 def test_the_same_error_of_ten_tasks_in_a_row_makes_a_worker_leave(folder: Path) -> None:
-    doubts = Doubts(folder, "node1")
+    monitor = FailureMonitor(folder, "node1")
 
-    note(doubts, 10)
+    note(monitor, 10)
 
-    assert doubts.why_leave().startswith("10 tasks in a row failed with the same error; see: ")
+    assert monitor.why_leave().startswith("10 tasks in a row failed with the same error; see: ")
 
 
 def test_different_errors_do_not_make_a_worker_leave(folder: Path) -> None:
-    doubts = Doubts(folder, "node1")
-    note(doubts, 11)
+    monitor = FailureMonitor(folder, "node1")
+    note(monitor, 11)
 
-    doubts.note(a_claim(20), Ending(claim=a_claim(20), cause=Cause.ERROR, lesson=Lesson(error=6)))
+    monitor.note(a_claim(20), Ending(claim=a_claim(20), cause=Cause.ERROR, lesson=Lesson(error=6)))
 
-    assert doubts.why_leave() == ""
+    assert monitor.why_leave() == ""
 
 
 def test_tasks_that_failed_elsewhere_say_nothing_about_a_worker(folder: Path) -> None:
-    doubts = Doubts(folder, "node1")
+    monitor = FailureMonitor(folder, "node1")
 
-    note(doubts, 10, attempts=1)
+    note(monitor, 10, attempts=1)
 
-    assert doubts.why_leave() == ""
+    assert monitor.why_leave() == ""
 
 
 def test_a_node_on_which_tasks_fail_that_elsewhere_end_is_named(folder: Path) -> None:
@@ -77,13 +79,13 @@ def test_a_node_on_which_tasks_fail_that_elsewhere_end_is_named(folder: Path) ->
     bad = SimulatedWorker(folder, 9, node="node1")
     for number in range(20, 25):
         bad.fail(number)
-    doubts = Doubts(folder, "node1", now=lambda: BEGAN)
-    note(doubts, 5)
+    monitor = FailureMonitor(folder, "node1", now=lambda: BEGAN)
+    note(monitor, 5)
 
-    why = doubts.why_leave()
+    why = monitor.why_leave()
 
     assert why.startswith("tasks fail on this node, node1, and not on others: 5 of 5 attempts")
-    assert set(read_bad_nodes(folder, BEGAN)) == {"node1"}
+    assert set(excluded_nodes(folder, BEGAN)) == {"node1"}
 
 
 def test_a_node_is_not_to_blame_where_tasks_fail_everywhere(folder: Path) -> None:
@@ -91,10 +93,10 @@ def test_a_node_is_not_to_blame_where_tasks_fail_everywhere(folder: Path) -> Non
     for number in range(5):
         good.fail(number)
         bad.fail(number + 5)
-    doubts = Doubts(folder, "node1")
-    note(doubts, 5)
+    monitor = FailureMonitor(folder, "node1")
+    note(monitor, 5)
 
-    assert doubts.why_leave() == ""
+    assert monitor.why_leave() == ""
 
 
 def test_a_worker_leaves_a_named_node_before_it_takes_a_task(
@@ -102,7 +104,7 @@ def test_a_worker_leaves_a_named_node_before_it_takes_a_task(
 ) -> None:
     here = socket.gethostname()
     now = Pool(folder).now()
-    write_bad_node(folder, BadNode(node=here, since=now, why="its disk is full"))
+    exclude_node(folder, ExcludedNode(node=here, since=now, why="its disk is full"))
 
     done = jobpool("work", folder)
 
@@ -122,28 +124,28 @@ def test_a_study_that_cannot_succeed_costs_a_worker_ten_tasks(
 
 
 def test_one_odd_error_before_does_not_hide_a_study_that_cannot_succeed(folder: Path) -> None:
-    doubts = Doubts(folder, "node1")
+    monitor = FailureMonitor(folder, "node1")
     odd = Ending(claim=a_claim(20), cause=Cause.ERROR, lesson=Lesson(error=6))
-    doubts.note(odd.claim, odd)
+    monitor.note(odd.claim, odd)
 
-    note(doubts, 10)
+    note(monitor, 10)
 
-    assert doubts.why_leave().startswith("10 tasks in a row failed with the same error")
+    assert monitor.why_leave().startswith("10 tasks in a row failed with the same error")
 
 
 def test_a_node_is_judged_again_after_a_task_that_was_done(folder: Path) -> None:
     SimulatedWorker(folder, 8, node="node2").do(*range(20))
-    doubts = Doubts(folder, "node1", now=lambda: BEGAN)
-    note(doubts, 5)
-    at_first = doubts.why_leave()
-    note(doubts, 1, Cause.DONE)
+    monitor = FailureMonitor(folder, "node1", now=lambda: BEGAN)
+    note(monitor, 5)
+    at_first = monitor.why_leave()
+    note(monitor, 1, Cause.DONE)
     bad = SimulatedWorker(folder, 9, node="node1")
     for number in range(20, 25):
         bad.fail(number)
 
-    note(doubts, 5)
+    note(monitor, 5)
 
-    assert (at_first, "node1" in doubts.why_leave()) == ("", True)
+    assert (at_first, "node1" in monitor.why_leave()) == ("", True)
 
 
 NOW = 1_700_000_000.0
@@ -166,7 +168,7 @@ def attempts(node: str | None, *causes: Cause, task: str = "") -> list[Attempt]:
     ]
 
 
-def names(found: Sequence[BadNode]) -> list[str]:
+def names(found: Sequence[ExcludedNode]) -> list[str]:
     return [one.node for one in found]
 
 
@@ -179,7 +181,7 @@ GOOD = attempts("good", *[Cause.DONE] * 10, *[Cause.ERROR] * 2)
 
 
 def test_a_node_where_different_tasks_fail_is_named() -> None:
-    found = suspect_nodes([*GOOD, *attempts("bad", *[Cause.ERROR] * 3, *[Cause.LOST] * 3)])
+    found = nodes_to_exclude([*GOOD, *attempts("bad", *[Cause.ERROR] * 3, *[Cause.LOST] * 3)])
 
     assert names(found) == ["bad"]
     assert found[0].since == NOW + 5
@@ -187,66 +189,66 @@ def test_a_node_where_different_tasks_fail_is_named() -> None:
 
 
 def test_one_task_that_fails_often_blames_no_node() -> None:
-    assert suspect_nodes([*GOOD, *attempts("bad", *[Cause.ERROR] * 9, task="poison")]) == ()
+    assert nodes_to_exclude([*GOOD, *attempts("bad", *[Cause.ERROR] * 9, task="poison")]) == ()
 
 
 def test_few_failures_blame_no_node() -> None:
-    assert suspect_nodes([*GOOD, *attempts("bad", *[Cause.ERROR] * 4)]) == ()
+    assert nodes_to_exclude([*GOOD, *attempts("bad", *[Cause.ERROR] * 4)]) == ()
 
 
 def test_a_node_where_enough_is_done_is_good() -> None:
     mixed = attempts("mixed", *[Cause.ERROR] * 7, *[Cause.DONE] * 2)
 
-    assert suspect_nodes([*GOOD, *mixed]) == ()
+    assert nodes_to_exclude([*GOOD, *mixed]) == ()
 
 
 def test_tasks_that_fail_everywhere_blame_no_node() -> None:
     everywhere = [*attempts("a", *[Cause.ERROR] * 9), *attempts("b", *[Cause.ERROR] * 9)]
 
-    assert suspect_nodes(everywhere) == ()
+    assert nodes_to_exclude(everywhere) == ()
 
 
 def test_the_only_node_there_is_cannot_be_told_from_its_tasks() -> None:
-    assert suspect_nodes(attempts("only", *[Cause.ERROR] * 9)) == ()
+    assert nodes_to_exclude(attempts("only", *[Cause.ERROR] * 9)) == ()
 
 
 @pytest.mark.parametrize(
     "cause", [Cause.MEMORY, Cause.TIME, Cause.PREEMPTED, Cause.CANCELLED, Cause.STORAGE]
 )
 def test_causes_that_are_no_fault_of_a_node_do_not_blame_it(cause: Cause) -> None:
-    assert suspect_nodes([*GOOD, *attempts("bad", *[cause] * 9)]) == ()
+    assert nodes_to_exclude([*GOOD, *attempts("bad", *[cause] * 9)]) == ()
 
 
 def test_attempts_on_unknown_nodes_blame_none() -> None:
-    assert suspect_nodes([*GOOD, *attempts(None, *[Cause.LOST] * 9)]) == ()
+    assert nodes_to_exclude([*GOOD, *attempts(None, *[Cause.LOST] * 9)]) == ()
 
 
 def test_a_node_is_left_for_a_day(tmp_path: Path) -> None:
-    bad = BadNode(node="rack/3:n17", since=NOW, why="everything fails")
+    bad = ExcludedNode(node="rack/3:n17", since=NOW, why="everything fails")
 
-    write_bad_node(tmp_path, bad)
+    exclude_node(tmp_path, bad)
 
-    assert read_bad_nodes(tmp_path, NOW + 60) == {bad.node: bad}
-    assert read_bad_nodes(tmp_path, NOW + DAY_S + 1) == {}
+    assert excluded_nodes(tmp_path, NOW + 60) == {bad.node: bad}
+    assert excluded_nodes(tmp_path, NOW + DAY_S + 1) == {}
 
 
 def test_a_node_that_is_forgotten_is_used_again(tmp_path: Path) -> None:
-    write_bad_node(tmp_path, BadNode(node="n17", since=NOW, why=""))
+    exclude_node(tmp_path, ExcludedNode(node="n17", since=NOW, why=""))
 
-    assert forget_node(tmp_path, "n17")
-    assert not forget_node(tmp_path, "n17")
-    assert read_bad_nodes(tmp_path, NOW) == {}
+    assert readmit_node(tmp_path, "n17")
+    assert not readmit_node(tmp_path, "n17")
+    assert excluded_nodes(tmp_path, NOW) == {}
 
 
 def test_a_damaged_note_of_a_node_is_passed_over(tmp_path: Path) -> None:
-    write_bad_node(tmp_path, BadNode(node="n17", since=NOW, why=""))
+    exclude_node(tmp_path, ExcludedNode(node="n17", since=NOW, why=""))
     (tmp_path / "bad-nodes" / "n17.json").write_bytes(b"{}")
 
-    assert read_bad_nodes(tmp_path, NOW) == {}
+    assert excluded_nodes(tmp_path, NOW) == {}
 
 
 def test_a_pool_without_bad_nodes_has_no_folder_for_them(tmp_path: Path) -> None:
-    assert read_bad_nodes(tmp_path, NOW) == {}
+    assert excluded_nodes(tmp_path, NOW) == {}
 
 
 def test_errors_names_a_node_that_looks_bad(fast_path: Path, jobpool: Jobpool) -> None:
@@ -263,7 +265,7 @@ def test_errors_names_a_node_that_looks_bad(fast_path: Path, jobpool: Jobpool) -
 
 def test_a_node_is_released_by_a_command(fast_path: Path, jobpool: Jobpool) -> None:
     folder = a_pool(fast_path, 3)
-    write_bad_node(folder, BadNode(node="n17", since=4e9, why="everything fails"))
+    exclude_node(folder, ExcludedNode(node="n17", since=4e9, why="everything fails"))
 
     first = jobpool("release", folder, "--node", "n17")
     again = jobpool("release", folder, "--node", "n17")

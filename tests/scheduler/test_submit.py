@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import Fault, SchedulerError
-from jobpool.execution.health import BadNode, write_bad_node
+from jobpool.execution.health import ExcludedNode, exclude_node
 from jobpool.experiment.config import Pass
 from jobpool.pool import Pool
 from jobpool.scheduler.base import count_queued, job_prefix
@@ -258,8 +258,8 @@ def test_nothing_is_submitted_to_a_node_on_which_tasks_fail(
     tmp_path: Path, jobpool: Jobpool
 ) -> None:
     pool = a_pool_with_passes(tmp_path)
-    write_bad_node(pool, BadNode(node="n7", since=time.time(), why="5 of 5 attempts failed"))
-    write_bad_node(pool, BadNode(node="n3", since=time.time() - 2 * 86400, why="long ago"))
+    exclude_node(pool, ExcludedNode(node="n7", since=time.time(), why="5 of 5 attempts failed"))
+    exclude_node(pool, ExcludedNode(node="n3", since=time.time() - 2 * 86400, why="long ago"))
 
     shown = jobpool("submit", pool, "--pass", "first", "--dry-run")
 
