@@ -24,7 +24,7 @@ from jobpool.errors import StorageError
 from jobpool.execution.attempt import Runs
 from jobpool.execution.claiming import Puller
 from jobpool.execution.health import FailureMonitor
-from jobpool.execution.matching import Fitting
+from jobpool.execution.matching import TaskMatcher
 from jobpool.execution.supervisor import StopSignals, Supervisor
 from jobpool.journal.workers import WorkerRecord
 from jobpool.liveness.heartbeat import Heartbeat
@@ -99,7 +99,7 @@ class Worker:
         self._heartbeat = Heartbeat(pool, self._use, report)
         self._supervisor = make_supervisor(self._heartbeat.beat)
         self._reaper = Reaper(pool, worker_record)
-        self._fitting = Fitting(pool, worker_record)
+        self._matcher = TaskMatcher(pool, worker_record)
         self._failures = FailureMonitor(
             pool.folder, worker_record.node or worker_record.host, now=pool.now
         )
@@ -130,7 +130,7 @@ class Worker:
             started = time.monotonic()  # its time to take tasks begins when it can run them
             while not self._why_leave(summary, limits, time.monotonic() - started):
                 self._look_for_dead()
-                self._fitting.refresh(puller.restrict, self._heartbeat.server_time)
+                self._matcher.refresh(puller.restrict, self._heartbeat.server_time)
                 if ending is not None and ending.cause is not Cause.DONE:
                     # its process may be dead: no claim before there is a new one
                     failed, ending = ending, None
@@ -157,9 +157,9 @@ class Worker:
     def _make_puller(self) -> Puller:
         chosen = select(self._pool.grid, self._worker_record.only, self._worker_record.skip)
         chosen[list(self._failed)] = False
-        self._fitting.forget()
+        self._matcher.forget()
         return Puller(
-            self._pool, self._rng, None if np.all(chosen) else chosen, self._fitting.offer
+            self._pool, self._rng, None if np.all(chosen) else chosen, self._matcher.offer
         )
 
     def _next(self, puller: Puller, ending: Ending | None) -> Claim | None:
@@ -208,7 +208,7 @@ class Worker:
             summary.reason = f"it ran as many tasks as asked, {summary.n_tasks}"
         elif limits.stop_after_s is not None and seconds >= limits.stop_after_s:
             summary.reason = "its time to take new tasks is over"
-        elif self._fitting.time_is_up():
+        elif self._matcher.time_is_up():
             summary.reason = "its time is nearly up"
         else:
             summary.reason = self._failures.why_leave()

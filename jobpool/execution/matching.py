@@ -32,7 +32,7 @@ LEARN_EVERY_S = 60.0  # between two times that somebody reads new attempts
 Positions = NDArray[np.intp]
 
 
-class Fitting:
+class TaskMatcher:
     """Keeps a worker's puller to the tasks that fit.
 
     Parameters
@@ -90,13 +90,13 @@ class Fitting:
         if estimates is None:
             restrict(None)
             return
-        room = Room(
+        window = ResourceWindow(
             cores=self._worker_record.cores,
             memory_mb=self._worker_record.memory_mb,
             seconds_left=self._seconds_left(),
             seconds_in_all=self._in_all,
         )
-        restrict(offers(estimates, room))
+        restrict(offers(estimates, window))
 
     def _seconds_left(self) -> float | None:
         end = self._worker_record.end
@@ -106,7 +106,7 @@ class Fitting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class ResourceWindow:
     """What a worker has left for a task."""
 
     cores: int
