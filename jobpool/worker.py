@@ -21,7 +21,7 @@ import numpy as np
 
 from jobpool.disk.files import replace_whole, temporary_beside
 from jobpool.errors import StorageError
-from jobpool.execution.attempt import Runs
+from jobpool.execution.attempt import AttemptRunner
 from jobpool.execution.claiming import Puller
 from jobpool.execution.health import FailureMonitor
 from jobpool.execution.matching import TaskMatcher
@@ -103,7 +103,9 @@ class Worker:
         self._failures = FailureMonitor(
             pool.folder, worker_record.node or worker_record.host, now=pool.now
         )
-        self._runs = Runs(pool, worker_record, self._supervisor, refine=self._refine, report=report)
+        self._attempts = AttemptRunner(
+            pool, worker_record, self._supervisor, refine=self._refine, report=report
+        )
         self._failed: set[int] = set()
         self._path = Path()
         self._looked = 0.0
@@ -171,11 +173,11 @@ class Worker:
     def _run(self, claim: Claim, summary: Summary) -> Ending | None:
         """Run a task; None if the disk refused what it wrote, and takes writes again."""
         try:
-            ending = self._runs.run(claim, self._heartbeat.server_time)
+            ending = self._attempts.run(claim, self._heartbeat.server_time)
         except StorageError:
             summary.count(Cause.STORAGE)
             if self._disk_recovers():
-                self._runs.end_again()
+                self._attempts.end_again()
                 return None
             raise
         summary.count(ending.cause)
@@ -194,8 +196,8 @@ class Worker:
         task = ending.claim.id
         if not accepted:
             self._report(f"task {task}: the pool had taken it back; another attempt counts")
-        elif ending.cause is Cause.DONE and self._runs.is_all_done(ending.claim.position):
-            for folder in self._runs.checkpoints_of(ending.claim):  # nobody will continue it
+        elif ending.cause is Cause.DONE and self._attempts.is_all_done(ending.claim.position):
+            for folder in self._attempts.checkpoints_of(ending.claim):  # nobody will continue it
                 shutil.rmtree(self._pool.folder / "checkpoints" / folder, ignore_errors=True)
 
     def _why_leave(self, summary: Summary, limits: Limits, seconds: float) -> bool:
@@ -216,7 +218,7 @@ class Worker:
 
     def _use(self) -> tuple[str | None, float]:
         """Return the task in hand, and its peak memory in MB."""
-        return self._runs.running, self._supervisor.peak_mb
+        return self._attempts.running, self._supervisor.peak_mb
 
     def _refine(self, cause: Cause) -> Cause:
         """Return what the scheduler says of the end of this job, if it says something."""

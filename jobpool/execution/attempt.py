@@ -19,7 +19,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.task import CLAIMS_PER_RUN, Cause, Claim, TaskState, label, run_of
 
 
-class RunsTasks(Protocol):
+class TaskProcess(Protocol):
     """What runs a task: a supervisor with its child."""
 
     def run(self, request: Mapping[str, Any]) -> Outcome:
@@ -27,7 +27,7 @@ class RunsTasks(Protocol):
         ...
 
 
-class Runs:
+class AttemptRunner:
     """Runs tasks for one worker, and writes what came of them.
 
     Parameters
@@ -48,7 +48,7 @@ class Runs:
         self,
         pool: Pool,
         worker_record: WorkerRecord,
-        supervisor: RunsTasks,
+        supervisor: TaskProcess,
         *,
         refine: Callable[[Cause], Cause],
         report: Callable[[str], None],

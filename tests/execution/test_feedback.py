@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobpool.checks.rebuild import gather
-from jobpool.execution.attempt import Runs
+from jobpool.execution.attempt import AttemptRunner
 from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import write_attempt
 from jobpool.journal.jsonl import worker_name
@@ -105,9 +105,11 @@ def test_worker_finder_and_doctor_learn_the_same_from_an_end(
 ) -> None:
     pool, claim, worker_record = a_claim(a_pool(fast_path, 3))
     ends = Ends(outcome, pool.folder, leaves)
-    runs = Runs(pool, worker_record, ends, refine=lambda cause: cause, report=lambda _: None)
+    runner = AttemptRunner(
+        pool, worker_record, ends, refine=lambda cause: cause, report=lambda _: None
+    )
 
-    ending = runs.run(claim, time.time() - 1)
+    ending = runner.run(claim, time.time() - 1)
     found = postmortem_of(pool.folder, a_dead_claim(pool, claim, worker_record, None))
 
     of_worker = learned(ending.cause, ending.lesson)
@@ -137,7 +139,7 @@ def test_the_doctor_leaves_a_task_that_came_further_to_jobs_of_the_same_size(
 ) -> None:
     pool, claim, worker_record = a_claim(a_pool(fast_path, 3))
     ends = Ends(Outcome(cause=Cause.TIME), pool.folder, leaves=True)
-    Runs(pool, worker_record, ends, refine=lambda cause: cause, report=lambda _: None).run(
+    AttemptRunner(pool, worker_record, ends, refine=lambda cause: cause, report=lambda _: None).run(
         claim, 0.0
     )
 
