@@ -165,10 +165,10 @@ class Worker:
         )
 
     def _next(self, puller: Puller, ending: Ending | None) -> Claim | None:
-        turn = puller.next(ending)
+        result = puller.next(ending)
         if ending is not None:
-            self._after(ending, accepted=bool(turn.accepted))
-        return turn.claim
+            self._after(ending, accepted=bool(result.accepted))
+        return result.claim
 
     def _run(self, claim: Claim, summary: Summary) -> Ending | None:
         """Run a task; None if the disk refused what it wrote, and takes writes again."""

@@ -39,7 +39,7 @@ Chosen = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class ClaimResult:
     """What the end of a task and the search for another gave."""
 
     claim: Claim | None  # None: nothing that is waiting is selected and fits
@@ -130,7 +130,7 @@ class Puller:
             if mask is not None:
                 mask[position] = 0
 
-    def next(self, ending: Ending | None = None) -> Turn:
+    def next(self, ending: Ending | None = None) -> ClaimResult:
         """End a task, if one is given, and claim another.
 
         Raises
@@ -150,7 +150,7 @@ class Puller:
         claim = claim or self._look_around()
         if self._near is not None:
             self._claimed = self._pool.now()
-        return Turn(claim=claim, accepted=accepted)
+        return ClaimResult(claim=claim, accepted=accepted)
 
     def _goes_on(self) -> bool:
         """Say whether to look first for a task with the inputs of the one that ended."""
