@@ -208,7 +208,7 @@ def test_an_example_has_no_wrong_setting(name: str) -> None:
 def test_the_example_with_data_has_sixteen_tasks() -> None:
     experiment = load_experiment(CHECKOUT / "configs" / "nback-flanker.yaml")
 
-    grid = Evaluate(experiment).lay_out()
+    grid = Evaluate(experiment).task_grid()
 
     assert np.count_nonzero(~grid.parts.is_spare) == 16
 

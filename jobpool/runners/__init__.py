@@ -92,7 +92,7 @@ def load_study(
         try:
             runner = make_runner(experiment)
             if all(axis.values for axis in experiment.axes):
-                grid = runner.lay_out()
+                grid = runner.task_grid()
                 problems += _problems_of_selections(experiment, grid)
         except ConfigError as error:
             keys = {problem.key for problem in problems}

@@ -1,8 +1,8 @@
 """What a runner is: the meaning of running a task, behind one small protocol.
 
-A runner lays out the tasks and runs them; what its results mean is a `Results` of its own. Each
-further ability is a protocol of one method, looked for where it is used: a runner that lacks the
-ability writes nothing for it.
+A runner says which tasks there are, and runs them; what its results mean is a `Results` of its
+own. Each further ability is a protocol of one method, looked for where it is used: a runner that
+lacks the ability writes nothing for it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +63,7 @@ class Runner(Protocol):
     section and axes.
     """
 
-    def lay_out(self) -> Grid:
+    def task_grid(self) -> Grid:
         """Return all tasks, with the attributes of axis values and the part axis, if any."""
         ...
 

@@ -46,7 +46,7 @@ class Function:
         if pool is None:  # a new study: collecting an old one must not need its code
             self.check()
 
-    def lay_out(self) -> Grid:
+    def task_grid(self) -> Grid:
         """Return every combination of the axes."""
         return full_product(self._experiment.axes)
 

@@ -39,7 +39,7 @@ def pool(fast_path: Path) -> Path:
     study.pool.rmdir()
     runner = study.checked()
     experiment = load_experiment(study.file, forms=forms_of)
-    create_pool(study.pool, experiment, runner.lay_out(), runner.prepare, now=time.time())
+    create_pool(study.pool, experiment, runner.task_grid(), runner.prepare, now=time.time())
     return study.pool
 
 

@@ -84,7 +84,7 @@ def read(file: Path) -> object:
 
     def load() -> object:
         experiment = load_experiment(file, runners=tuple(RUNNERS), forms=forms_of)
-        return len(make_runner(experiment, None).lay_out())
+        return len(make_runner(experiment, None).task_grid())
 
     return told(load)
 

@@ -160,7 +160,7 @@ def test_a_small_parcellation_is_one_task_while_a_large_one_is_cut_into_folds(
 ) -> None:
     study.config["evaluate"]["by_fold"] = {"parcels": ">=12"}
 
-    grid = study.checked().lay_out()
+    grid = study.checked().task_grid()
 
     entering = np.flatnonzero(~grid.parts.is_spare).tolist()
     points = [dict(grid.point(position)) for position in entering]
@@ -171,7 +171,7 @@ def test_a_small_parcellation_is_one_task_while_a_large_one_is_cut_into_folds(
 def test_parcellations_are_cut_into_folds_by_name(study: StudyOnDisk) -> None:
     study.config["evaluate"]["by_fold"] = {"parcellations": ["so*"]}
 
-    grid = study.checked().lay_out()
+    grid = study.checked().task_grid()
 
     assert np.count_nonzero(~grid.parts.is_spare) == 2 + 2 * 5
     assert grid.part_axis == "fold"
@@ -180,7 +180,7 @@ def test_parcellations_are_cut_into_folds_by_name(study: StudyOnDisk) -> None:
 def test_every_task_that_enters_whole_can_be_cut_into_folds_later(study: StudyOnDisk) -> None:
     study.config["evaluate"]["by_fold"] = {"parcellations": ["so*"]}
 
-    grid = study.checked().lay_out()
+    grid = study.checked().task_grid()
 
     wholes = np.flatnonzero(grid.parts.column == 0).tolist()
     parts = [[dict(grid.point(part))["fold"] for part in grid.parts.of(one)] for one in wholes]
@@ -189,7 +189,7 @@ def test_every_task_that_enters_whole_can_be_cut_into_folds_later(study: StudyOn
 
 
 def test_the_grid_knows_parcels_with_the_kind_of_each_target(study: StudyOnDisk) -> None:
-    grid = study.checked().lay_out()
+    grid = study.checked().task_grid()
 
     found = {attribute.name: attribute.values for attribute in grid.attributes}
     assert found == {

@@ -81,7 +81,7 @@ class Lab:
         """Return the runner as a worker has it, after what `jobpool init` does."""
         experiment = load_experiment(self.written(maps, atlas, **settings), forms=forms_of)
         before = Evaluate(experiment)
-        before.lay_out()
+        before.task_grid()
         before.prepare(self.folder)
         return Evaluate(experiment, self.folder)
 
@@ -269,7 +269,7 @@ def test_random_parcellations_are_laid_out_with_their_numbers_of_parcels(tmp_pat
     grown = {"random": {"mesh": "mesh.surf.gii", "sizes": [3, 20], "repeats": 2, "seed": 5}}
     file = lab.written(save_array(lab), grown)
 
-    grid = Evaluate(load_experiment(file, forms=forms_of)).lay_out()
+    grid = Evaluate(load_experiment(file, forms=forms_of)).task_grid()
 
     names = ("random_3_1", "random_3_2", "random_20_1", "random_20_2")
     parcels = {one.name: one.values for one in grid.attributes}["parcels"]

@@ -64,7 +64,7 @@ def test_the_published_shape_of_a_study_is_valid(study: StudyOnDisk) -> None:
     table.to_csv(data / "participants.tsv", sep="\t", index=False)
     (study.folder / "copy.yaml").write_text(STUDY.read_text())
 
-    grid = Evaluate(load_experiment(study.folder / "copy.yaml", forms=forms_of)).lay_out()
+    grid = Evaluate(load_experiment(study.folder / "copy.yaml", forms=forms_of)).task_grid()
 
     assert np.count_nonzero(~grid.parts.is_spare) == 2 * 3 * 3
 

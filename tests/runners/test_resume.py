@@ -106,7 +106,7 @@ def a_pool_of(study: StudyOnDisk, heartbeat_s: float = 0.1) -> Path:
     experiment = load_experiment(study.written(), forms=forms_of)
     runner = Evaluate(experiment)
     pool = study.folder / "tasks"
-    create_pool(pool, experiment, runner.lay_out(), runner.prepare, now=time.time())
+    create_pool(pool, experiment, runner.task_grid(), runner.prepare, now=time.time())
     return pool
 
 

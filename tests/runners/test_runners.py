@@ -23,7 +23,7 @@ SITES = Axis(name="site", values=("north", "south"))
 class Smallest:
     """All that a runner has to write."""
 
-    def lay_out(self) -> Grid:
+    def task_grid(self) -> Grid:
         return full_product([SITES])
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
@@ -44,7 +44,7 @@ def test_a_runner_of_two_methods_fills_a_pool(tmp_path: Path) -> None:
     create_pool(
         tmp_path / "pool",
         an_experiment(tmp_path, SITES),
-        runner.lay_out(),
+        runner.task_grid(),
         lambda pool: prepare(runner, pool),
         now=0,
     )

@@ -18,7 +18,7 @@ from jobpool.liveness.judge import Life
 from jobpool.overview.status import find_status
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
-from jobpool.runners.evaluate.task_grid import lay_out, notes
+from jobpool.runners.evaluate.task_grid import notes, task_grid
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select
 from jobpool.task import Axis
@@ -58,7 +58,7 @@ class SetsOnDisk(StudyOnDisk):
         return self.all()[1].study
 
     def grid(self) -> Grid:
-        return lay_out(*self.all())
+        return task_grid(*self.all())
 
     def notes(self) -> list[str]:
         experiment = self.experiment()
@@ -274,7 +274,9 @@ def test_a_set_is_added_to_a_pool(sets: SetsOnDisk) -> None:
     sets.sets, sets.strategies = [SETS[0]], ["voted"]
     sets.config["axes"]["pipeline"] = ["elastic"]
     experiment, checked = sets.all()
-    create_pool(sets.folder / "p", experiment, lay_out(experiment, checked), lambda _: None, now=0)
+    create_pool(
+        sets.folder / "p", experiment, task_grid(experiment, checked), lambda _: None, now=0
+    )
     pool = Pool(sets.folder / "p")
     before = pool.grid
 
@@ -282,7 +284,7 @@ def test_a_set_is_added_to_a_pool(sets: SetsOnDisk) -> None:
     sets.plain.append({"random": {"mesh": "mesh.npy", "sizes": [3], "repeats": 2, "seed": 1}})
     sets.config["axes"]["pipeline"] = ["elastic", "elastic+svm"]
     experiment, checked = sets.all()
-    n_added = extend_pool(pool, experiment, lay_out(experiment, checked), lambda _: None)
+    n_added = extend_pool(pool, experiment, task_grid(experiment, checked), lambda _: None)
 
     after = Pool(sets.folder / "p").grid
     assert n_added == ((6 + 1) * 2 * 2 + 4 - 4 - 2) * 2
@@ -294,7 +296,7 @@ def test_a_set_is_added_to_a_pool(sets: SetsOnDisk) -> None:
 def test_a_pool_from_before_ensembles_gets_some(sets: SetsOnDisk) -> None:
     block, sets.sets, sets.config["axes"]["pipeline"] = sets.sets, [], ["elastic"]
     experiment, checked = sets.all()
-    made = lay_out(experiment, checked)
+    made = task_grid(experiment, checked)
     known = ("parcels", "parcellation_kind", "target_kind")
     attributes = tuple(one for one in made.attributes if one.name in known)
     before = replace(made, attributes=attributes, inputs=None)
@@ -303,7 +305,7 @@ def test_a_pool_from_before_ensembles_gets_some(sets: SetsOnDisk) -> None:
     experiment, checked = sets.all()
 
     n_added = extend_pool(
-        Pool(sets.folder / "p"), experiment, lay_out(experiment, checked), lambda _: None
+        Pool(sets.folder / "p"), experiment, task_grid(experiment, checked), lambda _: None
     )
 
     grid = Pool(sets.folder / "p").grid
@@ -313,13 +315,15 @@ def test_a_pool_from_before_ensembles_gets_some(sets: SetsOnDisk) -> None:
 
 def test_a_set_of_a_pool_cannot_get_other_members(sets: SetsOnDisk) -> None:
     experiment, checked = sets.all()
-    create_pool(sets.folder / "p", experiment, lay_out(experiment, checked), lambda _: None, now=0)
+    create_pool(
+        sets.folder / "p", experiment, task_grid(experiment, checked), lambda _: None, now=0
+    )
     sets.sets[1] = {"name": "files", "members": ["soft", "hard"]}
     experiment, checked = sets.all()
 
     with pytest.raises(ConfigError) as raised:
         extend_pool(
-            Pool(sets.folder / "p"), experiment, lay_out(experiment, checked), lambda _: None
+            Pool(sets.folder / "p"), experiment, task_grid(experiment, checked), lambda _: None
         )
 
     assert (
@@ -330,7 +334,9 @@ def test_a_set_of_a_pool_cannot_get_other_members(sets: SetsOnDisk) -> None:
 
 def test_a_pool_with_ensembles_is_counted_by_strategy(sets: SetsOnDisk) -> None:
     experiment, checked = sets.all()
-    create_pool(sets.folder / "p", experiment, lay_out(experiment, checked), lambda _: None, now=0)
+    create_pool(
+        sets.folder / "p", experiment, task_grid(experiment, checked), lambda _: None, now=0
+    )
 
     found = find_status(
         Pool(sets.folder / "p"), None, ["strategy"], judge=lambda _: Life.ALIVE, now=0.0

@@ -53,7 +53,7 @@ def make_study(folder: Path) -> Path:
     file.write_text(yaml.safe_dump(CONFIG))
     experiment = load_experiment(file)
     runner = Evaluate(experiment)
-    create_pool(folder / "pool", experiment, runner.lay_out(), runner.prepare, now=time.time())
+    create_pool(folder / "pool", experiment, runner.task_grid(), runner.prepare, now=time.time())
     return folder / "pool"
 
 

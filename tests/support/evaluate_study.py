@@ -49,7 +49,7 @@ class StrategiesStudy(StudyOnDisk):
         shutil.rmtree(self.pool)
         experiment = load_experiment(self.written(), forms=forms_of)
         runner = Evaluate(experiment)
-        create_pool(self.pool, experiment, runner.lay_out(), runner.prepare, now=time.time())
+        create_pool(self.pool, experiment, runner.task_grid(), runner.prepare, now=time.time())
         return self.pool
 
     def evaluate(self, parcellation: str, **point: Any) -> dict[str, Any]:

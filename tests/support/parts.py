@@ -83,7 +83,7 @@ def damage_records(folder: Path, *positions: int) -> None:
 class Doses:
     """Gives one number per part; a whole task gives them all."""
 
-    def lay_out(self) -> Grid:
+    def task_grid(self) -> Grid:
         raise NotImplementedError
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:

@@ -35,10 +35,10 @@ from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, read_study
 from jobpool.learning.targets import Target
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate import task_grid as laying
 from jobpool.runners.evaluate.ensembles import Deciding, evaluate_together
 from jobpool.runners.evaluate.members import MemberFits, Values
 from jobpool.runners.evaluate.results import prediction_table
+from jobpool.runners.evaluate.task_grid import notes, task_grid
 from jobpool.table.grid import Grid
 from jobpool.table.settings import read_info
 from jobpool.task import ALL, Json, Value
@@ -92,13 +92,13 @@ class Evaluate:
             return self._checked.splits
         return read_splits(self._pool / FILE_NAME, self._study.ids, self._study.groups)
 
-    def lay_out(self) -> Grid:
+    def task_grid(self) -> Grid:
         """Return one task per parcellation, pipeline and target, the large ones cut into folds."""
-        return laying.lay_out(self._experiment, self._checked)
+        return task_grid(self._experiment, self._checked)
 
     def notes(self) -> list[str]:
         """Return what there is to say of the tasks beside their number."""
-        return laying.notes(self._experiment, self._checked)
+        return notes(self._experiment, self._checked)
 
     def prepare(self, pool: Path) -> None:
         """Write the splits into the pool; if they are there, check that they are the same.

@@ -20,7 +20,7 @@ RANDOM = "random"
 INPUTS = "inputs"
 
 
-def lay_out(experiment: Experiment, checked: Checked) -> Grid:
+def task_grid(experiment: Experiment, checked: Checked) -> Grid:
     """Return one task per parcellation, pipeline and target, the large ones cut into folds.
 
     A single parcellation with a combined pipeline is left out: that is for ensembles.
