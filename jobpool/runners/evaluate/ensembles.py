@@ -1,4 +1,4 @@
-"""The folds of a task whose fits are kept: those of one member, or of several that decide together.
+"""The folds of a task whose fits are kept: those of one member, or of an ensemble.
 
 Keeps nothing on disk itself. Folds are gone through in a random order, so that workers that start
 together begin with different fits instead of waiting for one another; the result is in order.
@@ -30,8 +30,8 @@ GRID = "grid"  # needs the whole training part of its best member only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deciding:
-    """Who takes part in a task, and how they come to one prediction."""
+class EnsembleTask:
+    """The members of a task, and the strategy that joins their predictions."""
 
     strategy: str
     pipeline: str  # value of the axis
@@ -45,14 +45,14 @@ class Deciding:
 
 
 def evaluate_together(
-    deciding: Deciding, numbers: Sequence[int], fits: MemberFits, *, keep: bool
+    task: EnsembleTask, numbers: Sequence[int], fits: MemberFits, *, keep: bool
 ) -> dict[str, Json]:
     """Return the part of a task's result that its members and folds make.
 
     Parameters
     ----------
-    deciding : Deciding
-        The members.
+    task : EnsembleTask
+        The members and the strategy.
     numbers : sequence of int
         The outer folds.
     fits : MemberFits
@@ -71,31 +71,31 @@ def evaluate_together(
     facts: dict[Member, dict[str, Any]] = {}
     for number in order:
         start = time.perf_counter()
-        found = _fits_of(deciding, number, fits)
+        found = _fits_of(task, number, fits)
         facts |= {wish.member: _facts(entry) for wish, entry in found.items()}
-        if deciding.strategy == SINGLE:
+        if task.strategy == SINGLE:
             folds[number] = _fold_of_one(found, fits, keep=keep)
         else:
-            fold = _fold_of_all(deciding, number, found, fits, keep=keep)
+            fold = _fold_of_all(task, number, found, fits, keep=keep)
             folds[number] = {**fold, "seconds": round(time.perf_counter() - start, 3)}
     return {
         "folds": [folds[number] for number in sorted(folds)],
-        "strategy": deciding.strategy,
-        "members": [list(member) for member in deciding.members],
+        "strategy": task.strategy,
+        "members": [list(member) for member in task.members],
         "fits": {
             "made": fits.made,
             "reused": fits.reused,
             "waited_s": round(fits.waited_s, 3),
         },
-        **_together([facts[member] for member in deciding.members]),
+        **_together([facts[member] for member in task.members]),
     }
 
 
-def _fits_of(deciding: Deciding, fold: int, fits: MemberFits) -> dict[Wish, Entry]:
+def _fits_of(task: EnsembleTask, fold: int, fits: MemberFits) -> dict[Wish, Entry]:
     parts: list[int | None] = [None]
-    if deciding.strategy in NEEDS_INNER:
-        parts = [*range(fits.folds.n_inner), *([] if deciding.strategy == GRID else parts)]
-    members = deciding.members
+    if task.strategy in NEEDS_INNER:
+        parts = [*range(fits.folds.n_inner), *([] if task.strategy == GRID else parts)]
+    members = task.members
     return fits.get([Wish(member=one, fold=fold, inner=part) for one in members for part in parts])
 
 
@@ -118,45 +118,43 @@ def _fold_of_one(found: dict[Wish, Entry], fits: MemberFits, *, keep: bool) -> d
 
 
 def _fold_of_all(
-    deciding: Deciding, fold: int, found: dict[Wish, Entry], fits: MemberFits, *, keep: bool
+    task: EnsembleTask, fold: int, found: dict[Wish, Entry], fits: MemberFits, *, keep: bool
 ) -> dict[str, Json]:
-    recipe = fits.recipe_of(deciding.members[0][1])
+    recipe = fits.recipe_of(task.members[0][1])
     fitted = {wish: _fitted(entry) for wish, entry in found.items()}
-    inner = range(fits.folds.n_inner) if deciding.strategy in NEEDS_INNER else ()
+    inner = range(fits.folds.n_inner) if task.strategy in NEEDS_INNER else ()
     members = FoldMembers(
         fold=fold,
         kind=recipe.kind,
         metric=recipe.search_metric,
         y=fits.target.y,
-        names=deciding.names,
+        names=task.names,
         # in the order of the members, as the inner ones: the ridge tells them apart by it alone
         wholes=tuple(
-            fitted[wish]
-            for one in deciding.members
-            if (wish := Wish(member=one, fold=fold)) in fitted
+            fitted[wish] for one in task.members if (wish := Wish(member=one, fold=fold)) in fitted
         ),
         inners=tuple(
             tuple(fitted[Wish(member=one, fold=fold, inner=k)] for k in inner)
-            for one in deciding.members
+            for one in task.members
         ),
     )
-    if deciding.strategy == GRID:
+    if task.strategy == GRID:
         best, score = best_member(members)
-        wish = Wish(member=deciding.members[best], fold=fold)
+        wish = Wish(member=task.members[best], fold=fold)
         found |= fits.get([wish])
         fitted[wish] = _fitted(found[wish])
         one_each = {wish.member: entry for wish, entry in found.items()}
-        rows, n_left_out = fits.tested(fold, [one_each[one] for one in deciding.members])
+        rows, n_left_out = fits.tested(fold, [one_each[one] for one in task.members])
         combined = chosen_member(members, best, score, fitted[wish], rows, n_left_out)
     else:
-        combined = STRATEGIES[deciding.strategy](members)
+        combined = STRATEGIES[task.strategy](members)
     result = _fold_result(recipe, fold, fits.target.y[combined.rows], combined)
     result["n_train"] = max(one.n_train for wish, one in fitted.items() if wish.inner is None)
     result["n_unconverged"] = sum(one.n_unconverged for one in fitted.values())
     result["fit_seconds"] = round(sum(one.seconds for one in fitted.values()), 3)
     if keep:
-        made_of = [deciding.strategy, *(fits.key(wish) for wish in found)]
-        result["predictions"] = fits.keep(deciding.pipeline, fold, made_of, _entry(combined))
+        made_of = [task.strategy, *(fits.key(wish) for wish in found)]
+        result["predictions"] = fits.keep(task.pipeline, fold, made_of, _entry(combined))
     return result
 
 

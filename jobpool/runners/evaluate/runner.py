@@ -35,7 +35,7 @@ from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, read_study
 from jobpool.learning.targets import Target
 from jobpool.runners.base import RunContext
-from jobpool.runners.evaluate.ensembles import Deciding, evaluate_together
+from jobpool.runners.evaluate.ensembles import EnsembleTask, evaluate_together
 from jobpool.runners.evaluate.members import MemberFits, Values
 from jobpool.runners.evaluate.results import prediction_table
 from jobpool.runners.evaluate.task_grid import notes, task_grid
@@ -135,15 +135,15 @@ class Evaluate:
         target = self._target(str(point["target"]))
         single = str(point["parcellation"])
         plan, study = self._study.plan, self._study
-        deciding = self._deciding(single, str(point["pipeline"]))
+        task = self._ensemble_task(single, str(point["pipeline"]))
         needs_fits = plan.keeps_predictions or (plan.shares_fits and single in study.shared)
         with threadpool_limits(limits=1):
-            if deciding.strategy == SINGLE and not needs_fits:
-                found = self._evaluate_alone(deciding, target, numbers, context)
+            if task.strategy == SINGLE and not needs_fits:
+                found = self._evaluate_alone(task, target, numbers, context)
             else:
-                fits = self._fits(deciding.strategy, target, context)
-                found = evaluate_together(deciding, numbers, fits, keep=plan.keeps_predictions)
-        recipe = self._recipe(deciding.members[0][1], target)
+                fits = self._fits(task.strategy, target, context)
+                found = evaluate_together(task, numbers, fits, keep=plan.keeps_predictions)
+        recipe = self._recipe(task.members[0][1], target)
         return {
             "kind": str(target.kind),
             "classes": list(target.classes),
@@ -156,19 +156,19 @@ class Evaluate:
             "seconds": {"total": round(time.perf_counter() - start, 3)},
         }
 
-    def _deciding(self, parcellation: str, pipeline: str) -> Deciding:
+    def _ensemble_task(self, parcellation: str, pipeline: str) -> EnsembleTask:
         ensemble = self._study.ensembles.get(parcellation)
-        return Deciding(
+        return EnsembleTask(
             pipeline=pipeline,
             strategy=SINGLE if ensemble is None else ensemble.strategy,
             members=self._study.members(parcellation, pipeline),
         )
 
     def _evaluate_alone(
-        self, deciding: Deciding, target: Target, numbers: Sequence[int], context: RunContext
+        self, task: EnsembleTask, target: Target, numbers: Sequence[int], context: RunContext
     ) -> dict[str, Json]:
         """Evaluate a parcellation whose fits nobody else needs."""
-        ((parcellation, pipeline),) = deciding.members
+        ((parcellation, pipeline),) = task.members
         recipe = self._recipe(pipeline, target)
         matrix = self.roi_cache(context.cache).matrix(parcellation, deadline=context.deadline)
         values = Values.of(matrix, target)
