@@ -213,7 +213,7 @@ def facts_of(entry: Entry) -> dict[str, Any]:
     return dict(facts)
 
 
-def told(fits: list[dict[str, Any]], rows: Array) -> Array:
+def out_of_fold(fits: list[dict[str, Any]], rows: Array) -> Array:
     """Return what those of the fits say that predict someone in `rows`, in their order."""
     found = np.full(N, np.nan)
     for one in fits:
@@ -240,8 +240,8 @@ def test_a_stack_of_several_pipelines_is_a_ridge_on_all_their_members(
     )
     seen, asked = np.flatnonzero(~tested), np.flatnonzero(tested)
     ridge = make_pipeline(StandardScaler(), Ridge(alpha=fold["chosen"]["alpha"]))
-    ridge.fit(np.stack([told(one, seen) for one in members], axis=1), y[seen])
-    predicted = ridge.predict(np.stack([told(one, asked) for one in members], axis=1))
+    ridge.fit(np.stack([out_of_fold(one, seen) for one in members], axis=1), y[seen])
+    predicted = ridge.predict(np.stack([out_of_fold(one, asked) for one in members], axis=1))
     assert fold["scores"]["r2"] == pytest.approx(r2_score(y[asked], predicted), abs=1e-9)
 
 

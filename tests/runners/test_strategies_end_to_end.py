@@ -98,13 +98,13 @@ def test_no_fit_was_made_twice(pool: Path) -> None:
 
 
 def test_scores_are_those_of_the_kept_predictions(pool: Path, tmp_path: Path) -> None:
-    folds, told = tmp_path / "folds.csv", tmp_path / "predictions.csv"
+    folds, out_of_fold = tmp_path / "folds.csv", tmp_path / "predictions.csv"
 
-    done = jobpool("collect", pool, "-o", folds, "--by", "fold", "--predictions", told)
+    done = jobpool("collect", pool, "-o", folds, "--by", "fold", "--predictions", out_of_fold)
 
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(folds).set_index(["parcellation", "fold"])["roc_auc"]
-    groups = pd.read_csv(told).groupby(["parcellation", "fold"])
+    groups = pd.read_csv(out_of_fold).groupby(["parcellation", "fold"])
     again = pd.Series({key: roc_auc_score(one["y"], one["decision"]) for key, one in groups})
     assert len(table) == 14 * FOLDS
     pd.testing.assert_series_equal(

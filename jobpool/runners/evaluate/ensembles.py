@@ -172,10 +172,14 @@ def _fold_result(recipe: Recipe, fold: int, y: Array, combined: Combined) -> dic
 
 
 def _entry(combined: Combined) -> Entry:
-    told = combined.predictions
-    arrays = {"rows": combined.rows, "predicted": told.predicted, "decision": told.decision}
-    if told.probability is not None:
-        arrays["probability"] = told.probability
+    made = combined.predictions
+    arrays = {
+        "rows": combined.rows,
+        "predicted": made.predicted,
+        "decision": made.decision,
+    }
+    if made.probability is not None:
+        arrays["probability"] = made.probability
     return Entry(arrays=arrays, about={})
 
 

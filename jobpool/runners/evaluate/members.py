@@ -113,8 +113,8 @@ class MemberFits:
         The values of all parcellations.
     kept : FitCache
         Where fits are kept.
-    told : FitCache
-        Where predictions are kept that a person asked for.
+    out_of_fold : FitCache
+        Where the out-of-fold predictions are kept that the experiment asks for.
     versions : mapping
         Of the libraries that make a fit.
     context : RunContext
@@ -128,7 +128,7 @@ class MemberFits:
     folds: Folds
     roi: RoiCache
     kept: FitCache
-    told: FitCache
+    out_of_fold: FitCache
     versions: Mapping[str, str]
     context: RunContext
     every_s: float
@@ -178,7 +178,7 @@ class MemberFits:
         entry : Entry
             The predictions.
         """
-        bucket = self.told.bucket(self._bucket_name(pipeline, fold))
+        bucket = self.out_of_fold.bucket(self._bucket_name(pipeline, fold))
         key = hashlib.sha256(json.dumps(list(made_of)).encode()).hexdigest()
         bucket.put(key, entry.arrays, entry.about)
         return {"bucket": bucket.name, "key": key}

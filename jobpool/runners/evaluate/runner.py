@@ -192,7 +192,7 @@ class Evaluate:
             folds=self._folds,
             roi=self.roi_cache(context.cache),
             kept=self._fit_cache(context.cache if shares else context.checkpoint),
-            told=self._fit_cache(context.cache),
+            out_of_fold=self._fit_cache(context.cache),
             versions=_makers(),
             context=context,
             every_s=self._experiment.workers.heartbeat_s,
