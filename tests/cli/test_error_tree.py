@@ -15,13 +15,13 @@ import jobpool
 from jobpool import cli, errors
 from jobpool.cli.wait import CODES
 from jobpool.errors import ConfigError, DataError, Fault, JobpoolError, PlacedError, Problem
-from jobpool.runners.evaluate.members import MemberError, Wish
+from jobpool.runners.evaluate.members import MemberError, RequiredFit
 from tests.support.places import CHECKOUT
 
 SKIPPED = {"jobpool.__main__"}  # it runs when it is imported
 VALUES = {
     "problems": (Problem(Path("a.yaml"), "axes", 3, "must be a list; write [3]"),),
-    "wish": Wish(member=("yeo", "svm"), fold=1),
+    "required": RequiredFit(member=("yeo", "svm"), fold=1),
     "place": "atlas.npz",
     "pool": Path("pool"),
     "file": Path("a.csv"),
@@ -169,6 +169,6 @@ def test_the_exit_codes_are_those_of_the_documentation() -> None:
 
 
 def test_a_member_that_cannot_be_fitted_is_named() -> None:
-    error = MemberError(Wish(member=("yeo", "svm"), fold=1, inner=2), "too few")
+    error = MemberError(RequiredFit(member=("yeo", "svm"), fold=1, inner=2), "too few")
 
     assert str(error) == "yeo by svm, outer fold 1 without inner fold 2: too few"

@@ -23,7 +23,7 @@ from jobpool.learning.strategies import (
     chosen_member,
 )
 from jobpool.learning.study import SINGLE
-from jobpool.runners.evaluate.members import FACTS, UNUSABLE, Member, MemberFits, Wish
+from jobpool.runners.evaluate.members import FACTS, UNUSABLE, Member, MemberFits, RequiredFit
 from jobpool.task import Json
 
 GRID = "grid"  # needs the whole training part of its best member only
@@ -72,7 +72,7 @@ def evaluate_together(
     for number in order:
         start = time.perf_counter()
         found = _fits_of(task, number, fits)
-        facts |= {wish.member: _facts(entry) for wish, entry in found.items()}
+        facts |= {required.member: _facts(entry) for required, entry in found.items()}
         if task.strategy == SINGLE:
             folds[number] = _fold_of_one(found, fits, keep=keep)
         else:
@@ -91,12 +91,14 @@ def evaluate_together(
     }
 
 
-def _fits_of(task: EnsembleTask, fold: int, fits: MemberFits) -> dict[Wish, Entry]:
+def _fits_of(task: EnsembleTask, fold: int, fits: MemberFits) -> dict[RequiredFit, Entry]:
     parts: list[int | None] = [None]
     if task.strategy in NEEDS_INNER:
         parts = [*range(fits.folds.n_inner), *([] if task.strategy == GRID else parts)]
     members = task.members
-    return fits.get([Wish(member=one, fold=fold, inner=part) for one in members for part in parts])
+    return fits.get(
+        [RequiredFit(member=one, fold=fold, inner=part) for one in members for part in parts]
+    )
 
 
 def _fitted(entry: Entry) -> Fitted:
@@ -109,19 +111,21 @@ def _facts(entry: Entry) -> dict[str, Any]:
     return dict(facts)
 
 
-def _fold_of_one(found: dict[Wish, Entry], fits: MemberFits, *, keep: bool) -> dict[str, Json]:
-    ((wish, entry),) = found.items()
+def _fold_of_one(
+    found: dict[RequiredFit, Entry], fits: MemberFits, *, keep: bool
+) -> dict[str, Json]:
+    ((required, entry),) = found.items()
     fitted = _fitted(entry)
     y = fits.target.y[fitted.rows]
-    fold = fold_result(fits.recipe_of(wish.member[1]), wish.fold, y, fitted)
-    return {**fold, "predictions": fits.place(wish)} if keep else fold
+    fold = fold_result(fits.recipe_of(required.member[1]), required.fold, y, fitted)
+    return {**fold, "predictions": fits.place(required)} if keep else fold
 
 
 def _fold_of_all(
-    task: EnsembleTask, fold: int, found: dict[Wish, Entry], fits: MemberFits, *, keep: bool
+    task: EnsembleTask, fold: int, found: dict[RequiredFit, Entry], fits: MemberFits, *, keep: bool
 ) -> dict[str, Json]:
     recipe = fits.recipe_of(task.members[0][1])
-    fitted = {wish: _fitted(entry) for wish, entry in found.items()}
+    fitted = {required: _fitted(entry) for required, entry in found.items()}
     inner = range(fits.folds.n_inner) if task.strategy in NEEDS_INNER else ()
     members = FoldMembers(
         fold=fold,
@@ -131,29 +135,33 @@ def _fold_of_all(
         names=task.names,
         # in the order of the members, as the inner ones: the ridge tells them apart by it alone
         wholes=tuple(
-            fitted[wish] for one in task.members if (wish := Wish(member=one, fold=fold)) in fitted
+            fitted[required]
+            for one in task.members
+            if (required := RequiredFit(member=one, fold=fold)) in fitted
         ),
         inners=tuple(
-            tuple(fitted[Wish(member=one, fold=fold, inner=k)] for k in inner)
+            tuple(fitted[RequiredFit(member=one, fold=fold, inner=k)] for k in inner)
             for one in task.members
         ),
     )
     if task.strategy == GRID:
         best, score = best_member(members)
-        wish = Wish(member=task.members[best], fold=fold)
-        found |= fits.get([wish])
-        fitted[wish] = _fitted(found[wish])
-        one_each = {wish.member: entry for wish, entry in found.items()}
+        required = RequiredFit(member=task.members[best], fold=fold)
+        found |= fits.get([required])
+        fitted[required] = _fitted(found[required])
+        one_each = {required.member: entry for required, entry in found.items()}
         rows, n_left_out = fits.tested(fold, [one_each[one] for one in task.members])
-        combined = chosen_member(members, best, score, fitted[wish], rows, n_left_out)
+        combined = chosen_member(members, best, score, fitted[required], rows, n_left_out)
     else:
         combined = STRATEGIES[task.strategy](members)
     result = _fold_result(recipe, fold, fits.target.y[combined.rows], combined)
-    result["n_train"] = max(one.n_train for wish, one in fitted.items() if wish.inner is None)
+    result["n_train"] = max(
+        one.n_train for required, one in fitted.items() if required.inner is None
+    )
     result["n_unconverged"] = sum(one.n_unconverged for one in fitted.values())
     result["fit_seconds"] = round(sum(one.seconds for one in fitted.values()), 3)
     if keep:
-        made_of = [task.strategy, *(fits.key(wish) for wish in found)]
+        made_of = [task.strategy, *(fits.key(required) for required in found)]
         result["predictions"] = fits.keep(task.pipeline, fold, made_of, _entry(combined))
     return result
 

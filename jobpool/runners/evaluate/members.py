@@ -37,7 +37,7 @@ Member = tuple[str, str]  # parcellation and pipeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class RequiredFit:
     """One fit of a member: on the training part of an outer fold, or without one of its folds."""
 
     member: Member
@@ -51,14 +51,18 @@ class MemberError(JobpoolError):
     fault = Fault.TASK
     advice = "correct the member, or leave it out"
 
-    def __init__(self, wish: Wish, what: str) -> None:
-        super().__init__(wish, what)
-        self.wish, self.what = wish, what
+    def __init__(self, required: RequiredFit, what: str) -> None:
+        super().__init__(required, what)
+        self.required, self.what = required, what
 
     def __str__(self) -> str:
-        parcellation, pipeline = self.wish.member
-        without = "" if self.wish.inner is None else f" without inner fold {self.wish.inner}"
-        return f"{parcellation} by {pipeline}, outer fold {self.wish.fold}{without}: {self.what}"
+        parcellation, pipeline = self.required.member
+        without = (
+            "" if self.required.inner is None else f" without inner fold {self.required.inner}"
+        )
+        return (
+            f"{parcellation} by {pipeline}, outer fold {self.required.fold}{without}: {self.what}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,13 +139,13 @@ class MemberFits:
     made: int = 0
     reused: int = 0
     waited_s: float = 0.0
-    _keys: dict[Wish, str] = field(default_factory=dict)
+    _keys: dict[RequiredFit, str] = field(default_factory=dict)
     _values: tuple[str, Values] | None = None
     _n_left: int | None = None
     _is_noted: bool = False
     _roi_keys: dict[str, str] = field(default_factory=dict)
 
-    def get(self, wishes: Sequence[Wish]) -> dict[Wish, Entry]:
+    def get(self, required_fits: Sequence[RequiredFit]) -> dict[RequiredFit, Entry]:
         """Return fits of one outer fold: make those that nobody has made, or wait for who does.
 
         Raises
@@ -152,15 +156,15 @@ class MemberFits:
             If a parcellation cannot be used, or the disk refuses what is written.
         """
         found: dict[str, Entry] = {}
-        for pipeline in dict.fromkeys(wish.member[1] for wish in wishes):
-            bucket = self.kept.bucket(self._bucket_name(pipeline, wishes[0].fold))
-            mine = [wish for wish in wishes if wish.member[1] == pipeline]
+        for pipeline in dict.fromkeys(required.member[1] for required in required_fits):
+            bucket = self.kept.bucket(self._bucket_name(pipeline, required_fits[0].fold))
+            mine = [required for required in required_fits if required.member[1] == pipeline]
             # two parcellations of the same content have one key
-            found |= self._fill(bucket, {self.key(wish): wish for wish in mine})
-        for wish in wishes:
-            if (why := found[self.key(wish)].about.get(FAILED)) is not None:
-                raise MemberError(wish, str(why))
-        return {wish: found[self.key(wish)] for wish in wishes}
+            found |= self._fill(bucket, {self.key(required): required for required in mine})
+        for required in required_fits:
+            if (why := found[self.key(required)].about.get(FAILED)) is not None:
+                raise MemberError(required, str(why))
+        return {required: found[self.key(required)] for required in required_fits}
 
     def keep(
         self, pipeline: str, fold: int, made_of: Sequence[str], entry: Entry
@@ -183,15 +187,15 @@ class MemberFits:
         bucket.put(key, entry.arrays, entry.about)
         return {"bucket": bucket.name, "key": key}
 
-    def place(self, wish: Wish) -> dict[str, Json]:
+    def place(self, required: RequiredFit) -> dict[str, Json]:
         """Return where a fit is kept."""
-        bucket = self._bucket_name(wish.member[1], wish.fold)
-        return {"bucket": bucket, "key": self.key(wish)}
+        bucket = self._bucket_name(required.member[1], required.fold)
+        return {"bucket": bucket, "key": self.key(required)}
 
     def _bucket_name(self, pipeline: str, fold: int) -> str:
         return json.dumps({"pipeline": pipeline, "target": self.target.name, "fold": fold})
 
-    def _fill(self, bucket: Bucket, keys: Mapping[str, Wish]) -> dict[str, Entry]:
+    def _fill(self, bucket: Bucket, keys: Mapping[str, RequiredFit]) -> dict[str, Entry]:
         def make(key: str) -> None:
             bucket.put(key, *self._make(keys[key]))
 
@@ -220,14 +224,14 @@ class MemberFits:
                 self._is_noted = True
         self._n_left = n_left
 
-    def _make(self, wish: Wish) -> tuple[Mapping[str, Array], Mapping[str, Json]]:
-        parcellation, pipeline = wish.member
+    def _make(self, required: RequiredFit) -> tuple[Mapping[str, Array], Mapping[str, Json]]:
+        parcellation, pipeline = required.member
         recipe = self.recipe_of(pipeline)
-        checkpoint = self._checkpoint({"fit": self.key(wish)})
+        checkpoint = self._checkpoint({"fit": self.key(required)})
         try:
             values = self._values_of(parcellation)
             data = self.folds.data(
-                wish.fold, values.features, self.target, values.usable, recipe, wish.inner
+                required.fold, values.features, self.target, values.usable, recipe, required.inner
             )
             with checkpoint.kept_if_it_fails():
                 fitted = fit(recipe, data, self.context.cores, checkpoint)
@@ -235,7 +239,7 @@ class MemberFits:
             # it would come out the same whoever tried
             return {}, {FAILED: str(error)}
         except (DataError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise MemberError(wish, str(error)) from error
+            raise MemberError(required, str(error)) from error
         lacking: list[Json] = [*np.flatnonzero(self.target.present & ~values.usable).tolist()]
         return fitted.arrays(), {**fitted.about(), FACTS: values.facts(), UNUSABLE: lacking}
 
@@ -274,17 +278,19 @@ class MemberFits:
             self._values = (parcellation, Values.of(matrix, self.target))
         return self._values[1]
 
-    def key(self, wish: Wish) -> str:
+    def key(self, required: RequiredFit) -> str:
         """Return the key of a fit, by the content of all that makes it; opens no map."""
-        if wish not in self._keys:
+        if required not in self._keys:
             # of everybody, so that no values need to be read: who is usable follows from these
             everybody = np.ones(len(self.target.y), bool)
             nothing = np.empty((len(everybody), 0))
-            recipe = self.recipe_of(wish.member[1])
-            data = self.folds.data(wish.fold, nothing, self.target, everybody, recipe, wish.inner)
-            made_of = f"{self._roi_key(wish.member[0])} {self.target.digest}"
-            self._keys[wish] = fit_key(recipe, data, made_of, self.versions)
-        return self._keys[wish]
+            recipe = self.recipe_of(required.member[1])
+            data = self.folds.data(
+                required.fold, nothing, self.target, everybody, recipe, required.inner
+            )
+            made_of = f"{self._roi_key(required.member[0])} {self.target.digest}"
+            self._keys[required] = fit_key(recipe, data, made_of, self.versions)
+        return self._keys[required]
 
     def _roi_key(self, parcellation: str) -> str:
         """Return the key of a parcellation's values, as it was when this task first asked."""
