@@ -4,8 +4,9 @@
     KK/KEY.json    format, shape, type and CRC-32 of the values, and what they mean: written last
 
 KEY is a hash of what made the values, KK its first two digits. Both files get their names when
-they are complete, and values count only once the JSON is there and its checksum fits. A file with
-a name is never replaced, as another process may have it mapped; only a damaged one is removed.
+they are complete, and values count only once the JSON is there and its checksum matches. A file
+that has its name is never replaced, as another process may have it mapped; only a damaged one is
+removed.
 """
 
 import hashlib
@@ -86,7 +87,7 @@ class Store:
         if (found := _read(data, record)) is None:
             return None
         header, values = found
-        if header is None or values is None or not fits(header, values):
+        if header is None or values is None or not _matches(header, values):
             self.remove(key)
             return None
         with suppress(OSError):  # one who may only read; the time says what was used last
@@ -109,7 +110,7 @@ class Store:
         if found is None:
             return False
         header, values = found
-        return header is None or values is None or not fits(header, values)
+        return header is None or values is None or not _matches(header, values)
 
     def write(
         self, key: str, rows: Iterable[Array], shape: tuple[int, int], about: Mapping[str, Json]
@@ -174,7 +175,7 @@ def _read(data: Path, record: Path) -> tuple[dict[str, Json] | None, Array | Non
     return header, values
 
 
-def fits(header: Mapping[str, Json], values: Array) -> bool:
+def _matches(header: Mapping[str, Json], values: Array) -> bool:
     """Say whether values are those that their record was written for."""
     found = {"format": FORMAT, "shape": list(values.shape), "dtype": values.dtype.str}
     return all(header.get(name) == expected for name, expected in found.items()) and (
