@@ -43,7 +43,7 @@ def share(
     kind: Kind[Item],
     leases: Taking,
     deadline: float | None,
-    tell: Callable[[int], None],
+    on_progress: Callable[[int], None],
 ) -> Shared:
     """Return once no item is open: do those that nobody does, and wait for the others.
 
@@ -60,7 +60,7 @@ def share(
         Shared by all processes.
     deadline : float, optional
         Seconds since the epoch, after which no item is begun or waited for.
-    tell : callable
+    on_progress : callable
         Called with the number of open items whenever it was counted.
 
     Returns
@@ -76,7 +76,7 @@ def share(
     rng = random.SystemRandom()  # no seed: two processes must not go the same way
     wait_s, waited_s, n_done = POLL_S, 0.0, 0
     while left := [item for item in items if kind.is_open(item)]:
-        tell(len(left))
+        on_progress(len(left))
         rng.shuffle(left)
         worked = False
         for i, item in enumerate(left):
@@ -85,11 +85,11 @@ def share(
             if _do(item, kind, leases):
                 worked = True
                 n_done += 1
-                tell(len(left) - i - 1)
+                on_progress(len(left) - i - 1)
         wait_s = POLL_S if worked else min(wait_s * 1.5, MOST_POLL_S)
         if not worked:
             waited_s += _wait(wait_s, deadline)
-    tell(0)
+    on_progress(0)
     return Shared(done=n_done, waited_s=waited_s)
 
 

@@ -242,17 +242,17 @@ def test_a_fill_makes_what_is_missing(fast_path: Path) -> None:
     put(bucket, 1)
     numbers = {key_of(number): number for number in range(3)}
     made: list[int] = []
-    told: list[int] = []
+    counts: list[int] = []
 
     def make(key: str) -> None:
         made.append(numbers[key])
         put(bucket, numbers[key])
 
-    filled = bucket.fill([*numbers, key_of(1)], make, tell=told.append)
+    filled = bucket.fill([*numbers, key_of(1)], make, on_progress=counts.append)
 
     assert sorted(made) == [0, 2]
     assert (filled.made, filled.waited_s) == (2, 0.0)
-    assert told == [2, 1, 0, 0]
+    assert counts == [2, 1, 0, 0]
 
 
 def test_a_fill_leaves_no_lease(fast_path: Path) -> None:

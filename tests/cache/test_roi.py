@@ -86,13 +86,17 @@ def test_a_full_cache_has_two_files_for_each_parcellation(study: CacheStudy) -> 
 
 
 def test_a_fill_says_what_it_did(study: CacheStudy) -> None:
-    told: list[Progress] = []
+    progress: list[Progress] = []
 
-    report = study.cache().fill(told.append)
+    report = study.cache().fill(progress.append)
 
     assert (report.n_participants, report.n_packed, dict(report.problems)) == (N, 3, {})
-    assert (told[0].spans, told[0].n_spans, told[0].packed) == (0, N_SPANS, 0)
-    assert (told[-1].spans, told[-1].packed, told[-1].n_parcellations) == (N_SPANS, 3, 3)
+    assert (progress[0].spans, progress[0].n_spans, progress[0].packed) == (0, N_SPANS, 0)
+    assert (progress[-1].spans, progress[-1].packed, progress[-1].n_parcellations) == (
+        N_SPANS,
+        3,
+        3,
+    )
 
 
 def test_a_parcellation_added_later_is_computed_alone(study: CacheStudy) -> None:

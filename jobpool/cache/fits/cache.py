@@ -149,7 +149,7 @@ class Bucket:
         wanted: Sequence[str],
         do: Callable[[str], None],
         deadline: float | None = None,
-        tell: Callable[[int], None] = lambda _: None,
+        on_progress: Callable[[int], None] = lambda _: None,
     ) -> Filled:
         """Return once all wanted fits are there: make those that nobody makes, wait for the rest.
 
@@ -163,7 +163,7 @@ class Bucket:
             Makes the fit of a key, and puts it.
         deadline : float, optional
             Seconds since the epoch, after which no fit is begun or waited for.
-        tell : callable, optional
+        on_progress : callable, optional
             Called with the number of fits that are missing.
 
         Raises
@@ -186,7 +186,7 @@ class Bucket:
             do=make,
         )
         self._look()
-        shared = share(tuple(dict.fromkeys(wanted)), kind, self, deadline, tell)
+        shared = share(tuple(dict.fromkeys(wanted)), kind, self, deadline, on_progress)
         return Filled(made=shared.done, waited_s=shared.waited_s)
 
     def _look(self) -> None:

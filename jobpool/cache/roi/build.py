@@ -37,7 +37,7 @@ class Progress:
     n_participants: int  # in all spans together
 
 
-Tell = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 
 
 class Maker:
@@ -51,7 +51,7 @@ class Maker:
         self.n_participants = self.n_packed = 0  # done by this process
 
     def make(
-        self, layout: Layout, wanted: Sequence[str], deadline: float | None, tell: Tell
+        self, layout: Layout, wanted: Sequence[str], deadline: float | None, on_progress: OnProgress
     ) -> None:
         """Return once the packed values of parcellations are there.
 
@@ -63,7 +63,7 @@ class Maker:
             Digests of the parcellations.
         deadline : float, optional
             Seconds since the epoch, after which no work is begun.
-        tell : callable
+        on_progress : callable
             Called with the progress.
 
         Raises
@@ -79,8 +79,8 @@ class Maker:
         """
         n_spans, n_wanted = len(layout.spans), len(wanted)
 
-        def told(left: int, to_pack: int) -> None:
-            tell(
+        def count(left: int, to_pack: int) -> None:
+            on_progress(
                 Progress(
                     spans=n_spans - left,
                     n_spans=n_spans,
@@ -103,9 +103,15 @@ class Maker:
             do=partial(self._pack, layout),
         )
         for _ in range(_ROUNDS):
-            share(layout.spans, computing, self._leases, deadline, lambda n: told(n, n_wanted))
+            share(
+                layout.spans,
+                computing,
+                self._leases,
+                deadline,
+                lambda n: count(n, n_wanted),
+            )
             with suppress(_DamagedBlockError):
-                share(wanted, packing, self._leases, deadline, lambda n: told(0, n))
+                share(wanted, packing, self._leases, deadline, lambda n: count(0, n))
                 break
         else:
             path, _ = self._store.paths(layout.keys[wanted[0]])

@@ -24,7 +24,7 @@ from typing import Literal, TypeVar
 
 from jobpool.brain.maps import Maps
 from jobpool.cache.roi.blocks import Blocks
-from jobpool.cache.roi.build import Maker, Progress, Tell
+from jobpool.cache.roi.build import Maker, OnProgress, Progress
 from jobpool.cache.roi.extraction import Extraction, FilesChangedError, Loader
 from jobpool.cache.roi.keys import Planner, changing
 from jobpool.cache.roi.maintenance import (
@@ -145,16 +145,18 @@ class RoiCache:
             found = self._places.store.load(key, hit=False)
             if found is not None:
                 return found
-            self._maker.make(layout, (digest,), deadline, _tell_nobody)
+            self._maker.make(layout, (digest,), deadline, _ignore)
         path, _ = self._places.store.paths(key)
         raise StorageError(path, "what is written is not what is read back")
 
-    def fill(self, tell: Tell | None = None, deadline: float | None = None) -> FillReport:
+    def fill(
+        self, on_progress: OnProgress | None = None, deadline: float | None = None
+    ) -> FillReport:
         """Make what is missing of all parcellations, together with whoever else does.
 
         Parameters
         ----------
-        tell : callable, optional
+        on_progress : callable, optional
             Called with the progress.
         deadline : float, optional
             Seconds since the epoch, after which no work is begun.
@@ -168,13 +170,13 @@ class RoiCache:
         StorageError
             If the disk is full, over quota or failing.
         """
-        return self._retry(partial(self._fill, tell or _tell_nobody, deadline))
+        return self._retry(partial(self._fill, on_progress or _ignore, deadline))
 
-    def _fill(self, tell: Tell, deadline: float | None) -> FillReport:
+    def _fill(self, on_progress: OnProgress, deadline: float | None) -> FillReport:
         layout = self._planner.layout()
         maker = self._maker
         before = (maker.n_participants, maker.n_packed)
-        maker.make(layout, tuple(layout.keys), deadline, tell)
+        maker.make(layout, tuple(layout.keys), deadline, on_progress)
         return FillReport(
             n_participants=maker.n_participants - before[0],
             n_packed=maker.n_packed - before[1],
@@ -229,5 +231,5 @@ class RoiCache:
         return prune(self._places, layout, limit_bytes, dry_run=dry_run)
 
 
-def _tell_nobody(_: Progress) -> None:
+def _ignore(_: Progress) -> None:
     return
