@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 MB = 1 << 20  # of memory, as schedulers and the kernel count it
-_YEAR_S = 365 * 86400.0
-_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
+_YEAR_S = 365 * DAY_S
+_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": HOUR_S, "d": DAY_S}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)")
 _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d+)(?::(\d+))?")
 _MEMORY = re.compile(r"([\d.]+)([KMGT]?)")
@@ -31,7 +33,7 @@ def parse_clock(text: str) -> float | None:
     if third is None and days is None:
         return int(first) * 60.0 + int(second)
     hours = int(days or 0) * 24 + int(first)
-    return hours * 3600.0 + int(second) * 60.0 + int(third or 0)
+    return hours * HOUR_S + int(second) * 60.0 + int(third or 0)
 
 
 def parse_duration(text: str) -> float:

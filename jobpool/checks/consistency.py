@@ -22,6 +22,7 @@ from jobpool.pool import Pool
 from jobpool.table.grid import Grid
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState, attempt_name, run_of
+from jobpool.units import memory
 
 _ASIDE = TaskState.ASIDE  # naming a member of an enum is slow before Python 3.12
 MOST_MEMORY_MB = 2.0**26  # 64 TB: a bound above it was never learned from an attempt
@@ -119,8 +120,8 @@ def _settle_numbers(record: Record) -> tuple[Record, Finding] | None:
     if record.same > record.attempts:
         wrong.append(f"{record.same} equal errors in {record.attempts} failed attempts")
         right = right._replace(same=record.attempts)
-    if (record.memory_mb or 0) > MOST_MEMORY_MB:
-        wrong.append(f"needs more memory than any machine has ({record.memory_mb:.0f} MB)")
+    if (needed_mb := record.memory_mb or 0.0) > MOST_MEMORY_MB:
+        wrong.append(f"needs more memory than any machine has ({memory(needed_mb)})")
         right = right._replace(need=record.need & ~0xFF)
     return (right, problem("", "; ".join(wrong), repairable=True)) if wrong else None
 

@@ -16,10 +16,11 @@ from jobpool.journal.jsonl import KINDS, read_lines
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import TaskState
+from jobpool.units import DAY_S, HOUR_S
 
 MOST_ENTRIES = 1000  # of one folder: listing more is slow on many network file systems
-OLD_MARK_S = 86400.0
-OLD_S = 3600.0  # no write takes so long: a temporary file of this age belongs to nobody
+OLD_MARK_S = DAY_S
+OLD_S = HOUR_S  # no write takes so long: a temporary file of this age belongs to nobody
 
 
 def examine_folder(pool: Pool, server_time: float) -> Iterator[Finding]:

@@ -23,6 +23,10 @@ from pathlib import Path
 from jobpool.disk.files import checked_line, server_time, storage_error
 
 ELECTIONS = "turns"  # the folder, as older versions call it
+LEASE_S = 60.0  # a lease not refreshed for so long belonged to a process that died
+_BEATS = 4  # signs of life in that time; a library that computes lets the thread run every 0.4 s
+_CLOCK_S = 60.0  # for so long a process trusts its own clock to run like the file server's
+FORMAT = 1
 
 
 def win_election(pool: Path, name: str, period_s: float, server_time: float) -> bool:
@@ -62,12 +66,6 @@ def win_election(pool: Path, name: str, period_s: float, server_time: float) -> 
 def _number(mark: Path, name: str) -> int:
     found, _, number = mark.name.rpartition("-")
     return int(number) if found == name and number.isdecimal() else -1
-
-
-LEASE_S = 60.0  # a lease not refreshed for so long belonged to a process that died
-_BEATS = 4  # signs of life in that time; a library that computes lets the thread run every 0.4 s
-_CLOCK_S = 60.0  # for so long a process trusts its own clock to run like the file server's
-FORMAT = 1
 
 
 class Leases:

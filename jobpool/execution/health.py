@@ -20,6 +20,7 @@ from jobpool.disk.validation import has_shape, is_number, is_text
 from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.pool import Ending
 from jobpool.task import Cause, Claim
+from jobpool.units import DAY_S
 
 SAME_ERROR = 10  # tasks in a row that ended in one and the same error: the study is at fault
 CHECK_NODE = 5  # tasks in a row that ended in any error: the node may be at fault
@@ -28,7 +29,7 @@ FAILED_SHARE = 0.8  # of the attempts on the node
 DONE_SHARE = 0.5  # of the attempts on all other nodes: else the tasks are to blame
 FORMAT = 1
 FOLDER = "bad-nodes"
-READMITTED_AFTER_S = 86400.0
+READMITTED_AFTER_S = DAY_S
 _SHAPE = {"node": is_text, "since": is_number, "why": is_text}
 
 

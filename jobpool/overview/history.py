@@ -11,7 +11,7 @@ from jobpool.journal.workers import read_worker_record
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import TaskState, attempt_name
-from jobpool.units import duration
+from jobpool.units import duration, memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def _starts(pool: Path) -> Iterator[Event]:
             f"process {record.pid}",
             f"{record.cores} cores",
         ]
-        words += [f"{record.memory_mb} MB"] if record.memory_mb else []
+        words += [memory(record.memory_mb)] if record.memory_mb else []
         words += [f"job {record.job}"] if record.job else []
         words += [f"only {text}" for text in record.only] + [f"not {text}" for text in record.skip]
         what = f"worker started {', '.join(words)}"
@@ -73,7 +73,7 @@ def _end(attempt: Attempt) -> str:
     words = [f"{attempt_name(attempt.fence)} ended: {attempt.cause}"]
     if attempt.seconds is not None:
         words[0] += f" after {duration(attempt.seconds)}"
-    words += [f"peak {attempt.peak_memory_mb:.0f} MB"] if attempt.peak_memory_mb else []
+    words += [f"peak {memory(attempt.peak_memory_mb)}"] if attempt.peak_memory_mb else []
     words += [f"on {attempt.node}"] if attempt.node else []
     words += [f"job {attempt.job}"] if attempt.job else []
     words += [f"found by {attempt.found_by}"] if attempt.found_by else []

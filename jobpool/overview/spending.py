@@ -18,6 +18,7 @@ from jobpool.journal.workers import read_worker_record
 from jobpool.pool import Pool
 from jobpool.table.arrays import Table
 from jobpool.task import Cause, TaskState
+from jobpool.units import HOUR_S
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,7 @@ def read_spending(pool: Pool, chosen: NDArray[np.bool_], now: float) -> Spending
     well = (ended["use"] == str(done)).to_numpy(bool)
     ended.loc[well, "use"] = np.where(_counts(counting, ended, fences)[well], USEFUL, AGAIN)
     frame = pd.concat([ended, _frame(_running(pool, table, chosen, now))], ignore_index=True)
-    hours = (frame["ended"] - frame["started"]).clip(lower=0) * frame.pop("cores") / 3600
+    hours = (frame["ended"] - frame["started"]).clip(lower=0) * frame.pop("cores") / HOUR_S
     frame = frame.assign(core_hours=hours)
     frame = frame.sort_values(["ended", "place", "worker"], ignore_index=True)
     return Spending(frame=frame, failed=tuple(failed))

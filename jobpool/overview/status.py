@@ -25,10 +25,10 @@ from jobpool.table.grid import Grid
 from jobpool.table.records import MOST_ATTEMPTS, RERUN, SHORT_BASE, WAITING_BASE, amount_of
 from jobpool.table.selection import select
 from jobpool.task import COUNTED, REMAINING, SHOWN, TaskState, Value
-from jobpool.units import bar, count, duration, memory, percent, table
+from jobpool.units import DAY_S, HOUR_S, bar, count, duration, memory, percent, table
 
 MOST_VALUES = 12  # an axis with more is shown only when asked for
-WINDOWS_S = (60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 7 * 86400.0)
+WINDOWS_S = (60.0, 600.0, HOUR_S, 6 * HOUR_S, DAY_S, 7 * DAY_S)
 ENOUGH = 50  # ends in a window: the rate is then known to about 15 percent
 FEWEST = 3  # with fewer ends nothing can be said
 
@@ -336,7 +336,7 @@ def estimate(done_ms: NDArray[np.int64], remaining: int, *, working: bool, now: 
     if not working:
         return Estimate(why_not="no worker is running")
     ages = now - done_ms / 1000
-    ages = np.maximum(ages[ages > -86400.0], 0.0)  # another host's clock may be a little ahead
+    ages = np.maximum(ages[ages > -DAY_S], 0.0)  # another host's clock may be a little ahead
     for window in WINDOWS_S:
         n_ends = int(np.count_nonzero(ages <= window))
         if n_ends >= ENOUGH:
@@ -404,7 +404,7 @@ def time_left(found: Status) -> str:
     if estimate.rate_per_s is None or estimate.window_s is None:
         kept = found.counts.parked + found.counts.held
         return "all others are parked or held" if kept else "nothing is left to do"
-    rate, unit = estimate.rate_per_s * 3600, "hour"
+    rate, unit = estimate.rate_per_s * HOUR_S, "hour"
     if rate > 36_000:
         rate, unit = estimate.rate_per_s, "second"
     shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"

@@ -30,6 +30,7 @@ from jobpool.scheduler.base import throttle_of
 from jobpool.table.grid import Grid
 from jobpool.table.parts import Parts
 from jobpool.table.selection import select
+from jobpool.units import HOUR_S
 
 USUAL_JOBS = 200  # in the queue at one time
 
@@ -116,7 +117,7 @@ class Array:
     @property
     def core_hours(self) -> Interval | None:
         """Return what its tasks take."""
-        return None if self.work is None else self.work.interval().times(self.size.cores / 3600)
+        return None if self.work is None else self.work.interval().times(self.size.cores / HOUR_S)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,7 @@ class Plan:
     @property
     def core_hours(self) -> Interval | None:
         """Return what all waiting tasks take that have a size; None if that is not known."""
-        works = [a.work.times(a.size.cores / 3600) for a in self.arrays if a.work is not None]
+        works = [a.work.times(a.size.cores / HOUR_S) for a in self.arrays if a.work is not None]
         return total(works).interval() if works else None
 
     @property

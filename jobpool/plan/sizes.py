@@ -14,9 +14,9 @@ from jobpool.experiment.config import Pass
 from jobpool.plan.backlog import Backlog, FloatArray, Floats, Forecast, Mask
 from jobpool.scheduler.base import MARGIN_S
 from jobpool.table.records import amount_of, code_of
-from jobpool.units import short_duration
+from jobpool.units import DAY_S, HOUR_S, short_duration
 
-USUAL = Pass(name="usual", cores=1, memory_gb=4, walltime_s=3 * 3600)  # as of the first pass
+USUAL = Pass(name="usual", cores=1, memory_gb=4, walltime_s=3 * HOUR_S)  # as of the first pass
 # the chance that a task ends in a job of the size it goes to; what is less likely in every pass
 # is tried there all the same before a larger size is proposed: little may be known of it yet
 LIKELY, RATHER = 0.8, 0.5
@@ -28,11 +28,10 @@ SAFETY = 1.25  # what a proposed size has more than the upper quantile
 DOUBLE = 2.0  # nothing but a bound is known: a power of two wastes least, whatever the need is
 MOST_PROPOSED = 3  # sizes
 _MEMORY_GB = tuple(n * 2**power for power in range(11) for n in (1, 1.5))
-_HOUR_S, _DAY_S = 3600.0, 86400.0
 _TIMES_S = (
     *(minutes * 60.0 for minutes in (10, 20, 30)),
-    *(hours * _HOUR_S for hours in (1, 2, 3, 4, 6, 8, 12, 18)),
-    *(days * _DAY_S for days in (1, 1.5, 2, 3, 4, 5, 7, 10, 14, 21, 28)),
+    *(hours * HOUR_S for hours in (1, 2, 3, 4, 6, 8, 12, 18)),
+    *(days * DAY_S for days in (1, 1.5, 2, 3, 4, 5, 7, 10, 14, 21, 28)),
 )
 
 Refusal = Callable[[Pass], str | None]
@@ -40,7 +39,7 @@ Refusal = Callable[[Pass], str | None]
 
 def core_hours(size: Pass) -> float:
     """Return what one whole job of a size takes."""
-    return size.cores * size.walltime_s / 3600
+    return size.cores * size.walltime_s / HOUR_S
 
 
 def usable_s(walltime_s: float) -> float:

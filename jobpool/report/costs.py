@@ -8,7 +8,7 @@ from jobpool.report.progress import MOST_BARS
 from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid
 from jobpool.task import Axis, Cause, UnknownCause
-from jobpool.units import count
+from jobpool.units import HOUR_S, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,7 +93,7 @@ def _by_use(attempts: "pd.DataFrame") -> DataTable:
     frame["core-hours"] = grouped["core_hours"].sum()
     frame["share in %"] = 100 * frame["core-hours"] / max(frame["core-hours"].sum(), 1e-12)
     frame["longest in hours"] = (
-        ((attempts["ended"] - attempts["started"]) / 3600).groupby(attempts["use"]).max()
+        ((attempts["ended"] - attempts["started"]) / HOUR_S).groupby(attempts["use"]).max()
     )
     order = list(colours_of(frame.index))
     frame = frame.loc[order].reset_index(names="became")

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobpool.units import HOUR_S
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -87,7 +89,7 @@ def core_tile(name: str, amounts: Sequence[float], detail: str) -> Tile:
     >>> core_tile(" to go", [0.5, 0.25, 1.0], "{} to {}").detail
     '900 to 3,600'
     """
-    unit, factor = ("hours", 1) if amounts[0] >= 1 else ("seconds", 3600)
+    unit, factor = ("hours", 1) if amounts[0] >= 1 else ("seconds", HOUR_S)
     shown, *others = (
         f"{number:,.0f}" if number >= 1000 else f"{number:.3g}"
         for number in (amount * factor for amount in amounts)

@@ -10,7 +10,7 @@ from jobpool.journal.workers import read_worker_record
 from jobpool.pool import Pool
 from jobpool.report.costs import colours_of
 from jobpool.report.parts import DataTable, Figure, Section, clean, column, counting, rows
-from jobpool.units import utc_time
+from jobpool.units import HOUR_S, utc_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,8 +193,8 @@ def _endings(table: DataTable) -> Figure:
 def _workers(workers: "pd.DataFrame", known: "pd.DataFrame") -> DataTable:
     """Return what each worker did, the longest first."""
     busy = (known["ended"] - known["started"]).groupby(known["worker"]).sum()
-    frame = workers.assign(hours=(workers["ended"] - workers["started"]) / 3600)
-    frame["hours at work"] = frame["worker"].map(busy).astype(float).fillna(0.0) / 3600
+    frame = workers.assign(hours=(workers["ended"] - workers["started"]) / HOUR_S)
+    frame["hours at work"] = frame["worker"].map(busy).astype(float).fillna(0.0) / HOUR_S
     frame["attempts"] = frame["worker"].map(known["worker"].value_counts()).fillna(0).astype(int)
     frame = frame.sort_values(["hours", "worker"], ascending=[False, True], ignore_index=True)
     frame["started"] = [utc_time(t) for t in frame["started"]]

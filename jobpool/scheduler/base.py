@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from jobpool.errors import listing, nearest
 from jobpool.task import Cause
+from jobpool.units import HOUR_S, memory
 
 if TYPE_CHECKING:  # it loads YAML, which no `jobpool status` waits for
     from jobpool.experiment.config import Pass
@@ -129,11 +130,11 @@ class Partition:
         if not self.is_up:
             return f"partition {self.name} is down"
         if self.max_time_s is not None and walltime_s > self.max_time_s:
-            return f"partition {self.name} allows {self.max_time_s / 3600:g} h"
+            return f"partition {self.name} allows {self.max_time_s / HOUR_S:g} h"
         if any(cores <= has and memory_mb <= mb for has, mb in self.nodes):
             return None
         most_cores, most_mb = max(n for n, _ in self.nodes), max(mb for _, mb in self.nodes)
-        return f"a node of partition {self.name} has {most_cores} cores, {most_mb / 1024:.3g} GB"
+        return f"a node of partition {self.name} has {most_cores} cores, {memory(most_mb)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

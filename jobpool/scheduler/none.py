@@ -27,6 +27,7 @@ from jobpool.scheduler.base import (
     QueuedJob,
     Submission,
 )
+from jobpool.units import memory
 
 LOGS = "logs/local"
 
@@ -111,8 +112,9 @@ class ThisMachine:
         if has.memory_mb is not None:
             most = min(most, has.memory_mb // max(memory_mb, 1))
         if order.jobs > most:
-            what = f"this machine has {has.cores} cores and {has.memory_mb or 0:,} MB: room for "
-            what += f"{most} workers of {size.cores} cores and {memory_mb:,} MB, not {order.jobs}"
+            what = f"this machine has {has.cores} cores and {memory(has.memory_mb or 0)}: room for "
+            each = f"{size.cores} cores and {memory(memory_mb)}"
+            what += f"{most} workers of {each}, not {order.jobs}"
             raise SchedulerError(f"{what}; start fewer, or smaller ones: jobpool run {order.pool}")
         given = ("--cores", str(size.cores), "--memory-mb", str(memory_mb))
         words = (str(order.pool), *order.arguments, *(given if order.verb == ("work",) else ()))

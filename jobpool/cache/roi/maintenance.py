@@ -9,9 +9,10 @@ from jobpool.cache.roi.blocks import Block, Blocks, read_block
 from jobpool.cache.roi.keys import Layout
 from jobpool.cache.roi.store import Store
 from jobpool.disk.coordination import Leases
+from jobpool.units import HOUR_S
 
 COLUMNS = ("parcellation", "kind", "parcels", "size", "state")  # of a table of `ParcellationInfo`
-_OLD_S = 3600.0  # nobody is at work for so long on a file that does not change
+_OLD_S = HOUR_S  # nobody is at work for so long on a file that does not change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

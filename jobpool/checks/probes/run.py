@@ -30,8 +30,9 @@ from jobpool.disk.locks import LOCKS
 from jobpool.errors import JobpoolError, SchedulerError
 from jobpool.scheduler.base import JobRun, Phase, Scheduler
 from jobpool.scheduler.detect import find_scheduler
+from jobpool.units import HOUR_S
 
-OLD_S = 3600.0  # no probing takes so long: its folder was left by a process that was killed
+OLD_S = HOUR_S  # no probing takes so long: its folder was left by a process that was killed
 PREFIX = "probe-"
 HERE_S = 300.0
 POLL_S = 0.05
