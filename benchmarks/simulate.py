@@ -4,7 +4,7 @@
     python -m benchmarks.simulate --big [--tasks 10000000] [--workers 10000]
 
 Drives the real code of the pool on a real folder, with a clock that jumps: claims, bounds, cuts,
-attempts, estimates and offers are those of the workers; only the running of tasks is pretended. The
+attempts, estimates and claims are those of the workers; only the running of tasks is pretended. The
 user may hold as many cores at a time as 500 small jobs have; 4 GB of memory count as a core.
 
     one generous size   one job per task: 1 core, 32 GB, 30 h

@@ -21,7 +21,7 @@ from jobpool.execution.claiming import Puller
 from jobpool.journal.jsonl import worker_file, worker_files, worker_name
 from jobpool.journal.workers import own_worker_record
 from jobpool.liveness.reaper import Reaper
-from jobpool.needs.estimates import load_estimates, offers
+from jobpool.needs.estimates import load_estimates, suitability
 from jobpool.needs.learning import learn
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, full_product
@@ -128,12 +128,12 @@ def causes_reaped(pool: Path) -> str:
     estimates = load_estimates(opened)
     assert estimates is not None
     loaded = time.process_time()
-    puller.restrict(offers(estimates, Small()))
+    puller.restrict(suitability(estimates, Small()))
     restricted = time.process_time()
     assert puller.next().claim is not None
     claimed = time.process_time() - restricted
     return (
-        f"estimates {loaded - before:.2f} s, offers {restricted - loaded:.2f} s, "
+        f"estimates {loaded - before:.2f} s, suitability {restricted - loaded:.2f} s, "
         f"claim {claimed * 1e3:.0f} ms"
     )
 

@@ -28,11 +28,11 @@ from benchmarks.simulate_study import Study, new_pool, with_parts
 from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
-from jobpool.needs.estimates import Estimates, Offers, load_estimates, offers
+from jobpool.needs.estimates import Estimates, Suitability, load_estimates, suitability
 from jobpool.needs.learning import learn
 from jobpool.pool import Ending, Pool
 from jobpool.table.arrays import state_of
-from jobpool.table.records import WAITING_BASE, Offer, offer_of
+from jobpool.table.records import WAITING_BASE, WorkerLimits, limits_of
 from jobpool.task import Cause, Claim, Lesson, TaskState
 
 LEAVE_S = 60.0  # before its end a worker stops
@@ -81,7 +81,7 @@ class PoolRun:
         self.estimates: Estimates | None = None
         self.n_workers = 0
         self._learned_at = -LEARN_S
-        self._offers: dict[tuple[str, int], Offers] = {}
+        self._suitability: dict[tuple[str, int], Suitability] = {}
         self._positions: dict[str, int] = {}
 
     def waiting(self) -> Any:
@@ -105,15 +105,15 @@ class PoolRun:
         def left() -> float:
             return float(end - LEAVE_S - env.now)
 
-        def offer() -> Offer:
-            return offer_of(size.memory_mb, left() * size.cores)
+        def limits() -> WorkerLimits:
+            return limits_of(size.memory_mb, left() * size.cores)
 
-        puller = Puller(pool, self.rng, offer=offer) if self.learning else Puller(pool, self.rng)
+        puller = Puller(pool, self.rng, limits=limits) if self.learning else Puller(pool, self.rng)
         ending: Ending | None = None
         while left() > 0:
             if self.learning:
                 self.learn()
-                puller.restrict(self.offers(size, left()))
+                puller.restrict(self.suitability(size, left()))
             claim = puller.next(ending).claim
             ending = None
             if claim is None:
@@ -166,7 +166,7 @@ class PoolRun:
         # the ids of all tasks are not computed for each turn
         if learn(self.pool, self.cluster.now(), find=lambda _, tasks: self._found(tasks)):
             self.estimates = load_estimates(self.pool)
-            self._offers = {}
+            self._suitability = {}
 
     def _found(self, tasks: Any) -> dict[str, int]:
         return {task: self._positions[task] for task in tasks}
@@ -178,16 +178,16 @@ class PoolRun:
         seconds = float(self.estimates.seconds(size.cores)[chosen].sum())
         return -(-int(seconds) // int(size.seconds / 4))
 
-    def offers(self, size: Size, seconds_left: float) -> Offers | None:
-        """Return what a worker is offered; the time left in steps of 3 %."""
+    def suitability(self, size: Size, seconds_left: float) -> Suitability | None:
+        """Return which tasks suit a worker; the time left in steps of 3 %."""
         if self.estimates is None:
             return None
         step = int(np.log(max(seconds_left, 1.0)) / 0.03)
         key = (size.name, step)
-        if key not in self._offers:
+        if key not in self._suitability:
             room = Room(size=size, seconds_left=float(np.exp(step * 0.03)))
-            self._offers[key] = offers(self.estimates, room)
-        return self._offers[key]
+            self._suitability[key] = suitability(self.estimates, room)
+        return self._suitability[key]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,7 +240,7 @@ def by_jobpool(study: Study, folder: Path, units: int, *, seed: int) -> Bill:
         cluster.bill.by_hand += 1
         while not run.all_done():
             waiting = run.waiting()
-            fresh = run.offers(SMALL, SMALL.seconds - LEAVE_S)
+            fresh = run.suitability(SMALL, SMALL.seconds - LEAVE_S)
             fits = waiting if fresh is None else waiting & (fresh.likely | fresh.cut)
             n_small = min(int(fits.sum()), cluster.units) - small.n_jobs
             for _ in range(n_small):

@@ -28,7 +28,7 @@ from jobpool.disk.locks import LOCKS
 from jobpool.errors import DamagedStateError
 from jobpool.table.arrays import Table, count_states, read_counting, read_table
 from jobpool.table.grid import Grid, read_grid
-from jobpool.table.records import EVERYTHING, Offer, Record, fits
+from jobpool.table.records import EVERYTHING, Record, WorkerLimits, fits
 from jobpool.table.settings import read_info
 from jobpool.table.shards import Shard, Transaction
 from jobpool.task import IDLE, NOTHING, Cause, Claim, Lesson, TaskState, run_of
@@ -180,11 +180,11 @@ class Pool:
                 slot = index.find(TaskState.RUNNING, slot + 1)
 
     def claim_in(
-        self, transaction: Transaction, slot: int, offer: Offer = EVERYTHING
+        self, transaction: Transaction, slot: int, limits: WorkerLimits = EVERYTHING
     ) -> Claim | None:
         """Claim the task at `slot` for this worker, unless it is not free or needs more."""
         record = transaction.record(slot)
-        if record.state is not _WAITING or not fits(record.need, offer):
+        if record.state is not _WAITING or not fits(record.need, limits):
             return None
         _, attempts, cause, fence, _, _, need, same, accepted = record
         fence, now_ms = fence + 1, int(self.now() * 1000)
@@ -285,7 +285,7 @@ class Pool:
 
         Parameters
         ----------
-        visit : Visit
+        transaction : Transaction
             To the state file that holds the task.
         slot : int
             Of the whole task.

@@ -161,7 +161,7 @@ class Worker:
         chosen[list(self._failed)] = False
         self._matcher.forget()
         return Puller(
-            self._pool, self._rng, None if np.all(chosen) else chosen, self._matcher.offer
+            self._pool, self._rng, None if np.all(chosen) else chosen, self._matcher.limits
         )
 
     def _next(self, puller: Puller, ending: Ending | None) -> Claim | None:

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from jobpool.execution.matching import Affinity
 from jobpool.pool import Ending, Pool
-from jobpool.table.records import EVERYTHING, MOST_ATTEMPTS, SHORT_BASE, WAITING_BASE, Offer, fits
+from jobpool.table.records import (
+    EVERYTHING,
+    MOST_ATTEMPTS,
+    SHORT_BASE,
+    WAITING_BASE,
+    WorkerLimits,
+    fits,
+)
 from jobpool.table.shards import Transaction
 from jobpool.task import Claim
 
@@ -79,7 +86,7 @@ class Puller:
         The same seed and the same pool give the same claims.
     chosen : ndarray of shape (n_tasks,), bool, optional
         The worker's selection; None for the whole pool.
-    offer : callable
+    limits : callable
         Says what the worker can give at this moment.
     """
 
@@ -88,9 +95,9 @@ class Puller:
         pool: Pool,
         rng: random.Random,
         chosen: Chosen | None = None,
-        offer: Callable[[], Offer] = lambda: EVERYTHING,
+        limits: Callable[[], WorkerLimits] = lambda: EVERYTHING,
     ) -> None:
-        self._pool, self._rng, self._offer = pool, rng, offer
+        self._pool, self._rng, self._limits = pool, rng, limits
         self._chosen = np.ones(len(pool.grid), bool) if chosen is None else chosen.copy()
         self._whole = bool(self._chosen.all())
         self._masks: list[Mask | None] = []
@@ -165,7 +172,7 @@ class Puller:
         for found in near.near(position, self._masks[self._at]):
             with self._pool.transaction(self._pool.shard_number(found)) as transaction:
                 slot = found - transaction.first
-                claim = self._pool.claim_in(transaction, slot, self._offer())
+                claim = self._pool.claim_in(transaction, slot, self._limits())
                 if claim is not None:
                     return claim
                 self._pass_over(transaction, slot)
@@ -175,7 +182,7 @@ class Puller:
         self, number: int, levels: tuple[bytes, ...], ending: Ending | None = None
     ) -> tuple[Claim | None, bool | None]:
         """Claim a task of one of these levels in one shard, and end another there first."""
-        claim, accepted, offer = None, None, self._offer()
+        claim, accepted, limits = None, None, self._limits()
         with self._pool.transaction(number) as transaction:
             if ending is not None:
                 accepted = self._pool.end_in(transaction, ending)
@@ -185,9 +192,9 @@ class Puller:
                 if slot is None:
                     break
                 if self._at == self._cutting:
-                    claim = self._cut(transaction, slot, offer)
+                    claim = self._cut(transaction, slot, limits)
                 else:
-                    claim = self._pool.claim_in(transaction, slot, offer)
+                    claim = self._pool.claim_in(transaction, slot, limits)
                 if claim is None:  # it is not free, or it needs more: the index does not show that
                     self._pass_over(transaction, slot)
         return claim, accepted
@@ -200,18 +207,18 @@ class Puller:
         elif bytes([transaction.index[slot]]) in LEVELS:
             self.leave_out(transaction.first + slot)
 
-    def _cut(self, transaction: Transaction, slot: int, offer: Offer) -> Claim | None:
+    def _cut(self, transaction: Transaction, slot: int, limits: WorkerLimits) -> Claim | None:
         """Cut a task that is too long here, and claim one of its parts."""
         whole = transaction.first + slot
         chosen = [part for part in self._pool.grid.parts.of(whole) if self._chosen[part]]
         # who may take none of the parts leaves the whole to others; parts need as much memory
-        if not chosen or not fits(transaction.record(slot).need & 0xFF, offer):
+        if not chosen or not fits(transaction.record(slot).need & 0xFF, limits):
             return None
         if not self._pool.cut_in(transaction, slot):
             return None
         self._rng.shuffle(chosen)
         claims = (
-            self._pool.claim_in(transaction, part - transaction.first, offer) for part in chosen
+            self._pool.claim_in(transaction, part - transaction.first, limits) for part in chosen
         )
         return next((claim for claim in claims if claim is not None), None)
 

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from jobpool.disk.coordination import win_election
 from jobpool.errors import StorageError
 from jobpool.journal.workers import WorkerRecord
-from jobpool.needs.estimates import Latest, Offers, offers
+from jobpool.needs.estimates import Latest, Suitability, suitability
 from jobpool.needs.learning import learn
 from jobpool.pool import Pool
 from jobpool.scheduler.base import margin_s
-from jobpool.table.records import WAITING_BASE, Offer, offer_of
+from jobpool.table.records import WAITING_BASE, WorkerLimits, limits_of
 
 REFRESH_S = 30.0  # between two looks at the estimates and at the time that is left
 LEARN_EVERY_S = 60.0  # between two times that somebody reads new attempts
@@ -49,10 +49,10 @@ class TaskMatcher:
         self._refreshed: float | None = None
         self._in_all: float | None = None  # seconds that it had at first: as any of its size
 
-    def offer(self) -> Offer:
+    def limits(self) -> WorkerLimits:
         """Return what the worker can give a task that it claims now."""
         left = self._seconds_left()
-        return offer_of(
+        return limits_of(
             self._worker_record.memory_mb,
             None if left is None else left * self._worker_record.cores,
         )
@@ -66,7 +66,7 @@ class TaskMatcher:
         """Look anew at the next refresh: the puller is another."""
         self._refreshed = None
 
-    def refresh(self, restrict: Callable[[Offers | None], None], server_time: float) -> None:
+    def refresh(self, restrict: Callable[[Suitability | None], None], server_time: float) -> None:
         """Learn if this worker is elected, and say which tasks fit; seldom does anything.
 
         Parameters
@@ -96,7 +96,7 @@ class TaskMatcher:
             seconds_left=self._seconds_left(),
             seconds_in_all=self._in_all,
         )
-        restrict(offers(estimates, window))
+        restrict(suitability(estimates, window))
 
     def _seconds_left(self) -> float | None:
         end = self._worker_record.end

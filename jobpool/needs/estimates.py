@@ -169,7 +169,7 @@ class CapacityLike(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offers:
+class Suitability:
     """Masks over all tasks, each of shape (n_tasks,); what is in none is not started."""
 
     likely: Mask  # ends in time and within memory, almost surely
@@ -177,7 +177,7 @@ class Offers:
     possible: Mask  # may end well, and would hardly do better on a worker that has just started
 
 
-def offers(estimates: Estimates, capacity: CapacityLike) -> Offers:
+def suitability(estimates: Estimates, capacity: CapacityLike) -> Suitability:
     """Return what a worker should be given."""
     cores, memory_mb = capacity.cores, capacity.memory_mb
     now = estimates.chance(cores, capacity.seconds_left, memory_mb)
@@ -187,7 +187,7 @@ def offers(estimates: Estimates, capacity: CapacityLike) -> Offers:
     # a whole task lies right before its parts
     cut[:-1] = estimates.grid.parts.has_spares[:-1] & (fresh[:-1] < EVEN) & likely[1:]
     possible = (now >= EVEN) | (now >= POSSIBLE) & (fresh < now + BETTER)
-    return Offers(likely=likely, cut=cut, possible=possible)
+    return Suitability(likely=likely, cut=cut, possible=possible)
 
 
 def estimates_of(grid: Grid, layout: Layout, needs: LearnedNeeds) -> Estimates:

@@ -22,7 +22,7 @@ from jobpool.needs.learning import forecast_of
 from jobpool.plan.backlog import Forecast, Interval
 from jobpool.plan.sizes import chance_in, core_hours, usable_s
 from jobpool.pool import Pool
-from jobpool.table.records import Record, code_of, fits, offer_of
+from jobpool.table.records import Record, code_of, fits, limits_of
 from jobpool.table.selection import select
 from jobpool.table.task_index import find_task
 from jobpool.task import TaskState, label
@@ -178,7 +178,7 @@ def _verdict_on(
         obstacle = Obstacle.WHOLE
     elif code_of(record.memory_mb) >= code_of(one.memory_gb * 1024):
         obstacle = Obstacle.MEMORY
-    elif not fits(record.need, offer_of(None, one.cores * usable_s(one.walltime_s))):
+    elif not fits(record.need, limits_of(None, one.cores * usable_s(one.walltime_s))):
         obstacle = Obstacle.TIME
     elif chance is not None and chance < POSSIBLE:
         obstacle = Obstacle.CHANCE

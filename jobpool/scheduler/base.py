@@ -32,7 +32,7 @@ _NAME = re.compile(r"[^\w.+-]")  # what job names and file names should not hold
 def margin_s(seconds: float) -> float:
     """Return how long before the end of its time a worker begins nothing and stops its task.
 
-    The worker itself, what it offers tasks and the plan of the next jobs all go by this.
+    The worker itself, what it can give tasks and the plan of the next jobs all go by this.
 
     Parameters
     ----------

@@ -122,42 +122,42 @@ class Record(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class WorkerLimits:
     """What a worker can give a task, as the codes that bounds are compared with."""
 
     memory_code: int = MOST_CODE
     time_code: int = MOST_CODE  # of core-seconds until its end
 
 
-EVERYTHING = Offer()
+EVERYTHING = WorkerLimits()
 
 
-def offer_of(memory_mb: float | None, core_s: float | None) -> Offer:
-    """Return what a worker can give; what cannot be told is no limit."""
-    return Offer(
+def limits_of(memory_mb: float | None, core_s: float | None) -> WorkerLimits:
+    """Return what a worker can give; what is unknown is no limit."""
+    return WorkerLimits(
         memory_code=code_of(memory_mb) or MOST_CODE, time_code=code_of(core_s) or MOST_CODE
     )
 
 
-def fits(need: int, offer: Offer) -> bool:
+def fits(need: int, limits: WorkerLimits) -> bool:
     """Say whether a worker can give more than a task is known to need.
 
     Parameters
     ----------
     need : int
         Of the task's record.
-    offer : Offer
+    limits : WorkerLimits
         What the worker has. Equal codes do not fit: that much was too little before.
 
     Examples
     --------
     >>> need, _ = Record().learned(Cause.MEMORY, Lesson(memory_mb=4096))
-    >>> fits(need, offer_of(4096, None)), fits(need, offer_of(8192, None))
+    >>> fits(need, limits_of(4096, None)), fits(need, limits_of(8192, None))
     (False, True)
     """
     # a job of the same size that begins its first task a little sooner has no more time
     return not need or (
-        _above(need & 0xFF, offer.memory_code) and _above(need >> 8 & 0xFF, offer.time_code - 1)
+        _above(need & 0xFF, limits.memory_code) and _above(need >> 8 & 0xFF, limits.time_code - 1)
     )
 
 

@@ -1,11 +1,11 @@
-"""Offers: likely, cut and possible, for workers of different sizes."""
+"""Suitability: likely, cut and possible, for workers of different sizes."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from jobpool.needs.estimates import Estimates, load_estimates, offers
+from jobpool.needs.estimates import Estimates, load_estimates, suitability
 from jobpool.needs.learning import learn
 from jobpool.pool import Pool
 from tests.support.needs_study import LIMIT_S, Diary, Truth, a_study, wholes
@@ -21,7 +21,7 @@ class Size:
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
-    pool = a_study(tmp_path_factory.mktemp("offers"))
+    pool = a_study(tmp_path_factory.mktemp("suitability"))
     Diary(pool).run(Truth(pool.grid), wholes(pool.grid)[:150])
     learn(pool, 0.0)
     return pool
@@ -37,7 +37,7 @@ def estimates(pool: Pool) -> Estimates:
 def test_likely_tasks_mostly_fit(pool: Pool, estimates: Estimates) -> None:
     truth = Truth(pool.grid)
 
-    found = offers(estimates, Size())
+    found = suitability(estimates, Size())
 
     fits = (truth.seconds < LIMIT_S) & (truth.memory_mb < 4096)
     assert fits[found.likely].mean() > 0.95
@@ -47,7 +47,7 @@ def test_likely_tasks_mostly_fit(pool: Pool, estimates: Estimates) -> None:
 def test_a_whole_that_is_too_long_is_cut_where_its_part_fits(
     pool: Pool, estimates: Estimates
 ) -> None:
-    found = offers(estimates, Size(memory_mb=None))
+    found = suitability(estimates, Size(memory_mb=None))
 
     median, whole = estimates.seconds(1), pool.grid.column("part") == 0
     assert found.cut.any()
@@ -66,15 +66,15 @@ def test_every_whole_task_with_parts_behind_it_can_be_cut(pool: Pool, estimates:
 def test_a_whole_that_fits_a_fresh_worker_is_not_cut_for_one_near_its_end(
     estimates: Estimates,
 ) -> None:
-    fresh = offers(estimates, Size())
-    late = offers(estimates, Size(seconds_left=600))
+    fresh = suitability(estimates, Size())
+    late = suitability(estimates, Size(seconds_left=600))
 
     assert not (late.cut & fresh.likely).any()
     assert late.likely.sum() < fresh.likely.sum()
 
 
 def test_what_is_too_large_for_its_memory_is_not_cut(estimates: Estimates) -> None:
-    found = offers(estimates, Size(memory_mb=1))
+    found = suitability(estimates, Size(memory_mb=1))
 
     assert not (found.likely | found.cut | found.possible).any()
 
@@ -82,22 +82,24 @@ def test_what_is_too_large_for_its_memory_is_not_cut(estimates: Estimates) -> No
 def test_a_worker_without_limits_is_given_everything(estimates: Estimates) -> None:
     size = Size(memory_mb=None, seconds_left=None, seconds_in_all=None)
 
-    found = offers(estimates, size)
+    found = suitability(estimates, size)
 
     assert found.likely.all()
     assert not found.cut.any()
 
 
 def test_likely_tasks_are_possible(estimates: Estimates) -> None:
-    found = offers(estimates, Size())
+    found = suitability(estimates, Size())
 
     assert np.all(found.possible[found.likely])
     assert found.possible.sum() > found.likely.sum()
 
 
 def test_a_larger_worker_is_given_more(estimates: Estimates) -> None:
-    small = offers(estimates, Size())
-    large = offers(estimates, Size(cores=16, memory_mb=65536, seconds_left=3e5, seconds_in_all=3e5))
+    small = suitability(estimates, Size())
+    large = suitability(
+        estimates, Size(cores=16, memory_mb=65536, seconds_left=3e5, seconds_in_all=3e5)
+    )
 
     assert np.all(large.likely[small.likely])
     assert large.likely.sum() > small.likely.sum()

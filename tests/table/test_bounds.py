@@ -8,22 +8,22 @@ import pytest
 from jobpool.execution.claiming import Puller
 from jobpool.journal.attempts import short_fingerprint
 from jobpool.pool import Ending, Pool
-from jobpool.table.records import Offer, Record, amount_of, code_of, offer_of
+from jobpool.table.records import Record, WorkerLimits, amount_of, code_of, limits_of
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, Claim, Lesson, TaskState
 from tests.support.builders import a_pool
 
-SMALL, LARGE = offer_of(4096, 3 * 3600), offer_of(65536, 16 * 30 * 3600)
+SMALL, LARGE = limits_of(4096, 3 * 3600), limits_of(65536, 16 * 30 * 3600)
 OUT_OF_MEMORY = Lesson(memory_mb=4096)
 OUT_OF_TIME = Lesson(core_s=3 * 3600)
 
 
-def a_puller(folder: Path, worker: int, offer: Offer, seed: int = 1) -> Puller:
-    return Puller(Pool(folder, worker=worker), random.Random(seed), offer=lambda: offer)
+def a_puller(folder: Path, worker: int, limits: WorkerLimits, seed: int = 1) -> Puller:
+    return Puller(Pool(folder, worker=worker), random.Random(seed), limits=lambda: limits)
 
 
-def end_one(folder: Path, cause: Cause, lesson: Lesson, offer: Offer = SMALL) -> Claim:
-    claim = a_puller(folder, 7, offer).next().claim
+def end_one(folder: Path, cause: Cause, lesson: Lesson, limits: WorkerLimits = SMALL) -> Claim:
+    claim = a_puller(folder, 7, limits).next().claim
     assert claim is not None
     Pool(folder, worker=7).end(Ending(claim=claim, cause=cause, lesson=lesson))
     return claim
@@ -47,7 +47,7 @@ def test_a_worker_that_has_a_little_more_counts_as_equal(tmp_path: Path) -> None
     folder = a_pool(tmp_path, 1)
     end_one(folder, Cause.MEMORY, OUT_OF_MEMORY)
 
-    turn = a_puller(folder, 8, offer_of(4200, None)).next()
+    turn = a_puller(folder, 8, limits_of(4200, None)).next()
 
     assert turn.claim is None
 
@@ -56,7 +56,7 @@ def test_a_worker_without_a_known_limit_is_offered_everything(tmp_path: Path) ->
     folder = a_pool(tmp_path, 1)
     end_one(folder, Cause.MEMORY, OUT_OF_MEMORY)
 
-    turn = a_puller(folder, 8, offer_of(None, None)).next()
+    turn = a_puller(folder, 8, limits_of(None, None)).next()
 
     assert turn.claim is not None
 
@@ -187,7 +187,7 @@ def test_a_job_of_the_same_size_that_begins_a_little_sooner_counts_as_equal(tmp_
     folder = a_pool(tmp_path, 1)
     end_one(folder, Cause.TIME, Lesson(core_s=10_140))
 
-    turn = a_puller(folder, 8, offer_of(None, 10_740)).next()
+    turn = a_puller(folder, 8, limits_of(None, 10_740)).next()
 
     assert turn.claim is None
 

@@ -11,13 +11,13 @@ from jobpool.admin.create import create_pool
 from jobpool.execution.claiming import Preferences, Puller
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Grid, full_product, split_parts
-from jobpool.table.records import offer_of
+from jobpool.table.records import limits_of
 from jobpool.task import ALL, Axis, Cause, Claim, Lesson, TaskState
 from tests.support.builders import an_experiment
 
 NUMBERS = Axis(name="number", values=tuple(range(2000)))
 PARTS = Axis(name="part", values=(ALL, 0, 1, 2))
-SMALL = offer_of(4096, 3600)
+SMALL = limits_of(4096, 3600)
 
 
 class Wishes:
@@ -143,7 +143,7 @@ def test_the_late_result_of_a_task_that_was_cut_changes_nothing(folder: Path) ->
 
 def test_a_worker_cuts_what_is_too_long_for_it(folder: Path) -> None:
     pool = Pool(folder, worker=7)
-    puller = Puller(pool, random.Random(1), offer=lambda: SMALL)
+    puller = Puller(pool, random.Random(1), limits=lambda: SMALL)
     puller.restrict(only_uncut(pool.grid))
 
     claim = puller.next().claim

@@ -21,7 +21,7 @@ from jobpool.execution.claiming import Puller
 from jobpool.experiment.config import Experiment
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Grid, full_product, split_parts
-from jobpool.table.records import WAITING_BASE, code_of, offer_of
+from jobpool.table.records import WAITING_BASE, code_of, limits_of
 from jobpool.table.shards import HEAD
 from jobpool.task import Axis, Cause, Claim, Lesson, TaskState, next_run, run_of
 from tests.support.builders import an_experiment
@@ -187,7 +187,7 @@ class PoolMachine(RuleBasedStateMachine):
         unseen = {id(self.tasks[position]) for position in self.behind}
         seen = [task for task in free if id(task) not in unseen]
         pool = self.open(worker)
-        puller = Puller(pool, random.Random(seed), offer=lambda: offer_of(memory_mb, core_s))
+        puller = Puller(pool, random.Random(seed), limits=lambda: limits_of(memory_mb, core_s))
         with self.killed(is_killed):
             claim = puller.next().claim
         if claim is None:
