@@ -33,7 +33,7 @@ from jobpool.needs.learning import learn
 from jobpool.pool import Ending, Pool
 from jobpool.table.arrays import state_of
 from jobpool.table.records import WAITING_BASE, WorkerLimits, limits_of
-from jobpool.task import Cause, Claim, Lesson, TaskState
+from jobpool.task import Cause, Claim, Feedback, TaskState
 
 LEAVE_S = 60.0  # before its end a worker stops
 LOOK_S = 3600.0  # how often a person looks at the queue
@@ -136,8 +136,8 @@ class PoolRun:
         if not self.learning:
             # the plain pool knows no bounds: as an error, each time another one
             cause = run.cause if run.cause is Cause.DONE else Cause.ERROR
-            lesson = Lesson(error=self.rng.getrandbits(16))
-            return Ending(claim=claim, cause=cause, lesson=lesson)
+            feedback = Feedback(error=self.rng.getrandbits(16))
+            return Ending(claim=claim, cause=cause, feedback=feedback)
         attempt = Attempt(
             task=claim.id,
             fence=claim.fence,
@@ -154,8 +154,8 @@ class PoolRun:
         memory_mb = size.memory_mb if run.cause is Cause.MEMORY else None
         bounded = run.cause is Cause.TIME and run.kept_s == 0
         core_s = size.cores * (BEGAN + end - began) if bounded else None
-        lesson = Lesson(memory_mb=memory_mb, core_s=core_s)
-        return Ending(claim=claim, cause=run.cause, lesson=lesson)
+        feedback = Feedback(memory_mb=memory_mb, core_s=core_s)
+        return Ending(claim=claim, cause=run.cause, feedback=feedback)
 
     def learn(self) -> None:
         """Learn if it is time to."""

@@ -31,7 +31,7 @@ from jobpool.table.grid import Grid, read_grid
 from jobpool.table.records import EVERYTHING, Record, WorkerLimits, fits
 from jobpool.table.settings import read_info
 from jobpool.table.shards import Shard, Transaction
-from jobpool.task import IDLE, NOTHING, Cause, Claim, Lesson, TaskState, run_of
+from jobpool.task import IDLE, NO_FEEDBACK, Cause, Claim, Feedback, TaskState, run_of
 
 if TYPE_CHECKING:
     from jobpool.experiment.config import Experiment
@@ -47,7 +47,7 @@ class Ending:
 
     claim: Claim
     cause: Cause
-    lesson: Lesson = NOTHING
+    feedback: Feedback = NO_FEEDBACK
 
 
 class Pool:
@@ -208,7 +208,7 @@ class Pool:
             record = record._replace(fence=fence, owner=self.worker)
         elif record.state is not _RUNNING or (record.fence, record.owner) != (fence, self.worker):
             return False
-        self._put_ended(transaction, slot, record, ending.cause, ending.lesson)
+        self._put_ended(transaction, slot, record, ending.cause, ending.feedback)
         return True
 
     def end(self, ending: Ending) -> bool:
@@ -223,7 +223,7 @@ class Pool:
         fence: int,
         cause: Cause,
         write_first: Callable[[], None] = lambda: None,
-        lesson: Lesson = NOTHING,
+        feedback: Feedback = NO_FEEDBACK,
     ) -> bool:
         """End the claim `fence` in the place of a worker that died, and say whether it still stood.
 
@@ -238,8 +238,8 @@ class Pool:
         write_first : callable
             Called under the lock if the claim still stands, before it ends: so that the record
             of the attempt is neither missing nor written by two who look at the same time.
-        lesson : Lesson
-            What the attempt teaches.
+        feedback : Feedback
+            What the attempt says about the task.
         """
         shard, slot = self.locate(position)
         with shard.transaction() as transaction:
@@ -247,16 +247,16 @@ class Pool:
             if record.state is not TaskState.RUNNING or record.fence != fence:
                 return False
             write_first()
-            self._put_ended(transaction, slot, record, cause, lesson)
+            self._put_ended(transaction, slot, record, cause, feedback)
             return True
 
     def _put_ended(
-        self, transaction: Transaction, slot: int, record: Record, cause: Cause, lesson: Lesson
+        self, transaction: Transaction, slot: int, record: Record, cause: Cause, feedback: Feedback
     ) -> None:
         _, attempts, _, fence, owner, _, need, same, accepted = record
         state, failed = _DONE, 0
         if cause is not _ENDED_WELL:
-            need, same = record.learned(cause, lesson)
+            need, same = record.learned(cause, feedback)
             state, failed = _WAITING, int(cause.counts)
             if cause.is_poison and same >= self.info.park_after:
                 state = TaskState.PARKED
@@ -290,7 +290,7 @@ class Pool:
         slot : int
             Of the whole task.
         whole : Record
-            Of the whole task, with what its last attempt taught: a part needs as much memory.
+            Of the whole task, with the feedback of its last attempt: a part needs as much memory.
         """
         parts = [part - transaction.first for part in self.grid.parts.of(transaction.first + slot)]
         changed_ms = int(self.now() * 1000)

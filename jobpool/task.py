@@ -262,15 +262,15 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
-    """What the end of an attempt teaches about its task."""
+class Feedback:
+    """What the end of an attempt says about its task."""
 
     memory_mb: float | None = None  # what the worker had, where that was too little
     core_s: float | None = None  # core-seconds that it could give, where those were too few
     error: int = 0  # short fingerprint of what went wrong
 
 
-NOTHING = Lesson()
+NO_FEEDBACK = Feedback()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.journal.attempts import Attempt, attempt_from, lesson_of
+from jobpool.journal.attempts import Attempt, attempt_from, feedback_of
 from jobpool.journal.jsonl import all_lines
 from jobpool.journal.workers import read_worker_record
 from jobpool.pool import Pool
@@ -27,7 +27,7 @@ from jobpool.task import (
     CLAIMS_PER_RUN,
     AnyCause,
     Cause,
-    Lesson,
+    Feedback,
     TaskState,
     UnknownCause,
     next_run,
@@ -52,7 +52,7 @@ class AttemptSeen:
     worker: int
     cause: AnyCause
     ended: float
-    lesson: Lesson
+    feedback: Feedback
     found: bool  # written by another worker than the one that ran it
 
 
@@ -180,13 +180,13 @@ def _result(path: Path, record: dict[str, Any]) -> ResultSeen:
 
 def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> AttemptSeen:
     checkpoint = partial(pool.grid.checkpoint_of, position, attempt.fence)
-    lesson = lesson_of(pool.folder, attempt, checkpoint=checkpoint, end=end)
+    feedback = feedback_of(pool.folder, attempt, checkpoint=checkpoint, end=end)
     return AttemptSeen(
         fence=attempt.fence,
         worker=int(attempt.worker, 16),
         cause=attempt.cause,
         ended=attempt.ended,
-        lesson=lesson,
+        feedback=feedback,
         found=attempt.found_by is not None,
     )
 
@@ -267,7 +267,7 @@ class Rebuilder:
                 record = Record(need=record.need & 0xFFFF)
             if attempt.cause is Cause.DONE or isinstance(attempt.cause, UnknownCause):
                 continue  # done without its result, or what only a newer jobpool can judge
-            need, same = record.learned(attempt.cause, attempt.lesson)
+            need, same = record.learned(attempt.cause, attempt.feedback)
             attempts = record.attempts + attempt.cause.counts
             record = record._replace(attempts=attempts, cause=attempt.cause, need=need, same=same)
         return record if before == run else Record(need=record.need & 0xFFFF)

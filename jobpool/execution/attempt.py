@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from jobpool.errors import JobpoolError, StorageError
 from jobpool.execution.supervisor import Outcome
-from jobpool.journal.attempts import Attempt, lesson_of, write_attempt
+from jobpool.journal.attempts import Attempt, feedback_of, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import WorkerRecord
@@ -113,14 +113,14 @@ class AttemptRunner:
             raise
         why = f": {outcome.error}" if outcome.error else ""
         self._report(f"task {claim.id}: {outcome.cause} after {ended - started:.1f} s{why}")
-        lesson = lesson_of(
+        feedback = feedback_of(
             self._pool.folder,
             attempt,
             checkpoint=lambda: folder,
             end=self._worker_record.end,
             since=server_time,
         )
-        return Ending(claim=claim, cause=outcome.cause, lesson=lesson)
+        return Ending(claim=claim, cause=outcome.cause, feedback=feedback)
 
     def _return_unrun(self, claim: Claim, error: BaseException) -> None:
         """Return a task that could not be run: no fault of its own."""

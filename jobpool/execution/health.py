@@ -58,7 +58,7 @@ class FailureMonitor:
             self._checked_at = 0
         elif ending.cause is Cause.ERROR and claim.attempts == 0:
             # a task that also failed elsewhere says nothing about this worker
-            self._errors.append(ending.lesson.error)
+            self._errors.append(ending.feedback.error)
 
     def why_not_start(self) -> str:
         """Return why no task should be tried on this node, or an empty text."""

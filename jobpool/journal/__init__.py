@@ -1,7 +1,7 @@
 """Append-only files: one writer each, one reader for all.
 
 jsonl     lines with a checksum each, and where the files of each worker lie
-attempts  how each run of a task ended, what that teaches, and which errors are alike
+attempts  how each run of a task ended, what that says about its task, and which errors are alike
 results   what each run of a task gave
 workers   what workers say of themselves while they live
 

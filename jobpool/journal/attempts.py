@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jobpool.journal.jsonl import all_lines, append_line, records_of, worker_file
-from jobpool.task import NOTHING, AnyCause, Cause, Lesson, cause_of
+from jobpool.task import NO_FEEDBACK, AnyCause, Cause, Feedback, cause_of
 
 FORMAT = 1
 LOST = "lost"  # one fingerprint for all, however the evidence is worded
@@ -114,15 +114,15 @@ def damaged_attempts(pool: Path) -> list[tuple[Path, int]]:
     return [(path, line.number) for path, line in lines if line.record is None]
 
 
-def lesson_of(
+def feedback_of(
     pool: Path,
     attempt: Attempt,
     *,
     checkpoint: Callable[[], str],
     end: float | None,
     since: float | None = None,
-) -> Lesson:
-    """Return what an attempt that ended teaches about its task.
+) -> Feedback:
+    """Return what an attempt that ended says about its task.
 
     The one place that says so: for its own worker, for the worker that finds that one dead, and
     for a repair long after.
@@ -143,18 +143,18 @@ def lesson_of(
     """
     cause, started = attempt.cause, attempt.started
     if cause is Cause.MEMORY:
-        return Lesson(memory_mb=attempt.memory_mb)
+        return Feedback(memory_mb=attempt.memory_mb)
     if cause is Cause.TIME and started is not None:
         # who left more than was there before may well end it with the same time again
         since = started if since is None else since
         if came_further(pool, checkpoint(), since, attempt.worker):
-            return NOTHING
-        return Lesson(core_s=(attempt.cores or 1) * ((end or attempt.ended) - started))
+            return NO_FEEDBACK
+        return Feedback(core_s=(attempt.cores or 1) * ((end or attempt.ended) - started))
     if cause is Cause.LOST:
-        return Lesson(error=short_fingerprint(LOST))
+        return Feedback(error=short_fingerprint(LOST))
     if cause.is_poison:
-        return Lesson(error=short_fingerprint(attempt.error, attempt.traceback))
-    return NOTHING
+        return Feedback(error=short_fingerprint(attempt.error, attempt.traceback))
+    return NO_FEEDBACK
 
 
 def came_further(pool: Path, folder: str, since: float, worker: str = "") -> bool:

@@ -2,7 +2,7 @@
 
     heartbeat     how a worker shows that it lives
     judge         alive, dead or unknown: what is seen of a worker, and what follows from it
-    postmortem    how the attempt of a dead worker ended, and what that teaches
+    postmortem    how the attempt of a dead worker ended, and what that says about its task
     reaper        finds dead claims, asks the scheduler, and takes the tasks back
 
 A worker beats and reaps; whoever shows the state of a pool only judges.

@@ -7,11 +7,11 @@ not, the scheduler's word counts, then what the worker noted of its task's memor
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobpool.journal.attempts import Attempt, attempts_of, lesson_of
+from jobpool.journal.attempts import Attempt, attempts_of, feedback_of
 from jobpool.journal.results import result_of
 from jobpool.journal.workers import WorkerRecord, read_memory_mark
 from jobpool.scheduler.base import JobStatus, Phase
-from jobpool.task import Cause, Lesson, UnknownCause
+from jobpool.task import Cause, Feedback, UnknownCause
 
 NEARLY_ALL = 0.9  # of the memory: who measures looks now and then, and misses the last moment
 
@@ -38,10 +38,10 @@ class DeadClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postmortem:
-    """How the attempt ended, and what that teaches."""
+    """How the attempt ended, and what that says about its task."""
 
     cause: Cause
-    lesson: Lesson
+    feedback: Feedback
     why: str = ""  # the evidence, in words; empty: the worker said so
     attempt: Attempt | None = None  # to be written; None: the worker wrote it
 
@@ -65,24 +65,26 @@ def postmortem_of(pool: Path, claim: DeadClaim) -> Postmortem:
     ]
     if result_of(pool, claim.task, claim.worker, claim.fence) is not None:
         attempt = None if own else _attempt(claim, Cause.DONE, None, None)
-        return Postmortem(cause=Cause.DONE, lesson=Lesson(), attempt=attempt)
+        return Postmortem(cause=Cause.DONE, feedback=Feedback(), attempt=attempt)
     if own and own[-1].cause is not Cause.DONE:
         said = own[-1].cause
         # what only a newer jobpool can judge is not held against the task
         known = Cause.CANCELLED if isinstance(said, UnknownCause) else said
-        return Postmortem(cause=known, lesson=_lesson(pool, claim, own[-1]))
+        return Postmortem(cause=known, feedback=_feedback(pool, claim, own[-1]))
     noted_mb = _marked_mb(pool, claim)
     cause, why = cause_of_death(_evidence(claim, noted_mb))
     peak_mb = noted_mb
     if cause is Cause.MEMORY and claim.seen is not None:  # that is of all tasks of the job
         peak_mb = max(noted_mb or 0.0, claim.seen.max_rss_mb or 0.0) or None
     attempt = _attempt(claim, cause, peak_mb, why)
-    return Postmortem(cause=cause, lesson=_lesson(pool, claim, attempt), why=why, attempt=attempt)
+    return Postmortem(
+        cause=cause, feedback=_feedback(pool, claim, attempt), why=why, attempt=attempt
+    )
 
 
-def _lesson(pool: Path, claim: DeadClaim, attempt: Attempt) -> Lesson:
+def _feedback(pool: Path, claim: DeadClaim, attempt: Attempt) -> Feedback:
     end = claim.worker_record.end if claim.worker_record else None
-    return lesson_of(pool, attempt, checkpoint=lambda: claim.checkpoint, end=end)
+    return feedback_of(pool, attempt, checkpoint=lambda: claim.checkpoint, end=end)
 
 
 def _marked_mb(pool: Path, claim: DeadClaim) -> float | None:

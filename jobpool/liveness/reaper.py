@@ -269,6 +269,6 @@ def take_back(
             attempt = replace(found.attempt, found_by=worker_name(pool.worker))
             write_attempt(pool.folder, attempt)
 
-    if not pool.take_back(position, record.fence, found.cause, write, found.lesson):
+    if not pool.take_back(position, record.fence, found.cause, write, found.feedback):
         return None
     return TakenBack(position=position, worker=observation.name, cause=found.cause, why=found.why)

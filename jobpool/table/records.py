@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from jobpool.task import CAUSE_CODES, CAUSE_OF_CODE, NOTHING, STATES, Cause, Lesson, TaskState
+from jobpool.task import CAUSE_CODES, CAUSE_OF_CODE, NO_FEEDBACK, STATES, Cause, Feedback, TaskState
 
 # state, attempts, cause, same, fence, owner, changed (ms since the epoch), need, checksum; the bit
 # `RERUN` of the cause says that the task has an accepted record, too
@@ -104,20 +104,20 @@ class Record(
         """Return `need` with the bound in memory of another task, if that is higher."""
         return self.need & ~0xFF | max(self.need & 0xFF, whole.need & 0xFF)
 
-    def learned(self, cause: Cause, lesson: Lesson) -> tuple[int, int]:
+    def learned(self, cause: Cause, feedback: Feedback) -> tuple[int, int]:
         """Return `need` and `same` after an attempt that ended in `cause`.
 
         Bounds only rise. `need` is the code of the memory in its lowest byte, the code of the
         core-seconds in the next, and the fingerprint of the last error above them.
         """
-        if lesson is NOTHING and not cause.is_poison:
+        if feedback is NO_FEEDBACK and not cause.is_poison:
             return self.need, self.same
-        memory = max(self.need & 0xFF, code_of(lesson.memory_mb))
-        time = max(self.need >> 8 & 0xFF, code_of(lesson.core_s))
+        memory = max(self.need & 0xFF, code_of(feedback.memory_mb))
+        time = max(self.need >> 8 & 0xFF, code_of(feedback.core_s))
         error, same = self.error, self.same
         if cause.is_poison:
-            again = same and error == lesson.error
-            error, same = lesson.error, min(same + 1, MOST_SAME) if again else 1
+            again = same and error == feedback.error
+            error, same = feedback.error, min(same + 1, MOST_SAME) if again else 1
         return error << 16 | time << 8 | memory, same
 
 
@@ -151,7 +151,7 @@ def fits(need: int, limits: WorkerLimits) -> bool:
 
     Examples
     --------
-    >>> need, _ = Record().learned(Cause.MEMORY, Lesson(memory_mb=4096))
+    >>> need, _ = Record().learned(Cause.MEMORY, Feedback(memory_mb=4096))
     >>> fits(need, limits_of(4096, None)), fits(need, limits_of(8192, None))
     (False, True)
     """

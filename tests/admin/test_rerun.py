@@ -20,13 +20,13 @@ from jobpool.overview.spending import AGAIN, USEFUL, read_spending
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import RECORD
 from jobpool.table.shards import MAGIC, PLAIN
-from jobpool.task import CLAIMS_PER_RUN, Cause, Lesson, TaskState, run_of
+from jobpool.task import CLAIMS_PER_RUN, Cause, Feedback, TaskState, run_of
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
 from tests.support.simulated import SimulatedWorker
 
 OLD, NEW, OTHER = 1, 2, 3  # numbers of workers
-RAISES = Lesson(error=77)
+RAISES = Feedback(error=77)
 
 
 def some(folder: Path, *positions: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -96,7 +96,7 @@ def test_what_a_task_is_known_to_need_stays_known(fast_path: Path) -> None:
     pool = a_pool(fast_path, 2)
     worker = SimulatedWorker(pool, OLD)
     claim = worker.claim(0)
-    worker.pool.end(Ending(claim=claim, cause=Cause.MEMORY, lesson=Lesson(memory_mb=4096)))
+    worker.pool.end(Ending(claim=claim, cause=Cause.MEMORY, feedback=Feedback(memory_mb=4096)))
     worker.do(0)
 
     run_again(pool, 0)
@@ -113,7 +113,7 @@ def test_the_old_row_is_shown_marked_until_the_new_result_is_accepted(
     claim = worker.claim(1)
     if ended is not None:
         worker.write_end(claim, ended)
-        worker.pool.end(Ending(claim=claim, cause=ended, lesson=RAISES))
+        worker.pool.end(Ending(claim=claim, cause=ended, feedback=RAISES))
 
     table = table_of(folder, jobpool)
 
@@ -126,7 +126,7 @@ def test_a_parked_rerun_keeps_the_old_row(folder: Path, jobpool: Jobpool) -> Non
     for _ in range(3):
         claim = worker.claim(1)
         worker.write_end(claim, Cause.ERROR, "ValueError: no")
-        worker.pool.end(Ending(claim=claim, cause=Cause.ERROR, lesson=RAISES))
+        worker.pool.end(Ending(claim=claim, cause=Cause.ERROR, feedback=RAISES))
 
     table = table_of(folder, jobpool)
 

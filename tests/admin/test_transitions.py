@@ -9,24 +9,26 @@ from jobpool.admin.transitions import choose, hold, release, retry
 from jobpool.errors import RequestError
 from jobpool.journal.attempts import short_fingerprint
 from jobpool.pool import Ending, Pool
-from jobpool.task import Cause, Lesson, TaskState
+from jobpool.task import Cause, Feedback, TaskState
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
 from tests.support.parts import a_cut_pool, position_of, states_of
 from tests.support.simulated import SimulatedWorker
 
-ERROR = Lesson(error=short_fingerprint("ValueError: no luck"))
+ERROR = Feedback(error=short_fingerprint("ValueError: no luck"))
 
 
 def everything(pool: Pool) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return np.ones(len(pool.grid), bool)
 
 
-def fail(folder: Path, position: int, cause: Cause = Cause.ERROR, lesson: Lesson = ERROR) -> None:
+def fail(
+    folder: Path, position: int, cause: Cause = Cause.ERROR, feedback: Feedback = ERROR
+) -> None:
     worker = SimulatedWorker(folder)
     claim = worker.claim(position)
     worker.write_end(claim, cause, "ValueError: no luck")
-    worker.pool.end(Ending(claim=claim, cause=cause, lesson=lesson))
+    worker.pool.end(Ending(claim=claim, cause=cause, feedback=feedback))
 
 
 def park(folder: Path, position: int) -> None:
@@ -88,7 +90,7 @@ def test_bounds_are_kept_unless_they_are_to_be_forgotten(
     fast_path: Path, forget: bool, left: float | None
 ) -> None:
     pool = Pool(a_pool(fast_path))
-    fail(pool.folder, 1, Cause.MEMORY, Lesson(memory_mb=4096))
+    fail(pool.folder, 1, Cause.MEMORY, Feedback(memory_mb=4096))
 
     retry(pool, everything(pool), failed=True, forget_needs=forget)
 
@@ -230,7 +232,7 @@ def test_a_dry_command_changes_nothing(folder: Path, jobpool: Jobpool) -> None:
 
 def test_bounds_of_waiting_tasks_can_be_forgotten(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 3)
-    fail(folder, 1, Cause.MEMORY, Lesson(memory_mb=4096))
+    fail(folder, 1, Cause.MEMORY, Feedback(memory_mb=4096))
     pool = Pool(folder)
     retry(pool, everything(pool), failed=True)  # its failures are forgotten, not its bound
 

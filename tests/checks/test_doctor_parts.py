@@ -14,7 +14,7 @@ from jobpool.execution.health import ExcludedNode, exclude_node
 from jobpool.journal.attempts import Attempt, short_fingerprint, write_attempt
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import code_of
-from jobpool.task import Cause, Lesson, TaskState
+from jobpool.task import Cause, Feedback, TaskState
 from tests.support.builders import a_pool
 from tests.support.parts import (
     a_cut_pool,
@@ -168,12 +168,12 @@ def an_end(folder: Path, position: int, fence: int, cause: Cause, error: str | N
     """Claim a task and end it, as a worker of 2 cores and 4 GB does after 100 s."""
     worker = SimulatedWorker(folder)
     claim = worker.claim(position)
-    lessons = {
-        Cause.MEMORY: Lesson(memory_mb=4096),
-        Cause.TIME: Lesson(core_s=200),
-        Cause.ERROR: Lesson(error=short_fingerprint(error)),
+    feedback_of_cause = {
+        Cause.MEMORY: Feedback(memory_mb=4096),
+        Cause.TIME: Feedback(core_s=200),
+        Cause.ERROR: Feedback(error=short_fingerprint(error)),
     }
-    worker.pool.end(Ending(claim=claim, cause=cause, lesson=lessons[cause]))
+    worker.pool.end(Ending(claim=claim, cause=cause, feedback=feedback_of_cause[cause]))
     attempt = Attempt(
         task=claim.id,
         fence=fence,

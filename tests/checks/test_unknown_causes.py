@@ -121,7 +121,7 @@ def test_an_unknown_cause_is_no_bound_of_what_a_task_needs(folder: Path) -> None
 def test_an_unknown_cause_teaches_a_repair_nothing(folder: Path) -> None:
     (seen,) = gather(Pool(folder)).attempts[0]
 
-    assert Record().learned(Cause.CANCELLED, seen.lesson) == (0, 0)
+    assert Record().learned(Cause.CANCELLED, seen.feedback) == (0, 0)
 
 
 def test_who_died_after_an_unknown_word_is_not_held_against_the_task(folder: Path) -> None:

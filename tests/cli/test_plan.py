@@ -11,7 +11,7 @@ import pytest
 
 from jobpool.errors import Fault
 from jobpool.scheduler.base import job_prefix
-from jobpool.task import Cause, Lesson
+from jobpool.task import Cause, Feedback
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
 from tests.support.simulated import WORKER, claim, end_claim
@@ -108,7 +108,7 @@ def test_a_plan_rests_on_what_was_learned(cluster: Cluster) -> None:
 
 
 def test_a_plan_in_json_has_the_numbers(cluster: Cluster) -> None:
-    end_claim(cluster.pool, 3, Cause.MEMORY, Lesson(memory_mb=1024))
+    end_claim(cluster.pool, 3, Cause.MEMORY, Feedback(memory_mb=1024))
     cluster.queue("first", "first")
 
     shown = cluster.run("plan", cluster.pool, "--json")
@@ -121,7 +121,7 @@ def test_a_plan_in_json_has_the_numbers(cluster: Cluster) -> None:
 
 
 def test_what_exceeds_the_cluster_is_named_with_the_next_step(cluster: Cluster) -> None:
-    end_claim(cluster.pool, 3, Cause.MEMORY, Lesson(memory_mb=65_000))
+    end_claim(cluster.pool, 3, Cause.MEMORY, Feedback(memory_mb=65_000))
 
     shown = cluster.run("plan", cluster.pool)
 
@@ -165,7 +165,7 @@ def test_without_slurm_a_plan_says_that_limits_are_unknown(
 
 
 def test_a_plan_is_submitted(cluster: Cluster) -> None:
-    end_claim(cluster.pool, 3, Cause.MEMORY, Lesson(memory_mb=1024))
+    end_claim(cluster.pool, 3, Cause.MEMORY, Feedback(memory_mb=1024))
 
     shown = cluster.run("plan", cluster.pool, "--submit")
 

@@ -14,7 +14,7 @@ from jobpool.plan.why import Obstacle, explain
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product, split_parts
 from jobpool.table.selection import select
-from jobpool.task import Axis, Cause, Lesson, TaskState, label
+from jobpool.task import Axis, Cause, Feedback, TaskState, label
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool, an_experiment
 from tests.support.needs_study import HOUR_S, forecast
@@ -59,7 +59,7 @@ def test_a_fresh_task_waits_for_its_turn(pool: Path, jobpool: Jobpool) -> None:
 
 
 def test_a_task_that_ran_out_of_memory_waits_for_more(pool: Path, jobpool: Jobpool) -> None:
-    end_claim(pool, 3, Cause.MEMORY, Lesson(memory_mb=1024), error="killed by the kernel")
+    end_claim(pool, 3, Cause.MEMORY, Feedback(memory_mb=1024), error="killed by the kernel")
 
     lines = why(jobpool, pool, 3)
 
@@ -71,7 +71,7 @@ def test_a_task_that_ran_out_of_memory_waits_for_more(pool: Path, jobpool: Jobpo
 
 
 def test_a_task_that_ran_out_of_time_waits_for_longer(pool: Path, jobpool: Jobpool) -> None:
-    end_claim(pool, 3, Cause.TIME, Lesson(core_s=3500.0))
+    end_claim(pool, 3, Cause.TIME, Feedback(core_s=3500.0))
 
     lines = why(jobpool, pool, 3)
 
@@ -80,7 +80,7 @@ def test_a_task_that_ran_out_of_time_waits_for_longer(pool: Path, jobpool: Jobpo
 
 
 def test_a_task_larger_than_every_pass_waits_for_a_plan(pool: Path, jobpool: Jobpool) -> None:
-    end_claim(pool, 3, Cause.MEMORY, Lesson(memory_mb=9000))
+    end_claim(pool, 3, Cause.MEMORY, Feedback(memory_mb=9000))
 
     lines = why(jobpool, pool, 3)
 
@@ -135,7 +135,7 @@ def test_a_task_that_is_done_names_who_did_it(pool: Path, jobpool: Jobpool) -> N
 
 
 def test_a_parked_task_shows_its_error_beside_the_way_on(pool: Path, jobpool: Jobpool) -> None:
-    for_ever = Lesson(error=77)
+    for_ever = Feedback(error=77)
     end_claim(pool, 3, Cause.ERROR, for_ever, error="ValueError: no scans")
     end_claim(pool, 3, Cause.ERROR, for_ever, error="ValueError: no scans")
     end_claim(pool, 3, Cause.ERROR, for_ever, error="ValueError: no scans")
@@ -164,7 +164,7 @@ def a_pool_of_parts(folder: Path) -> Path:
     experiment = an_experiment(folder / "study", number)
     grid = split_parts(full_product([number]), part, np.zeros(1, bool))
     create_pool(folder / "pool", experiment, grid, lambda _: None, now=time.time())
-    end_claim(folder / "pool", 0, Cause.TIME, Lesson(core_s=3500.0))
+    end_claim(folder / "pool", 0, Cause.TIME, Feedback(core_s=3500.0))
     end_claim(folder / "pool", 1)
     return folder / "pool"
 

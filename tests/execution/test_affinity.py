@@ -21,7 +21,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
 from jobpool.table.selection import select
 from jobpool.table.settings import WorkerSettings
-from jobpool.task import ALL, Axis, Cause, Claim, Lesson
+from jobpool.task import ALL, Axis, Cause, Claim, Feedback
 from tests.conftest import Jobpool
 from tests.support.builders import an_experiment
 
@@ -161,7 +161,7 @@ def test_a_task_that_was_too_much_for_a_smaller_worker_comes_soon(fast_path: Pat
     small = seen_by(fast_path, worker=2)
     short = Puller(small, random.Random(1)).next().claim
     assert short is not None
-    small.end(Ending(claim=short, cause=Cause.MEMORY, lesson=Lesson(memory_mb=1.0)))
+    small.end(Ending(claim=short, cause=Cause.MEMORY, feedback=Feedback(memory_mb=1.0)))
 
     found = [claim.position for claim in claims(Puller(pool, random.Random(1)))]
 

@@ -1,4 +1,4 @@
-"""What an ended attempt teaches is the same, whoever looks at it."""
+"""The feedback from an ended attempt is the same, whoever reads it."""
 
 import os
 import time
@@ -20,7 +20,7 @@ from jobpool.pool import Pool
 from jobpool.scheduler.base import JobStatus
 from jobpool.scheduler.slurm.jobs import JobSeen
 from jobpool.table.records import Record
-from jobpool.task import Cause, Claim, Lesson
+from jobpool.task import Cause, Claim, Feedback
 from tests.support.builders import a_pool
 
 WORKER, FINDER = 7, worker_name(8)
@@ -81,11 +81,11 @@ def a_dead_claim(
 def by_doctor(pool: Pool, cause: Cause) -> tuple[int, int]:
     """Return bounds and error as the doctor makes them from the files."""
     (seen,) = gather(pool).attempts[0]
-    return Record().learned(cause, seen.lesson)
+    return Record().learned(cause, seen.feedback)
 
 
-def learned(cause: Cause, lesson: Lesson) -> tuple[int, int]:
-    return Record().learned(cause, lesson)
+def learned(cause: Cause, feedback: Feedback) -> tuple[int, int]:
+    return Record().learned(cause, feedback)
 
 
 @pytest.mark.parametrize("leaves", [False, True])
@@ -112,8 +112,8 @@ def test_worker_finder_and_doctor_learn_the_same_from_an_end(
     ending = runner.run(claim, time.time() - 1)
     found = postmortem_of(pool.folder, a_dead_claim(pool, claim, worker_record, None))
 
-    of_worker = learned(ending.cause, ending.lesson)
-    assert learned(found.cause, found.lesson) == of_worker
+    of_worker = learned(ending.cause, ending.feedback)
+    assert learned(found.cause, found.feedback) == of_worker
     assert by_doctor(pool, ending.cause) == of_worker
 
 
@@ -131,7 +131,7 @@ def test_finder_and_doctor_learn_the_same_from_a_death(
     assert found.attempt is not None
     write_attempt(pool.folder, replace(found.attempt, found_by=FINDER))
 
-    assert by_doctor(pool, found.cause) == learned(found.cause, found.lesson)
+    assert by_doctor(pool, found.cause) == learned(found.cause, found.feedback)
 
 
 def test_the_doctor_leaves_a_task_that_came_further_to_jobs_of_the_same_size(

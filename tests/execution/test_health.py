@@ -17,7 +17,7 @@ from jobpool.execution.health import (
 )
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.pool import Ending, Pool
-from jobpool.task import Cause, Claim, Lesson, TaskState
+from jobpool.task import Cause, Claim, Feedback, TaskState
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
 from tests.support.simulated import BEGAN, SimulatedWorker
@@ -31,7 +31,7 @@ def note(
     monitor: FailureMonitor, n_tasks: int, cause: Cause = Cause.ERROR, attempts: int = 0
 ) -> None:
     for number in range(n_tasks):
-        ending = Ending(claim=a_claim(number, attempts), cause=cause, lesson=Lesson(error=5))
+        ending = Ending(claim=a_claim(number, attempts), cause=cause, feedback=Feedback(error=5))
         monitor.note(ending.claim, ending)
 
 
@@ -61,7 +61,9 @@ def test_different_errors_do_not_make_a_worker_leave(folder: Path) -> None:
     monitor = FailureMonitor(folder, "node1")
     note(monitor, 11)
 
-    monitor.note(a_claim(20), Ending(claim=a_claim(20), cause=Cause.ERROR, lesson=Lesson(error=6)))
+    monitor.note(
+        a_claim(20), Ending(claim=a_claim(20), cause=Cause.ERROR, feedback=Feedback(error=6))
+    )
 
     assert monitor.why_leave() == ""
 
@@ -125,7 +127,7 @@ def test_a_study_that_cannot_succeed_costs_a_worker_ten_tasks(
 
 def test_one_odd_error_before_does_not_hide_a_study_that_cannot_succeed(folder: Path) -> None:
     monitor = FailureMonitor(folder, "node1")
-    odd = Ending(claim=a_claim(20), cause=Cause.ERROR, lesson=Lesson(error=6))
+    odd = Ending(claim=a_claim(20), cause=Cause.ERROR, feedback=Feedback(error=6))
     monitor.note(odd.claim, odd)
 
     note(monitor, 10)

@@ -446,7 +446,7 @@ def test_a_process_that_is_gone_from_a_running_job_does_not_hang(folder: Path) -
     assert (taken.cause, taken.why) == (Cause.MEMORY, why)
 
 
-# what the death of a worker teaches
+# feedback from the death of a worker
 
 
 def test_memory_that_was_too_little_becomes_a_bound(folder: Path) -> None:

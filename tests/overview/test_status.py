@@ -26,7 +26,7 @@ from jobpool.overview.status import (
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.selection import select
-from jobpool.task import Axis, Cause, Lesson, TaskState
+from jobpool.task import Axis, Cause, Feedback, TaskState
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool, an_experiment, shard_files
 from tests.support.parts import a_cut_pool, position_of, put
@@ -242,9 +242,9 @@ def test_a_finished_pool_has_no_time_left() -> None:
     assert found.eta_s == 0
 
 
-def end_short(folder: Path, position: int, cause: Cause, lesson: Lesson) -> None:
+def end_short(folder: Path, position: int, cause: Cause, feedback: Feedback) -> None:
     worker = SimulatedWorker(folder)
-    worker.pool.end(Ending(claim=worker.claim(position), cause=cause, lesson=lesson))
+    worker.pool.end(Ending(claim=worker.claim(position), cause=cause, feedback=feedback))
 
 
 def test_tasks_that_are_set_aside_are_not_counted(fast_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_the_part_axis_is_shown_only_where_something_is_in_parts(fast_path: Path
 def test_a_task_that_lacked_something_counts_as_returned(fast_path: Path, cause: Cause) -> None:
     folder = a_pool(fast_path)
 
-    end_short(folder, 2, cause, Lesson(memory_mb=4096))
+    end_short(folder, 2, cause, Feedback(memory_mb=4096))
 
     assert (status_of(folder).counts.returned, status_of(folder).counts.waiting) == (1, 9)
 
@@ -291,9 +291,9 @@ def test_tasks_that_wait_for_a_larger_worker_are_told_with_the_least_bounds(
     fast_path: Path,
 ) -> None:
     folder = a_pool(fast_path)
-    end_short(folder, 1, Cause.MEMORY, Lesson(memory_mb=8192))
-    end_short(folder, 2, Cause.MEMORY, Lesson(memory_mb=4096))
-    end_short(folder, 3, Cause.TIME, Lesson(core_s=8192))
+    end_short(folder, 1, Cause.MEMORY, Feedback(memory_mb=8192))
+    end_short(folder, 2, Cause.MEMORY, Feedback(memory_mb=4096))
+    end_short(folder, 3, Cause.TIME, Feedback(core_s=8192))
 
     found = status_of(folder).shortage
 
@@ -302,7 +302,7 @@ def test_tasks_that_wait_for_a_larger_worker_are_told_with_the_least_bounds(
 
 def test_a_done_task_needs_no_larger_worker(fast_path: Path) -> None:
     folder = a_pool(fast_path)
-    end_short(folder, 1, Cause.MEMORY, Lesson(memory_mb=8192))
+    end_short(folder, 1, Cause.MEMORY, Feedback(memory_mb=8192))
     SimulatedWorker(folder).do(1)
 
     assert status_of(folder).shortage.n_tasks == 0
@@ -310,7 +310,7 @@ def test_a_done_task_needs_no_larger_worker(fast_path: Path) -> None:
 
 def test_each_kind_of_stuck_task_leads_to_its_next_step(fast_path: Path, jobpool: Jobpool) -> None:
     folder = a_pool(fast_path)
-    end_short(folder, 1, Cause.MEMORY, Lesson(memory_mb=4096))
+    end_short(folder, 1, Cause.MEMORY, Feedback(memory_mb=4096))
     put(folder, 2, state=TaskState.PARKED)
     put(folder, 3, state=TaskState.HELD)
 

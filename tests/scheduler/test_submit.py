@@ -17,7 +17,7 @@ from jobpool.pool import Pool
 from jobpool.scheduler.base import count_queued, job_prefix
 from jobpool.scheduler.slurm.programs import run_program
 from jobpool.scheduler.slurm.submit import read_queue, sbatch_lines, submit, without_nodes
-from jobpool.task import Cause, Lesson
+from jobpool.task import Cause, Feedback
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
 from tests.support.simulated import end_claim
@@ -288,7 +288,7 @@ def test_what_cannot_be_submitted_is_one_clear_line(
 
 def test_no_worker_is_submitted_that_would_see_no_task(tmp_path: Path, jobpool: Jobpool) -> None:
     pool = a_pool_with_passes(tmp_path)
-    end_claim(pool, 0, Cause.MEMORY, Lesson(memory_mb=205))
+    end_claim(pool, 0, Cause.MEMORY, Feedback(memory_mb=205))
     task = f"number={Pool(pool).grid.point(0)[0][1]}"
 
     refused = jobpool("submit", pool, "--pass", "first", "--only", task, "--dry-run")

@@ -8,7 +8,7 @@ from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import own_worker_record
 from jobpool.pool import Ending, Pool
-from jobpool.task import AnyCause, Cause, Claim, Lesson
+from jobpool.task import AnyCause, Cause, Claim, Feedback
 
 BEGAN = 1_700_000_000.0
 WORKER = 0xABC  # of `claim` and `end_claim`
@@ -118,7 +118,7 @@ def end_claim(
     folder: Path,
     position: int,
     cause: Cause = Cause.DONE,
-    lesson: Lesson | None = None,
+    feedback: Feedback | None = None,
     *,
     seconds: float = 60.0,
     error: str | None = None,
@@ -139,4 +139,6 @@ def end_claim(
         error=error,
     )
     write_attempt(folder, attempt)
-    Pool(folder, worker=WORKER).end(Ending(claim=made, cause=cause, lesson=lesson or Lesson()))
+    Pool(folder, worker=WORKER).end(
+        Ending(claim=made, cause=cause, feedback=feedback or Feedback())
+    )

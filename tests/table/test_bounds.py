@@ -1,4 +1,4 @@
-"""What the end of an attempt teaches: bounds, equal errors, and who is offered the task next."""
+"""Feedback from the end of an attempt: bounds, equal errors, and who is offered the task next."""
 
 import random
 from pathlib import Path
@@ -10,33 +10,33 @@ from jobpool.journal.attempts import short_fingerprint
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import Record, WorkerLimits, amount_of, code_of, limits_of
 from jobpool.table.settings import WorkerSettings
-from jobpool.task import Cause, Claim, Lesson, TaskState
+from jobpool.task import Cause, Claim, Feedback, TaskState
 from tests.support.builders import a_pool
 
 SMALL, LARGE = limits_of(4096, 3 * 3600), limits_of(65536, 16 * 30 * 3600)
-OUT_OF_MEMORY = Lesson(memory_mb=4096)
-OUT_OF_TIME = Lesson(core_s=3 * 3600)
+OUT_OF_MEMORY = Feedback(memory_mb=4096)
+OUT_OF_TIME = Feedback(core_s=3 * 3600)
 
 
 def a_puller(folder: Path, worker: int, limits: WorkerLimits, seed: int = 1) -> Puller:
     return Puller(Pool(folder, worker=worker), random.Random(seed), limits=lambda: limits)
 
 
-def end_one(folder: Path, cause: Cause, lesson: Lesson, limits: WorkerLimits = SMALL) -> Claim:
+def end_one(folder: Path, cause: Cause, feedback: Feedback, limits: WorkerLimits = SMALL) -> Claim:
     claim = a_puller(folder, 7, limits).next().claim
     assert claim is not None
-    Pool(folder, worker=7).end(Ending(claim=claim, cause=cause, lesson=lesson))
+    Pool(folder, worker=7).end(Ending(claim=claim, cause=cause, feedback=feedback))
     return claim
 
 
 @pytest.mark.parametrize(
-    ("cause", "lesson"), [(Cause.MEMORY, OUT_OF_MEMORY), (Cause.TIME, OUT_OF_TIME)]
+    ("cause", "feedback"), [(Cause.MEMORY, OUT_OF_MEMORY), (Cause.TIME, OUT_OF_TIME)]
 )
 def test_a_task_that_was_too_large_is_not_offered_to_an_equal_worker(
-    tmp_path: Path, cause: Cause, lesson: Lesson
+    tmp_path: Path, cause: Cause, feedback: Feedback
 ) -> None:
     folder = a_pool(tmp_path, 1)
-    end_one(folder, cause, lesson)
+    end_one(folder, cause, feedback)
 
     turn = a_puller(folder, 8, SMALL).next()
 
@@ -96,7 +96,7 @@ def test_bounds_only_rise(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 1)
     claim = end_one(folder, Cause.MEMORY, OUT_OF_MEMORY)
 
-    end_one(folder, Cause.MEMORY, Lesson(memory_mb=2048), LARGE)
+    end_one(folder, Cause.MEMORY, Feedback(memory_mb=2048), LARGE)
 
     assert Pool(folder).record(claim.position).memory_mb == 4096
 
@@ -105,7 +105,7 @@ def test_a_bound_outlives_the_attempts_that_follow(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 1)
     claim = end_one(folder, Cause.TIME, OUT_OF_TIME)
 
-    end_one(folder, Cause.CANCELLED, Lesson(), LARGE)
+    end_one(folder, Cause.CANCELLED, Feedback(), LARGE)
 
     record = Pool(folder).record(claim.position)
     assert record.core_s == pytest.approx(3 * 3600, rel=0.05)
@@ -114,7 +114,7 @@ def test_a_bound_outlives_the_attempts_that_follow(tmp_path: Path) -> None:
 
 def test_the_same_error_again_and_again_parks_a_task(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 1)
-    error = Lesson(error=short_fingerprint("ValueError: no luck"))
+    error = Feedback(error=short_fingerprint("ValueError: no luck"))
 
     claims = [end_one(folder, Cause.ERROR, error) for _ in range(3)]
 
@@ -124,10 +124,10 @@ def test_the_same_error_again_and_again_parks_a_task(tmp_path: Path) -> None:
 
 def test_another_error_begins_the_count_anew(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 1)
-    end_one(folder, Cause.ERROR, Lesson(error=1))
-    end_one(folder, Cause.ERROR, Lesson(error=1))
+    end_one(folder, Cause.ERROR, Feedback(error=1))
+    end_one(folder, Cause.ERROR, Feedback(error=1))
 
-    claim = end_one(folder, Cause.ERROR, Lesson(error=2))
+    claim = end_one(folder, Cause.ERROR, Feedback(error=2))
 
     record = Pool(folder).record(claim.position)
     assert (record.state, record.same) == (TaskState.WAITING, 1)
@@ -135,10 +135,10 @@ def test_another_error_begins_the_count_anew(tmp_path: Path) -> None:
 
 def test_an_end_that_is_nobodys_fault_does_not_interrupt_the_count(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 1)
-    end_one(folder, Cause.ERROR, Lesson(error=1))
-    end_one(folder, Cause.PREEMPTED, Lesson())
+    end_one(folder, Cause.ERROR, Feedback(error=1))
+    end_one(folder, Cause.PREEMPTED, Feedback())
 
-    claim = end_one(folder, Cause.ERROR, Lesson(error=1))
+    claim = end_one(folder, Cause.ERROR, Feedback(error=1))
 
     assert Pool(folder).record(claim.position).same == 2
 
@@ -146,7 +146,7 @@ def test_an_end_that_is_nobodys_fault_does_not_interrupt_the_count(tmp_path: Pat
 def test_the_experiment_says_how_many_equal_errors_park_a_task(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 1, settings=WorkerSettings(park_after=1))
 
-    claim = end_one(folder, Cause.ERROR, Lesson(error=1))
+    claim = end_one(folder, Cause.ERROR, Feedback(error=1))
 
     assert Pool(folder).record(claim.position).state is TaskState.PARKED
 
@@ -174,7 +174,7 @@ def test_a_code_stands_for_an_amount_within_a_twentieth(amount: float) -> None:
 
 
 def test_a_record_keeps_its_bounds_on_disk(tmp_path: Path) -> None:
-    need, same = Record().learned(Cause.ERROR, Lesson(memory_mb=4096, core_s=600, error=0xABCD))
+    need, same = Record().learned(Cause.ERROR, Feedback(memory_mb=4096, core_s=600, error=0xABCD))
 
     record = Record(need=need, same=same)
 
@@ -185,7 +185,7 @@ def test_a_record_keeps_its_bounds_on_disk(tmp_path: Path) -> None:
 
 def test_a_job_of_the_same_size_that_begins_a_little_sooner_counts_as_equal(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 1)
-    end_one(folder, Cause.TIME, Lesson(core_s=10_140))
+    end_one(folder, Cause.TIME, Feedback(core_s=10_140))
 
     turn = a_puller(folder, 8, limits_of(None, 10_740)).next()
 

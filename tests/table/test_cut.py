@@ -12,7 +12,7 @@ from jobpool.execution.claiming import Preferences, Puller
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import limits_of
-from jobpool.task import ALL, Axis, Cause, Claim, Lesson, TaskState
+from jobpool.task import ALL, Axis, Cause, Claim, Feedback, TaskState
 from tests.support.builders import an_experiment
 
 NUMBERS = Axis(name="number", values=tuple(range(2000)))
@@ -91,7 +91,7 @@ def test_a_whole_task_that_ran_out_of_time_is_offered_in_parts(folder: Path) -> 
     pool = Pool(folder, worker=7)
     claim = a_claim(pool, a_whole(pool))
 
-    pool.end(Ending(claim=claim, cause=Cause.TIME, lesson=Lesson(core_s=3600)))
+    pool.end(Ending(claim=claim, cause=Cause.TIME, feedback=Feedback(core_s=3600)))
 
     parts = pool.grid.parts.of(claim.position)
     assert pool.record(claim.position).state is TaskState.ASIDE
@@ -113,7 +113,7 @@ def test_a_part_that_ran_out_of_time_waits_for_more(folder: Path) -> None:
     pool.end(Ending(claim=whole, cause=Cause.TIME))
 
     part = a_claim(pool, whole.position + 1)
-    pool.end(Ending(claim=part, cause=Cause.TIME, lesson=Lesson(core_s=3600)))
+    pool.end(Ending(claim=part, cause=Cause.TIME, feedback=Feedback(core_s=3600)))
 
     record = pool.record(part.position)
     assert record.state is TaskState.WAITING
@@ -124,7 +124,7 @@ def test_a_whole_task_that_failed_otherwise_stays_whole(folder: Path) -> None:
     pool = Pool(folder, worker=7)
     claim = a_claim(pool, a_whole(pool))
 
-    pool.end(Ending(claim=claim, cause=Cause.MEMORY, lesson=Lesson(memory_mb=100)))
+    pool.end(Ending(claim=claim, cause=Cause.MEMORY, feedback=Feedback(memory_mb=100)))
 
     assert pool.record(claim.position).state is TaskState.WAITING
     assert states(pool, pool.grid.parts.of(claim.position)) == [TaskState.ASIDE] * 3
@@ -215,7 +215,7 @@ def test_parts_of_a_task_that_ends_for_memory_need_as_much(folder: Path) -> None
     with shard.transaction() as transaction:  # a kill left the cut half done
         transaction.restore(slot, transaction.record(slot)._replace(state=TaskState.WAITING))
 
-    pool.take_back(claim.position, claim.fence, Cause.MEMORY, lesson=Lesson(memory_mb=1000.0))
+    pool.take_back(claim.position, claim.fence, Cause.MEMORY, feedback=Feedback(memory_mb=1000.0))
 
     needed = pool.record(claim.position).memory_mb
     assert needed is not None
@@ -238,7 +238,7 @@ def test_a_worker_that_may_take_no_part_leaves_the_whole_to_others(folder: Path)
 def test_a_worker_with_too_little_memory_for_a_whole_does_not_cut_it(folder: Path) -> None:
     pool = Pool(folder, worker=7)
     claim = a_claim(pool, a_whole(pool))
-    pool.end(Ending(claim=claim, cause=Cause.MEMORY, lesson=Lesson(memory_mb=4096)))
+    pool.end(Ending(claim=claim, cause=Cause.MEMORY, feedback=Feedback(memory_mb=4096)))
     only = np.arange(len(pool.grid)) == claim.position
     only[pool.grid.parts.of(claim.position)] = True
     puller = Puller(pool, random.Random(1), only, lambda: SMALL)
@@ -251,10 +251,10 @@ def test_a_worker_with_too_little_memory_for_a_whole_does_not_cut_it(folder: Pat
 def test_parts_need_as_much_memory_as_their_whole(folder: Path) -> None:
     pool = Pool(folder, worker=7)
     first = a_claim(pool, a_whole(pool))
-    pool.end(Ending(claim=first, cause=Cause.MEMORY, lesson=Lesson(memory_mb=4096)))
+    pool.end(Ending(claim=first, cause=Cause.MEMORY, feedback=Feedback(memory_mb=4096)))
     again = a_claim(pool, first.position)
 
-    pool.end(Ending(claim=again, cause=Cause.TIME, lesson=Lesson(core_s=100)))
+    pool.end(Ending(claim=again, cause=Cause.TIME, feedback=Feedback(core_s=100)))
 
     part = pool.record(first.position + 1)
     assert (part.memory_mb, part.core_s) == (4096, None)

@@ -22,7 +22,7 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import Record
-from jobpool.task import Cause, Claim, Lesson, TaskState
+from jobpool.task import Cause, Claim, Feedback, TaskState
 from tests.support.builders import a_pool
 from tests.support.fuzzing import FUZZ, Change, damage, right_or_refused, told
 
@@ -61,7 +61,7 @@ def end(pool: Pool, claim: Claim, cause: Cause) -> None:
         result = Result(**common, point=claim.point, started=1.0, ended=2.0, result={"value": 1})
         write_result(pool.folder, result)
     write_attempt(pool.folder, Attempt(**common, cause=cause, started=1.0, ended=2.0))
-    pool.end(Ending(claim=claim, cause=cause, lesson=Lesson(error=7)))
+    pool.end(Ending(claim=claim, cause=cause, feedback=Feedback(error=7)))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import WAITING_BASE, code_of, limits_of
 from jobpool.table.shards import HEAD
-from jobpool.task import Axis, Cause, Claim, Lesson, TaskState, next_run, run_of
+from jobpool.task import Axis, Cause, Claim, Feedback, TaskState, next_run, run_of
 from tests.support.builders import an_experiment
 from tests.support.fuzzing import FUZZ
 
@@ -34,7 +34,7 @@ WORKERS = st.integers(1, 3)
 CAUSES = st.sampled_from(Cause)
 MEMORIES = st.sampled_from([None, 1000.0, 4000.0, 16_000.0])
 SECONDS = st.sampled_from([None, 60.0, 3600.0])
-LESSONS = st.builds(Lesson, memory_mb=MEMORIES, core_s=SECONDS, error=st.integers(1, 2))
+FEEDBACK = st.builds(Feedback, memory_mb=MEMORIES, core_s=SECONDS, error=st.integers(1, 2))
 KILLED = st.sampled_from([False, False, False, True])
 SEEDS = st.integers(0, 5)
 
@@ -68,18 +68,18 @@ class Task:
     def claim(self, worker: int) -> None:
         self.state, self.fence, self.owner = TaskState.RUNNING, self.fence + 1, worker
 
-    def end(self, cause: Cause, lesson: Lesson) -> None:
+    def end(self, cause: Cause, feedback: Feedback) -> None:
         self.cause = cause
         if cause is Cause.DONE:
             self.state, self.accepted = TaskState.DONE, None
             return
         self.state = TaskState.WAITING
         self.failed += cause in FAILED_CAUSES
-        self.memory = max(self.memory, code_of(lesson.memory_mb))
-        self.time = max(self.time, code_of(lesson.core_s))
+        self.memory = max(self.memory, code_of(feedback.memory_mb))
+        self.time = max(self.time, code_of(feedback.core_s))
         if cause in {Cause.ERROR, Cause.LOST}:
-            self.same = self.same + 1 if self.same and self.error == lesson.error else 1
-            self.error = lesson.error
+            self.same = self.same + 1 if self.same and self.error == feedback.error else 1
+            self.error = feedback.error
             if self.same >= PARK_AFTER:
                 self.state = TaskState.PARKED
         if cause is Cause.TIME and self.parts:
@@ -201,9 +201,9 @@ class PoolMachine(RuleBasedStateMachine):
         assert (claim.fence, claim.attempts) == (task.fence, task.failed)
         return worker, claim
 
-    @rule(held=claims, cause=CAUSES, lesson=LESSONS, is_killed=KILLED)
+    @rule(held=claims, cause=CAUSES, feedback=FEEDBACK, is_killed=KILLED)
     def end(
-        self, held: tuple[int, Claim | None], cause: Cause, lesson: Lesson, is_killed: bool
+        self, held: tuple[int, Claim | None], cause: Cause, feedback: Feedback, is_killed: bool
     ) -> None:
         """End a claim, perhaps one that was taken back or ended long ago."""
         worker, claim = held
@@ -215,20 +215,20 @@ class PoolMachine(RuleBasedStateMachine):
         is_this_run = run_of(claim.fence) == run_of(task.fence)
         is_late = task.state in idle and cause is Cause.DONE and is_this_run
         with self.killed(is_killed):
-            accepted = self.open(worker).end(Ending(claim=claim, cause=cause, lesson=lesson))
+            accepted = self.open(worker).end(Ending(claim=claim, cause=cause, feedback=feedback))
         assert accepted == (is_live or is_late)
         if is_late:
             task.fence, task.owner = claim.fence, worker
         if accepted:
-            task.end(cause, lesson)
+            task.end(cause, feedback)
 
-    @rule(held=claims, worker=WORKERS, cause=CAUSES, lesson=LESSONS, is_killed=KILLED)
+    @rule(held=claims, worker=WORKERS, cause=CAUSES, feedback=FEEDBACK, is_killed=KILLED)
     def take_back(
         self,
         held: tuple[int, Claim | None],
         worker: int,
         cause: Cause,
-        lesson: Lesson,
+        feedback: Feedback,
         is_killed: bool,
     ) -> None:
         """End a claim in the place of a dead worker, perhaps too late."""
@@ -239,11 +239,11 @@ class PoolMachine(RuleBasedStateMachine):
         stands = task.state is TaskState.RUNNING and task.fence == claim.fence
         with self.killed(is_killed):
             taken = self.open(worker).take_back(
-                claim.position, claim.fence, cause, lambda: written.append(1), lesson
+                claim.position, claim.fence, cause, lambda: written.append(1), feedback
             )
         assert (taken, len(written)) == (stands, int(stands))
         if taken:
-            task.end(cause, lesson)
+            task.end(cause, feedback)
 
     @rule(seed=SEEDS, is_killed=KILLED)
     def hold(self, seed: int, is_killed: bool) -> None:
@@ -364,7 +364,7 @@ def test_a_task_whose_last_failure_did_not_reach_the_index_is_claimed_again() ->
         machine.extend()
         machine.retry(seed=5, is_killed=False)
         held = machine.claim(2, memory_mb=1000.0, core_s=3600.0, seed=3, is_killed=True)
-        machine.end(held, Cause.ERROR, Lesson(error=2), is_killed=True)
+        machine.end(held, Cause.ERROR, Feedback(error=2), is_killed=True)
         (position,) = machine.behind
         machine.release(seed=0, is_killed=False)
         for seed in range(len(machine.tasks)):
