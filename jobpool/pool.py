@@ -184,12 +184,12 @@ class Pool:
     ) -> Claim | None:
         """Claim the task at `slot` for this worker, unless it is not free or needs more."""
         record = transaction.record(slot)
-        if record.state is not _WAITING or not fits(record.need, limits):
+        if record.state is not _WAITING or not fits(record.bounds, limits):
             return None
-        _, attempts, cause, fence, _, _, need, same, accepted = record
+        _, attempts, cause, fence, _, _, bounds, same, accepted = record
         fence, now_ms = fence + 1, int(self.now() * 1000)
         owner = self.worker
-        claimed = Record(_RUNNING, attempts, cause, fence, owner, now_ms, need, same, accepted)
+        claimed = Record(_RUNNING, attempts, cause, fence, owner, now_ms, bounds, same, accepted)
         transaction.put(slot, claimed)
         position = transaction.first + slot
         point = self.grid.point(position)
@@ -253,21 +253,21 @@ class Pool:
     def _put_ended(
         self, transaction: Transaction, slot: int, record: Record, cause: Cause, feedback: Feedback
     ) -> None:
-        _, attempts, _, fence, owner, _, need, same, accepted = record
+        _, attempts, _, fence, owner, _, bounds, same, accepted = record
         state, failed = _DONE, 0
         if cause is not _ENDED_WELL:
-            need, same = record.learned(cause, feedback)
+            bounds, same = record.learned(cause, feedback)
             state, failed = _WAITING, int(cause.counts)
             if cause.is_poison and same >= self.info.park_after:
                 state = TaskState.PARKED
             elif self._is_to_cut(transaction, slot, cause):
-                self.wake_parts(transaction, slot, record._replace(need=need))
+                self.wake_parts(transaction, slot, record._replace(bounds=bounds))
                 state = TaskState.ASIDE
         now_ms = int(self.now() * 1000)
         if state is _DONE:
             accepted = None  # from now on the new result counts alone
         attempts += failed
-        ended = Record(state, attempts, cause, fence, owner, now_ms, need, same, accepted)
+        ended = Record(state, attempts, cause, fence, owner, now_ms, bounds, same, accepted)
         transaction.put(slot, ended)
 
     def _is_to_cut(self, transaction: Transaction, slot: int, cause: Cause) -> bool:
@@ -297,9 +297,9 @@ class Pool:
         for part in parts:
             record = transaction.record(part)
             if record.state is TaskState.ASIDE:
-                need = record.with_memory_of(whole)
+                bounds = record.with_memory_of(whole)
                 transaction.put(
-                    part, record._replace(state=_WAITING, changed_ms=changed_ms, need=need)
+                    part, record._replace(state=_WAITING, changed_ms=changed_ms, bounds=bounds)
                 )
         return parts
 

@@ -60,14 +60,14 @@ def retry(
         return found | has_failed(index) if failed else found
 
     def changed(record: Record) -> Record | None:
-        bounds = record.need & 0xFFFF  # without the last error
+        bounds = record.bounds & 0xFFFF  # without the last error
         meant = record.state is _WAITING and (
             (failed and record.attempts > 0) or (forget_needs and bounds > 0)
         )
         if record.state is not _PARKED and not meant:
             return None
-        need, cause = (0, None) if forget_needs else (bounds, record.cause)
-        return record._replace(state=_WAITING, attempts=0, cause=cause, need=need, same=0)
+        bounds, cause = (0, None) if forget_needs else (bounds, record.cause)
+        return record._replace(state=_WAITING, attempts=0, cause=cause, bounds=bounds, same=0)
 
     return _transition(pool, chosen, candidates, changed, dry_run)
 

@@ -122,7 +122,7 @@ def _settle_numbers(record: Record) -> tuple[Record, Finding] | None:
         right = right._replace(same=record.attempts)
     if (needed_mb := record.memory_mb or 0.0) > MOST_MEMORY_MB:
         wrong.append(f"needs more memory than any machine has ({memory(needed_mb)})")
-        right = right._replace(need=record.need & ~0xFF)
+        right = right._replace(bounds=record.bounds & ~0xFF)
     return (right, problem("", "; ".join(wrong), repairable=True)) if wrong else None
 
 

@@ -264,13 +264,15 @@ class Rebuilder:
         for attempt in self.evidence.history(position):
             if run_of(attempt.fence) > before and run_of(attempt.fence) <= run:
                 before = run_of(attempt.fence)
-                record = Record(need=record.need & 0xFFFF)
+                record = Record(bounds=record.bounds & 0xFFFF)
             if attempt.cause is Cause.DONE or isinstance(attempt.cause, UnknownCause):
                 continue  # done without its result, or what only a newer jobpool can judge
-            need, same = record.learned(attempt.cause, attempt.feedback)
+            bounds, same = record.learned(attempt.cause, attempt.feedback)
             attempts = record.attempts + attempt.cause.counts
-            record = record._replace(attempts=attempts, cause=attempt.cause, need=need, same=same)
-        return record if before == run else Record(need=record.need & 0xFFFF)
+            record = record._replace(
+                attempts=attempts, cause=attempt.cause, bounds=bounds, same=same
+            )
+        return record if before == run else Record(bounds=record.bounds & 0xFFFF)
 
     def _is_aside(self, position: int, known: Mapping[int, Record | None]) -> bool:
         whole = self.grid.parts.whole_of(position)

@@ -212,7 +212,7 @@ class Puller:
         whole = transaction.first + slot
         chosen = [part for part in self._pool.grid.parts.of(whole) if self._chosen[part]]
         # who may take none of the parts leaves the whole to others; parts need as much memory
-        if not chosen or not fits(transaction.record(slot).need & 0xFF, limits):
+        if not chosen or not fits(transaction.record(slot).bounds & 0xFF, limits):
             return None
         if not self._pool.cut_in(transaction, slot):
             return None

@@ -229,8 +229,8 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
         table = unchecked_table(packed)
         is_done = ended & (table["state"] == TaskState.DONE)
         done.append(table["changed_ms"][is_done].astype(np.int64))
-        bounded = failed & (table["state"] == TaskState.WAITING) & (table["need"] & 0xFFFF > 0)
-        needs.append(table["need"][bounded])
+        bounded = failed & (table["state"] == TaskState.WAITING) & (table["bounds"] & 0xFFFF > 0)
+        needs.append(table["bounds"][bounded])
         if has_reruns:
             again = mask & (found != _UNCOUNTED) & (table["cause"] & RERUN > 0)
             n_rerun += int(np.count_nonzero(again))

@@ -90,11 +90,11 @@ def read_backlog(pool: Pool, server_time: float) -> Backlog:
     }
     dead = [owner for owner, life in lives.items() if life is Life.DEAD]
     lost = running & np.isin(owners, np.array(dead, owners.dtype))
-    need = table["need"]
+    bounds = table["bounds"]
     return Backlog(
         waiting=(state == TaskState.WAITING) | lost,
-        memory_code=(need & 0xFF).astype(np.uint8),
-        time_code=(need >> 8 & 0xFF).astype(np.uint8),
+        memory_code=(bounds & 0xFF).astype(np.uint8),
+        time_code=(bounds >> 8 & 0xFF).astype(np.uint8),
         elsewhere={
             one: int(np.count_nonzero((state == one) & ~lost))
             for one in sorted(COUNTED - {TaskState.WAITING})

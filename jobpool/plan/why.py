@@ -178,7 +178,7 @@ def _verdict_on(
         obstacle = Obstacle.WHOLE
     elif code_of(record.memory_mb) >= code_of(one.memory_gb * 1024):
         obstacle = Obstacle.MEMORY
-    elif not fits(record.need, limits_of(None, one.cores * usable_s(one.walltime_s))):
+    elif not fits(record.bounds, limits_of(None, one.cores * usable_s(one.walltime_s))):
         obstacle = Obstacle.TIME
     elif chance is not None and chance < POSSIBLE:
         obstacle = Obstacle.CHANCE

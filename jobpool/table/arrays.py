@@ -21,7 +21,7 @@ RECORD_TYPE = np.dtype(
         ("fence", "<u4"),
         ("owner", "<u8"),
         ("changed_ms", "<u8"),
-        ("need", "<u4"),
+        ("bounds", "<u4"),
         ("check", "<u4"),
     ]
 )

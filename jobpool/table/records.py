@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from jobpool.task import CAUSE_CODES, CAUSE_OF_CODE, NO_FEEDBACK, STATES, Cause, Feedback, TaskState
 
-# state, attempts, cause, same, fence, owner, changed (ms since the epoch), need, checksum; the bit
-# `RERUN` of the cause says that the task has an accepted record, too
+# state, attempts, cause, same, fence, owner, changed (ms since the epoch), bounds, checksum; bit
+# `RERUN` of the cause: the task has an accepted record, too
 RECORD = struct.Struct("<BBBBIQQII")
 RERUN = 0x80
 _UNCHECKED = struct.Struct(RECORD.format[:-1])  # a record without its checksum
@@ -49,7 +49,7 @@ class Record(
     fence: int = 0  # number of the last claim
     owner: int = 0  # worker of the last claim
     changed_ms: int = 0
-    need: int = 0  # codes of the bounds and of the last error; see `learned`
+    bounds: int = 0  # codes of the bounds and of the last error; see `learned`
     same: int = 0  # how often in a row that error came
     # of a task that is computed again: its record when its result was accepted
     accepted: "Record | None" = None
@@ -63,11 +63,11 @@ class Record(
 
     def pack(self, position: int) -> bytes:
         """Return the record of the task at `position` as it stands on disk."""
-        state, attempts, cause, fence, owner, changed, need, same, accepted = self
+        state, attempts, cause, fence, owner, changed, bounds, same, accepted = self
         attempts, code = min(attempts, 255), CAUSE_CODES[cause] if cause else 0
         if accepted is not None:
             code |= RERUN
-        packed = _UNCHECKED.pack(state, attempts, code, same, fence, owner, changed, need)
+        packed = _UNCHECKED.pack(state, attempts, code, same, fence, owner, changed, bounds)
         return packed + zlib.crc32(packed, position + 1).to_bytes(4, "little")
 
     def to_run_again(self, fence: int, changed_ms: int) -> "Record":
@@ -82,38 +82,38 @@ class Record(
         changed_ms : int
             Now.
         """
-        bounds = self.need & 0xFFFF
-        return Record(fence=fence, changed_ms=changed_ms, need=bounds, accepted=self)
+        bounds = self.bounds & 0xFFFF
+        return Record(fence=fence, changed_ms=changed_ms, bounds=bounds, accepted=self)
 
     @property
     def memory_mb(self) -> float | None:
         """Return the memory in MB that the task is known to need more than."""
-        return amount_of(self.need & 0xFF)
+        return amount_of(self.bounds & 0xFF)
 
     @property
     def core_s(self) -> float | None:
         """Return the core-seconds that the task is known to need more than."""
-        return amount_of(self.need >> 8 & 0xFF)
+        return amount_of(self.bounds >> 8 & 0xFF)
 
     @property
     def error(self) -> int:
         """Return the short fingerprint of the last error, 0 if there was none."""
-        return self.need >> 16
+        return self.bounds >> 16
 
     def with_memory_of(self, whole: "Record") -> int:
-        """Return `need` with the bound in memory of another task, if that is higher."""
-        return self.need & ~0xFF | max(self.need & 0xFF, whole.need & 0xFF)
+        """Return `bounds` with the memory bound of another task, if that is higher."""
+        return self.bounds & ~0xFF | max(self.bounds & 0xFF, whole.bounds & 0xFF)
 
     def learned(self, cause: Cause, feedback: Feedback) -> tuple[int, int]:
-        """Return `need` and `same` after an attempt that ended in `cause`.
+        """Return `bounds` and `same` after an attempt that ended in `cause`.
 
-        Bounds only rise. `need` is the code of the memory in its lowest byte, the code of the
+        Bounds only rise. `bounds` is the code of the memory in its lowest byte, the code of the
         core-seconds in the next, and the fingerprint of the last error above them.
         """
         if feedback is NO_FEEDBACK and not cause.is_poison:
-            return self.need, self.same
-        memory = max(self.need & 0xFF, code_of(feedback.memory_mb))
-        time = max(self.need >> 8 & 0xFF, code_of(feedback.core_s))
+            return self.bounds, self.same
+        memory = max(self.bounds & 0xFF, code_of(feedback.memory_mb))
+        time = max(self.bounds >> 8 & 0xFF, code_of(feedback.core_s))
         error, same = self.error, self.same
         if cause.is_poison:
             again = same and error == feedback.error
@@ -139,25 +139,26 @@ def limits_of(memory_mb: float | None, core_s: float | None) -> WorkerLimits:
     )
 
 
-def fits(need: int, limits: WorkerLimits) -> bool:
+def fits(bounds: int, limits: WorkerLimits) -> bool:
     """Say whether a worker can give more than a task is known to need.
 
     Parameters
     ----------
-    need : int
+    bounds : int
         Of the task's record.
     limits : WorkerLimits
         What the worker has. Equal codes do not fit: that much was too little before.
 
     Examples
     --------
-    >>> need, _ = Record().learned(Cause.MEMORY, Feedback(memory_mb=4096))
-    >>> fits(need, limits_of(4096, None)), fits(need, limits_of(8192, None))
+    >>> bounds, _ = Record().learned(Cause.MEMORY, Feedback(memory_mb=4096))
+    >>> fits(bounds, limits_of(4096, None)), fits(bounds, limits_of(8192, None))
     (False, True)
     """
     # a job of the same size that begins its first task a little sooner has no more time
-    return not need or (
-        _above(need & 0xFF, limits.memory_code) and _above(need >> 8 & 0xFF, limits.time_code - 1)
+    return not bounds or (
+        _above(bounds & 0xFF, limits.memory_code)
+        and _above(bounds >> 8 & 0xFF, limits.time_code - 1)
     )
 
 
@@ -200,7 +201,7 @@ def unpack_record(packed: bytes, position: int) -> Record | None:
     """
     if len(packed) != RECORD.size:
         return None
-    state, attempts, cause, same, fence, owner, changed, need, check = RECORD.unpack(packed)
+    state, attempts, cause, same, fence, owner, changed, bounds, check = RECORD.unpack(packed)
     known = _STATE_OF_CODE.get(state)
     if known is None or check != zlib.crc32(packed[:-4], position + 1):
         return None
@@ -208,7 +209,7 @@ def unpack_record(packed: bytes, position: int) -> Record | None:
     if cause & RERUN:
         cause, accepted = cause ^ RERUN, UNREAD
     found = CAUSE_OF_CODE.get(cause)
-    return Record(known, attempts, found, fence, owner, changed, need, same, accepted)
+    return Record(known, attempts, found, fence, owner, changed, bounds, same, accepted)
 
 
 def with_accepted(record: Record, packed: bytes, position: int) -> Record | None:

@@ -200,7 +200,7 @@ def test_a_record_made_anew_knows_what_attempts_taught(fast_path: Path) -> None:
     check(folder, repair=True)
 
     after = Pool(folder).record(1)
-    assert (after.need, after.same, after.attempts) == (before.need, 2, 4)
+    assert (after.bounds, after.same, after.attempts) == (before.bounds, 2, 4)
     assert after.index_byte() == before.index_byte()
 
 
@@ -220,7 +220,7 @@ def test_a_parked_task_made_anew_is_parked(fast_path: Path) -> None:
     ("changes", "said"),
     [
         ({"same": 3}, "3 equal errors in 0 failed attempts"),
-        ({"need": 250}, "needs more memory than any machine has"),
+        ({"bounds": 250}, "needs more memory than any machine has"),
     ],
 )
 def test_numbers_that_cannot_be_true_are_mended(
@@ -238,7 +238,7 @@ def test_numbers_that_cannot_be_true_are_mended(
 
 def test_a_bound_is_kept_by_a_repair_of_equal_errors(fast_path: Path) -> None:
     folder = a_pool(fast_path, 3)
-    put(folder, 1, same=3, need=code_of(4096))
+    put(folder, 1, same=3, bounds=code_of(4096))
 
     check(folder, repair=True)
 

@@ -79,7 +79,7 @@ def test_a_record_made_anew_holds_nothing_unknown_against_its_task(
     jobpool("doctor", folder, "--repair")
 
     record = Pool(folder).record(0)
-    assert (record.state, record.attempts, record.need) == (TaskState.WAITING, 0, 0)
+    assert (record.state, record.attempts, record.bounds) == (TaskState.WAITING, 0, 0)
 
 
 def test_errors_shows_an_unknown_cause(folder: Path, jobpool: Jobpool) -> None:

@@ -174,9 +174,9 @@ def test_a_code_stands_for_an_amount_within_a_twentieth(amount: float) -> None:
 
 
 def test_a_record_keeps_its_bounds_on_disk(tmp_path: Path) -> None:
-    need, same = Record().learned(Cause.ERROR, Feedback(memory_mb=4096, core_s=600, error=0xABCD))
+    bounds, same = Record().learned(Cause.ERROR, Feedback(memory_mb=4096, core_s=600, error=0xABCD))
 
-    record = Record(need=need, same=same)
+    record = Record(bounds=bounds, same=same)
 
     assert record.memory_mb == 4096
     assert record.core_s == pytest.approx(600, rel=0.05)

@@ -332,9 +332,12 @@ class PoolMachine(RuleBasedStateMachine):
             assert (found.state, found.attempts, found.cause, found.fence, found.owner) == (
                 *(task.state, task.failed, task.cause, task.fence, task.owner),
             )
-            assert (found.need & 0xFF, found.need >> 8 & 0xFF, found.need >> 16, found.same) == (
-                *(task.memory, task.time, task.error, task.same),
-            )
+            assert (
+                found.bounds & 0xFF,
+                found.bounds >> 8 & 0xFF,
+                found.bounds >> 16,
+                found.same,
+            ) == (*(task.memory, task.time, task.error, task.same),)
             kept = found.accepted
             assert (kept and (kept.fence, kept.owner)) == task.accepted
 
