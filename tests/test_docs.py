@@ -24,7 +24,7 @@ from jobpool.cli import COMMANDS
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.experiment.reader import Reader
-from jobpool.learning.settings import read_plan
+from jobpool.learning.settings import read_evaluate_settings
 from jobpool.runners import RUNNERS
 from jobpool.runners.evaluate.runner import Evaluate
 from tests.support.places import CHECKOUT
@@ -200,7 +200,7 @@ def test_an_example_has_no_wrong_setting(name: str) -> None:
     experiment = load_experiment(CHECKOUT / "configs" / name, axes=(), runners=tuple(RUNNERS))
     section = Reader(experiment.file, experiment.section, "evaluate")
 
-    read_plan(section)
+    read_evaluate_settings(section)
 
     section.finish()
 
@@ -233,7 +233,7 @@ def read(file: Path) -> Experiment:
     """Read a whole experiment but for its axes, or raise all its problems."""
     experiment = load_experiment(file, axes=())
     section = Reader(file, experiment.section, "evaluate")
-    read_plan(section)
+    read_evaluate_settings(section)
     section.finish()
     return experiment
 

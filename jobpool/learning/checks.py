@@ -69,13 +69,13 @@ def _check_packages(study: Study, readers: Readers) -> None:
     for name, pipeline in study.pipelines.items():
         if why := missing(*pipeline.packages):
             readers.axes.problem("pipeline", name, why)
-    if why := missing(*PACKAGES.get(study.plan.searching.method, ())):
-        readers.section.problem("search", study.plan.searching.method, why)
+    if why := missing(*PACKAGES.get(study.settings.searching.method, ())):
+        readers.section.problem("search", study.settings.searching.method, why)
 
 
 def _check_maps(study: Study, reader: Reader) -> Space | None:
     """Return the space of the maps, or None if it cannot be known."""
-    text = study.plan.maps
+    text = study.settings.maps
     if not text or not study.ids:
         return None
     try:
@@ -108,7 +108,7 @@ def _describe(study: Study, space: Space | None, reader: Reader) -> dict[str, Pa
         if other is not None:
             advice = f"has another space than the maps: {other}; give one in the space of the maps"
             reader.problem("parcellation", name, advice)
-        if found.n_empty and not study.plan.drop_empty:
+        if found.n_empty and not study.settings.drop_empty:
             advice = f"has {found.n_empty} parcels without vertices; set on_empty_parcel: drop"
             reader.problem("parcellation", name, advice)
     return described
@@ -117,26 +117,25 @@ def _describe(study: Study, space: Space | None, reader: Reader) -> dict[str, Pa
 def _check_by_fold(experiment: Experiment, study: Study, reader: Reader) -> None:
     axes = [axis for axis in experiment.axes if axis.name == "parcellation"]
     names = [str(value) for axis in axes for value in axis.values]
-    for pattern in study.plan.by_fold.names:
+    for pattern in study.settings.by_fold.names:
         if not any(fnmatchcase(name, pattern) for name in names):
             advice = f"matches no parcellation; there are: {listing(names)}"
             reader.problem("by_fold.parcellations", pattern, advice)
 
 
 def _make_splits(study: Study, seed: int, reader: Reader) -> Splits | None:
-    plan = study.plan
-    if not study.ids or len(study.groups) != len(study.ids) or min(plan.n_outer, plan.n_inner) < 2:
+    n_outer, n_inner = study.settings.n_outer, study.settings.n_inner
+    if not study.ids or len(study.groups) != len(study.ids) or min(n_outer, n_inner) < 2:
         return None
+    share = study.settings.holdout_share
     try:
-        return make_splits(
-            study.ids, study.groups, plan.n_outer, plan.n_inner, seed, plan.holdout_share
-        )
+        return make_splits(study.ids, study.groups, n_outer, n_inner, seed, share)
     except ValueError:
         advice = (
-            f"{len(set(study.groups))} groups are too few for {plan.n_outer} outer folds with "
-            f"{plan.n_inner} inner ones each, as no group is divided; set fewer folds"
+            f"{len(set(study.groups))} groups are too few for {n_outer} outer folds with {n_inner} "
+            "inner ones each, as no group is divided; set fewer folds"
         )
-        reader.problem("outer_folds", plan.n_outer, advice)
+        reader.problem("outer_folds", n_outer, advice)
         return None
 
 
@@ -146,7 +145,7 @@ def _make_folds(splits: Splits, study: Study, reader: Reader) -> Folds | None:
         if _fits_without(study):
             folds.check_inner()
     except TooFewGroupsError as error:
-        reader.problem("inner_folds", study.plan.n_inner, str(error))
+        reader.problem("inner_folds", study.settings.n_inner, str(error))
         return None
     return folds
 

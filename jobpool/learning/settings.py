@@ -1,4 +1,4 @@
-"""The plan: the ``evaluate`` section of an experiment as frozen records. Reads no file."""
+"""The settings: the ``evaluate`` section of an experiment as frozen records. Reads no file."""
 
 import operator
 import re
@@ -63,7 +63,7 @@ class Searching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class EvaluateSettings:
     """The numbers and names in the ``evaluate`` section."""
 
     maps: str | Mapping[str, str]
@@ -78,16 +78,16 @@ class Plan:
     holdout_share: float
     targets: Mapping[str, TargetSettings]  # those that are not just the column of their name
     searching: Searching
-    settings: Settings
+    model_settings: Settings
     by_fold: ByFold
     shares_fits: bool = True  # between the strategies of a pool; or each task makes its own
     keeps_predictions: bool = False
 
 
-def read_plan(reader: Reader) -> Plan:
-    """Return the plan in a section; `reader` collects the problems."""
+def read_evaluate_settings(reader: Reader) -> EvaluateSettings:
+    """Return the settings in a section; `reader` collects the problems."""
     usual = Settings()
-    return Plan(
+    return EvaluateSettings(
         maps=_read_maps(reader),
         divisor=reader.number("map_divisor", default=1.0, above=0),
         problems=MapProblems(
@@ -104,7 +104,7 @@ def read_plan(reader: Reader) -> Plan:
         holdout_share=_read_share(reader),
         targets=_read_targets(reader.child("targets")),
         searching=_read_searching(reader),
-        settings=Settings(
+        model_settings=Settings(
             scaling=reader.text("scaling", usual.scaling, tuple(SCALERS)),
             max_iterations=reader.whole("max_iterations", usual.max_iterations, least=1),
             tolerance=reader.number("tolerance", usual.tolerance, above=0),

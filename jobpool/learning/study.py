@@ -25,7 +25,7 @@ from jobpool.learning.pipelines import find_pipeline
 from jobpool.learning.pipelines.base import Pipeline
 from jobpool.learning.pipelines.factory import PipelineError
 from jobpool.learning.search import Recipe
-from jobpool.learning.settings import Plan, read_plan
+from jobpool.learning.settings import EvaluateSettings, read_evaluate_settings
 from jobpool.learning.targets import Target, TargetSettings, read_target
 from jobpool.task import Axis, Value
 
@@ -48,7 +48,7 @@ class Ensemble:
 class Study:
     """What all tasks of an experiment share."""
 
-    plan: Plan
+    settings: EvaluateSettings
     folder: Path  # where relative paths start
     ids: tuple[str, ...]
     groups: tuple[str, ...]  # one per participant; without a group column, its id
@@ -70,23 +70,23 @@ class Study:
         Raises
         ------
         DataError
-            If the plan's text cannot be a file of maps.
+            If the text of `maps` cannot be a file of maps.
         """
-        return find_maps(self.plan.maps, self.folder, self.ids, self.plan.problems)
+        return find_maps(self.settings.maps, self.folder, self.ids, self.settings.problems)
 
     def n_candidates(self, pipeline: Pipeline) -> int:
         """Return how many candidates a search of a pipeline tries."""
-        searching = self.plan.searching
+        searching = self.settings.searching
         usual = searching.n_candidates or pipeline.n_candidates
         return searching.n_candidates_of.get(pipeline.name, usual)
 
     def recipe(self, pipeline: str, target: Target, seed: int) -> Recipe:
         """Return how a plain pipeline learns a target; `seed` is the experiment's."""
-        found, searching = self.pipelines[pipeline], self.plan.searching
+        found, searching = self.pipelines[pipeline], self.settings.searching
         return Recipe(
             pipeline=found,
             kind=target.kind,
-            settings=self.plan.settings,
+            settings=self.settings.model_settings,
             seed=seed,
             n_candidates=self.n_candidates(found),
             method=searching.method,
@@ -123,29 +123,29 @@ class Readers:
 
 def read_study(experiment: Experiment, readers: Readers) -> Study:
     """Return the study; `readers` collect the problems."""
-    plan = read_plan(readers.section)
+    settings = read_evaluate_settings(readers.section)
     axes = {axis.name: axis for axis in experiment.axes}
     _check_axes(axes, readers.axes)
-    frame = _read_frame(plan, experiment.folder, readers.section)
-    ids = _column(frame, "id", plan.id_column, readers.section)
+    frame = _read_frame(settings, experiment.folder, readers.section)
+    ids = _column(frame, "id", settings.id_column, readers.section)
     groups = ids
-    if plan.group_column:
-        groups = _column(frame, "group", plan.group_column, readers.section)
+    if settings.group_column:
+        groups = _column(frame, "group", settings.group_column, readers.section)
     found = find_members(axes.get("parcellation", Axis(name="parcellation", values=())))
     pipelines = _load_pipelines(_values(axes, "pipeline"), readers.axes)
     _check_combined(_values(axes, "pipeline"), found, readers.axes)
-    for name in plan.searching.n_candidates_of:
+    for name in settings.searching.n_candidates_of:
         if name not in pipelines:
             advice = f"is no value of the axis pipeline; there are: {listing(pipelines)}"
             readers.section.problem(f"candidates.{name}", None, advice + nearest(name, pipelines))
     targets = tuple(map(str, _values(axes, "target")))
-    settings = _target_settings(targets, plan, readers.section)
+    by_target = _target_settings(targets, settings, readers.section)
     return Study(
-        plan=plan,
+        settings=settings,
         folder=experiment.folder,
         ids=ids,
         groups=groups,
-        targets=_read_targets(frame, settings, readers),
+        targets=_read_targets(frame, by_target, readers),
         parcellations=found.singles,
         ensembles=found.ensembles,
         shared=found.shared,
@@ -231,23 +231,23 @@ def _check_combined(values: tuple[Value, ...], found: Members, reader: Reader) -
 
 
 def _target_settings(
-    names: tuple[str, ...], plan: Plan, reader: Reader
+    names: tuple[str, ...], settings: EvaluateSettings, reader: Reader
 ) -> dict[str, TargetSettings]:
-    for name in plan.targets:
+    for name in settings.targets:
         if name not in names:
             advice = f"is no value of the axis target; there are: {listing(names)}"
             reader.problem(f"targets.{name}", None, advice + nearest(name, names))
-    return {name: plan.targets.get(name, TargetSettings(column=name)) for name in names}
+    return {name: settings.targets.get(name, TargetSettings(column=name)) for name in names}
 
 
-def _read_frame(plan: Plan, folder: Path, reader: Reader) -> pd.DataFrame | None:
-    if not plan.participants:
+def _read_frame(settings: EvaluateSettings, folder: Path, reader: Reader) -> pd.DataFrame | None:
+    if not settings.participants:
         return None
-    texts = (plan.id_column, *([plan.group_column] if plan.group_column else []))
+    texts = (settings.id_column, *([settings.group_column] if settings.group_column else []))
     try:
-        return read_table(folder / plan.participants, texts=texts)
+        return read_table(folder / settings.participants, texts=texts)
     except DataError as error:
-        reader.problem("participants", plan.participants, error.what)
+        reader.problem("participants", settings.participants, error.what)
         return None
 
 

@@ -134,15 +134,15 @@ class Evaluate:
         numbers = list(range(self._splits.n_outer)) if part == ALL else [int(part)]
         target = self._target(str(point["target"]))
         single = str(point["parcellation"])
-        plan, study = self._study.plan, self._study
+        settings, study = self._study.settings, self._study
         task = self._ensemble_task(single, str(point["pipeline"]))
-        needs_fits = plan.keeps_predictions or (plan.shares_fits and single in study.shared)
+        needs_fits = settings.keeps_predictions or (settings.shares_fits and single in study.shared)
         with threadpool_limits(limits=1):
             if task.strategy == SINGLE and not needs_fits:
                 found = self._evaluate_alone(task, target, numbers, context)
             else:
                 fits = self._fits(task.strategy, target, context)
-                found = evaluate_together(task, numbers, fits, keep=plan.keeps_predictions)
+                found = evaluate_together(task, numbers, fits, keep=settings.keeps_predictions)
         recipe = self._recipe(task.members[0][1], target)
         return {
             "kind": str(target.kind),
@@ -185,7 +185,7 @@ class Evaluate:
     def _fits(self, strategy: str, target: Target, context: RunContext) -> MemberFits:
         """Return the fits that a task may take, or make for others."""
         # the only fits of a single parcellation are the predictions that are to be kept
-        shares = self._study.plan.shares_fits or strategy == SINGLE
+        shares = self._study.settings.shares_fits or strategy == SINGLE
         return MemberFits(
             target=target,
             recipe_of=lambda pipeline: self._recipe(pipeline, target),
@@ -215,8 +215,8 @@ class Evaluate:
                 study.maps(),
                 study.parcellations,
                 study.folder,
-                study.plan.divisor,
-                "drop" if study.plan.drop_empty else "error",
+                study.settings.divisor,
+                "drop" if study.settings.drop_empty else "error",
             )
             self._cache = (folder, cache)
         return self._cache[1]
@@ -257,7 +257,7 @@ def _check_digest(study: Study, splits: Splits, name: str, digest: str) -> None:
     """Refuse a target whose values changed: folds of old and new data would become one row."""
     if splits.targets.get(name, digest) != digest:
         what = f"the values of {name} changed since the pool was made; restore the table, or make "
-        raise DataError(study.plan.participants, what + "a new pool")
+        raise DataError(study.settings.participants, what + "a new pool")
 
 
 def _versions() -> dict[str, Json]:

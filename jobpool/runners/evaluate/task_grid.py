@@ -36,9 +36,9 @@ def task_grid(experiment: Experiment, checked: Checked) -> Grid:
     attributes.append(Attribute(name="target_kind", axis="target", values=kinds))
     grid = replace(full_product(experiment.axes, attributes), inputs=INPUTS)
     grid = grid.take(np.flatnonzero(~_left_out(grid, study)))
-    by_fold = study.plan.by_fold
+    by_fold = study.settings.by_fold
     cut = np.array([by_fold.matches(name, parcels[name]) for name in names], dtype=bool)
-    folds = Axis(name=PART_AXIS, values=(ALL, *range(study.plan.n_outer)))
+    folds = Axis(name=PART_AXIS, values=(ALL, *range(study.settings.n_outer)))
     return split_parts(grid, folds, cut[grid.column("parcellation")])
 
 
@@ -130,13 +130,13 @@ def _fits_line(pipelines: tuple[str, ...], study: Study) -> str:
             n_alone += 1 if only_best else len(members)
             if ensemble.strategy != "voted":
                 inner.update(members)
-                n_alone += study.plan.n_inner * len(members)
+                n_alone += study.settings.n_inner * len(members)
     n_perhaps = min(len(perhaps - whole), n_best)
-    n_shared = study.plan.n_inner * len(inner) + len(whole) + n_perhaps
+    n_shared = study.settings.n_inner * len(inner) + len(whole) + n_perhaps
     n, per = 1, "target and outer fold"
     if all(len(parts_of(name)) == 1 for name in pipelines):
         n, per = len(pipelines), f"pipeline, {per}"
-    if not study.plan.shares_fits:
+    if not study.settings.shares_fits:
         return f"{n_alone // n:,} fits per {per}, as every ensemble makes its own (fits: own)"
     return (
         f"{'at most ' if n_perhaps else ''}{n_shared // n:,} fits per {per} serve "
