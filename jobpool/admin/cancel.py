@@ -17,16 +17,9 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.liveness.judge import Observation, observe
 from jobpool.liveness.reaper import take_back
 from jobpool.pool import Pool
-from jobpool.scheduler.base import (
-    JobRun,
-    JobStatus,
-    Phase,
-    QueuedJob,
-    Scheduler,
-    fill_name,
-    job_prefix,
-)
+from jobpool.scheduler.base import QueuedJob, Scheduler, fill_name, job_prefix
 from jobpool.scheduler.none import process_label
+from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from jobpool.journal.jsonl import worker_file
 from jobpool.journal.workers import WorkerRecord, process_space, read_worker_record, start_ticks
 from jobpool.pool import Pool
-from jobpool.scheduler.base import USUAL, JobRun, JobStatus, Phase
 from jobpool.scheduler.polling import FRESH, Cluster, KnownStatus, read_statuses
+from jobpool.scheduler.status import USUAL, JobRun, JobStatus, Phase
 from jobpool.table.settings import PoolInfo
 
 UNSEEN = float("inf")

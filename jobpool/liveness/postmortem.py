@@ -10,7 +10,7 @@ from pathlib import Path
 from jobpool.journal.attempts import Attempt, attempts_of, feedback_of
 from jobpool.journal.results import result_of
 from jobpool.journal.workers import WorkerRecord, read_memory_mark
-from jobpool.scheduler.base import JobStatus, Phase
+from jobpool.scheduler.status import JobStatus, Phase
 from jobpool.task import Cause, Feedback, UnknownCause
 
 NEARLY_ALL = 0.9  # of the memory: who measures looks now and then, and misses the last moment

@@ -20,7 +20,7 @@ from jobpool.journal.workers import WorkerRecord, beat, read_worker_record
 from jobpool.liveness.judge import Life, Observation, doubt_s, life_of, observe, word_on
 from jobpool.liveness.postmortem import DeadClaim, postmortem_of
 from jobpool.pool import Pool
-from jobpool.scheduler.base import JobRun, JobStatus, Scheduler
+from jobpool.scheduler.base import Scheduler
 from jobpool.scheduler.detect import scheduler_named
 from jobpool.scheduler.polling import (
     FRESH,
@@ -29,6 +29,7 @@ from jobpool.scheduler.polling import (
     StatusPoller,
     read_statuses,
 )
+from jobpool.scheduler.status import JobRun, JobStatus
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState
 

@@ -1,6 +1,7 @@
 """The scheduler that starts the workers: SLURM, or none.
 
-    base        what is asked of a scheduler, and the neutral words of its answers
+    status      where a run of a job stands; all that `jobpool status` loads, with polling
+    base        what is asked of a scheduler, and the neutral words of its other answers
     detect      which one this process has
     polling     one worker asks about jobs, all read the answer
     machine     what any machine and its cgroups tell

@@ -12,19 +12,17 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jobpool.errors import listing, nearest
-from jobpool.task import Cause
+from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.units import HOUR_S, memory
 
 if TYPE_CHECKING:  # it loads YAML, which no `jobpool status` waits for
     from jobpool.experiment.config import Pass
 
 MARGIN_S = 120.0  # as long before the end as the batch scripts have their worker warned
-USUAL = "slurm"  # of workers whose record names none: they are from before there was another
 POLITE = 100  # jobs that run at one time where the pass does not say
 _NAME = re.compile(r"[^\w.+-]")  # what job names and file names should not hold
 
@@ -45,44 +43,6 @@ def margin_s(seconds: float) -> float:
     (120.0, 60.0)
     """
     return min(MARGIN_S, seconds / 10)
-
-
-class Phase(StrEnum):
-    """Where a run of a job stands."""
-
-    WAITING = "waiting"  # in the queue: an earlier run of it, if there was one, is over
-    RUNNING = "running"
-    SUSPENDED = "suspended"
-    ENDING = "ending"  # being stopped: nothing new begins in it
-    ENDED = "ended"
-    UNLISTED = "unlisted"  # the scheduler answers, but knows no such run
-
-
-class JobRun(NamedTuple):
-    """One run of a job: a job that is started again keeps its name."""
-
-    job: str  # as the scheduler names it, such as ``12``, or ``12_3`` in an array
-    restarts: int  # how often it had been started before
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobStatus:
-    """What a scheduler says of one run of a job."""
-
-    job: str
-    phase: Phase = Phase.UNLISTED
-    cause: Cause | None = None  # why it ended or is being stopped, if the scheduler names a cause
-    word: str = ""  # the scheduler's own word, for people
-    restarts: int = 0  # of the run
-    exit_code: int = 0
-    signal: int = 0
-    node: str = ""
-    max_rss_mb: float | None = None  # as the scheduler measured it, of all tasks of the run
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the run of a worker goes on no more, or is being killed."""
-        return self.phase in {Phase.WAITING, Phase.ENDING, Phase.ENDED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 from shutil import which
 
 from jobpool.errors import SchedulerError, listing
-from jobpool.scheduler.base import USUAL, Scheduler
+from jobpool.scheduler.base import Scheduler
 from jobpool.scheduler.none import ThisMachine
 from jobpool.scheduler.slurm.scheduler import Slurm
+from jobpool.scheduler.status import USUAL
 
 SCHEDULERS: Mapping[str, Callable[[], Scheduler]] = {"slurm": Slurm, "none": ThisMachine}
 VARIABLE = "JOBPOOL_SCHEDULER"  # a user's own choice

@@ -16,17 +16,8 @@ from jobpool.errors import SchedulerError
 from jobpool.journal.jsonl import worker_files
 from jobpool.journal.workers import WorkerRecord, process_space, read_worker_record, start_ticks
 from jobpool.scheduler import machine
-from jobpool.scheduler.base import (
-    Capacity,
-    Job,
-    JobRun,
-    JobStatus,
-    Limits,
-    Order,
-    Phase,
-    QueuedJob,
-    Submission,
-)
+from jobpool.scheduler.base import Capacity, Job, Limits, Order, QueuedJob, Submission
+from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.units import memory
 
 LOGS = "logs/local"

@@ -12,14 +12,17 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from jobpool.disk.coordination import win_election
 from jobpool.disk.files import read_json, write_json
 from jobpool.errors import SchedulerError, StorageError
-from jobpool.scheduler.base import JobRun, JobStatus, Phase, Scheduler
+from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.task import Cause, Json
+
+if TYPE_CHECKING:  # no `jobpool status` waits for it
+    from jobpool.scheduler.base import Scheduler
 
 FORMAT = 1
 STOPPED_S = 5.0  # between two questions of workers that were told to stop
@@ -129,7 +132,7 @@ class StatusPoller:
     def __init__(
         self,
         pool: Path,
-        scheduler: Scheduler,
+        scheduler: "Scheduler",
         cluster: str | None,
         *,
         interval_s: float,

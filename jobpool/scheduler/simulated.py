@@ -10,18 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from jobpool.errors import SchedulerError, SchedulerMissingError
-from jobpool.scheduler.base import (
-    Capacity,
-    Job,
-    JobRun,
-    JobStatus,
-    Limits,
-    Order,
-    Partition,
-    Phase,
-    QueuedJob,
-    Submission,
-)
+from jobpool.scheduler.base import Capacity, Job, Limits, Order, Partition, QueuedJob, Submission
+from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.task import Cause
 
 HERE = Partition(

@@ -17,8 +17,8 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerRecord, own_worker_record
 from jobpool.liveness.postmortem import DeadClaim, postmortem_of
 from jobpool.pool import Pool
-from jobpool.scheduler.base import JobStatus
 from jobpool.scheduler.slurm.jobs import JobSeen
+from jobpool.scheduler.status import JobStatus
 from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Feedback
 from tests.support.builders import a_pool

@@ -26,8 +26,8 @@ from jobpool.journal.workers import (
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.reaper import Reaper, TakenBack
 from jobpool.pool import Ending, Pool
-from jobpool.scheduler.base import Phase
 from jobpool.scheduler.simulated import SimulatedScheduler
+from jobpool.scheduler.status import Phase
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, Claim, TaskState
 from tests.support.builders import a_pool

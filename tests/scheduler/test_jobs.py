@@ -9,11 +9,11 @@ import pytest
 
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.liveness.postmortem import Evidence, cause_of_death
-from jobpool.scheduler.base import JobRun
 from jobpool.scheduler.polling import Cluster, StatusPoller, read_statuses
 from jobpool.scheduler.slurm.jobs import MOST_NAMED, JobSeen, ask
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.scheduler.slurm.scheduler import Slurm
+from jobpool.scheduler.status import JobRun
 from jobpool.task import Cause
 
 NOW = 1_800_000_000.0

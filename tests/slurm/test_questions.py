@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from jobpool.errors import SchedulerError
-from jobpool.scheduler.base import JobRun
 from jobpool.scheduler.slurm.jobs import ask
+from jobpool.scheduler.status import JobRun
 from tests.slurm.cluster import Cluster, ClusterError
 
 pytestmark = pytest.mark.slurm

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import SchedulerError
-from jobpool.scheduler.base import JobRun, Phase
 from jobpool.scheduler.slurm.scheduler import Slurm
+from jobpool.scheduler.status import JobRun, Phase
 from tests.slurm.cluster import Cluster, ClusterError
 from tests.support.builders import a_pool
 from tests.support.scheduler_contract import SchedulerContract, Site

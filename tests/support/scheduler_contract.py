@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool.experiment.config import Pass
-from jobpool.scheduler.base import JobRun, JobStatus, Order, Phase, QueuedJob, Scheduler, job_prefix
+from jobpool.scheduler.base import Order, QueuedJob, Scheduler, job_prefix
+from jobpool.scheduler.status import JobRun, JobStatus, Phase
 
 PREFIX_NAME = "test"
 SMALL = Pass(name="first", cores=1, memory_gb=0.2, walltime_s=600)

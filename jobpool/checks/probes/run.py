@@ -28,8 +28,9 @@ from jobpool.checks.probes.talk import ProbeError, Side, SilentPartnerError, lay
 from jobpool.disk.files import read_json, write_json
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import JobpoolError, SchedulerError
-from jobpool.scheduler.base import JobRun, Phase, Scheduler
+from jobpool.scheduler.base import Scheduler
 from jobpool.scheduler.detect import find_scheduler
+from jobpool.scheduler.status import JobRun, Phase
 from jobpool.units import HOUR_S
 
 OLD_S = HOUR_S  # no probing takes so long: its folder was left by a process that was killed

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jobpool.errors import SchedulerError
-from jobpool.scheduler.base import JobRun, JobStatus, Phase
 from jobpool.scheduler.slurm.programs import RunProgram
+from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.task import Cause
 from jobpool.units import parse_memory
 

@@ -5,18 +5,10 @@ from functools import partial
 from pathlib import Path
 
 from jobpool.errors import SchedulerError, SchedulerMissingError
-from jobpool.scheduler.base import (
-    Capacity,
-    Job,
-    JobRun,
-    JobStatus,
-    Limits,
-    Order,
-    QueuedJob,
-    Submission,
-)
+from jobpool.scheduler.base import Capacity, Job, Limits, Order, QueuedJob, Submission
 from jobpool.scheduler.slurm import environment, jobs, limits, submit
 from jobpool.scheduler.slurm.programs import TIMEOUT_S, RunProgram, run_program
+from jobpool.scheduler.status import JobRun, JobStatus
 
 
 class Slurm:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from jobpool.errors import SchedulerError
 from jobpool.installation import asset
-from jobpool.scheduler.base import POLITE, Order, Phase, QueuedJob
+from jobpool.scheduler.base import POLITE, Order, QueuedJob
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
+from jobpool.scheduler.status import Phase
 from jobpool.units import clock_duration
 
 if TYPE_CHECKING:
