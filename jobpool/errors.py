@@ -287,7 +287,7 @@ class OutOfTimeError(JobpoolError):
         return f"{left}; {self.advice}"
 
 
-class IllegalMoveError(JobpoolError):
+class IllegalTransitionError(JobpoolError):
     """A task cannot go from one state to another."""
 
     fault = Fault.BUG

@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 
 from jobpool.disk.files import newer_format, replace_whole, storage_error
 from jobpool.disk.locks import Lock, file_system
-from jobpool.errors import BrokenLockError, DamagedStateError, IllegalMoveError
+from jobpool.errors import BrokenLockError, DamagedStateError, IllegalTransitionError
 from jobpool.table.grid import Grid
 from jobpool.table.records import (
     BECOMES,
@@ -133,7 +133,7 @@ class Transaction:
 
     def _refuse(self, slot: int, record: Record) -> NoReturn:
         before = STATE_OF_BYTE[self.index[slot]].word
-        raise IllegalMoveError(f"at place {self.first + slot}", before, record.state.word)
+        raise IllegalTransitionError(f"at place {self.first + slot}", before, record.state.word)
 
     def write(self) -> None:
         """Write the records, then the index; each is checked before and read back after."""

@@ -9,7 +9,7 @@ import pytest
 from jobpool.admin.transitions import hold, release, retry
 from jobpool.checks.consistency import Contradiction, settle
 from jobpool.checks.findings import problem
-from jobpool.errors import IllegalMoveError
+from jobpool.errors import IllegalTransitionError
 from jobpool.pool import Ending, Pool
 from jobpool.table import shards as state
 from jobpool.task import REMAINING, SHOWN, STATES, Cause, TaskState
@@ -38,7 +38,7 @@ def test_a_transition_that_the_table_lacks_is_refused(
     pool = a_pool(fast_path, 3)
     put(pool, 0, state=before)
 
-    with pytest.raises(IllegalMoveError, match=f"from {before.word} to {after.word}"):
+    with pytest.raises(IllegalTransitionError, match=f"from {before.word} to {after.word}"):
         write(pool, after)
     assert Pool(pool).record(0).state is before
 
@@ -63,7 +63,7 @@ def test_a_repair_makes_up_neither_a_claim_nor_the_will_of_a_person(
 ) -> None:
     pool = a_pool(fast_path, 3)
 
-    with pytest.raises(IllegalMoveError, match=f"from waiting to {after.word}"):
+    with pytest.raises(IllegalTransitionError, match=f"from waiting to {after.word}"):
         write(pool, after, repair=True)
 
 
@@ -137,7 +137,7 @@ def test_every_kind_of_write_asks_the_table(
     folder = a_cut_pool(fast_path)
     monkeypatch.setattr(state, "BECOMES", dict.fromkeys(range(256), frozenset()))
 
-    with pytest.raises(IllegalMoveError):
+    with pytest.raises(IllegalTransitionError):
         writer(folder)
 
 
@@ -148,7 +148,7 @@ def test_the_repair_of_a_contradiction_asks_the_table(fast_path: Path) -> None:
         position=0, found=found, right=found._replace(state=HELD), finding=problem("", "")
     )
 
-    with pytest.raises(IllegalMoveError, match="from waiting to held"):
+    with pytest.raises(IllegalTransitionError, match="from waiting to held"):
         settle(pool, wrong, "0" * 16)
 
 
