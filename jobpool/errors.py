@@ -149,7 +149,7 @@ class SelectionError(JobpoolError):
     """A ``--only`` or ``--skip`` names an axis or a value that the pool does not have."""
 
     fault = Fault.INPUT
-    advice = "name what the pool has"
+    advice = "name an axis and values that the pool has"
 
     def __init__(self, text: str, what: str) -> None:
         super().__init__(text, what)
@@ -160,10 +160,10 @@ class SelectionError(JobpoolError):
 
 
 class RequestError(PlacedError):
-    """A command is asked for what is not there, or cannot be done there."""
+    """A request for something that does not exist, or that cannot be done."""
 
     fault = Fault.INPUT
-    advice = "ask for what is there"
+    advice = "ask for something that exists"
 
 
 class PoolError(PlacedError):
@@ -241,7 +241,7 @@ class StorageError(JobpoolError):
 
 
 class SchedulerError(JobpoolError):
-    """The scheduler did not do what it was asked."""
+    """The scheduler did not do what it was asked to do."""
 
     fault = Fault.SCHEDULER
     advice = "try again when it answers"

@@ -1,4 +1,4 @@
-"""What a caller gives as Python values, and gets back as it was: selections, experiments, umask."""
+"""What a caller passes as Python values: selections, experiments, times; the umask is kept."""
 
 import datetime
 import inspect
@@ -54,7 +54,7 @@ def conditions(given: Selection) -> tuple[str, ...]:
     texts = tuple(given)
     for one in texts:
         if not isinstance(one, str):
-            raise SelectionError(str(one), "is no text; write NAME=VALUE, or a dict of values")
+            raise SelectionError(str(one), "is not text; write NAME=VALUE, or a dict of values")
     return texts
 
 
@@ -145,7 +145,7 @@ def _plain(value: Any, key: str, problems: list[Problem]) -> Any:
         return [_plain(one, f"{key}.{i}".strip("."), problems) for i, one in enumerate(value)]
     if inspect.isroutine(value) and value.__module__ != "__main__":
         return f"{value.__module__}:{value.__qualname__}"
-    advice = "must be a text, a number, a list or a mapping"
+    advice = "must be text, a number, a list or a mapping"
     if inspect.isroutine(value):
         advice = "is defined in a notebook or script, where workers cannot import it; "
         advice += "put it into a module beside it"

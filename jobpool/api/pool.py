@@ -42,7 +42,7 @@ class Submitted:
 
     commands: tuple[str, ...]  # as they were run, or would be
     jobs: tuple[str, ...]  # ids
-    notes: tuple[str, ...]  # what the command says beside them
+    notes: tuple[str, ...]  # further messages of the command
 
     def __str__(self) -> str:
         return "\n".join([*self.commands, *self.notes])
@@ -92,7 +92,7 @@ class Pool(PoolView):
         trust: Collection[str] = (),
         progress: bool = False,
     ) -> LocalRun:
-        """Work the pool off with workers on this machine, and return when they have left.
+        """Run the tasks with workers on this machine, and return when these have left.
 
         Workers are programs of their own: this works in a notebook, and in a script without ``if
         __name__ == "__main__"``. They find the modules that this process finds. An interrupt
@@ -109,7 +109,7 @@ class Pool(PoolView):
         trust : collection of str
             Users whose pools may be run here, beside one's own.
         progress : bool
-            Show on standard error how far it is.
+            Show progress on standard error.
 
         Returns
         -------
@@ -127,7 +127,7 @@ class Pool(PoolView):
             only=conditions(only),
             skip=conditions(skip),
             trust=tuple(trust),
-            environment={**os.environ, "PYTHONPATH": os.pathsep.join(_places_of_modules())},
+            environment=_environment_of_workers(),
         )
         with umask_kept():
             local = LocalWorkers(self._opened(), settings)
@@ -208,7 +208,7 @@ class Pool(PoolView):
         only, skip : selection
             The tasks; see `Pool`.
         everything : bool
-            Hold all that wait: without ids and selections nothing else is meant.
+            Hold all waiting tasks; needed where neither ids nor a selection is given.
         dry_run : bool
             Count only.
         """
@@ -386,9 +386,13 @@ def open(pool: str | Path) -> Pool:
     return Pool(pool)
 
 
-def _places_of_modules() -> list[str]:
-    """Return where this process finds modules, so that its workers find the same."""
-    return [place or str(Path.cwd()) for place in sys.path]
+def _environment_of_workers() -> dict[str, str]:
+    """Return this process's environment, with which its workers find the same modules.
+
+    The one place of the Python interface that reads it: workers are programs of their own.
+    """
+    places = [place or str(Path.cwd()) for place in sys.path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
 
 
 def _show_progress(counts: Mapping[TaskState, int]) -> None:

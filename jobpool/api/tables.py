@@ -39,7 +39,7 @@ _OF_FAILURES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One task of a pool, as it stood when it was looked at."""
+    """One task of a pool, in the state that it had when it was read."""
 
     id: str
     point: Mapping[str, Value] = field(hash=False)  # its value on each axis

@@ -48,7 +48,7 @@ _BAR = (
 
 
 class PoolView:
-    """A pool that is looked at; see `jobpool.api.pool.Pool`."""
+    """What can be read of a pool; see `jobpool.api.pool.Pool`."""
 
     @own_errors
     def __init__(self, folder: str | Path) -> None:
@@ -74,7 +74,7 @@ class PoolView:
     def status(
         self, by: str | Collection[str] = (), *, only: Selection = None, skip: Selection = None
     ) -> Status:
-        """Return how the pool stands: what remains, runs, failed and is done.
+        """Return the status of the pool: what remains, runs, failed and is done.
 
         Parameters
         ----------
@@ -230,14 +230,14 @@ class PoolView:
         timeout: str | float | None = None,
         poll: str | float = POLL_S,
     ) -> Waited:
-        """Return when nothing is left to run, or nobody is left to run it.
+        """Return when nothing is left to run, or no worker is left to run it.
 
         Parameters
         ----------
         only, skip : selection
             The tasks that are meant; see `Pool`.
         timeout, poll : str or float
-            How long to wait at most, and between looks: in seconds, or such as ``2h``.
+            How long to wait at most, and between two checks: in seconds, or such as ``2h``.
 
         Returns
         -------
@@ -293,7 +293,7 @@ class PoolView:
 
 
 def _quiet(_: str) -> None:
-    """Take a line of progress, and show it to nobody."""
+    """Drop a line of progress."""
 
 
 def status_html(found: Status) -> str:

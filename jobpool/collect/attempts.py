@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jobpool.collect.accepted import known_tasks
 from jobpool.collect.frames import frame_of
 from jobpool.collect.row_columns import Rows, joined, nothing, point_columns, texts
-from jobpool.journal.attempts import Attempt, Key, told_themselves
+from jobpool.journal.attempts import Attempt, Key, written_by_their_worker
 from jobpool.journal.jsonl import all_lines
 from jobpool.pool import Pool
 from jobpool.table.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
@@ -58,7 +58,7 @@ def _records(pool: Pool) -> Iterator[dict[str, Any]]:
             yield record
         else:
             found[record["task"], record["fence"], record["worker"]] = record
-    own = told_themselves(pool.folder, found)
+    own = written_by_their_worker(pool.folder, found)
     yield from (record for key, record in found.items() if key not in own)
 
 

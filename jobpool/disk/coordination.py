@@ -1,4 +1,4 @@
-"""Who does what: one process for all, or processes that share work instead of repeating it.
+"""Which process does what: one for all, or several that share work instead of repeating it.
 
     turns/NAME-NUMBER    made by the process that is elected to do NAME in the period NUMBER
     leases/NAME.json     host, process and start of the holder; its time of change is the heartbeat
@@ -24,7 +24,7 @@ from jobpool.disk.files import checked_line, server_time, storage_error
 
 ELECTIONS = "turns"  # the folder, as older versions call it
 LEASE_S = 60.0  # a lease not refreshed for so long belonged to a process that died
-_BEATS = 4  # signs of life in that time; a library that computes lets the thread run every 0.4 s
+_BEATS = 4  # heartbeats in that time; a library that computes lets the thread run every 0.4 s
 _CLOCK_S = 60.0  # for so long a process trusts its own clock to run like the file server's
 FORMAT = 1
 
@@ -76,7 +76,7 @@ class Leases:
     folder : Path
         Made when the first lease is taken.
     lease_s : float
-        Seconds after which a lease without a sign of life may be taken by another.
+        Seconds without a heartbeat after which another process may take a lease.
     """
 
     def __init__(self, folder: Path, lease_s: float = LEASE_S) -> None:
@@ -111,11 +111,11 @@ class Leases:
                     path.unlink()
 
     def is_free(self, name: str) -> bool:
-        """Say whether nobody who lives holds the lease `name`."""
+        """Say whether no living process holds the lease `name`."""
         return self._is_stale(self._folder / f"{name}.json")
 
     def _claim(self, path: Path) -> bytes | None:
-        """Return what stands in the lease that is now ours, or None if another holds it."""
+        """Return the content of the lease that this process now holds, None if another holds it."""
         owner = checked_line(
             {
                 "format": FORMAT,
@@ -136,7 +136,7 @@ class Leases:
                 silent_s = self._silent_s(path)
                 if silent_s is not None and silent_s <= self._lease_s:
                     return None
-                if silent_s is not None:  # else it was let go, or this host cannot see it yet
+                if silent_s is not None:  # else it was released, or this host cannot see it yet
                     path.unlink(missing_ok=True)
             else:
                 return owner
@@ -151,7 +151,7 @@ class Leases:
         return silent_s is None or silent_s > self._lease_s
 
     def _silent_s(self, path: Path) -> float | None:
-        """Return how long a lease has shown no sign of life; None if there is none."""
+        """Return the seconds since the last heartbeat of a lease; None if there is none."""
         try:
             with path.open("rb") as stream:  # NFS shows the newest time of a file just opened
                 beaten = os.fstat(stream.fileno()).st_mtime

@@ -1,7 +1,7 @@
-"""Disk tricks that stay true when a process is killed: replace a file whole, create it once.
+"""Files that stay whole when a process is killed: replaced as a whole, created once.
 
-A reader of a replaced file sees the old content or the new, never a mixture. A checked line tells
-by its checksum whether it is as it was written. No function here knows what the files mean.
+A reader of a replaced file sees the old content or the new, never a mixture. The checksum of a
+checked line shows whether it is as it was written. No function here knows what the files mean.
 """
 
 import errno
@@ -134,7 +134,7 @@ def created_whole(path: Path) -> Iterator[IO[bytes]]:
 def server_time(folder: Path) -> float:
     """Return the time of the file server that holds a folder, by which heartbeats are judged.
 
-    Who may not write into the folder gets the time of this host.
+    Where the folder cannot be written, the time of this host stands in for it.
     """
     probe = temporary_beside(folder / "clock")
     try:
@@ -207,7 +207,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def newer_format(found: object, known: object) -> str:
-    """Return what to tell the user about a file of a format that this version cannot read."""
+    """Return the message about a file of a format that this version cannot read."""
     return (
         f"written in format {found}, but this jobpool knows formats up to {known}; "
         "install the newer jobpool that made it"

@@ -1,11 +1,11 @@
 """The lock that this file system really honours.
 
 Four kinds, the same promise: while one process holds the lock on a state file, no other does, it
-reads what the last holder wrote, and a process that dies lets go of it.
+reads what the last holder wrote, and a process that dies releases it.
 
     flock       the kernel queues the waiters: the fairest and by far the fastest
     lockf       byte-range locks, for file systems that emulate or ignore flock
-    fresh       flock, and no cache is believed: for FUSE file systems such as GlusterFS, where a
+    fresh       flock, and no cache is trusted: for FUSE file systems such as GlusterFS, where a
                 host goes on reading its old copy for a second, lock or no lock
     exclusive   a file made by exclusive creation beside the state file (filelock's lease), for
                 file systems whose locks are local to a node; slow, and it polls
@@ -63,20 +63,20 @@ class _Kernel:
             if raised is None:
                 self._call(held.descriptor, fcntl.LOCK_UN)
                 if self._durable and held.written:
-                    os.fsync(held.descriptor)  # after letting go: nobody waits for the disk
+                    os.fsync(held.descriptor)  # after the release: no process waits for the disk
         finally:
             os.close(held.descriptor)
 
 
 class _Fresh(_Kernel):
-    """A kernel's lock, under which neither the kernel's cache nor the client's is believed."""
+    """A kernel's lock, under which neither the kernel's cache nor the client's is trusted."""
 
     __slots__ = ()
 
     def __enter__(self) -> Held:
         held = super().__enter__()
         try:
-            look_afresh(held.descriptor)
+            drop_cache(held.descriptor)
         except BaseException:
             os.close(held.descriptor)
             raise
@@ -85,13 +85,13 @@ class _Fresh(_Kernel):
     def __exit__(self, raised: type[BaseException] | None, *rest: object) -> None:
         try:
             if raised is None and self._held.written:
-                _hand_over(self._held)  # before letting go: the next holder may be elsewhere
+                _hand_over(self._held)  # before the release: the next holder may be on another host
         finally:
             super().__exit__(raised, *rest)
 
 
-def look_afresh(descriptor: int) -> None:
-    """Drop what this host has cached of a file opened for writing, so that the server is asked.
+def drop_cache(descriptor: int) -> None:
+    """Drop this host's cached copy of a file opened for writing, so that the server is asked.
 
     GlusterFS answers reads of small files from a copy of its own, which only a change drops:
     reserving the first byte, which is there, is a change that changes nothing.
@@ -117,7 +117,7 @@ def _exclusive(path: Path, durable: bool) -> Iterator[Held]:  # noqa: ARG001 - a
     with SoftFileLease(f"{path}.lock", lease_duration=LEASE_S, poll_interval=0.002):
         held = Held(os.open(path, os.O_RDWR))
         try:
-            look_afresh(held.descriptor)
+            drop_cache(held.descriptor)
             yield held
             if held.written:
                 _hand_over(held)

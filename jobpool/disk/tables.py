@@ -3,7 +3,7 @@
 1. Text is UTF-8, with or without a byte order mark; blank lines count for nothing.
 2. Columns are separated by commas (``.csv``) or tabs (``.tsv``) and have different names.
 3. Every row is as long as the header; one empty field at the end of all rows is no field.
-4. What counts as missing, and which columns stay text, is said by the caller.
+4. The caller says what counts as missing, and which columns stay text.
 
 An error names the file, and the line where there is one.
 """
@@ -82,7 +82,7 @@ def read_table(
     DataError
         If it cannot be read, or breaks one of the rules.
     """
-    import pandas as pd  # noqa: PLC0415 - half a second, not for who reads rows
+    import pandas as pd  # noqa: PLC0415 - half a second, and not needed to read rows
 
     try:
         if path.suffix == ".parquet":
@@ -110,7 +110,7 @@ def read_table(
 def _read_text(path: Path, once: Collection[str] | None) -> Rows:
     if path.suffix not in _SEPARATORS:
         known = ".csv, .tsv, .parquet"
-        raise DataError(path, f"is no table that can be read; save it as one of: {known}")
+        raise DataError(path, f"cannot be read as a table; save it as one of: {known}")
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, delimiter=_SEPARATORS[path.suffix])

@@ -9,6 +9,6 @@
     health        when a worker leaves, or a node is left, because tasks fail there
     local         workers on this machine, without a scheduler
 
-`jobpool.worker` joins these. The command line and the Python door start local workers; commands
-that show or plan ask for the nodes that workers leave.
+`jobpool.worker` joins these. The command line and the Python interface start local workers;
+commands that show or plan ask for the nodes that workers leave.
 """

@@ -34,7 +34,7 @@ class ValueForm:
     """One way to write many values of an axis: as a mapping with certain keys."""
 
     keys: tuple[str, ...]  # any of them says that a mapping has this form
-    example: str  # shown to a user who wrote none of the forms
+    example: str  # shown where a mapping has none of the forms
     # given a reader of the mapping, the folder where relative paths start, and the values of the
     # axis that stand there without this form, each with what is behind it
     expand: Callable[[Reader, Path, Mapping[str, str]], Pairs]
@@ -204,7 +204,7 @@ def _read_axis(reader: Reader, name: str, folder: Path, forms: Mapping[str, Valu
         elif isinstance(item, str | int | float | bool):
             items[-1] = [(item, None)]
         elif item is not None or isinstance(given, list):
-            reader.problem(name, item, "a value must be a text, a number, or true or false")
+            reader.problem(name, item, "a value must be text, a number, or true or false")
     singles = {str(value): source or str(value) for pairs in items for value, source in pairs}
     for position, (inner, form) in late.items():
         items[position] = form.expand(inner, folder, singles)
@@ -228,7 +228,7 @@ def _check_values(reader: Reader, name: str, pairs: Pairs) -> None:
     twice = [value for value, count in counts.items() if count > 1]
     for value in twice[:MOST_SHOWN]:
         where = [describe_source(source) for one, source in pairs if str(one) == value and source]
-        advice = f"is given {counts[value]} times; each value may stand once"
+        advice = f"is given {counts[value]} times; each value may be given once"
         reader.problem(name, value, advice + (f": {listing(where)}" if where else ""))
     if len(twice) > MOST_SHOWN:
         reader.problem(name, None, f"has {len(twice)} values that are given several times")
@@ -249,7 +249,7 @@ def _check_numbers(reader: Reader, name: str, values: list[Value]) -> None:
 
 def _check_name(reader: Reader, name: str, known: Collection[str]) -> None:
     if (why := why_not(name)) and name not in known:
-        reader.problem(name, None, f"{why}; name the axis otherwise than {name!r}")
+        reader.problem(name, None, f"{why}; give the axis another name than {name!r}")
     if not _NAME.fullmatch(name):
         advice = "cannot be selected: write a name without blanks, commas and = < > !"
         reader.problem(name, None, advice)

@@ -89,7 +89,9 @@ def read_yaml(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        advice = "no such file; give the path of an experiment file, or lay one out: jobpool new"
+        advice = (
+            "no such file; give the path of an experiment file, or make a new study: jobpool new"
+        )
         raise ConfigError((Problem(file, "", None, advice),)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError((Problem(file, "", None, f"cannot be read: {error}"),)) from error

@@ -122,7 +122,7 @@ class Reader:
                 self._missing(name, f"one of: {listing(choices)}" if choices else "a text")
             return default or ""
         if not isinstance(value, str):
-            self.problem(name, value, "must be a text; put quotes around it")
+            self.problem(name, value, "must be text; put quotes around it")
             return default or ""
         if not value.strip():
             self.problem(name, value, "must not be empty; give a text, or leave the key out")
@@ -141,7 +141,7 @@ class Reader:
         values = [] if value is None else value if isinstance(value, list) else [value]
         wrong = [one for one in values if not isinstance(one, str)]
         for one in wrong:
-            self.problem(name, one, "must be a text; put quotes around it")
+            self.problem(name, one, "must be text; put quotes around it")
         return tuple(one for one in values if isinstance(one, str))
 
     def whole(self, name: str, default: int | None = None, least: int | None = None) -> int:

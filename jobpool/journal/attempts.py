@@ -83,7 +83,7 @@ def attempts_of(pool: Path, worker: str) -> Iterator[Attempt]:
 def all_attempts(pool: Path) -> Iterator[Attempt]:
     """Yield every undamaged attempt in the pool, each once.
 
-    Where a worker thought dead wrote the end of its attempt after all, its own word counts.
+    Where a worker thought dead wrote the end of its attempt after all, its own line counts.
     """
     found: dict[Key, Attempt] = {}
     for _, line in all_lines(pool, "attempts"):
@@ -93,11 +93,11 @@ def all_attempts(pool: Path) -> Iterator[Attempt]:
                 yield attempt
             else:
                 found[attempt.task, attempt.fence, attempt.worker] = attempt
-    own = told_themselves(pool, found)
+    own = written_by_their_worker(pool, found)
     yield from (attempt for key, attempt in found.items() if key not in own)
 
 
-def told_themselves(pool: Path, found: Iterable[Key]) -> set[Key]:
+def written_by_their_worker(pool: Path, found: Iterable[Key]) -> set[Key]:
     """Return the attempts whose worker, found dead by another, wrote their end after all."""
     wanted = set(found)
     return wanted & {
@@ -145,9 +145,9 @@ def feedback_of(
     if cause is Cause.MEMORY:
         return Feedback(memory_mb=attempt.memory_mb)
     if cause is Cause.TIME and started is not None:
-        # who left more than was there before may well end it with the same time again
+        # an attempt that made progress shows that the next one may finish in the same time
         since = started if since is None else since
-        if came_further(pool, checkpoint(), since, attempt.worker):
+        if made_progress(pool, checkpoint(), since, attempt.worker):
             return NO_FEEDBACK
         return Feedback(core_s=(attempt.cores or 1) * ((end or attempt.ended) - started))
     if cause is Cause.LOST:
@@ -157,8 +157,8 @@ def feedback_of(
     return NO_FEEDBACK
 
 
-def came_further(pool: Path, folder: str, since: float, worker: str = "") -> bool:
-    """Say whether something was added to the finished pieces of a task.
+def made_progress(pool: Path, folder: str, since: float, worker: str = "") -> bool:
+    """Say whether finished pieces of a task were added.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def came_further(pool: Path, folder: str, since: float, worker: str = "") -> boo
     since : float
         When the attempt began, in seconds since the epoch by the file server's clock.
     worker : str
-        Count what this worker wrote alone; by default what anybody wrote.
+        Count only what this worker wrote; by default what any worker wrote.
     """
     for path in (pool / "checkpoints" / folder).glob(f"{worker}*.jsonl"):
         with suppress(OSError):

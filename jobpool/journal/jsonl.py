@@ -6,8 +6,8 @@ ID is the worker's number as 12 hex digits and xx its first two, so that folders
 
 1. An appended line is on disk when the call returns; a line that could not be written whole is
    taken away again.
-2. A line torn by a crash, or damaged later, is told from a whole one by its checksum; what has
-   another shape than it must have counts as damaged.
+2. The checksum distinguishes a whole line from one torn by a crash, or damaged later; a record of
+   the wrong shape counts as damaged.
 
 Read fast: a pool of the published study has 148,500 results.
 """

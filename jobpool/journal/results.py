@@ -1,6 +1,6 @@
 """Results: one line per result in the file of the worker that made it, never changed.
 
-A line is on disk before the pool says ``done``. Which line counts for a task is the pool's word:
+A line is on disk before the pool says ``done``. The pool says which line counts for a task:
 the one whose fence and worker its record names.
 """
 

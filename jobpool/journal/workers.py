@@ -1,9 +1,9 @@
-"""What workers say of themselves while they live.
+"""What workers write about themselves while they live.
 
     workers/xx/ID.json    the worker's record: who it is; its modification time is the heartbeat
     workers/xx/ID.use     the memory mark: the peak of the task in hand, replaced whole now and then
 
-Both are written by their worker alone, so that a death can be told by what it left behind.
+Both are written by their worker alone, so that what a dead worker left behind explains its end.
 """
 
 import os
@@ -32,7 +32,7 @@ _SHAPE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
-    """What a worker says of itself in ``workers/xx/ID.json``; its mtime is the heartbeat."""
+    """What a worker writes about itself in ``workers/xx/ID.json``; its mtime is the heartbeat."""
 
     host: str
     pid: int
@@ -133,7 +133,7 @@ def _mark_file(pool: Path, name: str) -> Path:
 def process_space() -> str:
     """Name the run of the kernel and the space of process numbers that this process is in.
 
-    Empty where the system does not tell. A host name is no such proof: containers and clusters of
+    Empty where the system does not say. A host name is no proof: containers and clusters of
     virtual machines share them.
     """
     with suppress(OSError):

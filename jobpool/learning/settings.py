@@ -123,7 +123,7 @@ def _read_maps(reader: Reader) -> str | Mapping[str, str]:
         reader.problem("maps", maps, "names no modality; give a path for at least one")
     for name, text in maps.items():
         if not isinstance(text, str):
-            reader.problem(f"maps.{name}", text, "must be a text; put quotes around it")
+            reader.problem(f"maps.{name}", text, "must be text; put quotes around it")
     return {name: text for name, text in maps.items() if isinstance(text, str)}
 
 

@@ -3,5 +3,5 @@
     status_text    how a pool stands, as text and as JSON
     waiting        wait until nothing is left to run
 
-Called by the command line and the Python door; nothing here changes a pool.
+Called by the command line and the Python interface; nothing here changes a pool.
 """

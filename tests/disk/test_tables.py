@@ -11,7 +11,7 @@ from jobpool.errors import DataError
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("study.txt", b"x", "is no table that can be read; save it as one of: .csv"),
+        ("study.txt", b"x", "cannot be read as a table; save it as one of: .csv"),
         ("study.csv", b"", "cannot be read as a table"),
         ("study.csv", b"a,b\n1,2\n4,5,6,7\n", "line 3 has 4 fields, the header 2"),
         ("study.csv", b"a,b\n1,2\n\n4\n", "line 4 has 1 fields, the header 2"),

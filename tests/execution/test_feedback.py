@@ -134,7 +134,7 @@ def test_finder_and_doctor_learn_the_same_from_a_death(
     assert by_doctor(pool, found.cause) == learned(found.cause, found.feedback)
 
 
-def test_the_doctor_leaves_a_task_that_came_further_to_jobs_of_the_same_size(
+def test_the_doctor_leaves_a_task_that_made_progress_to_jobs_of_the_same_size(
     fast_path: Path,
 ) -> None:
     pool, claim, worker_record = a_claim(a_pool(fast_path, 3))

@@ -87,7 +87,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
 
     assert found == [
         "runner: must be one of: evaluate, function; did you mean 'function'?",
-        "axes.a: is given 2 times; each value may stand once",
+        "axes.a: is given 2 times; each value may be given once",
         "axes.b: has no values; give at least one",
         f"axes.c.glob: matches no file in {tmp_path}; correct the path",
         "passes.first.cores: must be at least 1",
@@ -103,7 +103,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("runner: function\naxes: {a: ['']}", "is empty or has blanks"),
-        ("runner: function\naxes: {a: [null]}", "must be a text, a number"),
+        ("runner: function\naxes: {a: [null]}", "must be text, a number"),
         ("runner: function\naxes: {a: [1, true]}", "equals another value"),
         ("runner: function\naxes: {a: [.nan]}", "must be a finite number"),
         ("runner: function\naxes: {worker: [1]}", "is a column of every results table"),

@@ -477,7 +477,7 @@ def test_time_that_was_too_short_becomes_a_bound(folder: Path) -> None:
     assert Pool(folder).record(claim.position).core_s == pytest.approx(400, rel=0.06)
 
 
-def test_time_is_no_bound_for_a_task_that_came_further(folder: Path) -> None:
+def test_time_is_no_bound_for_a_task_that_made_progress(folder: Path) -> None:
     claim, beaten = claim_by_distant_worker(folder, cores=4, end=time.time() + 100)
     finished = folder / "checkpoints" / claim.id / f"{worker_name(DEAD)}.jsonl"
     finished.parent.mkdir(parents=True)

@@ -23,7 +23,7 @@ from jobpool.cache.fits.file import Entry
 from jobpool.cache.roi.store import RoiMatrix
 from jobpool.errors import OutOfTimeError
 from jobpool.experiment.config import load_experiment
-from jobpool.journal.attempts import came_further
+from jobpool.journal.attempts import made_progress
 from jobpool.journal.results import all_results
 from jobpool.learning.splits import FILE_NAME, read_splits
 from jobpool.pool import Pool
@@ -324,7 +324,7 @@ def test_who_only_waited_for_the_fits_of_others_left_something(study: Strategies
             runner.run(FIRST_FOLD, a_context(study, deadline=time.time() + 3))
 
     assert held == [True, True]
-    assert came_further(study.pool, "x", before, "w")
+    assert made_progress(study.pool, "x", before, "w")
 
 
 def test_predictions_that_are_kept_lie_where_the_result_says(study: StrategiesStudy) -> None:

@@ -227,7 +227,7 @@ def test_a_set_given_twice_is_named_with_both(tmp_path: Path) -> None:
     found = problems(tmp_path, ["a", "b", "c", {"strategies": ["grid"], "sets": sets}])
 
     assert found == [
-        "axes.shape: is given 2 times; each value may stand once: an ensemble (grid) of a, b, "
+        "axes.shape: is given 2 times; each value may be given once: an ensemble (grid) of a, b, "
         "an ensemble (grid) of b, c"
     ]
 

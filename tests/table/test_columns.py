@@ -44,7 +44,7 @@ def test_an_axis_named_like_a_column_of_jobpool_is_refused(tmp_path: Path, name:
     file = tmp_path / "study.yaml"
     file.write_text(f"runner: function\naxes: {{{name}: [1, 2]}}", encoding="utf-8")
 
-    with pytest.raises(ConfigError, match=f"name the axis otherwise than '{name}'"):
+    with pytest.raises(ConfigError, match=f"give the axis another name than '{name}'"):
         load_experiment(file)
 
 

@@ -43,7 +43,7 @@ from jobpool.disk.files import (
     replace_whole,
     storage_error,
 )
-from jobpool.disk.locks import LOCKS, Held, file_system, look_afresh
+from jobpool.disk.locks import LOCKS, Held, drop_cache, file_system
 from jobpool.errors import BrokenLockError, PoolError, StorageError
 from jobpool.task import Json
 
@@ -274,7 +274,7 @@ class BucketFile:
         descriptor = os.open(self.path, os.O_RDWR if afresh else os.O_RDONLY)
         try:
             if afresh:
-                look_afresh(descriptor)
+                drop_cache(descriptor)
             yield descriptor
         finally:
             os.close(descriptor)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.disk.files import checked_line, parse_line
-from jobpool.disk.locks import look_afresh
+from jobpool.disk.locks import drop_cache
 from jobpool.errors import Fault, JobpoolError
 
 MAIL_SIZE = 16_384  # a file that never changes its size needs no fresh attributes to be read
@@ -115,7 +115,7 @@ def _read_mail(path: Path) -> list[list[Any]]:
     """Return places and values; nothing while the file is being written."""
     descriptor = os.open(path, os.O_RDWR)
     try:
-        look_afresh(descriptor)
+        drop_cache(descriptor)
         data = os.pread(descriptor, MAIL_SIZE, 0)
     finally:
         os.close(descriptor)
