@@ -144,7 +144,7 @@ class Worker:
                     if self._more_came():
                         puller = self._make_puller()
                         continue
-                    summary.reason = "no task is left that this worker may take"
+                    summary.reason = "no task is left for this worker"
                     break
                 ending = self._run(claim, summary)
                 if ending is not None and ending.cause is not Cause.DONE:
@@ -185,7 +185,7 @@ class Worker:
         if ending.cause is Cause.STORAGE:
             self._end(ending)
             if not self._disk_recovers():
-                summary.reason = "the disk refused what a task wrote"
+                summary.reason = "the disk refused a task's output"
             return None
         return ending
 
@@ -195,7 +195,7 @@ class Worker:
     def _after(self, ending: Ending, *, accepted: bool) -> None:
         task = ending.claim.id
         if not accepted:
-            self._report(f"task {task}: the pool had taken it back; another attempt counts")
+            self._report(f"task {task}: the pool had requeued it; another attempt counts")
         elif ending.cause is Cause.DONE and self._attempts.is_all_done(ending.claim.position):
             for folder in self._attempts.checkpoints_of(ending.claim):  # nobody will continue it
                 shutil.rmtree(self._pool.folder / "checkpoints" / folder, ignore_errors=True)
@@ -205,13 +205,13 @@ class Worker:
         if summary.reason:
             return True
         if self._signals.received is not None:
-            summary.reason = f"told to stop by {self._signals.received.name}"
+            summary.reason = f"stopped by {self._signals.received.name}"
         elif limits.max_tasks is not None and summary.n_tasks >= limits.max_tasks:
-            summary.reason = f"it ran as many tasks as asked, {summary.n_tasks}"
+            summary.reason = f"it ran the requested number of tasks, {summary.n_tasks}"
         elif limits.stop_after_s is not None and seconds >= limits.stop_after_s:
-            summary.reason = "its time to take new tasks is over"
+            summary.reason = "its time for new tasks is over"
         elif self._matcher.time_is_up():
-            summary.reason = "its time is nearly up"
+            summary.reason = "its job ends soon"
         else:
             summary.reason = self._failures.why_leave()
         return bool(summary.reason)

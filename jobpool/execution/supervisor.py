@@ -219,8 +219,8 @@ class Supervisor:
             code = self._exit_code()
             if _more(kills, self._oom_kills()):
                 what = "the job has too little memory to start the task process"
-                raise StartError(f"{what}; ask for more for the job")
-            raise StartError(f"the task process ended at its start with exit code {code}")
+                raise StartError(f"{what}; request more memory for the job")
+            raise StartError(f"the task process failed to start: exit code {code}")
         if answer is not None and "ready" not in answer:
             fault = Fault(answer.get("exit_code", Fault.TASK))
             raise StartError(str(answer.get("error")), fault)
@@ -344,7 +344,7 @@ class Supervisor:
         if received is not None and told is not None:
             return Outcome(cause=told, error=f"stopped by {received.name}")
         if is_late and code is None:
-            return Outcome(cause=Cause.TIME, error="stopped: the time of its worker is nearly up")
+            return Outcome(cause=Cause.TIME, error="stopped before the end of its worker's time")
         if code == -signal.SIGKILL and self._is_full():
             error = f"killed when it had {self._peak_mb:.0f} of {self._memory_mb:.0f} MB in use"
             return Outcome(cause=Cause.MEMORY, error=error)
@@ -354,8 +354,9 @@ class Supervisor:
 def _how(code: int | None) -> str:
     if code is None:
         return "closed the pipe for its answers"
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return f"ended by {how}"
+    if code < 0:
+        return f"was terminated by signal {signal.Signals(-code).name}"
+    return f"exited with code {code}"
 
 
 def _more(before: int | None, after: int | None) -> bool:

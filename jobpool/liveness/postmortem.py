@@ -131,7 +131,7 @@ def cause_of_death(evidence: Evidence) -> tuple[Cause, str]:
     --------
     >>> said = JobStatus(job="12", phase=Phase.ENDED, cause=Cause.NODE, word="BROKEN", node="n7")
     >>> cause_of_death(Evidence(seen=said))
-    (<Cause.NODE: 'node'>, 'the scheduler says of job 12 on n7: BROKEN')
+    (<Cause.NODE: 'node'>, 'the scheduler reports job 12 on n7 as BROKEN')
     >>> cause_of_death(Evidence())
     (<Cause.LOST: 'lost'>, 'the worker vanished without a final record')
     >>> cause_of_death(Evidence(memory_mb=4096, peak_mb=4000))[0]
@@ -142,9 +142,9 @@ def cause_of_death(evidence: Evidence) -> tuple[Cause, str]:
         return cause, words
     peak_mb, memory_mb = _peak(evidence), evidence.memory_mb
     if peak_mb and memory_mb and peak_mb >= NEARLY_ALL * memory_mb:
-        return Cause.MEMORY, f"{words}; its task took {peak_mb:.0f} of {memory_mb:.0f} MB"
+        return Cause.MEMORY, f"{words}; its task used {peak_mb:.0f} of {memory_mb:.0f} MB"
     if evidence.was_at_its_end:
-        return Cause.TIME, f"{words}, when its time was up"
+        return Cause.TIME, f"{words}, at the end of its job"
     return Cause.LOST, words
 
 
@@ -153,11 +153,11 @@ def _word_of_scheduler(seen: JobStatus | None) -> tuple[Cause | None, str]:
     if seen is None or seen.phase is Phase.UNLISTED:
         return None, "the worker vanished without a final record"
     where = f" on {seen.node}" if seen.node else ""
-    words = f"the scheduler says of job {seen.job}{where}: {seen.word}"
+    words = f"the scheduler reports job {seen.job}{where} as {seen.word}"
     if seen.cause is None and seen.signal:
         words += f" by signal {seen.signal}"
     if seen.cause is None and seen.phase is Phase.SUSPENDED:
-        return Cause.PREEMPTED, f"{words}, and the worker is silent"
+        return Cause.PREEMPTED, f"{words}, and the worker sends no heartbeat"
     if seen.cause is None and not seen.is_over:
         return Cause.LOST, f"{words}, but the worker hangs or is stopped"
     return seen.cause, words

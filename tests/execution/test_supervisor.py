@@ -143,7 +143,7 @@ def test_a_child_killed_while_the_kernel_counts_a_kill_ended_for_memory(tmp_path
 def test_a_child_killed_by_hand_did_not_end_for_memory(tmp_path: Path) -> None:
     cause, _, error = run(tmp_path, READY + "os.kill(os.getpid(), 9)", memory_mb=10_000)
 
-    assert (cause, error) == ("error", "the task process ended by signal SIGKILL")
+    assert (cause, error) == ("error", "the task process was terminated by signal SIGKILL")
 
 
 GROW = "block = b'x' * 60_000_000\ntime.sleep(0.5)\nos.kill(os.getpid(), 9)"
@@ -177,7 +177,7 @@ def test_a_helper_killed_where_nobody_counts_ended_for_memory_if_that_was_full(
 @pytest.mark.parametrize(
     ("child", "said"),
     [
-        ("sys.exit(3)", "ended at its start with exit code 3"),
+        ("sys.exit(3)", "failed to start: exit code 3"),
         ("say(error='no such maps')", "no such maps"),
     ],
 )
@@ -279,7 +279,7 @@ def test_a_child_killed_for_memory_at_its_start_asks_for_more_memory(tmp_path: P
     kind, _, error = run(tmp_path, "os.kill(os.getpid(), 9)", kills=[0, 1, 1])
 
     assert kind == "StartError"
-    assert "too little memory to start the task process; ask for more" in str(error)
+    assert "too little memory to start the task process; request more" in str(error)
 
 
 def test_a_killed_child_whose_helper_holds_the_pipe_is_seen_to_be_dead(tmp_path: Path) -> None:
@@ -299,14 +299,14 @@ def test_a_child_that_closes_its_answers_is_ended(tmp_path: Path) -> None:
 def test_the_end_of_a_real_child_is_told_through_its_guard(tmp_path: Path) -> None:
     cause, _, error, _ = run_task(tmp_path, "tests.support.tasks:leaves_with_code_3")
 
-    assert (cause, error) == ("error", "the task process ended by exit code 3")
+    assert (cause, error) == ("error", "the task process exited with code 3")
 
 
 def test_a_task_is_stopped_when_its_worker_has_no_time_left(tmp_path: Path) -> None:
     cause, _, error = run(tmp_path, READY + "time.sleep(600)", left_s=1.0)
 
     assert cause == "time"
-    assert "the time of its worker is nearly up" in str(error)
+    assert "stopped before the end of its worker's time" in str(error)
 
 
 def test_a_task_that_ignores_term_ends_before_its_worker(tmp_path: Path) -> None:

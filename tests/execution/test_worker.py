@@ -84,7 +84,7 @@ def test_a_worker_takes_no_task_after_its_time(tmp_path: Path, jobpool: Jobpool)
 
     done = jobpool("work", pool, "--stop-after", "1s")
 
-    assert "its time to take new tasks is over" in done.stderr
+    assert "its time for new tasks is over" in done.stderr
     assert Pool(pool).counts()[TaskState.DONE] == 1
 
 
@@ -133,7 +133,9 @@ def test_a_task_whose_process_is_killed_returns_to_the_pool(
     done = jobpool("work", pool)
 
     assert done.returncode == 0
-    assert {a.error for a in all_attempts(pool)} == {"the task process ended by signal SIGKILL"}
+    assert {a.error for a in all_attempts(pool)} == {
+        "the task process was terminated by signal SIGKILL"
+    }
     assert Pool(pool).counts()[TaskState.WAITING] == 2
 
 

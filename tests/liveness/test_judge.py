@@ -301,7 +301,7 @@ def test_the_silent_worker_of_an_ended_job_is_dead(folder: Path) -> None:
 
     (attempt,) = all_attempts(folder)
     assert (taken.cause, taken.position) == (Cause.TIME, claim.position)
-    assert taken.why == attempt.error == "the scheduler says of job 12 on n1: TIMEOUT"
+    assert taken.why == attempt.error == "the scheduler reports job 12 on n1 as TIMEOUT"
     assert attempt.ended == pytest.approx(beaten, abs=1)
 
 
@@ -442,7 +442,7 @@ def test_a_process_that_is_gone_from_a_running_job_does_not_hang(folder: Path) -
 
     (taken,) = reaped(a_reaper(folder, saying(RUNNING)), beaten, 4)
 
-    why = "the worker vanished without a final record; its task took 950 of 1000 MB"
+    why = "the worker vanished without a final record; its task used 950 of 1000 MB"
     assert (taken.cause, taken.why) == (Cause.MEMORY, why)
 
 

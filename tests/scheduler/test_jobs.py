@@ -322,7 +322,7 @@ def test_a_killed_worker_whose_task_had_nearly_all_memory_ran_out_of_it() -> Non
     little, _ = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=899))
 
     assert (noted, little) == (Cause.MEMORY, Cause.LOST)
-    assert why == "the scheduler says of job 12: FAILED by signal 9; its task took 901 of 1000 MB"
+    assert why == "the scheduler reports job 12 as FAILED by signal 9; its task used 901 of 1000 MB"
 
 
 def test_slurms_own_measure_of_memory_counts() -> None:
@@ -338,7 +338,7 @@ def test_who_beat_until_its_end_ran_out_of_time() -> None:
 
     assert (cause, why) == (
         Cause.TIME,
-        "the worker vanished without a final record, when its time was up",
+        "the worker vanished without a final record, at the end of its job",
     )
 
 

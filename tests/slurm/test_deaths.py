@@ -77,7 +77,7 @@ def test_a_worker_that_is_shot_dead_loses_its_task(victims: dict[str, Victim]) -
     assert end_of(victim) == (Cause.LOST, TaskState.WAITING, 1)
     assert "is dead; the task ended as lost" in log
     assert victim.attempt().error == (
-        f"the scheduler says of job {victim.job} on {ended.node}: FAILED by signal 9"
+        f"the scheduler reports job {victim.job} on {ended.node} as FAILED by signal 9"
     )
     assert (victim.record().memory_mb, victim.record().core_s) == (None, None)
 
@@ -147,7 +147,7 @@ def test_a_worker_that_hears_nothing_dies_at_the_time_limit(victims: dict[str, V
     assert ended.state == "TIMEOUT"
     assert end_of(victim) == (Cause.TIME, TaskState.WAITING, 1)
     assert "is dead; the task ended as time" in log
-    said = f"the scheduler says of job {victim.job} on {ended.node}: TIMEOUT"
+    said = f"the scheduler reports job {victim.job} on {ended.node} as TIMEOUT"
     assert victim.attempt().error == said
     # two cores from the claim to the end, which SLURM may bring late; bounds are rounded up
     given_s = 2 * (victim.attempt().seconds or 0)

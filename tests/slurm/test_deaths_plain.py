@@ -101,6 +101,6 @@ def test_nobody_is_dead_while_the_controller_is_away(victims: dict[str, Victim])
     assert working.attempt().cause is Cause.DONE
     assert "is dead; the task ended as lost" in log_with
     assert stopped.attempt().error == (
-        f"the scheduler says of job {stopped.job} on {slurm.nodes[0]}: RUNNING, "
+        f"the scheduler reports job {stopped.job} on {slurm.nodes[0]} as RUNNING, "
         "but the worker hangs or is stopped"
     )

@@ -96,7 +96,7 @@ def test_a_cancelled_job_returns_its_task(running: dict[str, Running]) -> None:
     assert (one.causes(), one.study.count(TaskState.WAITING)) == ([Cause.CANCELLED], 1)
     assert Pool(one.study.pool).record(0).attempts == 0
     assert "cancelled after" in log
-    assert "left: told to stop by SIGTERM" in log
+    assert "left: stopped by SIGTERM" in log
 
 
 def test_the_task_of_a_killed_job_goes_to_the_next_worker(running: dict[str, Running]) -> None:
@@ -131,7 +131,7 @@ def test_the_task_of_a_suspended_job_goes_to_the_next_worker(running: dict[str, 
 
     assert causes == [Cause.PREEMPTED, Cause.DONE]  # SLURM says that the job is suspended
     assert one.causes() == [Cause.DONE, Cause.DONE]  # its own word counts, not the finder's
-    assert "the pool had taken it back; another attempt counts" in one.study.log_of(one.job)
+    assert "the pool had requeued it; another attempt counts" in one.study.log_of(one.job)
     assert "1 row in" in one.study.run("sh", "-c", "jobpool collect pool -o results.csv 2>&1")
 
 
@@ -165,4 +165,4 @@ def test_a_job_near_its_time_limit_returns_its_task(running: dict[str, Running])
 
     assert ended.state == "COMPLETED"
     assert (one.causes(), one.study.count(TaskState.WAITING)) == ([Cause.TIME], 1)
-    assert f"left: told to stop by {signal.SIGUSR1.name}" in one.study.log_of(one.job)
+    assert f"left: stopped by {signal.SIGUSR1.name}" in one.study.log_of(one.job)

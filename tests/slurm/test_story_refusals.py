@@ -106,5 +106,5 @@ def test_a_job_too_small_for_the_program_says_that_memory_lacked(
 
     assert study.attempts() == ()
     assert (refused.job.state, refused.job.exit_code) == ("OUT_OF_MEMORY", "0:125")
-    assert "too little memory to start the task process; ask for more" in refused.log
+    assert "too little memory to start the task process; request more" in refused.log
     assert "out-of-memory" in refused.log
