@@ -1,11 +1,11 @@
-"""The worker: what a job runs. It pulls tasks until none fits, or until it is told to stop.
+"""The worker: what a job runs. It pulls tasks until none fits, or until it is stopped.
 
-    workers/xx/ID.json     its record; touched every some seconds while it lives
+    workers/xx/ID.json     its record; touched every few seconds while it is alive
     workers/xx/ID.use      the memory mark of its task, for the worker that finds it dead
 
 For each task: run it in the child, write the result, write the attempt, then end the task and
-claim the next in one transaction. Whichever of these steps it dies in, nothing is lost: a
-result without an end is found by the next worker that looks.
+claim the next in one transaction. In whichever of these steps it dies, nothing is lost: the next
+worker that looks for dead ones finds a result without an end.
 """
 
 import random
@@ -37,7 +37,7 @@ from jobpool.task import Cause, Claim
 BACK_OFF_BEATS = (1, 2, 4, 8, 16)  # heartbeats to wait while the disk refuses writes
 MOST_REFUSED = 2  # refused writes after which a worker leaves, also if the disk recovers
 PROBE_BYTES = 1 << 20
-LOOKERS = 64  # workers that may look for dead ones as often as these can be found dead
+REAPERS = 64  # with more workers, each looks for dead ones less often
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +75,9 @@ class Worker:
     worker_record : WorkerRecord
         What the worker says of itself.
     make_supervisor : callable
-        Returns the supervisor that runs the tasks; given the function that beats.
+        Given the function that sends a heartbeat, returns the supervisor that runs the tasks.
     signals : StopSignals
-        Tell the worker to leave.
+        Make the worker leave.
     rng : random.Random
         Draws the tasks.
     report : callable
@@ -96,7 +96,7 @@ class Worker:
     ) -> None:
         self._pool, self._worker_record, self._rng = pool, worker_record, rng
         self._signals, self._report = signals, report
-        self._heartbeat = Heartbeat(pool, self._use, report)
+        self._heartbeat = Heartbeat(pool, self._peak_memory, report)
         self._supervisor = make_supervisor(self._heartbeat.beat)
         self._reaper = Reaper(pool, worker_record)
         self._matcher = TaskMatcher(pool, worker_record)
@@ -108,7 +108,7 @@ class Worker:
         )
         self._failed: set[int] = set()
         self._path = Path()
-        self._looked = 0.0
+        self._reaped_at = 0.0
         self._n_refused = 0
 
     def work(self, limits: Limits) -> Summary:
@@ -117,11 +117,11 @@ class Worker:
         Raises
         ------
         StartError
-            If tasks cannot be run here; none was touched.
+            If tasks cannot be run here; none was claimed.
         SelectionError
             If the worker's selection does not fit the pool.
         StorageError
-            If the disk goes on refusing writes; the task in hand was returned if the disk let it.
+            If the disk keeps refusing writes; the running task was returned if possible.
         """
         puller = self._make_puller()
         summary = Summary(reason=self._failures.why_not_start())
@@ -131,17 +131,17 @@ class Worker:
             self._supervisor.start()
             started = time.monotonic()  # its time to take tasks begins when it can run them
             while not self._why_leave(summary, limits, time.monotonic() - started):
-                self._look_for_dead()
+                self._reap()
                 self._matcher.refresh(puller.restrict, self._heartbeat.server_time)
                 if ending is not None and ending.cause is not Cause.DONE:
-                    # its process may be dead: no claim before there is a new one
+                    # the task process may be dead: start another before the next claim
                     failed, ending = ending, None
                     self._end(failed)
                     self._supervisor.start()
                 ended, ending = ending, None
                 claim = self._next(puller, ended)
                 if claim is None:
-                    if self._more_came():
+                    if self._has_more():
                         puller = self._make_puller()
                         continue
                     summary.reason = "no task is left for this worker"
@@ -152,7 +152,7 @@ class Worker:
                     puller.leave_out(claim.position)
         finally:
             self._supervisor.stop()
-            if ending is not None:  # also if something went wrong meanwhile
+            if ending is not None:  # also after an error
                 self._end(ending)
         return summary
 
@@ -171,7 +171,7 @@ class Worker:
         return result.claim
 
     def _run(self, claim: Claim, summary: Summary) -> Ending | None:
-        """Run a task; None if the disk refused what it wrote, and takes writes again."""
+        """Run a task; None if the disk refused its output, and accepts writes again."""
         try:
             ending = self._attempts.run(claim, self._heartbeat.server_time)
         except StorageError:
@@ -197,11 +197,13 @@ class Worker:
         if not accepted:
             self._report(f"task {task}: the pool had requeued it; another attempt counts")
         elif ending.cause is Cause.DONE and self._attempts.is_all_done(ending.claim.position):
-            for folder in self._attempts.checkpoints_of(ending.claim):  # nobody will continue it
+            for folder in self._attempts.checkpoints_of(
+                ending.claim
+            ):  # no attempt will continue it
                 shutil.rmtree(self._pool.folder / "checkpoints" / folder, ignore_errors=True)
 
     def _why_leave(self, summary: Summary, limits: Limits, seconds: float) -> bool:
-        """Say whether to take no more tasks, and note why."""
+        """Say whether to take no more tasks, and record the reason."""
         if summary.reason:
             return True
         if self._signals.received is not None:
@@ -216,24 +218,23 @@ class Worker:
             summary.reason = self._failures.why_leave()
         return bool(summary.reason)
 
-    def _use(self) -> tuple[str | None, float]:
-        """Return the task in hand, and its peak memory in MB."""
+    def _peak_memory(self) -> tuple[str | None, float]:
+        """Return the running task, and its peak memory in MB."""
         return self._attempts.running, self._supervisor.peak_mb
 
     def _refine(self, cause: Cause) -> Cause:
-        """Return what the scheduler says of the end of this job, if it says something."""
+        """Return the cause that the scheduler reports for the end of this job, if any."""
         return self._reaper.why_stopped(self._heartbeat.server_time) or cause
 
-    def _look_for_dead(self, every_s: float | None = None) -> bool:
-        """Take back the tasks of dead workers, not more often than they can die."""
-        # all look at all: with more workers each looks less often
-        usual_s = self._pool.info.lost_after_s / 3 * max(1, self._reaper.n_workers / LOOKERS)
+    def _reap(self, every_s: float | None = None) -> bool:
+        """Take back the tasks of dead workers, no more often than is useful."""
+        usual_s = self._pool.info.lost_after_s / 3 * max(1, self._reaper.n_workers / REAPERS)
         interval = usual_s if every_s is None else every_s
-        if time.monotonic() - self._looked < interval:
+        if time.monotonic() - self._reaped_at < interval:
             return False
         self._heartbeat.beat()
         taken = self._reaper.reap(self._heartbeat.server_time, patient=self._heartbeat.is_patient)
-        self._looked = time.monotonic()
+        self._reaped_at = time.monotonic()
         for one in taken:
             why = f": {one.why}" if one.why else ""
             self._report(
@@ -242,27 +243,27 @@ class Worker:
             )
         return any(one.cause is not Cause.DONE for one in taken)
 
-    def _more_came(self) -> bool:
-        """Say whether there may be tasks again: some were added, or taken from the dead."""
+    def _has_more(self) -> bool:
+        """Say whether there may be tasks again: added ones, or those of dead workers."""
         grew = self._pool_grew()
-        if grew:  # the task process knows the old axes only
+        if grew:  # the task process knows only the old axes
             self._supervisor.stop()
             self._supervisor.start()
-        return self._look_for_dead(every_s=0) or grew or self._suspects_were_dead()
+        return self._reap(every_s=0) or grew or self._suspects_were_dead()
 
     def _suspects_were_dead(self) -> bool:
-        """Wait, some minutes at most, until it is clear who of the silent ones is dead."""
+        """Wait, a few minutes at most, until it is clear which suspects are dead."""
         info = self._pool.info
         longest_s = info.lost_after_s + info.ask_scheduler_s + 4 * info.heartbeat_s
         end = time.monotonic() + longest_s
         while self._reaper.suspects and self._signals.received is None and time.monotonic() < end:
             self._pause(info.heartbeat_s / 2)
-            if self._look_for_dead(every_s=0):
+            if self._reap(every_s=0):
                 return True
         return False
 
     def _disk_recovers(self) -> bool:
-        """Wait longer and longer until the disk takes a write again; False if it does not."""
+        """Wait with growing pauses until the disk accepts a write; False if it does not."""
         self._n_refused += 1
         if self._n_refused > MOST_REFUSED:
             return False
@@ -282,7 +283,7 @@ class Worker:
         wait_for_input([self._signals.descriptor], [], [], seconds)
 
     def _pool_grew(self) -> bool:
-        """Say whether the pool was extended since it was opened, and see its new tasks."""
+        """Say whether the pool was extended since it was opened, and read its new tasks."""
         if len(read_grid(self._pool.folder / "tasks.npz")) == len(self._pool.grid):
             return False
         self._pool.reload()

@@ -1,7 +1,7 @@
-"""One run of a task: from a claim to the lines that say how it ended.
+"""One run of a task: from a claim to the records of how it ended.
 
-The result is on disk before the attempt, and the attempt before the task's state: whoever is
-killed in between leaves enough for the next worker that looks.
+The result is on disk before the attempt, and the attempt before the task's state: a worker that is
+killed in between leaves enough for the worker that finds it dead.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,18 +28,18 @@ class TaskProcess(Protocol):
 
 
 class AttemptRunner:
-    """Runs tasks for one worker, and writes what came of them.
+    """Runs tasks for one worker, and records the results and attempts.
 
     Parameters
     ----------
     pool : Pool
         Opened with the worker's number.
     worker_record : WorkerRecord
-        What the worker has.
-    supervisor : RunsTasks
-        Runs them.
+        The worker's resources.
+    supervisor : TaskProcess
+        Runs the tasks.
     refine : callable
-        Given the cause of an end, returns the one that other evidence shows.
+        Given the cause of an end, returns the cause that further evidence shows.
     report : callable
         Takes a line for the log.
     """
@@ -56,11 +56,11 @@ class AttemptRunner:
         self._pool, self._worker_record, self._supervisor = pool, worker_record, supervisor
         self._refine, self._report = refine, report
         self._name = worker_name(pool.worker)
-        self.running: str | None = None  # the task in hand
+        self.running: str | None = None  # the id of the running task
         self._unended: Ending | None = None  # an end that the disk refused
 
     def run(self, claim: Claim, server_time: float) -> Ending:
-        """Run a task, and return how it ended; an error of jobpool's own returns it, too.
+        """Run a task, and return how it ended; after an internal error the task is returned.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class AttemptRunner:
         Raises
         ------
         StorageError
-            If the disk refuses its result or its end; the task was returned if the disk let it.
+            If the disk refuses its result or its end; the task was returned if possible.
         """
         self.running = claim.id
         try:
@@ -123,7 +123,7 @@ class AttemptRunner:
         return Ending(claim=claim, cause=outcome.cause, feedback=feedback)
 
     def _return_unrun(self, claim: Claim, error: BaseException) -> None:
-        """Return a task that could not be run: no fault of its own."""
+        """Return a task that could not be run, through no fault of its own."""
         now = self._pool.now()
         outcome = Outcome(cause=Cause.CANCELLED, error=f"could not be run: {error}")
         with suppress(JobpoolError, OSError):
@@ -132,13 +132,13 @@ class AttemptRunner:
             self._pool.end(Ending(claim=claim, cause=Cause.CANCELLED))
 
     def checkpoints_of(self, claim: Claim) -> list[str]:
-        """Return the folders of a task's finished pieces: of each earlier run, and of this one."""
+        """Return the checkpoint folders of a task: of each earlier run, and of this one."""
         runs = range(run_of(claim.fence) + 1)
         of = self._pool.grid.checkpoint_of
         return [of(claim.position, run * CLAIMS_PER_RUN) for run in runs]
 
     def is_all_done(self, position: int) -> bool:
-        """Say of a task that is done whether nobody will need its finished pieces any more.
+        """Say whether the checkpoints of a task that is done are no longer needed.
 
         Those of a task that was cut into parts are needed until all of these are done.
         """
@@ -150,7 +150,7 @@ class AttemptRunner:
         return self._pool.record(position).state is TaskState.DONE
 
     def _give_up(self, claim: Claim, outcome: Outcome, error: StorageError, written: bool) -> None:
-        """Return a task whose result the disk refused; a full disk takes a change of state."""
+        """Return a task whose result the disk refused; a full disk accepts a new state."""
         cause = Cause.DONE if written else Cause.STORAGE
         failed = Outcome(cause=cause, error=str(error), usage=outcome.usage)
         now = self._pool.now()
@@ -160,7 +160,7 @@ class AttemptRunner:
             self._report(f"task {claim.id}: ended as {cause}: {error}")
             write_attempt(self._pool.folder, self._attempt(claim, failed, now, now))
         except StorageError as again:
-            self._report(f"task {claim.id}: not everything could be written back: {again}")
+            self._report(f"task {claim.id}: not every record could be written: {again}")
 
     def end_again(self) -> None:
         """End the task whose end the disk refused, if there is one.

@@ -38,8 +38,8 @@ LEVELS = tuple(
 FRESH = LEVELS.index(bytes([WAITING_BASE]))  # the level of tasks that nobody has tried
 FRESH_ONLY = LEVELS[FRESH : FRESH + 1]  # while a worker stays in one file
 SHORT = FRESH - 1  # the last level of tasks that a smaller worker could not end
-LONG_S = 1.0  # a shorter task is not worth a look for another with its inputs
-SHORT_EVERY_S = 10.0  # to look for these in all state files at each turn would cost fast tasks dear
+LONG_S = 1.0  # for shorter tasks, looking for another with the same inputs does not pay
+SHORT_EVERY_S = 10.0  # to look for these in all state files after every task would slow fast tasks
 
 Mask = NDArray[np.uint8]
 Chosen = NDArray[np.bool_]

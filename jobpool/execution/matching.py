@@ -27,27 +27,27 @@ from jobpool.pool import Pool
 from jobpool.scheduler.base import margin_s
 from jobpool.table.records import WAITING_BASE, WorkerLimits, limits_of
 
-REFRESH_S = 30.0  # between two looks at the estimates and at the time that is left
-LEARN_EVERY_S = 60.0  # between two times that somebody reads new attempts
+REFRESH_S = 30.0  # between two readings of the estimates and of the time left
+LEARN_EVERY_S = 60.0  # between two times that a worker reads new attempts
 Positions = NDArray[np.intp]
 
 
 class TaskMatcher:
-    """Keeps a worker's puller to the tasks that fit.
+    """Restricts a worker's puller to the tasks that fit.
 
     Parameters
     ----------
     pool : Pool
         The pool, and its clock.
     worker_record : WorkerRecord
-        What the worker has.
+        The worker's resources.
     """
 
     def __init__(self, pool: Pool, worker_record: WorkerRecord) -> None:
         self._pool, self._worker_record = pool, worker_record
         self._latest = Latest(pool)
         self._refreshed: float | None = None
-        self._in_all: float | None = None  # seconds that it had at first: as any of its size
+        self._in_all: float | None = None  # seconds that it had at its start
 
     def limits(self) -> WorkerLimits:
         """Return what the worker can give a task that it claims now."""
@@ -58,12 +58,12 @@ class TaskMatcher:
         )
 
     def time_is_up(self) -> bool:
-        """Say whether no task should be begun, so that the worker is gone before its job is."""
+        """Say whether to start no task, so that the worker leaves before its job ends."""
         left = self._seconds_left()
         return left is not None and left <= 0
 
     def forget(self) -> None:
-        """Look anew at the next refresh: the puller is another."""
+        """Refresh at the next opportunity: there is a new puller."""
         self._refreshed = None
 
     def refresh(self, restrict: Callable[[Suitability | None], None], server_time: float) -> None:
@@ -83,7 +83,7 @@ class TaskMatcher:
         if self._in_all is None:
             self._in_all = self._seconds_left()
         if win_election(self._pool.folder, "needs", LEARN_EVERY_S, server_time):
-            # what is not learned now is learned by the next: no reason to lose a worker
+            # another worker learns it later: no reason to lose this one
             with suppress(StorageError, OSError, LinAlgError):
                 learn(self._pool, server_time)
         estimates = self._latest.estimates()
@@ -107,7 +107,7 @@ class TaskMatcher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceWindow:
-    """What a worker has left for a task."""
+    """The resources that a worker has for its next task."""
 
     cores: int
     memory_mb: float | None

@@ -2,13 +2,12 @@
 
 The child lives for many tasks, so that imports and data are paid once. It is asked by a JSON line
 on its standard input and answers by one on a pipe of its own; what the task prints goes to the
-worker's log. The parent does nothing heavy: it beats, samples the child's process tree, knows when
-its time is up, and hears signals. When the child is killed the parent lives, knows why, and can
-return the task. After a bad end nothing that the task started is left running.
+worker's log. The parent does nothing heavy: it sends heartbeats, samples the child's process tree,
+keeps the deadline, and receives signals. When the child is killed the parent survives, knows why,
+and can return the task. After a failure no process that the task started is left running.
 
-Schedulers send TERM both when the time is up and when a job is cancelled, and the signal that a
-user ordered for the end may be sent by hand at any time: the clock tells them apart as far as one
-process can know.
+Schedulers send TERM both when the time is up and when a job is cancelled, and the warning signal
+may be sent by hand at any time: the clock distinguishes them as far as one process can.
 """
 
 import json
@@ -38,11 +37,11 @@ from jobpool.task import Cause
 SAMPLE_S = 1.0
 HURRY_S = 0.2  # between samples once half of the memory is in use
 EXIT_S = 2.0
-HEAR_S = 2.0  # a scheduler signals the whole job: the child may be gone before the worker hears it
+HEAR_S = 2.0  # a scheduler signals the whole job: the child may end before the worker is signalled
 LARGE = 0.3  # part of the memory in use from which a counted kill may have been of this task
-FULL = 0.9  # part of the memory in use from which a kill without a word is the kernel's
-NEAR_S = 60.0  # TERM so shortly before that means that the time is up
-WARNED_S = 600.0  # so long before the end a user may order USR1
+FULL = 0.9  # part of the memory in use from which an unexplained kill is the kernel's
+NEAR_S = 60.0  # TERM this close to the end means that the time is up
+WARNED_S = 600.0  # USR1 this close to the end is the warning that the user requested
 _STOPPING = {-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGHUP}
 
 
@@ -68,7 +67,7 @@ class Outcome:
 
 
 class StopSignals:
-    """Hears TERM, USR1, HUP and Ctrl-C; `select` wakes up on `descriptor` when one arrives."""
+    """Receives TERM, USR1, HUP and Ctrl-C; `select` wakes up on `descriptor` when one arrives."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -76,7 +75,7 @@ class StopSignals:
         os.set_blocking(self._writing, False)
 
     def install(self) -> None:
-        """Hear the signals from now on."""
+        """Receive the signals from now on."""
         for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._hear)
 
@@ -92,9 +91,9 @@ class Deadline:
     Parameters
     ----------
     end : float, optional
-        In seconds since the epoch; None if there is no end, or none that is known.
+        In seconds since the epoch; None if there is no end, or it is not known.
     now : callable
-        The clock that `end` is told by.
+        The clock of `end`.
     """
 
     def __init__(self, end: float | None, now: Callable[[], float]) -> None:
@@ -102,7 +101,7 @@ class Deadline:
         self._leave_s = MARGIN_S
 
     def begin(self) -> None:
-        """Note that a task starts: a short time is not eaten up by the time to leave."""
+        """Start the deadline of a task; if little time is left, the margin to leave is shorter."""
         self._leave_s = margin_s(max(self._left_s(), 0.0))
 
     def wait_s(self) -> float:
@@ -114,12 +113,12 @@ class Deadline:
         return self._left_s() <= self._leave_s
 
     def grace_s(self, wanted: float) -> float:
-        """Return how long a task that is stopped may take: half of what is left at most."""
+        """Return how long a task that is stopped may take: at most half of the time left."""
         left_s = self._left_s()
         return min(wanted, left_s / 2) if left_s > 0 else wanted
 
     def meaning(self, received: signal.Signals) -> Cause:
-        """Return why a worker was told to stop, as far as the clock tells."""
+        """Return why a worker was stopped, as far as the clock shows."""
         left_s = self._left_s()
         if received is signal.SIGUSR1 and (self._end is None or left_s < WARNED_S):
             return Cause.TIME
@@ -153,7 +152,7 @@ class Supervisor:
     oom_kills : callable
         Returns how many processes of this job the kernel killed for memory, or None.
     now : callable
-        The clock that `end` is told by.
+        The clock of `end`.
     """
 
     def __init__(  # noqa: PLR0913 - the world comes in as arguments

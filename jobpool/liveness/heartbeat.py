@@ -1,7 +1,7 @@
-"""A worker's heartbeat, and the word it leaves of the memory that its task takes.
+"""A worker's heartbeat, and its record of the memory that its task uses.
 
-``workers/xx/ID.json`` is touched: its modification time is the heartbeat. ``workers/xx/ID.use``
-gets the peak memory of the task in hand, for whoever finds the worker dead.
+workers/xx/ID.json    touched: its modification time is the heartbeat
+workers/xx/ID.use     the peak memory of the running task, for the worker that finds it dead
 """
 
 import time
@@ -13,18 +13,18 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerRecord, beat, write_memory_mark
 from jobpool.pool import Pool
 
-GROWTH = 1.05  # of the peak memory, before it is noted again
+GROWTH = 1.05  # of the peak memory, before it is written again
 
 
 class Heartbeat:
-    """Beats for one worker.
+    """Sends the heartbeat of one worker.
 
     Parameters
     ----------
     pool : Pool
         Opened with the worker's number.
     peak_memory : callable
-        Returns the task in hand, None without one, and its peak memory in MB so far.
+        Returns the running task, or None, and its peak memory in MB so far.
     report : callable
         Takes a line for the log.
     """
@@ -40,21 +40,21 @@ class Heartbeat:
         self._path = Path()
         self._patient_until = 0.0
         self._marked: tuple[str | None, float] = (None, 0.0)
-        self.server_time = 0.0  # what the file server's clock said at the last beat
+        self.server_time = 0.0  # the file server's clock at the last heartbeat
 
     def start(self, worker_record: WorkerRecord) -> Path:
-        """Write the worker record, beat once, and return its path."""
+        """Write the worker record, send one heartbeat, and return the path of the record."""
         self._path = worker_record.write(self._pool.folder, self._name)
         self.server_time = beat(self._path)
         return self._path
 
     @property
     def is_patient(self) -> bool:
-        """Say whether old heartbeats of others prove nothing: they could not beat for a while."""
+        """Say whether old heartbeats prove nothing: for a while no worker could send one."""
         return time.monotonic() < self._patient_until
 
     def beat(self) -> None:
-        """Beat; a beat missed is no reason to lose hours of work."""
+        """Send a heartbeat; a missed one is no reason to lose hours of work."""
         try:
             now = beat(self._path)
         except OSError as error:

@@ -1,7 +1,7 @@
-"""Whether a worker lives: what one host can see of it, and what is concluded from that.
+"""Whether a worker is alive: what one host can observe, and what follows from it.
 
 A host sees a worker's record, the age of its heartbeat and, if it runs here, its process. Alive,
-dead and unknown are three answers. Who looks only asks nobody; a worker may ask the scheduler first
+dead and unknown are three answers. Commands only read; workers may ask the scheduler first
 (`jobpool.liveness.reaper`).
 """
 
@@ -18,11 +18,11 @@ from jobpool.scheduler.status import USUAL, JobRun, JobStatus, Phase
 from jobpool.table.settings import PoolInfo
 
 UNSEEN = float("inf")
-DOUBT_BEATS = 3  # missed in a row: a busy disk delays one
+MISSED_BEATS = 3  # in a row make a worker suspect: a busy disk delays one
 
 
 class Life(StrEnum):
-    """Whether a worker lives, as far as can be told."""
+    """Whether a worker is alive, as far as is known."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -31,16 +31,16 @@ class Life(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What is seen of a worker."""
+    """What one host observes of a worker."""
 
     name: str
     worker_record: WorkerRecord | None = None  # None: damaged or missing
-    beaten: float = UNSEEN  # when it last touched its file, by the file server's clock
-    is_gone: bool = False  # its process, for certain
+    beaten: float = UNSEEN  # its last heartbeat, by the file server's clock
+    is_gone: bool = False  # its process has certainly ended
 
     @property
     def run(self) -> JobRun | None:
-        """Return the run of a job that the worker was."""
+        """Return the run of the job in which the worker runs."""
         if self.worker_record is None or self.worker_record.job is None:
             return None
         return JobRun(self.worker_record.job, self.worker_record.restarts)
@@ -54,7 +54,7 @@ class Observation:
 
 
 def observe(pool: Path, name: str) -> Observation:
-    """Return what can be seen of a worker from here."""
+    """Return what this host observes of a worker."""
     # read first: a network file system asks its server for the times of a file that is opened
     worker_record = read_worker_record(pool, name)
     try:
@@ -73,7 +73,7 @@ def observe(pool: Path, name: str) -> Observation:
 
 
 def _is_gone(worker_record: WorkerRecord) -> bool:
-    """Say whether the worker's process is certainly no more; False if that cannot be seen here."""
+    """Say whether the worker's process has certainly ended; False if this host cannot see it."""
     if not worker_record.space or worker_record.space != process_space():
         return False
     try:
@@ -86,7 +86,7 @@ def _is_gone(worker_record: WorkerRecord) -> bool:
 
 
 def judge(pool: Pool, name: str, server_time: float) -> Life:
-    """Say whether a worker lives, for somebody who only looks: the scheduler is not asked.
+    """Say whether a worker is alive, without asking the scheduler.
 
     Parameters
     ----------
@@ -95,18 +95,18 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
     name : str
         The worker.
     server_time : float
-        What the file server's clock says now: the return value of `beat`.
+        The file server's clock now: the return value of `beat`.
     """
     observation = observe(pool.folder, name)
     silent_s = server_time - observation.beaten
     answer = None
     if observation.run is not None:
         answer = read_statuses(pool.folder, observation.cluster).get(observation.run)
-    # where no worker is left, nobody asks the scheduler any more
-    has_hope = (
+    # once no worker is left, the scheduler is asked no more
+    may_be_asked = (
         observation.run is not None and not observation.is_gone and silent_s <= pool.info.hung
     )
-    life = life_of(observation, answer, pool.info, server_time, can_ask=has_hope)
+    life = life_of(observation, answer, pool.info, server_time, can_ask=may_be_asked)
     if life is Life.UNKNOWN and 0 <= silent_s <= pool.info.lost_after_s:
         return Life.ALIVE
     return life
@@ -121,56 +121,56 @@ def life_of(
     can_ask: bool,
     is_steady: bool = True,
 ) -> Life:
-    """Say whether a worker lives.
+    """Say whether a worker is alive.
 
     Parameters
     ----------
     observation : Observation
-        What is seen of it.
+        What is observed of it.
     answer : KnownStatus or None
-        What the scheduler last said of its job.
+        What the scheduler last reported of its job.
     info : PoolInfo
         The pool's settings.
     server_time : float
         The file server's clock.
     can_ask : bool
-        Whether the scheduler can be asked about it, be it by another worker.
+        Whether the scheduler can be asked about it, by this or another worker.
     is_steady : bool
-        Whether its silence was watched: without that, old heartbeats may all be due to an outage.
+        Whether its silence was observed: otherwise old heartbeats may be due to an outage.
     """
-    silent_s, doubtful_s = server_time - observation.beaten, doubt_s(info)
-    if silent_s <= doubtful_s and not observation.is_gone:
+    silent_s, suspect_s = server_time - observation.beaten, suspect_after_s(info)
+    if silent_s <= suspect_s and not observation.is_gone:
         return Life.UNKNOWN if observation.beaten == UNSEEN else Life.ALIVE
     is_long = silent_s > info.lost_after_s
-    word = (
+    known = (
         answer if answer and (answer.asked >= observation.beaten or answer.status.is_over) else None
     )
     if (
-        word is not None
-        and word.status.is_over
-        and (is_long or word.status.phase is not Phase.ENDING)
+        known is not None
+        and known.status.is_over
+        and (is_long or known.status.phase is not Phase.ENDING)
     ):
         return Life.DEAD
-    if observation.is_gone:  # the scheduler's word on the cause is worth waiting for
-        has_waited = is_long or (word is not None and word.asked > observation.beaten + doubtful_s)
+    if observation.is_gone:  # wait for the cause that the scheduler reports
+        has_waited = is_long or (known is not None and known.asked > observation.beaten + suspect_s)
         return Life.DEAD if has_waited or not can_ask else Life.UNKNOWN
-    if word is not None and word.missing_since is not None:
-        since = max(word.missing_since, observation.beaten)
-        is_dead = is_long and word.asked >= since + info.ask_scheduler_s
-    elif word is not None and server_time < word.asked + FRESH * info.ask_scheduler_s:
+    if known is not None and known.missing_since is not None:
+        since = max(known.missing_since, observation.beaten)
+        is_dead = is_long and known.asked >= since + info.ask_scheduler_s
+    elif known is not None and server_time < known.asked + FRESH * info.ask_scheduler_s:
         is_dead = silent_s > info.hung
     else:
         is_dead = is_long and not can_ask
     return Life.DEAD if is_dead and is_steady else Life.UNKNOWN
 
 
-def doubt_s(info: PoolInfo) -> float:
-    """Return the silence in seconds after which a worker is in doubt."""
-    return min(DOUBT_BEATS * info.heartbeat_s, info.lost_after_s)
+def suspect_after_s(info: PoolInfo) -> float:
+    """Return the silence in seconds after which a worker is suspected dead."""
+    return min(MISSED_BEATS * info.heartbeat_s, info.lost_after_s)
 
 
-def word_on(observation: Observation, answer: KnownStatus | None) -> JobStatus | None:
-    """Return the scheduler's word on a death; a job may run on while its process is gone."""
+def status_at_death(observation: Observation, answer: KnownStatus | None) -> JobStatus | None:
+    """Return the job status that explains a death; a job may outlive the worker's process."""
     if answer is None or answer.status.is_over:
         return None if answer is None else answer.status
     return None if observation.is_gone or answer.asked < observation.beaten else answer.status

@@ -1,7 +1,7 @@
-"""How the attempt of a dead worker ended: its own word, or what the evidence shows.
+"""How the attempt of a dead worker ended: by its own record, or by the evidence.
 
-A worker that died may have written a result or the end of the attempt before: that stands. If
-not, the scheduler's word counts, then what the worker noted of its task's memory.
+A dead worker may have written a result or the end of the attempt: that stands. If not, the state
+that the scheduler reports counts, then the memory that the worker recorded for its task.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from jobpool.journal.workers import WorkerRecord, read_memory_mark
 from jobpool.scheduler.status import JobStatus, Phase
 from jobpool.task import Cause, Feedback, UnknownCause
 
-NEARLY_ALL = 0.9  # of the memory: who measures looks now and then, and misses the last moment
+NEARLY_ALL = 0.9  # of the memory: it is sampled, so the last moment is missed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,18 +21,18 @@ class DeadClaim:
     """A claim whose worker is dead, and what is known of the worker."""
 
     task: str
-    checkpoint: str  # the folder of the task's finished pieces
+    checkpoint: str  # the folder of the task's checkpoint
     fence: int
     claimed: float  # seconds since the epoch
     worker: str
     worker_record: WorkerRecord | None
     beaten: float  # its last heartbeat; 0 if there is none
-    end_slack_s: float  # a last heartbeat so near the end of the job came at the end
+    end_slack_s: float  # a last heartbeat this close to the end of the job counts as at the end
     seen: JobStatus | None
 
     @property
     def ended(self) -> float:
-        """Return when the worker was last known to live."""
+        """Return when the worker was last known to be alive."""
         return max(self.claimed, self.beaten)
 
 
@@ -42,7 +42,7 @@ class Postmortem:
 
     cause: Cause
     feedback: Feedback
-    why: str = ""  # the evidence, in words; empty: the worker said so
+    why: str = ""  # the evidence; empty: the worker recorded the end itself
     attempt: Attempt | None = None  # to be written; None: the worker wrote it
 
 
@@ -50,14 +50,14 @@ class Postmortem:
 class Evidence:
     """What is known of a worker that vanished without a final record."""
 
-    seen: JobStatus | None = None  # the scheduler's word, if there is one
+    seen: JobStatus | None = None  # what the scheduler reports, if anything
     memory_mb: float | None = None  # what the worker had
-    peak_mb: float | None = None  # what its task took, as far as was noted
-    was_at_its_end: bool = False  # its last heartbeat came when its time was up
+    peak_mb: float | None = None  # of its task, as far as it was recorded
+    was_at_its_end: bool = False  # its last heartbeat came at the end of its job
 
 
 def postmortem_of(pool: Path, claim: DeadClaim) -> Postmortem:
-    """Return how the attempt of a dead worker ended, and the line that says so."""
+    """Return how the attempt of a dead worker ended, and the record of it."""
     own = [
         attempt
         for attempt in attempts_of(pool, claim.worker)
@@ -68,14 +68,16 @@ def postmortem_of(pool: Path, claim: DeadClaim) -> Postmortem:
         return Postmortem(cause=Cause.DONE, feedback=Feedback(), attempt=attempt)
     if own and own[-1].cause is not Cause.DONE:
         said = own[-1].cause
-        # what only a newer jobpool can judge is not held against the task
+        # an end that only a newer jobpool understands does not count against the task
         known = Cause.CANCELLED if isinstance(said, UnknownCause) else said
         return Postmortem(cause=known, feedback=_feedback(pool, claim, own[-1]))
-    noted_mb = _marked_mb(pool, claim)
-    cause, why = cause_of_death(_evidence(claim, noted_mb))
-    peak_mb = noted_mb
-    if cause is Cause.MEMORY and claim.seen is not None:  # that is of all tasks of the job
-        peak_mb = max(noted_mb or 0.0, claim.seen.max_rss_mb or 0.0) or None
+    recorded_mb = _marked_mb(pool, claim)
+    cause, why = cause_of_death(_evidence(claim, recorded_mb))
+    peak_mb = recorded_mb
+    if (
+        cause is Cause.MEMORY and claim.seen is not None
+    ):  # the scheduler's figure is of the whole job
+        peak_mb = max(recorded_mb or 0.0, claim.seen.max_rss_mb or 0.0) or None
     attempt = _attempt(claim, cause, peak_mb, why)
     return Postmortem(
         cause=cause, feedback=_feedback(pool, claim, attempt), why=why, attempt=attempt
@@ -92,12 +94,12 @@ def _marked_mb(pool: Path, claim: DeadClaim) -> float | None:
     return mark.peak_memory_mb if mark is not None and mark.task == claim.task else None
 
 
-def _evidence(claim: DeadClaim, noted_mb: float | None) -> Evidence:
+def _evidence(claim: DeadClaim, recorded_mb: float | None) -> Evidence:
     worker_record = claim.worker_record
     return Evidence(
         seen=claim.seen,
         memory_mb=worker_record.memory_mb if worker_record else None,
-        peak_mb=noted_mb,
+        peak_mb=recorded_mb,
         was_at_its_end=bool(
             worker_record
             and worker_record.end
@@ -125,7 +127,7 @@ def _attempt(claim: DeadClaim, cause: Cause, peak_mb: float | None, why: str | N
 
 
 def cause_of_death(evidence: Evidence) -> tuple[Cause, str]:
-    """Return the cause of a death, and the evidence for it in words.
+    """Return the cause of a death, and the evidence in words.
 
     Examples
     --------
@@ -137,7 +139,7 @@ def cause_of_death(evidence: Evidence) -> tuple[Cause, str]:
     >>> cause_of_death(Evidence(memory_mb=4096, peak_mb=4000))[0]
     <Cause.MEMORY: 'memory'>
     """
-    cause, words = _word_of_scheduler(evidence.seen)
+    cause, words = _cause_by_scheduler(evidence.seen)
     if cause is not None:
         return cause, words
     peak_mb, memory_mb = _peak(evidence), evidence.memory_mb
@@ -148,8 +150,8 @@ def cause_of_death(evidence: Evidence) -> tuple[Cause, str]:
     return Cause.LOST, words
 
 
-def _word_of_scheduler(seen: JobStatus | None) -> tuple[Cause | None, str]:
-    """Return the cause that the scheduler names, if it does, and what it says."""
+def _cause_by_scheduler(seen: JobStatus | None) -> tuple[Cause | None, str]:
+    """Return the cause that the scheduler reports, if any, and its report in words."""
     if seen is None or seen.phase is Phase.UNLISTED:
         return None, "the worker vanished without a final record"
     where = f" on {seen.node}" if seen.node else ""

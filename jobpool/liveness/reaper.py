@@ -1,11 +1,11 @@
 """Which claims are dead, and what becomes of them.
 
-A worker shows that it lives by touching its file in ``workers/``. Ages are taken between two
-modification times, both given by the file server, never between the clocks of two hosts. Who is
-silent for three heartbeats is in doubt, and the scheduler is asked (`jobpool.scheduler.polling`).
+A worker shows that it is alive by touching its file in ``workers/``. Ages are differences of two
+modification times, both from the file server, never of the clocks of two hosts. A worker that
+misses three heartbeats is suspect, and the scheduler is asked (`jobpool.scheduler.polling`).
 
 A claim is taken back when its worker is dead. If the worker had already written a result or the
-end of the attempt, that word stands; if not, the finder writes the cause that the evidence shows.
+end of the attempt, that record stands; if not, the finder writes the cause that the evidence shows.
 """
 
 import time
@@ -17,7 +17,14 @@ from functools import partial
 from jobpool.journal.attempts import write_attempt
 from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.workers import WorkerRecord, beat, read_worker_record
-from jobpool.liveness.judge import Life, Observation, doubt_s, life_of, observe, word_on
+from jobpool.liveness.judge import (
+    Life,
+    Observation,
+    life_of,
+    observe,
+    status_at_death,
+    suspect_after_s,
+)
 from jobpool.liveness.postmortem import DeadClaim, postmortem_of
 from jobpool.pool import Pool
 from jobpool.scheduler.base import Scheduler
@@ -43,16 +50,16 @@ class TakenBack:
     position: int
     worker: str
     cause: Cause
-    why: str = ""  # the evidence, in words; empty: the worker's own word
+    why: str = ""  # the evidence; empty: the worker recorded the end itself
 
 
 class Reaper:
-    """One worker's view of the others.
+    """Takes back the tasks of dead workers, for one worker.
 
     Parameters
     ----------
     pool : Pool
-        Opened by the worker; it writes, into its own file, the attempts that it ends for others.
+        Opened by the worker; attempts that it ends for others go into its own file.
     worker_record : WorkerRecord
         What the worker says of itself.
     scheduler : Scheduler, optional
@@ -63,7 +70,7 @@ class Reaper:
         self, pool: Pool, worker_record: WorkerRecord, *, scheduler: Scheduler | None = None
     ) -> None:
         self._pool, self._worker_record, self._name = pool, worker_record, worker_name(pool.worker)
-        # the worker does not beat while it waits for an answer
+        # the worker sends no heartbeat while it waits for an answer
         patience_s = min(20.0, max(1.0, pool.info.lost_after_s / 6))
         self._poller = StatusPoller(
             pool.folder,
@@ -72,9 +79,9 @@ class Reaper:
             interval_s=pool.info.ask_scheduler_s,
             patience_s=patience_s,
         )
-        # last heartbeat of each, and when it was seen first
+        # last heartbeat of each, and when it was first observed
         self._seen: dict[str, tuple[float, float]] = {}
-        self.suspects = 0  # workers whose silence is not decided yet
+        self.suspects = 0  # workers that may be dead: not decided yet
         self.n_workers = 0  # that held tasks at the last observation
 
     def reap(self, server_time: float, *, patient: bool = False) -> list[TakenBack]:
@@ -83,9 +90,9 @@ class Reaper:
         Parameters
         ----------
         server_time : float
-            What the file server's clock says now: the return value of `beat`.
+            The file server's clock now: the return value of `beat`.
         patient : bool
-            Conclude nothing from old heartbeats: nobody could beat for a while.
+            Conclude nothing from old heartbeats: for a while no worker could send one.
 
         Returns
         -------
@@ -116,15 +123,15 @@ class Reaper:
         return [one for one in taken if one is not None]
 
     def why_stopped(self, server_time: float) -> Cause | None:
-        """Return why the scheduler stops the job of this very worker, or None if it does not say.
+        """Return why the scheduler stops the job of this worker, or None if it does not say.
 
-        Called after a signal. Of all workers that are stopped at once, one asks for all; the
-        others wait for its answer, for some seconds at most.
+        Called after a signal. Of all workers that are stopped at once, one asks for all, and the
+        others wait for its answer for a few seconds.
 
         Parameters
         ----------
         server_time : float
-            What the file server's clock says now.
+            The file server's clock now.
         """
         worker_record, start = self._worker_record, time.monotonic()
         cluster = self._poller.cluster
@@ -166,7 +173,7 @@ class Reaper:
     def _note(
         self, observations: Iterable[Observation], server_time: float, *, patient: bool
     ) -> None:
-        """Remember since when each heartbeat stands still."""
+        """Remember since when each heartbeat is the same."""
         before = {} if patient else self._seen
         self._seen = {}
         for observation in observations:
@@ -177,18 +184,18 @@ class Reaper:
             )
 
     def _ask(self, observations: Iterable[Observation], server_time: float) -> None:
-        silence_s = doubt_s(self._pool.info)
-        doubtful = [
+        silence_s = suspect_after_s(self._pool.info)
+        suspects = [
             observation
             for observation in observations
             if observation.run is not None
             and (observation.is_gone or server_time - observation.beaten > silence_s)
         ]
-        if not doubtful or not self._poller.find_cluster():
+        if not suspects or not self._poller.find_cluster():
             return
         runs = {
             observation.run
-            for observation in doubtful
+            for observation in suspects
             if observation.run and self._poller.covers(observation.cluster)
         }
         if runs:
@@ -205,7 +212,7 @@ class Reaper:
             self._pool.info,
             server_time,
             can_ask=can_ask,
-            is_steady=server_time - since >= doubt_s(self._pool.info),
+            is_steady=server_time - since >= suspect_after_s(self._pool.info),
         )
 
     def _take_back(
@@ -223,7 +230,7 @@ class Reaper:
             position,
             record,
             observation,
-            word_on(observation, answers.about(observation.cluster, observation.run)),
+            status_at_death(observation, answers.about(observation.cluster, observation.run)),
         )
 
 
@@ -260,7 +267,7 @@ def take_back(
             worker=observation.name,
             worker_record=observation.worker_record,
             beaten=observation.beaten,
-            end_slack_s=doubt_s(pool.info),
+            end_slack_s=suspect_after_s(pool.info),
             seen=seen,
         ),
     )
