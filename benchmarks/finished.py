@@ -91,7 +91,7 @@ def finish(folder: Path, share_failed: float = 0.05) -> int:
         records = []
         for position in range(shard.first, shard.first + shard.size):
             if spare[position]:
-                records.append(Record(TaskState.ASIDE))
+                records.append(Record(TaskState.SUPERSEDED))
                 continue
             worker, failed = rng.randint(1, N_WORKERS), rng.random() < share_failed
             records.append(Record(TaskState.DONE, int(failed), Cause.DONE, 1 + failed, worker))

@@ -262,7 +262,7 @@ class Pool:
                 state = TaskState.PARKED
             elif self._is_to_cut(transaction, slot, cause):
                 self.wake_parts(transaction, slot, record._replace(bounds=bounds))
-                state = TaskState.ASIDE
+                state = TaskState.SUPERSEDED
         now_ms = int(self.now() * 1000)
         if state is _DONE:
             accepted = None  # from now on the new result counts alone
@@ -276,12 +276,12 @@ class Pool:
         if cause is Cause.TIME:
             return bool(parts)
         records = (transaction.record(part - transaction.first) for part in parts)
-        return any(record.state is not TaskState.ASIDE for record in records)
+        return any(record.state is not TaskState.SUPERSEDED for record in records)
 
     def wake_parts(self, transaction: Transaction, slot: int, whole: Record) -> list[int]:
         """Let the spare parts of a whole task wait for workers, and return their slots.
 
-        Whoever calls this sets the whole task aside in the same transaction: both lie in one file.
+        The caller marks the whole task superseded in the same transaction: both lie in one file.
 
         Parameters
         ----------
@@ -296,7 +296,7 @@ class Pool:
         changed_ms = int(self.now() * 1000)
         for part in parts:
             record = transaction.record(part)
-            if record.state is TaskState.ASIDE:
+            if record.state is TaskState.SUPERSEDED:
                 bounds = record.with_memory_of(whole)
                 transaction.put(
                     part, record._replace(state=_WAITING, changed_ms=changed_ms, bounds=bounds)
@@ -311,7 +311,9 @@ class Pool:
         parts = self.wake_parts(transaction, slot, record)
         if parts:
             changed_ms = int(self.now() * 1000)
-            transaction.put(slot, record._replace(state=TaskState.ASIDE, changed_ms=changed_ms))
+            transaction.put(
+                slot, record._replace(state=TaskState.SUPERSEDED, changed_ms=changed_ms)
+            )
         return parts
 
     def table(self) -> Table:

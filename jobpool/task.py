@@ -32,7 +32,9 @@ class TaskState(IntEnum):
     DONE = 3
     PARKED = 4  # failed too often: waits for a person
     HELD = 5  # kept back by a person
-    ASIDE = 6  # another stands for it: the whole task for its parts, or the parts for the whole
+    SUPERSEDED = (
+        6  # another stands for it: the whole task for its parts, or the parts for the whole
+    )
 
     @property
     def word(self) -> str:
@@ -61,13 +63,13 @@ class Meaning:
 def _meaning(state: TaskState) -> Meaning:
     """Return what a state means: the one place that a new state must be added to."""
     waiting, running, done = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
-    parked, held, aside = TaskState.PARKED, TaskState.HELD, TaskState.ASIDE
+    parked, held, superseded = TaskState.PARKED, TaskState.HELD, TaskState.SUPERSEDED
     match state:
         case TaskState.WAITING:  # to itself: a person lets it forget what it needs; a late result
-            becomes = {waiting, running, done, held, parked, aside}
+            becomes = {waiting, running, done, held, parked, superseded}
             means = Meaning(word="waiting", becomes=frozenset(becomes), restored=True)
         case TaskState.RUNNING:
-            becomes = {waiting, done, parked, aside}
+            becomes = {waiting, done, parked, superseded}
             means = Meaning(word="running", becomes=frozenset(becomes), claimed=True)
         case TaskState.DONE:
             becomes = {waiting}
@@ -76,10 +78,10 @@ def _meaning(state: TaskState) -> Meaning:
             means = Meaning(word="parked", becomes=frozenset({waiting, done}), stuck=True)
         case TaskState.HELD:
             means = Meaning(word="held", becomes=frozenset({waiting, done}), stuck=True)
-        case TaskState.ASIDE:  # to itself: the task that stands for it is computed again
+        case TaskState.SUPERSEDED:  # to itself: the task that stands for it is computed again
             means = Meaning(
-                word="aside",
-                becomes=frozenset({waiting, aside}),
+                word="superseded",
+                becomes=frozenset({waiting, superseded}),
                 counted=False,
                 settled=True,
                 restored=True,

@@ -20,7 +20,7 @@ from jobpool.task import TaskState, next_run
 
 # naming a member of an enum is slow before Python 3.12
 _PARKED, _WAITING, _HELD = TaskState.PARKED, TaskState.WAITING, TaskState.HELD
-_DONE, _ASIDE = TaskState.DONE, TaskState.ASIDE
+_DONE, _SUPERSEDED = TaskState.DONE, TaskState.SUPERSEDED
 
 
 def retry(
@@ -105,7 +105,9 @@ def _rerun_one(pool: Pool, transaction: Transaction, slot: int) -> bool:
     if record.state is not _DONE:
         return False
     parts = [part - transaction.first for part in pool.grid.parts.of(transaction.first + slot)]
-    spare = {part: found for part in parts if (found := transaction.record(part)).state is _ASIDE}
+    spare = {
+        part: found for part in parts if (found := transaction.record(part)).state is _SUPERSEDED
+    }
     fence = next_run([record.fence, *(found.fence for found in spare.values())])
     for part, found in spare.items():
         transaction.put(part, found._replace(fence=fence))

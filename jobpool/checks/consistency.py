@@ -24,7 +24,7 @@ from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState, attempt_name, run_of
 from jobpool.units import memory
 
-_ASIDE = TaskState.ASIDE  # naming a member of an enum is slow before Python 3.12
+_SUPERSEDED = TaskState.SUPERSEDED  # naming a member of an enum is slow before Python 3.12
 MOST_MEMORY_MB = 2.0**26  # 64 TB: a bound above it was never learned from an attempt
 
 
@@ -107,7 +107,9 @@ def _settle(
             return done_by(record, results), note("", what, repairable=True)
         case TaskState.WAITING | TaskState.RUNNING | TaskState.PARKED | TaskState.HELD:
             return _settle_numbers(record) or _settle_accepted(record, earlier)
-        case TaskState.ASIDE:  # held against the tasks that stand for it: `family_contradictions`
+        case (
+            TaskState.SUPERSEDED
+        ):  # held against the tasks that stand for it: `family_contradictions`
             return _settle_numbers(record) or _settle_accepted(record, earlier)
         case _:
             assert_never(record.state)
@@ -220,10 +222,10 @@ def family_contradictions(
 def _suspects(grid: Grid, records: Sequence[Record | None], evidence: Evidence) -> list[int]:
     """Return the tasks that need a closer look, together with their parts if they have any."""
     states = np.fromiter((record.state if record else 0 for record in records), np.uint8)
-    is_aside, parts = states == _ASIDE, grid.parts
-    n_aside, n_parts = parts.count(parts.is_spare & is_aside), parts.n_spares
-    wrong = np.where(is_aside, (n_aside > 0) | (n_parts == 0), n_aside < n_parts)
-    came_late = is_aside & np.isin(np.arange(len(grid)), list(evidence.results))
+    is_superseded, parts = states == _SUPERSEDED, grid.parts
+    n_superseded, n_parts = parts.count(parts.is_spare & is_superseded), parts.n_spares
+    wrong = np.where(is_superseded, (n_superseded > 0) | (n_parts == 0), n_superseded < n_parts)
+    came_late = is_superseded & np.isin(np.arange(len(grid)), list(evidence.results))
     # whole tasks, and parts that entered as such
     found: list[int] = np.flatnonzero(~parts.is_spare & (wrong | came_late)).tolist()
     return found
@@ -237,14 +239,14 @@ def _settle_family(
 ) -> _Right | None:
     record = family[whole]
     parts = {place: found for place, found in family.items() if place != whole}
-    awake = {place: found for place, found in parts.items() if found.state is not _ASIDE}
+    awake = {place: found for place, found in parts.items() if found.state is not _SUPERSEDED}
     match record.state:
-        case TaskState.ASIDE:
+        case TaskState.SUPERSEDED:
             return _settle_cut(whole, record, parts, evidence)
         case TaskState.DONE:
             idle = {p: found for p, found in awake.items() if found.state is not TaskState.RUNNING}
             what = "the whole task is done, and its parts are counted, too"
-            return _Right(what=what, states=_set_aside(idle)) if idle else None
+            return _Right(what=what, states=_supersede(idle)) if idle else None
         case TaskState.RUNNING:
             if not awake or is_alive(record.owner):
                 return None
@@ -258,7 +260,7 @@ def _settle_family(
 def _settle_whole(
     whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence
 ) -> _Right | None:
-    awake = {place: found for place, found in parts.items() if found.state is not _ASIDE}
+    awake = {place: found for place, found in parts.items() if found.state is not _SUPERSEDED}
     if not awake:
         return None
     busy = {TaskState.RUNNING, TaskState.DONE}
@@ -266,22 +268,22 @@ def _settle_whole(
     if is_cut or evidence.shows_cut(whole, list(parts), run_of(record.fence)):
         return _cut(whole, record, parts, evidence)
     what = "its parts wait for workers, and so does the whole task"
-    return _Right(what=what, states=_set_aside(awake))
+    return _Right(what=what, states=_supersede(awake))
 
 
 def _settle_cut(
     whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence
 ) -> _Right | None:
     if not parts:
-        what = "it is set aside, and no other task stands for it"
+        what = "it is superseded, and no other task stands for it"
         return _Right(what=what, states=_woken({whole: record}, evidence))
     states = {found.state for found in parts.values()}
     results = evidence.results_since(whole, run_of(record.fence))
     if results and TaskState.RUNNING not in states and not _all_have_results(parts):
         what = "its result came after it was cut into parts; these need not be computed"
-        right = {whole: done_by(record, results), **_set_aside(parts)}
+        right = {whole: done_by(record, results), **_supersede(parts)}
         return _Right(what=what, states=right, harmless=True)
-    asleep = {place: found for place, found in parts.items() if found.state is _ASIDE}
+    asleep = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
     what = "it was cut into parts, and nobody is offered this one"
     return _Right(what=what, states=_woken(asleep, evidence)) if asleep else None
 
@@ -294,14 +296,14 @@ def _all_have_results(parts: Mapping[int, Record]) -> bool:
 
 
 def _cut(whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence) -> _Right:
-    """Let the parts stand for a whole task that is neither done nor set aside."""
-    asleep = {place: found for place, found in parts.items() if found.state is _ASIDE}
-    states = {**_set_aside({whole: record}), **_woken(asleep, evidence)}
+    """Let the parts stand for a whole task that is neither done nor superseded."""
+    asleep = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
+    states = {**_supersede({whole: record}), **_woken(asleep, evidence)}
     return _Right(what="it was cut into parts, and the whole task is still there", states=states)
 
 
-def _set_aside(records: Mapping[int, Record]) -> dict[int, Record]:
-    return {place: found._replace(state=_ASIDE) for place, found in records.items()}
+def _supersede(records: Mapping[int, Record]) -> dict[int, Record]:
+    return {place: found._replace(state=_SUPERSEDED) for place, found in records.items()}
 
 
 def _woken(records: Mapping[int, Record], evidence: Evidence) -> dict[int, Record]:
@@ -356,8 +358,8 @@ def _became(state: TaskState) -> str:
     match state:
         case TaskState.WAITING:
             return "waiting again"
-        case TaskState.ASIDE:
-            return "set aside"
+        case TaskState.SUPERSEDED:
+            return "superseded"
         case TaskState.DONE | TaskState.RUNNING | TaskState.PARKED | TaskState.HELD:
             return state.word
         case _:

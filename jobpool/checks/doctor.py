@@ -16,7 +16,7 @@ from jobpool.checks.housekeeping import (
     finished_checkpoints,
     leftovers,
     old_marks,
-    set_aside,
+    superseded,
 )
 from jobpool.checks.rebuild import Evidence, Rebuilder, gather
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild_shard
@@ -152,7 +152,7 @@ def _check_lines(pool: Pool, evidence: Evidence, context: RepairContext) -> Iter
         if context.is_alive(int(path.stem, 16)):  # it may append at this very moment
             yield finding
             continue
-        replace_whole(path, set_aside(path, numbers))
+        replace_whole(path, superseded(path, numbers))
         yield finding.done(f"set aside in {place}.damaged")
 
 

@@ -153,7 +153,7 @@ def examine_lines(pool: Path, evidence: Evidence) -> Iterator[Finding]:
         yield note(", ".join(sorted(KINDS)), what)
 
 
-def set_aside(path: Path, numbers: Sequence[int]) -> bytes:
+def superseded(path: Path, numbers: Sequence[int]) -> bytes:
     """Return the content of a file without some lines, which are kept in ``NAME.damaged``."""
     lines, wanted = list(read_lines(path)), set(numbers)
     with path.with_name(f"{path.name}.damaged").open("ab") as stream:

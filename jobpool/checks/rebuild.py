@@ -208,7 +208,7 @@ class Rebuilder:
     ) -> Record:
         """Return the record of a task as results and attempts make it.
 
-        Done if there is a result; parked after too many equal errors; else waiting, or set aside
+        Done if there is a result; parked after too many equal errors; else waiting, or superseded
         where another task stands for it, under a number that no claim had before, so that a
         worker that still holds an older claim is refused. Results from before the task was
         returned to be computed again do not end it: the last of them counts until then.
@@ -224,17 +224,17 @@ class Rebuilder:
         """
         run = self._run(position, known, accepted)
         results = self.evidence.results_since(position, run)
-        is_aside = self._is_aside(position, known)
+        is_superseded = self._is_superseded(position, known)
         learned = self._learned(position, run)
-        if results and not is_aside:
+        if results and not is_superseded:
             return done_by(learned, results)
         state = TaskState.WAITING
-        if is_aside:
-            state = TaskState.ASIDE
+        if is_superseded:
+            state = TaskState.SUPERSEDED
         elif learned.same >= self.park_after:
             state = TaskState.PARKED
         earlier = self.evidence.results_before(position, run)
-        is_spare = is_aside and self.grid.parts.whole_of(position) is not None
+        is_spare = is_superseded and self.grid.parts.whole_of(position) is not None
         return learned._replace(
             state=state,
             fence=max(self.evidence.last_fence(position), run * CLAIMS_PER_RUN) + 1,
@@ -252,7 +252,7 @@ class Rebuilder:
         whole = self.grid.parts.whole_of(position)
         if whole is None:  # what waits in the place of a whole task went on with it
             parts = [known.get(part) for part in self.grid.parts.of(position)]
-            fences += [one.fence for one in parts if one and one.state is TaskState.ASIDE]
+            fences += [one.fence for one in parts if one and one.state is TaskState.SUPERSEDED]
         else:
             record = known.get(whole)
             fences.append(record.fence if record else self.evidence.last_fence(whole))
@@ -274,7 +274,7 @@ class Rebuilder:
             )
         return record if before == run else Record(bounds=record.bounds & 0xFFFF)
 
-    def _is_aside(self, position: int, known: Mapping[int, Record | None]) -> bool:
+    def _is_superseded(self, position: int, known: Mapping[int, Record | None]) -> bool:
         whole = self.grid.parts.whole_of(position)
         if whole is not None:
             return not self._is_cut(whole, known)
@@ -286,12 +286,12 @@ class Rebuilder:
         """Say whether the parts stand for a whole task that has some."""
         record = known.get(whole)
         if record is not None:
-            return record.state is TaskState.ASIDE
+            return record.state is TaskState.SUPERSEDED
         parts = self.grid.parts.of(whole)
         intact = [found for part in parts if (found := known.get(part)) is not None]
         run = self._run(whole, known)
         if intact and not self.evidence.results_since(whole, run):
-            return any(found.state is not TaskState.ASIDE for found in intact)
+            return any(found.state is not TaskState.SUPERSEDED for found in intact)
         return self.evidence.shows_cut(whole, parts, run)
 
 

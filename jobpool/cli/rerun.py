@@ -70,8 +70,8 @@ def _only_in_whole(pool: "Pool", chosen: "NDArray[np.bool_]") -> int:
     if pool.grid.part_axis is None:
         return 0
     states = state_of(pool.index())
-    aside = chosen & (states == TaskState.ASIDE) & pool.grid.parts.is_part
-    wholes = map(pool.grid.parts.whole_of, np.flatnonzero(aside).tolist())
+    superseded = chosen & (states == TaskState.SUPERSEDED) & pool.grid.parts.is_part
+    wholes = map(pool.grid.parts.whole_of, np.flatnonzero(superseded).tolist())
     return sum(
         whole is not None and not chosen[whole] and states[whole] == TaskState.DONE
         for whole in wholes

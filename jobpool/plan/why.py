@@ -201,8 +201,8 @@ def _headline(found: Why) -> str:
             return f"{what}; when that is mended: jobpool retry {folder} {found.task}"
         case TaskState.HELD:
             return f"held back by a person; to let it go: jobpool release {folder} {found.task}"
-        case TaskState.ASIDE:
-            return _stands_aside(folder, found)
+        case TaskState.SUPERSEDED:
+            return _superseded_line(folder, found)
         case _:
             assert_never(state)
 
@@ -256,7 +256,7 @@ def _by_whom(found: Why) -> str:
     return f" by worker {found.worker}{where}{job}"
 
 
-def _stands_aside(folder: Path, found: Why) -> str:
+def _superseded_line(folder: Path, found: Why) -> str:
     if found.whole is not None:
         task, state = found.whole
         return (

@@ -37,7 +37,7 @@ def _colour(state: TaskState) -> str:
             return "#009e73"
         case TaskState.RUNNING:
             return "#56b4e9"
-        case TaskState.WAITING | TaskState.ASIDE:  # of the two, only waiting is shown
+        case TaskState.WAITING | TaskState.SUPERSEDED:  # of the two, only waiting is shown
             return "#b9c0cc"
         case TaskState.PARKED:
             return "#d55e00"

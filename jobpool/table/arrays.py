@@ -116,7 +116,7 @@ def read_counting(
                 record = shard.record(slot)
                 piece = (record.accepted or record).pack(position)
             table[position] = unchecked_table(piece)[0]
-    for whole in np.flatnonzero(is_earlier & (now["state"] == TaskState.ASIDE)).tolist():
+    for whole in np.flatnonzero(is_earlier & (now["state"] == TaskState.SUPERSEDED)).tolist():
         parts = grid.parts.of(whole)
         if (table["state"][parts] == TaskState.DONE).all():
             table[whole], is_earlier[whole] = now[whole], False

@@ -173,7 +173,7 @@ def split_parts(grid: Grid, part_axis: Axis, cut: NDArray[np.bool_]) -> Grid:
         Its first value stands for a whole task, every other for one part.
     cut : ndarray of shape (n_tasks,), bool
         True for the tasks that enter as one task per part. The others enter whole, each followed
-        by its parts, which are set aside until the whole turns out to be too long.
+        by its parts, which are superseded until the whole turns out to be too long.
     """
     n_parts = len(part_axis.values) - 1
     source = np.repeat(np.arange(len(grid)), n_parts + 1)

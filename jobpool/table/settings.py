@@ -16,7 +16,7 @@ from jobpool.disk.locks import LOCKS
 from jobpool.disk.validation import has_shape, is_number, is_text, is_whole, one_of, optional
 from jobpool.errors import AccessError, PoolError, RequestError
 
-FORMAT = 2  # 1: no tasks set aside, no bounds in the records
+FORMAT = 2  # 1: no tasks superseded, no bounds in the records
 PRIVATE, GROUP = "private", "group"
 OF_OWNER = ("pool.json", "experiment.yaml", "tasks.npz")  # they say which code runs, on what
 _UMASKS = {PRIVATE: 0o077, GROUP: 0o007}

@@ -386,7 +386,7 @@ def new_shard(first: int, records: Iterable[Record]) -> bytes:
 
 
 def write_shards(pool: Path, grid: Grid, first_number: int, first: int) -> None:
-    """Write the state files of new tasks: all wait but the spare parts, which are set aside.
+    """Write the state files of new tasks: all wait but the spare parts, which are superseded.
 
     Parameters
     ----------
@@ -397,10 +397,10 @@ def write_shards(pool: Path, grid: Grid, first_number: int, first: int) -> None:
     first_number, first : int
         State files and tasks that the pool has already.
     """
-    fresh = (Record(), Record(state=TaskState.ASIDE))
+    fresh = (Record(), Record(state=TaskState.SUPERSEDED))
     begin = 0
     for number, size in enumerate(grid.shard_sizes, start=first_number):
-        aside = grid.parts.is_spare[begin : begin + size].tolist()
-        content = new_shard(first + begin, [fresh[spare] for spare in aside])
+        superseded = grid.parts.is_spare[begin : begin + size].tolist()
+        content = new_shard(first + begin, [fresh[spare] for spare in superseded])
         replace_whole(pool / "state" / f"{number:02d}", content)
         begin += size

@@ -79,7 +79,7 @@ def test_a_pool_from_before_cuts_is_extended_by_tasks_that_can_be_cut(tmp_path: 
     east = position_of(pool.folder, "east")
     assert n_added == 1
     assert pool.grid.parts.of(position_of(pool.folder, "north")) == []
-    assert states_of(pool.folder, "east") == (TaskState.WAITING, *[TaskState.ASIDE] * 3)
+    assert states_of(pool.folder, "east") == (TaskState.WAITING, *[TaskState.SUPERSEDED] * 3)
     assert pool.grid.parts.whole_of(east + 3) == east
 
 

@@ -131,7 +131,7 @@ def test_parts_of_a_task_that_was_cut_in_its_rerun_are_rerun_without_the_first_r
     assert shown(folder)[0] == ("north", "all", {NEW}, True)
     assert findings_of(folder, repair=True) == []
     assert Pool(folder).record(position_of(folder, site="north", phase="all")).state is (
-        TaskState.ASIDE
+        TaskState.SUPERSEDED
     )
 
 
@@ -149,8 +149,10 @@ def test_parts_computed_before_a_rerun_of_the_whole_do_not_count_for_it(folder: 
             slot, record._replace(state=TaskState.DONE, cause=Cause.DONE, owner=NEW, accepted=None)
         )
         for part in pool.grid.parts.of(north):
-            aside = transaction.record(part - transaction.first)._replace(state=TaskState.ASIDE)
-            transaction.restore(part - transaction.first, aside)
+            superseded = transaction.record(part - transaction.first)._replace(
+                state=TaskState.SUPERSEDED
+            )
+            transaction.restore(part - transaction.first, superseded)
     run_again(folder, "north", "all")
     cut_north(folder)
 

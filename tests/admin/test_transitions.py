@@ -144,7 +144,7 @@ def test_spare_parts_are_not_held_with_their_whole_task(fast_path: Path) -> None
     n_changed = hold(pool, everything(pool))
 
     assert n_changed == 5
-    assert states_of(folder, "south") == (TaskState.HELD, *[TaskState.ASIDE] * 3)
+    assert states_of(folder, "south") == (TaskState.HELD, *[TaskState.SUPERSEDED] * 3)
 
 
 def test_the_id_of_a_cut_task_stands_for_its_parts(fast_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_the_id_of_a_cut_task_stands_for_its_parts(fast_path: Path) -> None:
 
     hold(pool, choose(pool, [pool.grid.id(whole)], (), ()))
 
-    assert states_of(folder, "south") == (TaskState.ASIDE, *[TaskState.HELD] * 3)
+    assert states_of(folder, "south") == (TaskState.SUPERSEDED, *[TaskState.HELD] * 3)
 
 
 def test_tasks_are_chosen_by_the_beginning_of_their_ids(folder: Path) -> None:

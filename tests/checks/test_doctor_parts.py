@@ -28,9 +28,9 @@ from tests.support.simulated import SimulatedWorker
 
 NOW = 1_700_001_000.0
 WAITING, RUNNING, DONE = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
-PARKED, ASIDE = TaskState.PARKED, TaskState.ASIDE
-WHOLE = (WAITING, ASIDE, ASIDE, ASIDE)
-CUT = (ASIDE, WAITING, WAITING, WAITING)
+PARKED, SUPERSEDED = TaskState.PARKED, TaskState.SUPERSEDED
+WHOLE = (WAITING, SUPERSEDED, SUPERSEDED, SUPERSEDED)
+CUT = (SUPERSEDED, WAITING, WAITING, WAITING)
 
 
 @pytest.fixture
@@ -66,23 +66,23 @@ def test_a_pool_with_parts_in_order_has_no_findings(folder: Path) -> None:
 
 
 def test_parts_of_a_cut_task_that_nobody_is_offered_are_woken(folder: Path) -> None:
-    put(folder, position_of(folder, "south"), state=ASIDE)
+    put(folder, position_of(folder, "south"), state=SUPERSEDED)
 
     assert_repaired_to(folder, *CUT)
 
 
-def test_parts_that_wait_beside_their_whole_are_set_aside(folder: Path) -> None:
+def test_parts_that_wait_beside_their_whole_are_superseded(folder: Path) -> None:
     put(folder, position_of(folder, "south", 2), state=WAITING)
 
     assert_repaired_to(folder, *WHOLE)
 
 
-def test_a_whole_task_that_waits_beside_a_part_that_was_run_is_set_aside(folder: Path) -> None:
+def test_a_whole_task_that_waits_beside_a_part_that_was_run_is_superseded(folder: Path) -> None:
     run_out_of_time(folder, "south")
     SimulatedWorker(folder).do(position_of(folder, "south", 2))
     put(folder, position_of(folder, "south"), state=WAITING)
 
-    assert_repaired_to(folder, ASIDE, WAITING, DONE, WAITING)
+    assert_repaired_to(folder, SUPERSEDED, WAITING, DONE, WAITING)
 
 
 def test_a_worker_killed_while_it_cut_a_task_leaves_it_cut(folder: Path) -> None:
@@ -99,16 +99,16 @@ def test_a_task_that_a_living_worker_cuts_is_left_alone(folder: Path) -> None:
     assert check(folder, alive=True) == []
 
 
-def test_parts_of_a_task_that_is_done_are_set_aside(folder: Path) -> None:
+def test_parts_of_a_task_that_is_done_are_superseded(folder: Path) -> None:
     SimulatedWorker(folder).do(position_of(folder, "south"))
     put(folder, position_of(folder, "south", 3), state=WAITING)
 
-    assert_repaired_to(folder, DONE, ASIDE, ASIDE, ASIDE)
+    assert_repaired_to(folder, DONE, SUPERSEDED, SUPERSEDED, SUPERSEDED)
 
 
-def test_a_task_set_aside_for_no_other_waits_again(fast_path: Path) -> None:
+def test_a_task_superseded_by_no_other_waits_again(fast_path: Path) -> None:
     folder = a_pool(fast_path, 3)
-    put(folder, 1, state=ASIDE)
+    put(folder, 1, state=SUPERSEDED)
 
     check(folder, repair=True)
 
@@ -125,7 +125,7 @@ def test_the_late_result_of_a_cut_task_saves_its_parts(folder: Path) -> None:
     check(folder, repair=True)
 
     assert [finding.is_open for finding in found] == [False] * 4
-    assert states_of(folder, "south") == (DONE, ASIDE, ASIDE, ASIDE)
+    assert states_of(folder, "south") == (DONE, SUPERSEDED, SUPERSEDED, SUPERSEDED)
 
 
 @pytest.mark.parametrize("phase", ["all", 1, 3])
@@ -153,7 +153,7 @@ def test_a_cut_is_told_from_the_attempts_where_all_records_are_gone(folder: Path
     damage_records(folder, *all_positions(folder))
 
     assert_repaired_to(folder, *CUT)
-    assert states_of(folder, "north") == (ASIDE, WAITING, DONE, WAITING)
+    assert states_of(folder, "north") == (SUPERSEDED, WAITING, DONE, WAITING)
     assert Pool(folder).record(position_of(folder, "west", 1)).state is DONE
 
 
@@ -311,9 +311,9 @@ def put_states(folder: Path, site: str, states: tuple[TaskState, ...]) -> None:
 def is_offered_once(states: tuple[TaskState, ...]) -> bool:
     """Say whether either a whole task or its parts are there for workers."""
     whole, *parts = states
-    if whole is ASIDE:
-        return ASIDE not in parts
-    return set(parts) <= ({ASIDE, RUNNING} if whole is DONE else {ASIDE})
+    if whole is SUPERSEDED:
+        return SUPERSEDED not in parts
+    return set(parts) <= ({SUPERSEDED, RUNNING} if whole is DONE else {SUPERSEDED})
 
 
 FAMILY = st.tuples(*[st.sampled_from(TaskState)] * 4)

@@ -200,11 +200,11 @@ def test_a_spare_part_names_the_task_that_stands_for_it(tmp_path: Path, jobpool:
     whole = Pool(pool).grid.id(0)
     shard, slot = Pool(pool).locate(2)
     with shard.transaction() as transaction:
-        transaction.put(slot, transaction.record(slot)._replace(state=TaskState.ASIDE))
+        transaction.put(slot, transaction.record(slot)._replace(state=TaskState.SUPERSEDED))
 
     lines = why(jobpool, pool, 2)
 
-    assert lines[1].startswith(f"the whole task {whole} stands for this part, and is aside")
+    assert lines[1].startswith(f"the whole task {whole} stands for this part, and is superseded")
 
 
 def test_the_beginning_of_an_id_is_enough(pool: Path, jobpool: Jobpool) -> None:

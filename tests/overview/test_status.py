@@ -247,7 +247,7 @@ def end_short(folder: Path, position: int, cause: Cause, feedback: Feedback) -> 
     worker.pool.end(Ending(claim=worker.claim(position), cause=cause, feedback=feedback))
 
 
-def test_tasks_that_are_set_aside_are_not_counted(fast_path: Path) -> None:
+def test_tasks_that_are_superseded_are_not_counted(fast_path: Path) -> None:
     folder = a_cut_pool(fast_path)
 
     found = status_of(folder, "site", "phase")

@@ -181,7 +181,7 @@ def test_a_task_out_of_time_comes_back_in_folds_that_keep_what_was_finished(
 
     parts = [without_seconds(dict(one.result)) for one in all_results(pool)]
     folds = sorted((fold for part in parts for fold in part["folds"]), key=lambda one: one["fold"])
-    assert (attempt.cause, counts[TaskState.ASIDE]) == (Cause.TIME, 1)
+    assert (attempt.cause, counts[TaskState.SUPERSEDED]) == (Cause.TIME, 1)
     assert counts[TaskState.WAITING] == len(expected["folds"]) == len(parts)
     assert folds == expected["folds"]
     assert count(fits) - n_before == n_fits - n_kept

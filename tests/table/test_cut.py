@@ -54,11 +54,11 @@ def states(pool: Pool, positions: list[int]) -> list[TaskState]:
     return [pool.record(position).state for position in positions]
 
 
-def test_spare_parts_are_set_aside_at_first(folder: Path) -> None:
+def test_spare_parts_are_superseded_at_first(folder: Path) -> None:
     counts = Pool(folder).counts()
 
     assert counts[TaskState.WAITING] == 1990 + 30
-    assert counts[TaskState.ASIDE] == 3 * 1990
+    assert counts[TaskState.SUPERSEDED] == 3 * 1990
 
 
 def test_a_whole_task_lies_before_its_parts_in_one_file(folder: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_whole_task_that_ran_out_of_time_is_offered_in_parts(folder: Path) -> 
     pool.end(Ending(claim=claim, cause=Cause.TIME, feedback=Feedback(core_s=3600)))
 
     parts = pool.grid.parts.of(claim.position)
-    assert pool.record(claim.position).state is TaskState.ASIDE
+    assert pool.record(claim.position).state is TaskState.SUPERSEDED
     assert states(pool, parts) == [TaskState.WAITING] * 3
 
 
@@ -127,7 +127,7 @@ def test_a_whole_task_that_failed_otherwise_stays_whole(folder: Path) -> None:
     pool.end(Ending(claim=claim, cause=Cause.MEMORY, feedback=Feedback(memory_mb=100)))
 
     assert pool.record(claim.position).state is TaskState.WAITING
-    assert states(pool, pool.grid.parts.of(claim.position)) == [TaskState.ASIDE] * 3
+    assert states(pool, pool.grid.parts.of(claim.position)) == [TaskState.SUPERSEDED] * 3
 
 
 def test_the_late_result_of_a_task_that_was_cut_changes_nothing(folder: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_late_result_of_a_task_that_was_cut_changes_nothing(folder: Path) ->
     accepted = pool.end(Ending(claim=claim, cause=Cause.DONE))
 
     assert not accepted
-    assert pool.record(claim.position).state is TaskState.ASIDE
+    assert pool.record(claim.position).state is TaskState.SUPERSEDED
 
 
 def test_a_worker_cuts_what_is_too_long_for_it(folder: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_worker_cuts_what_is_too_long_for_it(folder: Path) -> None:
     assert claim is not None
     whole = pool.grid.parts.whole_of(claim.position)
     assert whole is not None
-    assert pool.record(whole).state is TaskState.ASIDE
+    assert pool.record(whole).state is TaskState.SUPERSEDED
     assert sorted(states(pool, pool.grid.parts.of(whole))) == [
         *(TaskState.WAITING, TaskState.WAITING),
         TaskState.RUNNING,
@@ -173,7 +173,7 @@ def test_a_worker_prefers_parts_that_fit_to_cutting_more(folder: Path) -> None:
 
     assert claim is not None
     assert pool.grid.parts.whole_of(claim.position) is None
-    assert pool.counts()[TaskState.ASIDE] == 3 * 1990
+    assert pool.counts()[TaskState.SUPERSEDED] == 3 * 1990
 
 
 def test_what_fits_in_no_way_is_left(folder: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_cut_that_a_kill_left_half_done_is_ended_by_the_next_end(folder: Path)
 
     pool.take_back(claim.position, claim.fence, Cause.LOST)
 
-    assert pool.record(claim.position).state is TaskState.ASIDE
+    assert pool.record(claim.position).state is TaskState.SUPERSEDED
     assert states(pool, pool.grid.parts.of(claim.position)) == [TaskState.WAITING] * 3
 
 
@@ -232,7 +232,7 @@ def test_a_worker_that_may_take_no_part_leaves_the_whole_to_others(folder: Path)
 
     assert claim is not None  # what may end well here
     assert whole[claim.position]
-    assert pool.counts()[TaskState.ASIDE] == 3 * 1990
+    assert pool.counts()[TaskState.SUPERSEDED] == 3 * 1990
 
 
 def test_a_worker_with_too_little_memory_for_a_whole_does_not_cut_it(folder: Path) -> None:

@@ -86,7 +86,7 @@ class Task:
             self.cut()
 
     def cut(self) -> None:
-        self.state = TaskState.ASIDE
+        self.state = TaskState.SUPERSEDED
         for part in self.parts:
             part.state, part.memory = TaskState.WAITING, max(part.memory, self.memory)
 
@@ -95,9 +95,9 @@ class Task:
 
     def rerun(self) -> None:
         self.accepted = self.fence, self.owner
-        aside = [part for part in self.parts if part.state is TaskState.ASIDE]
-        fence = next_run([self.fence, *(part.fence for part in aside)])
-        for one in (self, *aside):
+        superseded = [part for part in self.parts if part.state is TaskState.SUPERSEDED]
+        fence = next_run([self.fence, *(part.fence for part in superseded)])
+        for one in (self, *superseded):
             one.fence = fence
         self.retry()
         self.cause, self.owner = None, 0
@@ -141,8 +141,10 @@ class PoolMachine(RuleBasedStateMachine):
         self.opened.clear()
         grid = self.open().grid
         for position in range(len(self.tasks), len(grid)):
-            is_aside = bool(grid.parts.is_spare[position])
-            self.tasks.append(Task(state=TaskState.ASIDE if is_aside else TaskState.WAITING))
+            is_superseded = bool(grid.parts.is_spare[position])
+            self.tasks.append(
+                Task(state=TaskState.SUPERSEDED if is_superseded else TaskState.WAITING)
+            )
         for position, task in enumerate(self.tasks):
             task.parts = [self.tasks[part] for part in grid.parts.of(position)]
 
@@ -350,11 +352,11 @@ class PoolMachine(RuleBasedStateMachine):
         assert wrong <= 2 * len(self.behind)
 
     @invariant()
-    def a_whole_task_or_its_parts_stand_aside(self) -> None:
+    def either_a_whole_task_or_its_parts_are_superseded(self) -> None:
         for task in self.tasks:
             if task.parts:
-                asides = {part.state is TaskState.ASIDE for part in task.parts}
-                assert asides == {task.state is not TaskState.ASIDE}
+                superseded = {part.state is TaskState.SUPERSEDED for part in task.parts}
+                assert superseded == {task.state is not TaskState.SUPERSEDED}
 
 
 TestPool = PoolMachine.TestCase

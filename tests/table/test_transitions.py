@@ -17,7 +17,7 @@ from tests.support.builders import a_pool
 from tests.support.parts import a_cut_pool, position_of, put
 from tests.support.simulated import SimulatedWorker
 
-WAITING, RUNNING, DONE, PARKED, HELD, ASIDE = TaskState
+WAITING, RUNNING, DONE, PARKED, HELD, SUPERSEDED = TaskState
 
 
 def write(folder: Path, after: TaskState, *, repair: bool = False) -> None:
