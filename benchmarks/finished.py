@@ -85,12 +85,12 @@ def finish(folder: Path, share_failed: float = 0.05) -> int:
     """Write a result for every task that is offered, and return the number of results."""
     rng, pool = random.Random(1), Pool(folder, durable=False)
     lines: dict[Path, list[bytes]] = defaultdict(list)
-    spare = pool.grid.parts.is_spare
+    dormant = pool.grid.parts.is_dormant
     now_s = dict.fromkeys(range(1, N_WORKERS + 1), BEGAN)
     for shard in pool.shards:
         records = []
         for position in range(shard.first, shard.first + shard.size):
-            if spare[position]:
+            if dormant[position]:
                 records.append(Record(TaskState.SUPERSEDED))
                 continue
             worker, failed = rng.randint(1, N_WORKERS), rng.random() < share_failed
@@ -103,7 +103,7 @@ def finish(folder: Path, share_failed: float = 0.05) -> int:
             with path.open("ab") as stream:
                 stream.writelines(some)
         lines.clear()
-    return int(np.count_nonzero(~spare))
+    return int(np.count_nonzero(~dormant))
 
 
 def _written(

@@ -254,6 +254,6 @@ def by_jobpool(study: Study, folder: Path, units: int, *, seed: int) -> Bill:
     cluster.env.process(cron())
     cluster.env.run()
     cluster.bill.n_cut = int(
-        (state_of(run.pool.index()) == TaskState.SUPERSEDED)[~run.pool.grid.parts.is_spare].sum()
+        (state_of(run.pool.index()) == TaskState.SUPERSEDED)[~run.pool.grid.parts.is_dormant].sum()
     )
     return cluster.bill

@@ -279,7 +279,7 @@ class Pool:
         return any(record.state is not TaskState.SUPERSEDED for record in records)
 
     def wake_parts(self, transaction: Transaction, slot: int, whole: Record) -> list[int]:
-        """Let the spare parts of a whole task wait for workers, and return their slots.
+        """Let the dormant parts of a whole task wait for workers, and return their slots.
 
         The caller marks the whole task superseded in the same transaction: both lie in one file.
 

@@ -210,7 +210,7 @@ def test_the_example_with_data_has_sixteen_tasks() -> None:
 
     grid = Evaluate(experiment).task_grid()
 
-    assert np.count_nonzero(~grid.parts.is_spare) == 16
+    assert np.count_nonzero(~grid.parts.is_dormant) == 16
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "nback-flanker.yaml"])

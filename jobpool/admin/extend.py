@@ -77,7 +77,7 @@ def extend_pool(
             what = "the pool has these tasks, and the changed experiment has not; put them back"
             _refuse(experiment.file, "axes", tasks, what)
         added = merged.take(np.flatnonzero(~_is_in(merged, old, merged.axes)))
-        # a pool of before tasks could be cut later: its whole tasks stay without spare parts
+        # a pool of before tasks could be cut later: its whole tasks stay without dormant parts
         has_place = ~added.parts.is_part | ~np.isin(added.parts.units, _wholes_in(old, added))
         added = added.take(np.flatnonzero(has_place))
         if not dry_run:
@@ -86,7 +86,7 @@ def extend_pool(
             _append(pool.folder, old, in_random_order(added, rng), experiment.file)
             if moved:
                 replace(pool.info, folder=str(experiment.folder)).write(pool.folder)
-    return int(np.count_nonzero(~added.parts.is_spare))
+    return int(np.count_nonzero(~added.parts.is_dormant))
 
 
 def _wholes_in(old: Grid, added: Grid) -> NDArray[np.intp]:

@@ -98,18 +98,18 @@ def rerun(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> in
 def _rerun_one(pool: Pool, transaction: Transaction, slot: int) -> bool:
     """Let a task that is done wait again, its record of now kept as the accepted one.
 
-    The spare parts of a whole task go to the new run with it: what was done of them before does
+    The dormant parts of a whole task go to the new run with it: what was done of them before does
     not count for that.
     """
     record = transaction.record(slot)
     if record.state is not _DONE:
         return False
     parts = [part - transaction.first for part in pool.grid.parts.of(transaction.first + slot)]
-    spare = {
+    dormant = {
         part: found for part in parts if (found := transaction.record(part)).state is _SUPERSEDED
     }
-    fence = next_run([record.fence, *(found.fence for found in spare.values())])
-    for part, found in spare.items():
+    fence = next_run([record.fence, *(found.fence for found in dormant.values())])
+    for part, found in dormant.items():
         transaction.put(part, found._replace(fence=fence))
     transaction.put(slot, record.to_run_again(fence, int(pool.now() * 1000)))
     return True

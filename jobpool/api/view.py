@@ -63,7 +63,7 @@ class PoolView:
         return status_html(self.status())
 
     def __len__(self) -> int:
-        """Return the number of tasks; spare parts of whole tasks do not count."""
+        """Return the number of tasks; dormant parts of whole tasks do not count."""
         return n_counted(self._opened().counts())
 
     def __iter__(self) -> Iterator[Task]:

@@ -3,7 +3,7 @@
 Each contradiction comes with the record that settles it; a record is changed only if it is still
 what it was when it was found wrong.
 
-Of a whole task and its spare parts exactly one side may be offered to workers. A task is cut by
+Of a whole task and its dormant parts exactly one side may be offered to workers. A task is cut by
 changing all of these records in one transaction; a kill in the middle of it leaves some behind.
 """
 
@@ -223,11 +223,11 @@ def _suspects(grid: Grid, records: Sequence[Record | None], evidence: Evidence) 
     """Return the tasks that need a closer look, together with their parts if they have any."""
     states = np.fromiter((record.state if record else 0 for record in records), np.uint8)
     is_superseded, parts = states == _SUPERSEDED, grid.parts
-    n_superseded, n_parts = parts.count(parts.is_spare & is_superseded), parts.n_spares
+    n_superseded, n_parts = parts.count(parts.is_dormant & is_superseded), parts.n_dormant
     wrong = np.where(is_superseded, (n_superseded > 0) | (n_parts == 0), n_superseded < n_parts)
     came_late = is_superseded & np.isin(np.arange(len(grid)), list(evidence.results))
     # whole tasks, and parts that entered as such
-    found: list[int] = np.flatnonzero(~parts.is_spare & (wrong | came_late)).tolist()
+    found: list[int] = np.flatnonzero(~parts.is_dormant & (wrong | came_late)).tolist()
     return found
 
 

@@ -117,11 +117,11 @@ def finished_checkpoints(
             return False
         return names_one_of(record, evidence.results.get(position, ()))
 
-    # a spare part has none of its own: it uses that of its whole task
+    # a dormant part has none of its own: it uses that of its whole task
     parts = pool.grid.parts
     return [
         path
-        for position in np.flatnonzero(~parts.is_spare).tolist()
+        for position in np.flatnonzero(~parts.is_dormant).tolist()
         if (name := pool.grid.id(position)) in kept and parts.is_finished(position, is_done)
         for path in kept[name]
     ]

@@ -114,12 +114,12 @@ class Evidence:
 
 
 class _Places:
-    """Positions by id; those of spare parts are made only if they are asked for."""
+    """Positions by id; those of dormant parts are made only if they are asked for."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
         self._known: dict[str, int] = {}
-        self._learn(~grid.parts.is_spare)
+        self._learn(~grid.parts.is_dormant)
         self._all = len(self._known) == len(grid)
 
     def _learn(self, wanted: NDArray[np.bool_]) -> None:
@@ -128,7 +128,7 @@ class _Places:
     def of(self, task: str) -> int | None:
         """Return the position of a task, or None if the pool does not have it."""
         if task not in self._known and not self._all:
-            self._learn(self._grid.parts.is_spare)
+            self._learn(self._grid.parts.is_dormant)
             self._all = True
         return self._known.get(task)
 
@@ -234,12 +234,12 @@ class Rebuilder:
         elif learned.same >= self.park_after:
             state = TaskState.PARKED
         earlier = self.evidence.results_before(position, run)
-        is_spare = is_superseded and self.grid.parts.whole_of(position) is not None
+        is_dormant = is_superseded and self.grid.parts.whole_of(position) is not None
         return learned._replace(
             state=state,
             fence=max(self.evidence.last_fence(position), run * CLAIMS_PER_RUN) + 1,
             changed_ms=int(self.now * 1000),
-            accepted=None if is_spare else accepted_by(earlier),
+            accepted=None if is_dormant else accepted_by(earlier),
         )
 
     def _run(

@@ -50,8 +50,8 @@ def print_counts(grid: "Grid", most: int = 12) -> None:
     """Print how many tasks are offered, by each value of each axis."""
     import numpy as np
 
-    can_be_cut = bool(grid.parts.is_spare.any())
-    grid = grid.take(np.flatnonzero(~grid.parts.is_spare))
+    can_be_cut = bool(grid.parts.is_dormant.any())
+    grid = grid.take(np.flatnonzero(~grid.parts.is_dormant))
     print(f"{len(grid):,} tasks")
     width = max(len(name) for name in grid.names)
     for axis in grid.axes:

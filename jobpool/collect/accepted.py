@@ -127,7 +127,7 @@ class PartSelection:
         self.codes, self.is_part = grid.parts.column.astype(np.intp), grid.parts.is_part
 
     @cached_property
-    def _is_spare(self) -> NDArray[np.bool_]:
+    def _is_dormant(self) -> NDArray[np.bool_]:
         """Return which tasks are parts of a whole task that stands for them."""
         if not self.is_part.any():
             return self.is_part
@@ -136,8 +136,8 @@ class PartSelection:
 
     @cached_property
     def wanted(self) -> NDArray[np.bool_]:
-        """Return the tasks whose results are asked for: done, selected, and not spare."""
-        done: NDArray[np.bool_] = (self._state == TaskState.DONE) & ~self._is_spare
+        """Return the tasks whose results are asked for: done, selected, and not dormant."""
+        done: NDArray[np.bool_] = (self._state == TaskState.DONE) & ~self._is_dormant
         if self._chosen is None:
             return done
         if self._one_by_one and self.is_part.any():
@@ -159,7 +159,7 @@ class PartSelection:
     @cached_property
     def sets(self) -> dict[int, list[int]]:
         """Return the positions of all parts of each task that was cut up, by its unit."""
-        places = np.flatnonzero(self.is_part & ~self._is_spare)
+        places = np.flatnonzero(self.is_part & ~self._is_dormant)
         sets: dict[int, list[int]] = {}
         for place in places[np.argsort(self.codes[places], kind="stable")].tolist():
             sets.setdefault(int(self._parts.units[place]), []).append(place)
@@ -219,7 +219,7 @@ def known_tasks(pool: Pool) -> dict[str, int]:
 def known_in(grid: Grid, table: Table) -> dict[str, int]:
     """Return the position of each task that was ever offered to a worker, by its id.
 
-    Spare parts of tasks that were never cut are left out: most tasks of a pool may be such, and
+    Dormant parts of tasks that were never cut are left out: most tasks of a pool may be such, and
     an id costs some microseconds.
 
     Parameters
@@ -230,4 +230,4 @@ def known_in(grid: Grid, table: Table) -> dict[str, int]:
         Their records.
     """
     was_claimed = (table["fence"] > 0) | is_counted(table["state"])
-    return positions_by_id(grid, ~grid.parts.is_spare | was_claimed)
+    return positions_by_id(grid, ~grid.parts.is_dormant | was_claimed)

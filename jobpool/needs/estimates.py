@@ -185,7 +185,7 @@ def suitability(estimates: Estimates, capacity: CapacityLike) -> Suitability:
     likely = now >= LIKELY
     cut = np.zeros_like(likely)
     # a whole task lies right before its parts
-    cut[:-1] = estimates.grid.parts.has_spares[:-1] & (fresh[:-1] < EVEN) & likely[1:]
+    cut[:-1] = estimates.grid.parts.has_dormant[:-1] & (fresh[:-1] < EVEN) & likely[1:]
     possible = (now >= EVEN) | (now >= POSSIBLE) & (fresh < now + BETTER)
     return Suitability(likely=likely, cut=cut, possible=possible)
 

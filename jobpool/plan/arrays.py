@@ -356,7 +356,7 @@ class _Problem:
             fits &= ends
             cut = among & chosen & ~ends & self.grid.parts.with_all_in(fits)
         whole = among & fits
-        runs = whole | self.grid.parts.spares_of(cut)
+        runs = whole | self.grid.parts.dormant_of(cut)
         return Assignment(size=size, proposed=proposed, whole=whole, cut=cut, runs=runs)
 
 

@@ -66,7 +66,7 @@ class Why:
     seconds: Interval | None  # on one core
     memory_mb: Interval | None
     verdicts: tuple[Verdict, ...]  # the cheapest pass first
-    whole: tuple[str, TaskState] | None  # the task that this one is a spare part of
+    whole: tuple[str, TaskState] | None  # the task that this one is a dormant part of
     parts: Mapping[TaskState, int]  # where the parts of a whole task stand
     n_waiting: int  # tasks of the pool that wait
 

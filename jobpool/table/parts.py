@@ -1,6 +1,6 @@
 """Whole tasks and the parts that they can be cut into.
 
-A task that may be too long as a whole stands in the table as a whole task, followed by its spare
+A task that may be too long as a whole stands in the table as a whole task, followed by its dormant
 parts: one side or the other is offered to workers, never both. Parts without a whole task beside
 them are tasks like any other.
 """
@@ -58,44 +58,44 @@ class Parts:
         return np.isin(self.units, self.units[to])
 
     @cached_property
-    def is_spare(self) -> Mask:
+    def is_dormant(self) -> Mask:
         """Return which tasks are parts of a whole task that is there, too, shape (n_tasks,)."""
         return self.is_part & self.related(~self.is_part)
 
     @cached_property
     def wholes(self) -> NDArray[np.intp]:
-        """Return the position of the whole task that each spare part follows, shape (n_tasks,)."""
-        return np.maximum.accumulate(np.where(self.is_spare, 0, np.arange(len(self))))
+        """Return the position of the whole task before each dormant part, shape (n_tasks,)."""
+        return np.maximum.accumulate(np.where(self.is_dormant, 0, np.arange(len(self))))
 
     @cached_property
-    def has_spares(self) -> Mask:
+    def has_dormant(self) -> Mask:
         """Return which tasks are whole, with their parts behind them, shape (n_tasks,)."""
-        found: Mask = self.n_spares > 0
+        found: Mask = self.n_dormant > 0
         return found
 
     @property
-    def n_spares(self) -> NDArray[np.intp]:
-        """Return how many spare parts each task has, shape (n_tasks,)."""
-        return self.count(self.is_spare)
+    def n_dormant(self) -> NDArray[np.intp]:
+        """Return how many dormant parts each task has, shape (n_tasks,)."""
+        return self.count(self.is_dormant)
 
-    def count(self, spares: Mask) -> NDArray[np.intp]:
-        """Return how many of some spare parts each whole task has, shape (n_tasks,)."""
-        return np.bincount(self.wholes[spares], minlength=len(self))
+    def count(self, dormant: Mask) -> NDArray[np.intp]:
+        """Return how many of some dormant parts each whole task has, shape (n_tasks,)."""
+        return np.bincount(self.wholes[dormant], minlength=len(self))
 
-    def spares_of(self, wholes: Mask) -> Mask:
-        """Return the spare parts of some whole tasks."""
-        found: Mask = self.is_spare & wholes[self.wholes]
+    def dormant_of(self, wholes: Mask) -> Mask:
+        """Return the dormant parts of some whole tasks."""
+        found: Mask = self.is_dormant & wholes[self.wholes]
         return found
 
-    def with_all_in(self, spares: Mask) -> Mask:
-        """Return the whole tasks that have spare parts, all of them among `spares`."""
-        found: Mask = self.has_spares & (self.count(self.is_spare & ~spares) == 0)
+    def with_all_in(self, dormant: Mask) -> Mask:
+        """Return the whole tasks that have dormant parts, all of them among `dormant`."""
+        found: Mask = self.has_dormant & (self.count(self.is_dormant & ~dormant) == 0)
         return found
 
     def most(self, amounts: FloatArray) -> FloatArray:
-        """Return for each whole task the largest amount of its spare parts, 0 where it has none."""
+        """Return the largest amount of the dormant parts of each whole task, 0 without any."""
         most = np.zeros(len(self))
-        np.maximum.at(most, self.wholes[self.is_spare], amounts[self.is_spare])
+        np.maximum.at(most, self.wholes[self.is_dormant], amounts[self.is_dormant])
         return most
 
     def as_wholes(self, codes: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -108,7 +108,7 @@ class Parts:
     # of one task: without going through all
 
     def of(self, position: int) -> list[int]:
-        """Return the spare parts of the whole task at `position`; they follow it."""
+        """Return the dormant parts of the whole task at `position`; they follow it."""
         if self.row is None or self.column[position] != WHOLE:
             return []
         beyond = min(position + self.sizes[self.row], len(self))
@@ -116,7 +116,7 @@ class Parts:
         return (np.flatnonzero(alike) + position + 1).tolist()
 
     def whole_of(self, position: int) -> int | None:
-        """Return the whole task that the part at `position` is a spare part of, if it is one."""
+        """Return the whole task that the part at `position` is a dormant part of, if it is one."""
         if self.row is None or self.column[position] == WHOLE:
             return None
         first = max(position - self.sizes[self.row] + 1, 0)
@@ -129,17 +129,17 @@ class Parts:
         return None
 
     def head_of(self, position: int) -> int:
-        """Return the whole task of a spare part, and of any other task itself."""
+        """Return the whole task of a dormant part, and of any other task itself."""
         whole = self.whole_of(position)
         return position if whole is None else whole
 
     def is_finished(self, position: int, is_done: Callable[[int], bool]) -> bool:
-        """Say whether a task is done, as a whole or because all its spare parts are.
+        """Say whether a task is done, as a whole or because all its dormant parts are.
 
         Parameters
         ----------
         position : int
-            A task that is no spare part itself.
+            A task that is no dormant part itself.
         is_done : callable
             Says of a position whether that very task is done.
         """

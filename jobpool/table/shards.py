@@ -386,7 +386,7 @@ def new_shard(first: int, records: Iterable[Record]) -> bytes:
 
 
 def write_shards(pool: Path, grid: Grid, first_number: int, first: int) -> None:
-    """Write the state files of new tasks: all wait but the spare parts, which are superseded.
+    """Write the state files of new tasks: all wait but the dormant parts, which are superseded.
 
     Parameters
     ----------
@@ -400,7 +400,7 @@ def write_shards(pool: Path, grid: Grid, first_number: int, first: int) -> None:
     fresh = (Record(), Record(state=TaskState.SUPERSEDED))
     begin = 0
     for number, size in enumerate(grid.shard_sizes, start=first_number):
-        superseded = grid.parts.is_spare[begin : begin + size].tolist()
-        content = new_shard(first + begin, [fresh[spare] for spare in superseded])
+        superseded = grid.parts.is_dormant[begin : begin + size].tolist()
+        content = new_shard(first + begin, [fresh[dormant] for dormant in superseded])
         replace_whole(pool / "state" / f"{number:02d}", content)
         begin += size

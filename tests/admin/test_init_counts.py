@@ -44,7 +44,7 @@ def test_what_is_cut_from_the_start_cannot_be_cut_later(
     assert "cut by phase later" not in capsys.readouterr().out
 
 
-def test_an_extension_counts_without_spare_parts(tmp_path: Path, jobpool: Jobpool) -> None:
+def test_an_extension_counts_without_dormant_parts(tmp_path: Path, jobpool: Jobpool) -> None:
     study = StudyOnDisk(tmp_path)
     study.config["axes"]["target"] = ["age"]
     study.checked()
@@ -59,11 +59,11 @@ def test_an_extension_counts_without_spare_parts(tmp_path: Path, jobpool: Jobpoo
     assert made.stdout.startswith("2 tasks"), made.stderr
     assert dry.stdout == f"would add 2 tasks to {pool}, which had 2\n"
     assert done.stdout == f"added 2 tasks to {pool}, which had 2\n"
-    assert np.count_nonzero(Pool(pool).grid.parts.is_spare) == 4 * 5
+    assert np.count_nonzero(Pool(pool).grid.parts.is_dormant) == 4 * 5
 
 
 def test_a_pool_from_before_cuts_is_extended_by_tasks_that_can_be_cut(tmp_path: Path) -> None:
-    before = without_spares(a_grid("west"))
+    before = without_dormant(a_grid("west"))
     create_pool(
         tmp_path / "pool", an_experiment(tmp_path / "study", SITES), before, lambda _: None, now=0
     )
@@ -83,8 +83,8 @@ def test_a_pool_from_before_cuts_is_extended_by_tasks_that_can_be_cut(tmp_path: 
     assert pool.grid.parts.whole_of(east + 3) == east
 
 
-def without_spares(grid: Grid) -> Grid:
-    return grid.take(np.flatnonzero(~grid.parts.is_spare))
+def without_dormant(grid: Grid) -> Grid:
+    return grid.take(np.flatnonzero(~grid.parts.is_dormant))
 
 
 def test_a_dry_run_tells_the_fits_that_ensembles_share(tmp_path: Path, jobpool: Jobpool) -> None:

@@ -137,7 +137,7 @@ def test_tasks_outside_the_selection_are_left_alone(folder: Path) -> None:
     assert state_of(folder, 3) is TaskState.PARKED
 
 
-def test_spare_parts_are_not_held_with_their_whole_task(fast_path: Path) -> None:
+def test_dormant_parts_are_not_held_with_their_whole_task(fast_path: Path) -> None:
     folder = a_cut_pool(fast_path)
     pool = Pool(folder)
 

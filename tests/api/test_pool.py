@@ -143,7 +143,7 @@ def test_tasks_come_in_the_order_of_the_axes(worked: Path) -> None:
     assert (found[0].worker, found[5].worker) == ("000000000001", None)
 
 
-def test_spare_parts_are_no_tasks(study: Path) -> None:
+def test_dormant_parts_are_no_tasks(study: Path) -> None:
     pool = jp.open(study)
 
     assert len(list(pool)) == len(pool) == pool.status().counts.total

@@ -195,7 +195,7 @@ def test_a_pass_in_which_a_task_hardly_ends_is_told(tmp_path: Path) -> None:
     assert [one.obstacle for one in found.verdicts] == [Obstacle.CHANCE]
 
 
-def test_a_spare_part_names_the_task_that_stands_for_it(tmp_path: Path, jobpool: Jobpool) -> None:
+def test_a_dormant_part_names_the_task_that_stands_for_it(tmp_path: Path, jobpool: Jobpool) -> None:
     pool = a_pool_of_parts(tmp_path)
     whole = Pool(pool).grid.id(0)
     shard, slot = Pool(pool).locate(2)

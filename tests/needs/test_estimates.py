@@ -57,10 +57,10 @@ def test_a_whole_that_is_too_long_is_cut_where_its_part_fits(
 
 
 def test_every_whole_task_with_parts_behind_it_can_be_cut(pool: Pool, estimates: Estimates) -> None:
-    wholes_with_parts = np.flatnonzero(pool.grid.parts.has_spares)
+    wholes_with_parts = np.flatnonzero(pool.grid.parts.has_dormant)
 
     assert len(pool.grid.parts.of(int(wholes_with_parts[0]))) == 5
-    assert np.array_equal(wholes_with_parts, np.flatnonzero(~pool.grid.parts.is_spare))
+    assert np.array_equal(wholes_with_parts, np.flatnonzero(~pool.grid.parts.is_dormant))
 
 
 def test_a_whole_that_fits_a_fresh_worker_is_not_cut_for_one_near_its_end(

@@ -203,7 +203,7 @@ def test_tasks_that_no_pass_selects_are_left_out() -> None:
 
 
 def with_parts() -> tuple[Grid, list[bool]]:
-    """Return two whole tasks, each followed by two spare parts, and which of all wait."""
+    """Return two whole tasks, each followed by two dormant parts, and which of all wait."""
     part = Axis(name="part", values=("all", 0, 1))
     grid = split_parts(numbers(2), part, np.zeros(2, bool))
     return grid, [True, False, False] * 2

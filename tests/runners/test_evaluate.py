@@ -162,7 +162,7 @@ def test_a_small_parcellation_is_one_task_while_a_large_one_is_cut_into_folds(
 
     grid = study.checked().task_grid()
 
-    entering = np.flatnonzero(~grid.parts.is_spare).tolist()
+    entering = np.flatnonzero(~grid.parts.is_dormant).tolist()
     points = [dict(grid.point(position)) for position in entering]
     assert [one["fold"] for one in points if one["parcellation"] == "soft"] == ["all", "all"]
     assert [one["fold"] for one in points if one["parcellation"] == "hard"] == [*range(5)] * 2
@@ -173,7 +173,7 @@ def test_parcellations_are_cut_into_folds_by_name(study: StudyOnDisk) -> None:
 
     grid = study.checked().task_grid()
 
-    assert np.count_nonzero(~grid.parts.is_spare) == 2 + 2 * 5
+    assert np.count_nonzero(~grid.parts.is_dormant) == 2 + 2 * 5
     assert grid.part_axis == "fold"
 
 

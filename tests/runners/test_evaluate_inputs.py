@@ -274,7 +274,7 @@ def test_random_parcellations_are_laid_out_with_their_numbers_of_parcels(tmp_pat
     names = ("random_3_1", "random_3_2", "random_20_1", "random_20_2")
     parcels = {one.name: one.values for one in grid.attributes}["parcels"]
     assert grid.axis("parcellation").values == names
-    assert (int(np.count_nonzero(~grid.parts.is_spare)), parcels) == (4, (3, 3, 20, 20))
+    assert (int(np.count_nonzero(~grid.parts.is_dormant)), parcels) == (4, (3, 3, 20, 20))
 
 
 def test_a_random_parcellation_is_evaluated_as_any_other(tmp_path: Path) -> None:

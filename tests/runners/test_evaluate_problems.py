@@ -66,7 +66,7 @@ def test_the_published_shape_of_a_study_is_valid(study: StudyOnDisk) -> None:
 
     grid = Evaluate(load_experiment(study.folder / "copy.yaml", forms=forms_of)).task_grid()
 
-    assert np.count_nonzero(~grid.parts.is_spare) == 2 * 3 * 3
+    assert np.count_nonzero(~grid.parts.is_dormant) == 2 * 3 * 3
 
 
 @pytest.mark.parametrize(

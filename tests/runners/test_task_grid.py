@@ -145,7 +145,7 @@ def test_a_pipeline_that_only_a_combined_one_names_is_known(sets: SetsOnDisk) ->
 def test_a_single_parcellation_is_no_task_of_a_combined_pipeline(sets: SetsOnDisk) -> None:
     grid = sets.grid()
 
-    whole = grid.take(np.flatnonzero(~grid.parts.is_spare))
+    whole = grid.take(np.flatnonzero(~grid.parts.is_dormant))
     assert len(whole) == (15 * 3 + 2 * 2) * 2
     single = select(grid, ["strategy=single"])
     assert single.any()
@@ -198,7 +198,7 @@ def test_large_ensembles_enter_by_fold(
 
     grid = sets.grid()
 
-    offered = grid.take(np.flatnonzero(~grid.parts.is_spare))
+    offered = grid.take(np.flatnonzero(~grid.parts.is_dormant))
     cut = offered.take(np.flatnonzero(offered.parts.is_part))
     names = {str(dict(cut.point(i))["parcellation"]) for i in range(len(cut))}
     assert names == {f"voted_{one}" for one in expected}

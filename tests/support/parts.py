@@ -25,7 +25,7 @@ PHASES = Axis(name="phase", values=(ALL, 1, 2, 3))
 def a_cut_pool(folder: Path) -> Path:
     """Make a pool of three sites with three phases; the tasks of the west are parts from the start.
 
-    The whole tasks of the other two have spare parts, superseded.
+    The whole tasks of the other two have dormant parts, superseded.
     """
     sites = full_product([SITES])
     grid = split_parts(sites, PHASES, sites.column("site") == 2)

@@ -54,7 +54,7 @@ def states(pool: Pool, positions: list[int]) -> list[TaskState]:
     return [pool.record(position).state for position in positions]
 
 
-def test_spare_parts_are_superseded_at_first(folder: Path) -> None:
+def test_dormant_parts_are_superseded_at_first(folder: Path) -> None:
     counts = Pool(folder).counts()
 
     assert counts[TaskState.WAITING] == 1990 + 30
@@ -160,7 +160,7 @@ def test_a_worker_cuts_what_is_too_long_for_it(folder: Path) -> None:
 
 def only_uncut(grid: Grid) -> Preferences:
     wishes = Wishes(grid)
-    wishes.likely = wishes.likely & grid.parts.is_spare
+    wishes.likely = wishes.likely & grid.parts.is_dormant
     return wishes
 
 

@@ -22,11 +22,11 @@ def parts(grid: Grid) -> Parts:
     return grid.parts
 
 
-def test_parts_of_a_whole_task_that_is_there_are_spare(parts: Parts) -> None:
-    assert parts.is_spare.tolist() == [False, True, True, False, False]
+def test_parts_of_a_whole_task_that_is_there_are_dormant(parts: Parts) -> None:
+    assert parts.is_dormant.tolist() == [False, True, True, False, False]
 
 
-def test_parts_alone_are_parts_though_not_spare(parts: Parts) -> None:
+def test_parts_alone_are_parts_though_not_dormant(parts: Parts) -> None:
     assert parts.is_part.tolist() == [False, True, True, True, True]
 
 
@@ -45,10 +45,10 @@ def test_the_parts_of_a_whole_task_are_found_from_it(parts: Parts) -> None:
     assert [parts.of(position) for position in range(5)] == [[1, 2], [], [], [], []]
 
 
-def test_the_spare_parts_of_chosen_tasks_are_theirs_alone(parts: Parts) -> None:
+def test_the_dormant_parts_of_chosen_tasks_are_theirs_alone(parts: Parts) -> None:
     chosen = np.array([True, False, False, True, False])
 
-    assert parts.spares_of(chosen).tolist() == [False, True, True, False, False]
+    assert parts.dormant_of(chosen).tolist() == [False, True, True, False, False]
 
 
 @pytest.mark.parametrize(("second", "fits"), [(True, True), (False, False)])
@@ -74,7 +74,7 @@ def test_a_grid_without_parts_has_whole_tasks_alone() -> None:
     parts = full_product([Axis(name="letter", values=("a", "b"))]).parts
 
     assert not parts.is_part.any()
-    assert not parts.has_spares.any()
+    assert not parts.has_dormant.any()
     assert (parts.of(0), parts.whole_of(1)) == ([], None)
 
 

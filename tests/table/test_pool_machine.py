@@ -104,7 +104,7 @@ class Task:
 
 
 def a_grid(n_numbers: int) -> Grid:
-    """Return whole tasks with spare parts, and others that are parts from the start."""
+    """Return whole tasks with dormant parts, and others that are parts from the start."""
     grid = full_product([Axis(name="number", values=tuple(range(n_numbers)))])
     return split_parts(grid, PIECES, np.arange(n_numbers) % 3 == 2)
 
@@ -141,7 +141,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.opened.clear()
         grid = self.open().grid
         for position in range(len(self.tasks), len(grid)):
-            is_superseded = bool(grid.parts.is_spare[position])
+            is_superseded = bool(grid.parts.is_dormant[position])
             self.tasks.append(
                 Task(state=TaskState.SUPERSEDED if is_superseded else TaskState.WAITING)
             )
