@@ -261,7 +261,7 @@ class Pool:
             if cause.is_poison and same >= self.info.park_after:
                 state = TaskState.PARKED
             elif self._is_to_cut(transaction, slot, cause):
-                self.wake_parts(transaction, slot, record._replace(bounds=bounds))
+                self.activate_parts(transaction, slot, record._replace(bounds=bounds))
                 state = TaskState.SUPERSEDED
         now_ms = int(self.now() * 1000)
         if state is _DONE:
@@ -278,8 +278,8 @@ class Pool:
         records = (transaction.record(part - transaction.first) for part in parts)
         return any(record.state is not TaskState.SUPERSEDED for record in records)
 
-    def wake_parts(self, transaction: Transaction, slot: int, whole: Record) -> list[int]:
-        """Let the dormant parts of a whole task wait for workers, and return their slots.
+    def activate_parts(self, transaction: Transaction, slot: int, whole: Record) -> list[int]:
+        """Make the dormant parts of a whole task wait for workers, and return their slots.
 
         The caller marks the whole task superseded in the same transaction: both lie in one file.
 
@@ -308,7 +308,7 @@ class Pool:
         record = transaction.record(slot)
         if record.state is not _WAITING:
             return []
-        parts = self.wake_parts(transaction, slot, record)
+        parts = self.activate_parts(transaction, slot, record)
         if parts:
             changed_ms = int(self.now() * 1000)
             transaction.put(

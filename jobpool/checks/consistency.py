@@ -239,16 +239,16 @@ def _settle_family(
 ) -> _Right | None:
     record = family[whole]
     parts = {place: found for place, found in family.items() if place != whole}
-    awake = {place: found for place, found in parts.items() if found.state is not _SUPERSEDED}
+    active = {place: found for place, found in parts.items() if found.state is not _SUPERSEDED}
     match record.state:
         case TaskState.SUPERSEDED:
             return _settle_cut(whole, record, parts, evidence)
         case TaskState.DONE:
-            idle = {p: found for p, found in awake.items() if found.state is not TaskState.RUNNING}
+            idle = {p: found for p, found in active.items() if found.state is not TaskState.RUNNING}
             what = "the whole task is done, and its parts are counted, too"
             return _Right(what=what, states=_supersede(idle)) if idle else None
         case TaskState.RUNNING:
-            if not awake or is_alive(record.owner):
+            if not active or is_alive(record.owner):
                 return None
             return _cut(whole, record._replace(cause=Cause.TIME), parts, evidence)
         case TaskState.WAITING | TaskState.PARKED | TaskState.HELD:
@@ -260,15 +260,15 @@ def _settle_family(
 def _settle_whole(
     whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence
 ) -> _Right | None:
-    awake = {place: found for place, found in parts.items() if found.state is not _SUPERSEDED}
-    if not awake:
+    active = {place: found for place, found in parts.items() if found.state is not _SUPERSEDED}
+    if not active:
         return None
     busy = {TaskState.RUNNING, TaskState.DONE}
-    is_cut = any(found.state in busy for found in awake.values())
+    is_cut = any(found.state in busy for found in active.values())
     if is_cut or evidence.shows_cut(whole, list(parts), run_of(record.fence)):
         return _cut(whole, record, parts, evidence)
     what = "its parts wait for workers, and so does the whole task"
-    return _Right(what=what, states=_supersede(awake))
+    return _Right(what=what, states=_supersede(active))
 
 
 def _settle_cut(
@@ -276,16 +276,16 @@ def _settle_cut(
 ) -> _Right | None:
     if not parts:
         what = "it is superseded, and no other task stands for it"
-        return _Right(what=what, states=_woken({whole: record}, evidence))
+        return _Right(what=what, states=_activated({whole: record}, evidence))
     states = {found.state for found in parts.values()}
     results = evidence.results_since(whole, run_of(record.fence))
     if results and TaskState.RUNNING not in states and not _all_have_results(parts):
         what = "its result came after it was cut into parts; these need not be computed"
         right = {whole: done_by(record, results), **_supersede(parts)}
         return _Right(what=what, states=right, harmless=True)
-    asleep = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
+    dormant = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
     what = "it was cut into parts, and nobody is offered this one"
-    return _Right(what=what, states=_woken(asleep, evidence)) if asleep else None
+    return _Right(what=what, states=_activated(dormant, evidence)) if dormant else None
 
 
 def _all_have_results(parts: Mapping[int, Record]) -> bool:
@@ -297,8 +297,8 @@ def _all_have_results(parts: Mapping[int, Record]) -> bool:
 
 def _cut(whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence) -> _Right:
     """Let the parts stand for a whole task that is neither done nor superseded."""
-    asleep = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
-    states = {**_supersede({whole: record}), **_woken(asleep, evidence)}
+    dormant = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
+    states = {**_supersede({whole: record}), **_activated(dormant, evidence)}
     return _Right(what="it was cut into parts, and the whole task is still there", states=states)
 
 
@@ -306,7 +306,7 @@ def _supersede(records: Mapping[int, Record]) -> dict[int, Record]:
     return {place: found._replace(state=_SUPERSEDED) for place, found in records.items()}
 
 
-def _woken(records: Mapping[int, Record], evidence: Evidence) -> dict[int, Record]:
+def _activated(records: Mapping[int, Record], evidence: Evidence) -> dict[int, Record]:
     """Let tasks wait for workers, but those that have a result."""
     return {
         place: done_by(found, results)

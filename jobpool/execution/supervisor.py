@@ -277,11 +277,11 @@ class Supervisor:
                 self._buffer = rest
                 answer: dict[str, Any] = json.loads(line)
                 return answer
-            awake = [self._answers, self._signals.descriptor]
+            active = [self._answers, self._signals.descriptor]
             patience_s = min(HURRY_S if self._is_full(0.5) else SAMPLE_S, self._beat_s)
             if deadline is not None:
                 patience_s = min(patience_s, deadline.wait_s())
-            ready, _, _ = select.select(awake, [], [], patience_s)
+            ready, _, _ = select.select(active, [], [], patience_s)
             if time.monotonic() - self._beaten >= self._beat_s:
                 self._beaten = time.monotonic()
                 self._beat()

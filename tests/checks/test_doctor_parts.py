@@ -65,7 +65,7 @@ def test_a_pool_with_parts_in_order_has_no_findings(folder: Path) -> None:
     assert check(folder) == []
 
 
-def test_parts_of_a_cut_task_that_nobody_is_offered_are_woken(folder: Path) -> None:
+def test_parts_of_a_cut_task_that_nobody_is_offered_are_activated(folder: Path) -> None:
     put(folder, position_of(folder, "south"), state=SUPERSEDED)
 
     assert_repaired_to(folder, *CUT)

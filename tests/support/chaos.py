@@ -93,10 +93,10 @@ class Chaos:
     def _hit(self) -> bool:
         """Hit a worker that has begun a task, if there is one."""
         begun = [worker for worker, log in self._running.items() if b" task " in log.read_bytes()]
-        awake = [worker for worker in begun if worker.pid not in self._stopped]
-        if not awake:
+        active = [worker for worker in begun if worker.pid not in self._stopped]
+        if not active:
             return False
-        victim, number = self._rng.choice(awake), HITS[self.hits.total() % len(HITS)]
+        victim, number = self._rng.choice(active), HITS[self.hits.total() % len(HITS)]
         victim.send_signal(number)
         self.hits[number.name] += 1
         if number is signal.SIGSTOP:

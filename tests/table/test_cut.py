@@ -199,7 +199,7 @@ def test_a_cut_that_a_kill_left_half_done_is_ended_by_the_next_end(folder: Path)
     claim = a_claim(pool, a_whole(pool))
     shard, slot = pool.locate(claim.position)
     with shard.transaction() as transaction:  # the parts are written before the whole
-        pool.wake_parts(transaction, slot, transaction.record(slot))
+        pool.activate_parts(transaction, slot, transaction.record(slot))
 
     pool.take_back(claim.position, claim.fence, Cause.LOST)
 
