@@ -61,7 +61,7 @@ def ways(pool: Path, folder: Path) -> dict[str, list[str]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure jobpool collect.")
     parser.add_argument("--tasks", type=int, default=148_500)
-    parser.add_argument("--cut", type=float, default=0.0, help="share of tasks cut into folds")
+    parser.add_argument("--cut", type=float, default=0.0, help="share of tasks split into folds")
     parser.add_argument("--pool", type=Path, help="a pool that is there")
     parser.add_argument("--repeat", type=int, default=1)
     options = parser.parse_args()

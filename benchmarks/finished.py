@@ -210,7 +210,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make a finished pool.")
     parser.add_argument("folder", type=Path, help="where; the pool is FOLDER/pool")
     parser.add_argument("--tasks", type=int, default=148_500)
-    parser.add_argument("--cut", type=float, default=0.0, help="share of tasks cut into folds")
+    parser.add_argument("--cut", type=float, default=0.0, help="share of tasks split into folds")
     options = parser.parse_args()
     before = time.perf_counter()
     n_results = finish(lay_out(options.folder, options.tasks, options.cut))

@@ -241,7 +241,7 @@ def by_jobpool(study: Study, folder: Path, units: int, *, seed: int) -> Bill:
         while not run.all_done():
             waiting = run.waiting()
             fresh = run.suitability(SMALL, SMALL.seconds - LEAVE_S)
-            fits = waiting if fresh is None else waiting & (fresh.likely | fresh.cut)
+            fits = waiting if fresh is None else waiting & (fresh.likely | fresh.split)
             n_small = min(int(fits.sum()), cluster.units) - small.n_jobs
             for _ in range(n_small):
                 cluster.job(SMALL, run.worker(SMALL), small)

@@ -37,7 +37,7 @@ def study_grid(scale: float) -> Grid:
 
 
 def with_parts(grid: Grid) -> Grid:
-    """Return the whole tasks and the folds that they can be cut into."""
+    """Return the whole tasks and the folds that they can be split into."""
     folds = Axis(name="fold", values=(ALL, *range(N_FOLDS)))
     return split_parts(grid, folds, np.zeros(len(grid), bool))
 

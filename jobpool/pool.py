@@ -260,7 +260,7 @@ class Pool:
             state, failed = _WAITING, int(cause.counts)
             if cause.is_poison and same >= self.info.park_after:
                 state = TaskState.PARKED
-            elif self._is_to_cut(transaction, slot, cause):
+            elif self._is_to_split(transaction, slot, cause):
                 self.activate_parts(transaction, slot, record._replace(bounds=bounds))
                 state = TaskState.SUPERSEDED
         now_ms = int(self.now() * 1000)
@@ -270,7 +270,7 @@ class Pool:
         ended = Record(state, attempts, cause, fence, owner, now_ms, bounds, same, accepted)
         transaction.put(slot, ended)
 
-    def _is_to_cut(self, transaction: Transaction, slot: int, cause: Cause) -> bool:
+    def _is_to_split(self, transaction: Transaction, slot: int, cause: Cause) -> bool:
         """Say whether a whole task ran too long, or some of its parts are offered already."""
         parts = self.grid.parts.of(transaction.first + slot)
         if cause is Cause.TIME:
@@ -303,7 +303,7 @@ class Pool:
                 )
         return parts
 
-    def cut_in(self, transaction: Transaction, slot: int) -> list[int]:
+    def split_in(self, transaction: Transaction, slot: int) -> list[int]:
         """Cut a waiting whole task into its parts, and return their slots; empty if it has none."""
         record = transaction.record(slot)
         if record.state is not _WAITING:

@@ -17,7 +17,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 CLAIMS_PER_RUN = 10_000  # a task that is computed again counts its claims from the next multiple
 
-ALL = "all"  # the value of the part axis for a task that is not cut into parts
+ALL = "all"  # the value of the part axis for a task that is not split into parts
 
 
 class TaskState(IntEnum):

@@ -77,7 +77,7 @@ def extend_pool(
             what = "the pool has these tasks, and the changed experiment has not; put them back"
             _refuse(experiment.file, "axes", tasks, what)
         added = merged.take(np.flatnonzero(~_is_in(merged, old, merged.axes)))
-        # a pool of before tasks could be cut later: its whole tasks stay without dormant parts
+        # a pool of before tasks could be split later: its whole tasks stay without dormant parts
         has_place = ~added.parts.is_part | ~np.isin(added.parts.units, _wholes_in(old, added))
         added = added.take(np.flatnonzero(has_place))
         if not dry_run:

@@ -3,7 +3,7 @@
 Each contradiction comes with the record that settles it; a record is changed only if it is still
 what it was when it was found wrong.
 
-Of a whole task and its dormant parts exactly one side may be offered to workers. A task is cut by
+Of a whole task and its dormant parts exactly one side may be offered to workers. A task is split by
 changing all of these records in one transaction; a kill in the middle of it leaves some behind.
 """
 
@@ -242,7 +242,7 @@ def _settle_family(
     active = {place: found for place, found in parts.items() if found.state is not _SUPERSEDED}
     match record.state:
         case TaskState.SUPERSEDED:
-            return _settle_cut(whole, record, parts, evidence)
+            return _settle_split(whole, record, parts, evidence)
         case TaskState.DONE:
             idle = {p: found for p, found in active.items() if found.state is not TaskState.RUNNING}
             what = "the whole task is done, and its parts are counted, too"
@@ -250,7 +250,7 @@ def _settle_family(
         case TaskState.RUNNING:
             if not active or is_alive(record.owner):
                 return None
-            return _cut(whole, record._replace(cause=Cause.TIME), parts, evidence)
+            return _split(whole, record._replace(cause=Cause.TIME), parts, evidence)
         case TaskState.WAITING | TaskState.PARKED | TaskState.HELD:
             return _settle_whole(whole, record, parts, evidence)
         case _:
@@ -264,14 +264,14 @@ def _settle_whole(
     if not active:
         return None
     busy = {TaskState.RUNNING, TaskState.DONE}
-    is_cut = any(found.state in busy for found in active.values())
-    if is_cut or evidence.shows_cut(whole, list(parts), run_of(record.fence)):
-        return _cut(whole, record, parts, evidence)
+    is_split = any(found.state in busy for found in active.values())
+    if is_split or evidence.shows_split(whole, list(parts), run_of(record.fence)):
+        return _split(whole, record, parts, evidence)
     what = "its parts wait for workers, and so does the whole task"
     return _Right(what=what, states=_supersede(active))
 
 
-def _settle_cut(
+def _settle_split(
     whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence
 ) -> _Right | None:
     if not parts:
@@ -280,11 +280,11 @@ def _settle_cut(
     states = {found.state for found in parts.values()}
     results = evidence.results_since(whole, run_of(record.fence))
     if results and TaskState.RUNNING not in states and not _all_have_results(parts):
-        what = "its result came after it was cut into parts; these need not be computed"
+        what = "its result came after it was split into parts; these need not be computed"
         right = {whole: done_by(record, results), **_supersede(parts)}
         return _Right(what=what, states=right, harmless=True)
     dormant = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
-    what = "it was cut into parts, and nobody is offered this one"
+    what = "it was split into parts, and nobody is offered this one"
     return _Right(what=what, states=_activated(dormant, evidence)) if dormant else None
 
 
@@ -295,11 +295,11 @@ def _all_have_results(parts: Mapping[int, Record]) -> bool:
     )
 
 
-def _cut(whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence) -> _Right:
+def _split(whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence) -> _Right:
     """Let the parts stand for a whole task that is neither done nor superseded."""
     dormant = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
     states = {**_supersede({whole: record}), **_activated(dormant, evidence)}
-    return _Right(what="it was cut into parts, and the whole task is still there", states=states)
+    return _Right(what="it was split into parts, and the whole task is still there", states=states)
 
 
 def _supersede(records: Mapping[int, Record]) -> dict[int, Record]:

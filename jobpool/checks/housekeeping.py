@@ -93,7 +93,7 @@ def finished_checkpoints(
 ) -> list[Path]:
     """Return the folders of finished pieces whose task is done: nobody will continue it.
 
-    That of a task that was cut into parts is kept until all of these are done.
+    That of a task that was split into parts is kept until all of these are done.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 Results and attempts are the second witness beside the state table: records are held against them,
 and rebuilt from them where the table lost some. Of a whole task and its parts, one stands for the
 other. The intact records say which; without any, what was run does: parts are only run after the
-whole task was cut.
+whole task was split.
 """
 
 from collections import Counter
@@ -93,8 +93,8 @@ class Evidence:
         """Return the results of a task from before a run."""
         return [one for one in self.results.get(position, ()) if run_of(one.fence) < run]
 
-    def shows_cut(self, whole: int, parts: Sequence[int], run: int) -> bool:
-        """Say whether a whole task was cut: a part was run, or the whole lacked time at last.
+    def shows_split(self, whole: int, parts: Sequence[int], run: int) -> bool:
+        """Say whether a whole task was split: a part was run, or the whole lacked time at last.
 
         Parameters
         ----------
@@ -277,12 +277,12 @@ class Rebuilder:
     def _is_superseded(self, position: int, known: Mapping[int, Record | None]) -> bool:
         whole = self.grid.parts.whole_of(position)
         if whole is not None:
-            return not self._is_cut(whole, known)
+            return not self._is_split(whole, known)
         if self.evidence.results_since(position, self._run(position, known)):
             return False
-        return bool(self.grid.parts.of(position)) and self._is_cut(position, known)
+        return bool(self.grid.parts.of(position)) and self._is_split(position, known)
 
-    def _is_cut(self, whole: int, known: Mapping[int, Record | None]) -> bool:
+    def _is_split(self, whole: int, known: Mapping[int, Record | None]) -> bool:
         """Say whether the parts stand for a whole task that has some."""
         record = known.get(whole)
         if record is not None:
@@ -292,7 +292,7 @@ class Rebuilder:
         run = self._run(whole, known)
         if intact and not self.evidence.results_since(whole, run):
             return any(found.state is not TaskState.SUPERSEDED for found in intact)
-        return self.evidence.shows_cut(whole, parts, run)
+        return self.evidence.shows_split(whole, parts, run)
 
 
 def done_by(record: Record, results: Sequence[ResultSeen]) -> Record:

@@ -56,7 +56,7 @@ def collect(
 ) -> None:
     """Write one row per task that is done, or one per fold.
 
-    Tasks that were cut into parts give one row when all parts are done; sets with parts missing
+    Tasks that were split into parts give one row when all parts are done; sets with parts missing
     are named. A task that is being rerun keeps its earlier row until the new result is accepted;
     the column rerun_pending marks it. Without -o, the first rows are shown. Exit code 1 if a task
     is done and its result is gone. What the columns mean is in docs/results.md.

@@ -142,5 +142,5 @@ def _states(pool: "Pool", positions: list[int]) -> str:
     if not positions:
         return "not in this pool"
     counts = Counter(state_of(pool.index())[positions].tolist())
-    words = {s: s.word for s in TaskState} | {TaskState.SUPERSEDED: "cut into parts"}
+    words = {s: s.word for s in TaskState} | {TaskState.SUPERSEDED: "split into parts"}
     return ", ".join(f"{counts[s]:,} {words[s]}" for s in TaskState if counts[s])

@@ -50,7 +50,7 @@ def print_counts(grid: "Grid", most: int = 12) -> None:
     """Print how many tasks are offered, by each value of each axis."""
     import numpy as np
 
-    can_be_cut = bool(grid.parts.is_dormant.any())
+    can_be_split = bool(grid.parts.is_dormant.any())
     grid = grid.take(np.flatnonzero(~grid.parts.is_dormant))
     print(f"{len(grid):,} tasks")
     width = max(len(name) for name in grid.names)
@@ -68,8 +68,8 @@ def print_counts(grid: "Grid", most: int = 12) -> None:
             print(f"  {'':{width}}    ... and {len(rows) - most:,} more")
     if grid.part_axis is not None:
         _print_parts(grid, most)
-    if can_be_cut:
-        print(f"  a whole task that turns out to be too long is cut by {grid.part_axis} later")
+    if can_be_split:
+        print(f"  a whole task that turns out to be too long is split by {grid.part_axis} later")
 
 
 def _print_parts(grid: "Grid", most: int) -> None:

@@ -1,7 +1,7 @@
 """Which results count: those whose fence and worker the record of their task names.
 
 Two workers that finished the same task, or a line written twice, give one result. Of a task that
-was cut up all parts count, or the whole task, never both; what is missing is named.
+was split all parts count, or the whole task, never both; what is missing is named.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -90,7 +90,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncompleteSet:
-    """A task that was cut up, some parts of which are not done."""
+    """A task that was split, some parts of which are not done."""
 
     point: Point  # without the part axis
     n_parts: int
@@ -158,7 +158,7 @@ class PartSelection:
 
     @cached_property
     def sets(self) -> dict[int, list[int]]:
-        """Return the positions of all parts of each task that was cut up, by its unit."""
+        """Return the positions of all parts of each task that was split, by its unit."""
         places = np.flatnonzero(self.is_part & ~self._is_dormant)
         sets: dict[int, list[int]] = {}
         for place in places[np.argsort(self.codes[places], kind="stable")].tolist():
@@ -166,7 +166,7 @@ class PartSelection:
         return sets
 
     def whole_sets(self, held: Collection[int]) -> Iterator[list[int]]:
-        """Yield the positions of all parts of each task that was cut up, if all of them are held.
+        """Yield the positions of all parts of each task that was split, if all of them are held.
 
         Parameters
         ----------
@@ -219,7 +219,7 @@ def known_tasks(pool: Pool) -> dict[str, int]:
 def known_in(grid: Grid, table: Table) -> dict[str, int]:
     """Return the position of each task that was ever offered to a worker, by its id.
 
-    Dormant parts of tasks that were never cut are left out: most tasks of a pool may be such, and
+    Dormant parts of tasks that were never split are left out: most tasks of a pool may be such, and
     an id costs some microseconds.
 
     Parameters

@@ -2,8 +2,8 @@
 
 A result counts if the record of its task says done and names the result's claim and worker; any
 other is left out, so that two workers that finished the same task give one row. The parts of a
-task that was cut up become one row, the row that the whole task gives; sets with parts missing
-are named. Parts of a whole task that was not cut, or that is done itself, do not count.
+task that was split become one row, the row that the whole task gives; sets with parts missing
+are named. Parts of a whole task that was not split, or that is done itself, do not count.
 
 By part, every part gives the same row, whether it was computed alone or with the whole task.
 

@@ -1,7 +1,7 @@
 """The columns of a table of rows, each of one type.
 
 What does not come from a result is made here: where the row stands on the axes, and what its task
-took. A row comes from one task, or from all parts of a task that was cut up. What comes from
+took. A row comes from one task, or from all parts of a task that was split. What comes from
 results is added row by row (`Rows`): rows are kept as tuples for a while and then become arrays, so
 that a table of a million rows does not need a Python object for each of its cells.
 """

@@ -140,7 +140,7 @@ class AttemptRunner:
     def is_all_done(self, position: int) -> bool:
         """Say whether the checkpoints of a task that is done are no longer needed.
 
-        Those of a task that was cut into parts are needed until all of these are done.
+        Those of a task that was split into parts are needed until all of these are done.
         """
         parts = self._pool.grid.parts
         whole = parts.whole_of(position)

@@ -65,7 +65,7 @@ class Preferences(Protocol):
         ...
 
     @property
-    def cut(self) -> Chosen:
+    def split(self) -> Chosen:
         """Return what is too long here as a whole, but not in parts."""
         ...
 
@@ -101,7 +101,7 @@ class Puller:
         self._chosen = np.ones(len(pool.grid), bool) if chosen is None else chosen.copy()
         self._whole = bool(self._chosen.all())
         self._masks: list[Mask | None] = []
-        self._cutting: int | None = None  # which of the masks holds tasks that are to be cut
+        self._splitting: int | None = None  # which of the masks holds tasks that are to be split
         self._at = 0  # the mask in use
         self._looked = -SHORT_EVERY_S  # when no short task was found in any state file
         self._level = 0  # levels before this one were nowhere to be seen
@@ -116,10 +116,10 @@ class Puller:
         """Prefer some tasks to others from now on, and leave the rest; None for all alike."""
         self._at = self._stay = 0
         if preferences is None:
-            self._masks, self._cutting = [self._mask(None)], None
+            self._masks, self._splitting = [self._mask(None)], None
             return
-        ranked = (preferences.likely, preferences.cut, preferences.possible)
-        self._masks, self._cutting = [self._mask(one) for one in ranked], 1
+        ranked = (preferences.likely, preferences.split, preferences.possible)
+        self._masks, self._splitting = [self._mask(one) for one in ranked], 1
 
     def _mask(self, preferred: Chosen | None) -> Mask | None:
         if preferred is None:
@@ -191,8 +191,8 @@ class Puller:
                 slot = pick(transaction.index, self._mask_of(number), start, levels)
                 if slot is None:
                     break
-                if self._at == self._cutting:
-                    claim = self._cut(transaction, slot, limits)
+                if self._at == self._splitting:
+                    claim = self._split(transaction, slot, limits)
                 else:
                     claim = self._pool.claim_in(transaction, slot, limits)
                 if claim is None:  # it is not free, or it needs more: the index does not show that
@@ -200,21 +200,21 @@ class Puller:
         return claim, accepted
 
     def _pass_over(self, transaction: Transaction, slot: int) -> None:
-        """Look no more at a task that does not fit, or is not to be cut by this worker."""
+        """Look no more at a task that does not fit, or is not to be split by this worker."""
         mask = self._masks[self._at]
-        if self._at == self._cutting and mask is not None:
+        if self._at == self._splitting and mask is not None:
             mask[transaction.first + slot] = 0
         elif bytes([transaction.index[slot]]) in LEVELS:
             self.leave_out(transaction.first + slot)
 
-    def _cut(self, transaction: Transaction, slot: int, limits: WorkerLimits) -> Claim | None:
+    def _split(self, transaction: Transaction, slot: int, limits: WorkerLimits) -> Claim | None:
         """Cut a task that is too long here, and claim one of its parts."""
         whole = transaction.first + slot
         chosen = [part for part in self._pool.grid.parts.of(whole) if self._chosen[part]]
         # who may take none of the parts leaves the whole to others; parts need as much memory
         if not chosen or not fits(transaction.record(slot).bounds & 0xFF, limits):
             return None
-        if not self._pool.cut_in(transaction, slot):
+        if not self._pool.split_in(transaction, slot):
             return None
         self._rng.shuffle(chosen)
         claims = (

@@ -35,7 +35,7 @@ class ByFold:
     names: tuple[str, ...] = ()  # names and patterns of parcellations
 
     def matches(self, name: str, n_parcels: int) -> bool:
-        """Say whether the tasks of a parcellation are cut up.
+        """Say whether the tasks of a parcellation are split.
 
         Examples
         --------

@@ -173,7 +173,7 @@ class Suitability:
     """Masks over all tasks, each of shape (n_tasks,); what is in none is not started."""
 
     likely: Mask  # ends in time and within memory, almost surely
-    cut: Mask  # whole tasks too long for any worker of this size, whose parts likely fit
+    split: Mask  # whole tasks too long for any worker of this size, whose parts likely fit
     possible: Mask  # may end well, and would hardly do better on a worker that has just started
 
 
@@ -183,11 +183,11 @@ def suitability(estimates: Estimates, capacity: CapacityLike) -> Suitability:
     now = estimates.chance(cores, capacity.seconds_left, memory_mb)
     fresh = estimates.chance(cores, capacity.seconds_in_all, memory_mb)
     likely = now >= LIKELY
-    cut = np.zeros_like(likely)
+    split = np.zeros_like(likely)
     # a whole task lies right before its parts
-    cut[:-1] = estimates.grid.parts.has_dormant[:-1] & (fresh[:-1] < EVEN) & likely[1:]
+    split[:-1] = estimates.grid.parts.has_dormant[:-1] & (fresh[:-1] < EVEN) & likely[1:]
     possible = (now >= EVEN) | (now >= POSSIBLE) & (fresh < now + BETTER)
-    return Suitability(likely=likely, cut=cut, possible=possible)
+    return Suitability(likely=likely, split=split, possible=possible)
 
 
 def estimates_of(grid: Grid, layout: Layout, needs: LearnedNeeds) -> Estimates:

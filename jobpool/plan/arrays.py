@@ -1,7 +1,7 @@
 """The arrays to submit next: which size each task goes to, how many jobs, and when all is done.
 
 A task goes to the cheapest size in which it probably ends. A whole task that is too long for a
-size, but not its parts, is cut by the workers of that size.
+size, but not its parts, is split by the workers of that size.
 """
 
 import math
@@ -51,13 +51,13 @@ class Assignment:
     size: Pass
     proposed: bool  # no pass of the experiment
     whole: Mask  # (n_tasks,): tasks that run as they are
-    cut: Mask  # (n_tasks,): whole tasks whose parts run instead
+    split: Mask  # (n_tasks,): whole tasks whose parts run instead
     runs: Mask  # (n_tasks,): what runs in the end
 
     @property
     def tasks(self) -> Mask:
         """Return the waiting tasks that these are."""
-        return self.whole | self.cut
+        return self.whole | self.split
 
     @property
     def n_tasks(self) -> int:
@@ -69,7 +69,7 @@ class Assignment:
         return replace(
             self,
             whole=self.whole | other.whole,
-            cut=self.cut | other.cut,
+            split=self.split | other.split,
             runs=self.runs | other.runs,
         )
 
@@ -104,7 +104,7 @@ class Array:
     size: Pass
     proposed: bool  # no pass of the experiment
     n_tasks: int
-    n_cut: int  # of them: tasks that are cut into parts
+    n_split: int  # of them: tasks that are split into parts
     work: Work | None  # one after another on the cores of a job; None if nothing is known
     queued: int  # jobs of this size that wait or run already
     jobs: int  # to submit
@@ -214,7 +214,7 @@ def make_plan(
                 size=assignment.size,
                 proposed=assignment.proposed,
                 n_tasks=assignment.n_tasks,
-                n_cut=int(np.count_nonzero(assignment.cut)),
+                n_split=int(np.count_nonzero(assignment.split)),
                 work=works[i],
                 queued=queued[i],
                 jobs=jobs[i],
@@ -350,14 +350,14 @@ class _Problem:
         """Return which tasks fit a size, with a chance of at least `least`."""
         chosen = select(self.grid, size.only, size.skip)
         fits = chosen & within_bounds(self.backlog, size)
-        cut = np.zeros_like(among)
+        split = np.zeros_like(among)
         if self.forecast is not None:
             ends = chance_in(self.forecast, size) >= least
             fits &= ends
-            cut = among & chosen & ~ends & self.grid.parts.with_all_in(fits)
+            split = among & chosen & ~ends & self.grid.parts.with_all_in(fits)
         whole = among & fits
-        runs = whole | self.grid.parts.dormant_of(cut)
-        return Assignment(size=size, proposed=proposed, whole=whole, cut=cut, runs=runs)
+        runs = whole | self.grid.parts.dormant_of(split)
+        return Assignment(size=size, proposed=proposed, whole=whole, split=split, runs=runs)
 
 
 def _of_parts(requirement: Requirement, parts: Parts) -> Requirement:

@@ -74,7 +74,7 @@ def _row(array: Array) -> list[str]:
         f"{size.cores}",
         memory(size.memory_gb * 1024),
         short_duration(size.walltime_s),
-        f"{array.n_tasks:,}" + (f" ({array.n_cut:,} cut)" if array.n_cut else ""),
+        f"{array.n_tasks:,}" + (f" ({array.n_split:,} split)" if array.n_split else ""),
         "?" if hours is None else _hours(hours.middle),
         f"{array.queued:,}",
         f"{array.jobs:,}",
@@ -109,8 +109,8 @@ def _notes(pool: Pool, made: Plan, around: Around) -> list[str]:
     notes = []
     if any(array.proposed for array in made.arrays):
         notes.append("(new): no pass is large enough, so that a size is proposed")
-    if any(array.n_cut for array in made.arrays):
-        notes.append("(cut): tasks that are too long as a whole; workers take them apart")
+    if any(array.n_split for array in made.arrays):
+        notes.append("(split): tasks that are too long as a whole; workers take them apart")
     notes += [f"pass {one.name} is left out: {why}" for one, why in made.division.refused]
     if n_unselected := int(np.count_nonzero(made.division.unselected)):
         notes.append(f"{count(n_unselected, 'task')} are left out: no pass selects them")
@@ -179,7 +179,7 @@ def _array(array: Array) -> dict[str, Any]:
         "walltime_s": size.walltime_s,
         "partition": size.partition,
         "tasks": array.n_tasks,
-        "cut": array.n_cut,
+        "cut": array.n_split,
         "core_hours": _numbers(array.core_hours),
         "queued": array.queued,
         "to_submit": array.jobs,

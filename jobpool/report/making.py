@@ -256,7 +256,7 @@ def _with_unfinished(found: "Collected", grid: Grid, asked: NDArray[np.bool_]) -
     grid : Grid
         The pool's tasks.
     asked : ndarray of shape (n_tasks,), bool
-        The tasks that are to have a result. The parts of a task that was cut up count as that
+        The tasks that are to have a result. The parts of a task that was split count as that
         task: without one of them it has none.
     """
     # without attributes, what values are like is told by results alone

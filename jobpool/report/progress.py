@@ -51,7 +51,7 @@ COLOURS = {state.word: _colour(state) for state in SHOWN}
 _TEXT = (
     "How many tasks stand where, from the pool's state table. Waiting: never run, or failed and "
     "returned. Parked: failed in the same way again and again, until somebody lets them go. Held: "
-    "kept back by somebody. A task that was cut into parts counts as these."
+    "kept back by somebody. A task that was split into parts counts as these."
 )
 
 

@@ -49,7 +49,7 @@ class Results(Protocol):
 
 @runtime_checkable
 class SupportsMerge(Protocol):
-    """The results of a runner whose tasks can be cut into parts."""
+    """The results of a runner whose tasks can be split into parts."""
 
     def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
         """Return, from the results of all parts of a task, what the whole task returns."""

@@ -1,4 +1,4 @@
 """The tasks of a pool and the state of each.
 
-parts   whole tasks and the parts that they can be cut into
+parts   whole tasks and the parts that they can be split into
 """

@@ -59,7 +59,7 @@ class Grid:
     axes: tuple[Axis, ...]
     codes: Codes  # (n_axes, n_tasks)
     attributes: tuple[Attribute, ...] = ()
-    part_axis: str | None = None  # the axis whose value is "all" for a task that is not cut up
+    part_axis: str | None = None  # the axis whose value is "all" for a task that is not split
     shard_sizes: tuple[int, ...] = ()  # tasks in each state file, once the pool is on disk
     inputs: str | None = None  # the attribute whose equal values stand for common inputs
 
@@ -162,7 +162,7 @@ def full_product(axes: Sequence[Axis], attributes: Sequence[Attribute] = ()) -> 
     return Grid(axes=tuple(axes), codes=smallest_codes(codes, axes), attributes=tuple(attributes))
 
 
-def split_parts(grid: Grid, part_axis: Axis, cut: NDArray[np.bool_]) -> Grid:
+def split_parts(grid: Grid, part_axis: Axis, split: NDArray[np.bool_]) -> Grid:
     """Return `grid` with one more axis, along which tasks can be taken apart.
 
     Parameters
@@ -171,14 +171,14 @@ def split_parts(grid: Grid, part_axis: Axis, cut: NDArray[np.bool_]) -> Grid:
         Whole tasks.
     part_axis : Axis
         Its first value stands for a whole task, every other for one part.
-    cut : ndarray of shape (n_tasks,), bool
+    split : ndarray of shape (n_tasks,), bool
         True for the tasks that enter as one task per part. The others enter whole, each followed
         by its parts, which are superseded until the whole turns out to be too long.
     """
     n_parts = len(part_axis.values) - 1
     source = np.repeat(np.arange(len(grid)), n_parts + 1)
     parts = np.tile(np.arange(n_parts + 1), len(grid))
-    kept = (parts != 0) | ~cut[source]
+    kept = (parts != 0) | ~split[source]
     source, parts = source[kept], parts[kept]
     axes = (*grid.axes, part_axis)
     codes = np.vstack([grid.codes[:, source].astype(np.intp), parts])

@@ -1,4 +1,4 @@
-"""Whole tasks and the parts that they can be cut into.
+"""Whole tasks and the parts that they can be split into.
 
 A task that may be too long as a whole stands in the table as a whole task, followed by its dormant
 parts: one side or the other is offered to workers, never both. Parts without a whole task beside
@@ -26,7 +26,7 @@ class Parts:
 
     codes: Codes  # (n_axes, n_tasks)
     sizes: tuple[int, ...]  # how many values each axis has
-    row: int | None  # of the part axis; None: no task is cut up
+    row: int | None  # of the part axis; None: no task is split
 
     def __len__(self) -> int:
         return int(self.codes.shape[1])

@@ -341,7 +341,7 @@ def test_no_new_task_is_there_before_its_settings(
     assert len(Pool(pool).grid) == 3
 
 
-def test_cut_tasks_enter_once_per_part() -> None:
+def test_split_tasks_enter_once_per_part() -> None:
     parts = Axis(name="part", values=("all", 0, 1, 2))
 
     grid: Grid = split_parts(full_product([SITES]), parts, np.array([True, False]))

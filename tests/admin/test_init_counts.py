@@ -1,4 +1,4 @@
-"""What ``init`` and ``extend`` say about tasks that can be cut into parts."""
+"""What ``init`` and ``extend`` say about tasks that can be split into parts."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from tests.support.builders import an_experiment
 from tests.support.parts import PHASES, SITES, position_of, states_of
 
 
-def a_grid(*cut: str) -> Grid:
+def a_grid(*split: str) -> Grid:
     sites = full_product([SITES])
-    return split_parts(sites, PHASES, np.isin(np.array(SITES.values), cut))
+    return split_parts(sites, PHASES, np.isin(np.array(SITES.values), split))
 
 
 def test_only_what_is_offered_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,16 +32,16 @@ def test_only_what_is_offered_is_counted(capsys: pytest.CaptureFixture[str]) -> 
     assert shown[5:] == [
         "  by phase: 2 combinations are one task each, 1 are 3 tasks each:",
         "          site=west",
-        "  a whole task that turns out to be too long is cut by phase later",
+        "  a whole task that turns out to be too long is split by phase later",
     ]
 
 
-def test_what_is_cut_from_the_start_cannot_be_cut_later(
+def test_what_is_split_from_the_start_cannot_be_split_later(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     print_counts(a_grid(*map(str, SITES.values)))
 
-    assert "cut by phase later" not in capsys.readouterr().out
+    assert "split by phase later" not in capsys.readouterr().out
 
 
 def test_an_extension_counts_without_dormant_parts(tmp_path: Path, jobpool: Jobpool) -> None:
@@ -62,7 +62,7 @@ def test_an_extension_counts_without_dormant_parts(tmp_path: Path, jobpool: Jobp
     assert np.count_nonzero(Pool(pool).grid.parts.is_dormant) == 4 * 5
 
 
-def test_a_pool_from_before_cuts_is_extended_by_tasks_that_can_be_cut(tmp_path: Path) -> None:
+def test_a_pool_from_before_splits_is_extended_by_tasks_that_can_be_split(tmp_path: Path) -> None:
     before = without_dormant(a_grid("west"))
     create_pool(
         tmp_path / "pool", an_experiment(tmp_path / "study", SITES), before, lambda _: None, now=0

@@ -1,4 +1,4 @@
-"""A rerun of tasks that can be cut into parts, and of those that were."""
+"""A rerun of tasks that can be split into parts, and of those that were."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def finish(folder: Path, site: str, *phases: int) -> None:
         worker.finish(claim, doses=[phase])
 
 
-def cut_north(folder: Path) -> None:
+def split_north(folder: Path) -> None:
     """Let the whole task end for lack of time."""
     worker = SimulatedWorker(folder, NEW)
     claim = worker.claim(position_of(folder, site="north", phase="all"))
@@ -77,7 +77,7 @@ def findings_of(folder: Path, *, repair: bool = False) -> list[str]:
     return [finding.what for finding in check_pool(Pool(folder), context)]
 
 
-def test_parts_of_a_cut_task_are_rerun_one_by_one(folder: Path) -> None:
+def test_parts_of_a_split_task_are_rerun_one_by_one(folder: Path) -> None:
     run_again(folder, "south", 2)
     waiting = shown(folder, "phase")[3:]
     by_task = shown(folder)
@@ -100,11 +100,11 @@ def test_a_set_with_a_part_under_rerun_is_incomplete_when_fresh(folder: Path) ->
     assert shown(folder, fresh=True) == [("north", "all", {OLD}, False)]
 
 
-def test_a_whole_task_that_is_cut_in_its_rerun_keeps_its_row_until_all_parts_are_done(
+def test_a_whole_task_that_is_split_in_its_rerun_keeps_its_row_until_all_parts_are_done(
     folder: Path,
 ) -> None:
     run_again(folder, "north", "all")
-    cut_north(folder)
+    split_north(folder)
     finish(folder, "north", 1, 2)
     by_task, by_phase = shown(folder), shown(folder, "phase")
     fresh = shown(folder, "phase", fresh=True)
@@ -120,11 +120,11 @@ def test_a_whole_task_that_is_cut_in_its_rerun_keeps_its_row_until_all_parts_are
     assert found == findings_of(folder) == []
 
 
-def test_parts_of_a_task_that_was_cut_in_its_rerun_are_rerun_without_the_first_result(
+def test_parts_of_a_task_that_was_split_in_its_rerun_are_rerun_without_the_first_result(
     folder: Path,
 ) -> None:
     run_again(folder, "north", "all")
-    cut_north(folder)
+    split_north(folder)
     finish(folder, "north", 1, 2, 3)
     run_again(folder, "north", 1, 2, 3)
 
@@ -140,7 +140,7 @@ def test_parts_computed_before_a_rerun_of_the_whole_do_not_count_for_it(folder: 
     pool = Pool(folder)
     north = position_of(folder, site="north", phase="all")
     run_again(folder, "north", "all")
-    cut_north(folder)
+    split_north(folder)
     finish(folder, "north", 1)
     record = pool.record(north)
     shard, slot = pool.locate(north)
@@ -154,7 +154,7 @@ def test_parts_computed_before_a_rerun_of_the_whole_do_not_count_for_it(folder: 
             )
             transaction.restore(part - transaction.first, superseded)
     run_again(folder, "north", "all")
-    cut_north(folder)
+    split_north(folder)
 
     findings_of(folder, repair=True)
 
@@ -163,11 +163,11 @@ def test_parts_computed_before_a_rerun_of_the_whole_do_not_count_for_it(folder: 
 
 
 @pytest.mark.parametrize("phase", ["all", 1, 2])
-def test_damaged_records_of_a_cut_task_under_rerun_are_made_again(
+def test_damaged_records_of_a_split_task_under_rerun_are_made_again(
     folder: Path, phase: int | str
 ) -> None:
     run_again(folder, "north", "all")
-    cut_north(folder)
+    split_north(folder)
     finish(folder, "north", 1)
     before = shown(folder), shown(folder, "phase"), Pool(folder).counts()
     shard, slot = Pool(folder).locate(position_of(folder, site="north", phase=phase))

@@ -12,7 +12,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Feedback, TaskState
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
-from tests.support.parts import a_cut_pool, position_of, states_of
+from tests.support.parts import a_split_pool, position_of, states_of
 from tests.support.simulated import SimulatedWorker
 
 ERROR = Feedback(error=short_fingerprint("ValueError: no luck"))
@@ -138,7 +138,7 @@ def test_tasks_outside_the_selection_are_left_alone(folder: Path) -> None:
 
 
 def test_dormant_parts_are_not_held_with_their_whole_task(fast_path: Path) -> None:
-    folder = a_cut_pool(fast_path)
+    folder = a_split_pool(fast_path)
     pool = Pool(folder)
 
     n_changed = hold(pool, everything(pool))
@@ -147,8 +147,8 @@ def test_dormant_parts_are_not_held_with_their_whole_task(fast_path: Path) -> No
     assert states_of(folder, "south") == (TaskState.HELD, *[TaskState.SUPERSEDED] * 3)
 
 
-def test_the_id_of_a_cut_task_stands_for_its_parts(fast_path: Path) -> None:
-    folder = a_cut_pool(fast_path)
+def test_the_id_of_a_split_task_stands_for_its_parts(fast_path: Path) -> None:
+    folder = a_split_pool(fast_path)
     whole = position_of(folder, "south")
     SimulatedWorker(folder).fail(whole, Cause.TIME)
     pool = Pool(folder)

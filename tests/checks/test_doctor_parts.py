@@ -1,4 +1,4 @@
-"""``jobpool doctor`` and tasks that can be cut: either the whole or its parts are offered."""
+"""``jobpool doctor`` and tasks that can be split: either the whole or its parts are offered."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ from jobpool.table.records import code_of
 from jobpool.task import Cause, Feedback, TaskState
 from tests.support.builders import a_pool
 from tests.support.parts import (
-    a_cut_pool,
+    a_split_pool,
     all_positions,
     damage_records,
     position_of,
@@ -30,12 +30,12 @@ NOW = 1_700_001_000.0
 WAITING, RUNNING, DONE = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
 PARKED, SUPERSEDED = TaskState.PARKED, TaskState.SUPERSEDED
 WHOLE = (WAITING, SUPERSEDED, SUPERSEDED, SUPERSEDED)
-CUT = (SUPERSEDED, WAITING, WAITING, WAITING)
+SPLIT = (SUPERSEDED, WAITING, WAITING, WAITING)
 
 
 @pytest.fixture
 def folder(fast_path: Path) -> Path:
-    return a_cut_pool(fast_path)
+    return a_split_pool(fast_path)
 
 
 def check(folder: Path, *, repair: bool = False, alive: bool = False) -> list[Finding]:
@@ -65,10 +65,10 @@ def test_a_pool_with_parts_in_order_has_no_findings(folder: Path) -> None:
     assert check(folder) == []
 
 
-def test_parts_of_a_cut_task_that_nobody_is_offered_are_activated(folder: Path) -> None:
+def test_parts_of_a_split_task_that_nobody_is_offered_are_activated(folder: Path) -> None:
     put(folder, position_of(folder, "south"), state=SUPERSEDED)
 
-    assert_repaired_to(folder, *CUT)
+    assert_repaired_to(folder, *SPLIT)
 
 
 def test_parts_that_wait_beside_their_whole_are_superseded(folder: Path) -> None:
@@ -85,14 +85,14 @@ def test_a_whole_task_that_waits_beside_a_part_that_was_run_is_superseded(folder
     assert_repaired_to(folder, SUPERSEDED, WAITING, DONE, WAITING)
 
 
-def test_a_worker_killed_while_it_cut_a_task_leaves_it_cut(folder: Path) -> None:
+def test_a_worker_killed_while_it_split_a_task_leaves_it_split(folder: Path) -> None:
     SimulatedWorker(folder, 9).claim(position_of(folder, "south"))
     put(folder, position_of(folder, "south", 1), state=WAITING)
 
-    assert_repaired_to(folder, *CUT)
+    assert_repaired_to(folder, *SPLIT)
 
 
-def test_a_task_that_a_living_worker_cuts_is_left_alone(folder: Path) -> None:
+def test_a_task_that_a_living_worker_splits_is_left_alone(folder: Path) -> None:
     SimulatedWorker(folder, 9).claim(position_of(folder, "south"))
     put(folder, position_of(folder, "south", 1), state=WAITING)
 
@@ -115,7 +115,7 @@ def test_a_task_superseded_by_no_other_waits_again(fast_path: Path) -> None:
     assert Pool(folder).record(1).state is WAITING
 
 
-def test_the_late_result_of_a_cut_task_saves_its_parts(folder: Path) -> None:
+def test_the_late_result_of_a_split_task_saves_its_parts(folder: Path) -> None:
     worker = SimulatedWorker(folder)
     claim = worker.claim(position_of(folder, "south"))
     worker.pool.take_back(claim.position, claim.fence, Cause.TIME)
@@ -136,28 +136,28 @@ def test_a_damaged_record_of_a_whole_task_stays_whole(folder: Path, phase: str |
 
 
 @pytest.mark.parametrize("phase", ["all", 1, 3])
-def test_a_damaged_record_of_a_cut_task_stays_cut(folder: Path, phase: str | int) -> None:
+def test_a_damaged_record_of_a_split_task_stays_split(folder: Path, phase: str | int) -> None:
     pool = Pool(folder)
     shard, slot = pool.locate(position_of(folder, "south"))
     with shard.transaction() as transaction:
-        pool.cut_in(transaction, slot)
+        pool.split_in(transaction, slot)
     damage_records(folder, position_of(folder, "south", phase))
 
-    assert_repaired_to(folder, *CUT)
+    assert_repaired_to(folder, *SPLIT)
 
 
-def test_a_cut_is_told_from_the_attempts_where_all_records_are_gone(folder: Path) -> None:
+def test_a_split_is_told_from_the_attempts_where_all_records_are_gone(folder: Path) -> None:
     run_out_of_time(folder, "south")
     run_out_of_time(folder, "north").do(position_of(folder, "north", 2))
     SimulatedWorker(folder).do(position_of(folder, "west", 1))
     damage_records(folder, *all_positions(folder))
 
-    assert_repaired_to(folder, *CUT)
+    assert_repaired_to(folder, *SPLIT)
     assert states_of(folder, "north") == (SUPERSEDED, WAITING, DONE, WAITING)
     assert Pool(folder).record(position_of(folder, "west", 1)).state is DONE
 
 
-def test_an_uncut_task_is_whole_where_all_records_are_gone(folder: Path) -> None:
+def test_an_unsplit_task_is_whole_where_all_records_are_gone(folder: Path) -> None:
     SimulatedWorker(folder).fail(position_of(folder, "south"), Cause.MEMORY)
     damage_records(folder, *all_positions(folder))
 
@@ -251,7 +251,7 @@ def a_checkpoint(folder: Path, site: str) -> Path:
     return path
 
 
-def test_the_checkpoint_of_a_cut_task_is_kept_until_its_parts_are_done(folder: Path) -> None:
+def test_the_checkpoint_of_a_split_task_is_kept_until_its_parts_are_done(folder: Path) -> None:
     path = a_checkpoint(folder, "south")
     worker = run_out_of_time(folder, "south")
     worker.do(position_of(folder, "south", 1), position_of(folder, "south", 2))
@@ -292,7 +292,7 @@ def test_marks_of_old_turns_are_removed_by_a_repair(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a pool in which the whole task of the south, and its first part, have results."""
-    folder = a_cut_pool(tmp_path_factory.mktemp("tried"))
+    folder = a_split_pool(tmp_path_factory.mktemp("tried"))
     worker = SimulatedWorker(folder)
     worker.do(position_of(folder, "south"))
     put(folder, position_of(folder, "south", 1), state=WAITING)

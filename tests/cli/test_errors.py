@@ -8,7 +8,7 @@ from jobpool.pool import Pool
 from jobpool.task import Cause
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
-from tests.support.parts import a_cut_pool, position_of
+from tests.support.parts import a_split_pool, position_of
 from tests.support.simulated import BEGAN, SimulatedWorker
 
 TRACEBACK = """Traceback (most recent call last):
@@ -108,13 +108,13 @@ def test_parked_tasks_lead_to_the_command_that_lets_them_wait_again(
     assert shown.endswith(f"when the cause is mended: jobpool retry {worker.pool.folder}\n")
 
 
-def test_a_task_that_was_cut_is_told_so(fast_path: Path, jobpool: Jobpool) -> None:
-    folder = a_cut_pool(fast_path)
+def test_a_task_that_was_split_is_told_so(fast_path: Path, jobpool: Jobpool) -> None:
+    folder = a_split_pool(fast_path)
     SimulatedWorker(folder).fail(position_of(folder, "south"), Cause.TIME, error="too long")
 
     shown = jobpool("errors", folder).stdout
 
-    assert "now: 1 cut into parts" in shown
+    assert "now: 1 split into parts" in shown
     assert "site=south phase=all" in shown
 
 

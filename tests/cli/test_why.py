@@ -159,7 +159,7 @@ def test_a_held_task_names_the_command_that_lets_it_go(pool: Path, jobpool: Jobp
 
 
 def a_pool_of_parts(folder: Path) -> Path:
-    """Make a pool of one whole task, cut in two: its first part is done."""
+    """Make a pool of one whole task, split in two: its first part is done."""
     number, part = Axis(name="number", values=(0,)), Axis(name="part", values=("all", 0, 1))
     experiment = an_experiment(folder / "study", number)
     grid = split_parts(full_product([number]), part, np.zeros(1, bool))
@@ -169,7 +169,7 @@ def a_pool_of_parts(folder: Path) -> Path:
     return folder / "pool"
 
 
-def test_a_task_that_was_cut_counts_its_parts(tmp_path: Path, jobpool: Jobpool) -> None:
+def test_a_task_that_was_split_counts_its_parts(tmp_path: Path, jobpool: Jobpool) -> None:
     pool = a_pool_of_parts(tmp_path)
 
     lines = why(jobpool, pool, 0)

@@ -13,7 +13,6 @@ from tests.support.parts import (
     Plain,
     a_pool_in_parts,
     collected,
-    cut_north,
     do_north,
     do_part,
     do_whole,
@@ -22,6 +21,7 @@ from tests.support.parts import (
     position_of_north,
     put,
     rows_of,
+    split_north,
 )
 from tests.support.simulated import BEGAN, SimulatedWorker
 
@@ -131,9 +131,9 @@ def test_a_part_that_is_not_selected_counts_as_missing(fast_path: Path) -> None:
     assert found.incomplete[0].missing == (3,)
 
 
-def test_a_task_that_was_cut_gives_the_row_of_its_parts(fast_path: Path) -> None:
+def test_a_task_that_was_split_gives_the_row_of_its_parts(fast_path: Path) -> None:
     worker = SimulatedWorker(a_pool_in_parts(fast_path))
-    cut_north(worker)
+    split_north(worker)
     do_north(worker, 2)
     do_north(worker, 1)
     do_north(worker, 3)
@@ -145,9 +145,9 @@ def test_a_task_that_was_cut_gives_the_row_of_its_parts(fast_path: Path) -> None
     assert (found.incomplete, found.lost, found.n_strange) == ((), (), 0)
 
 
-def test_a_task_that_was_cut_is_incomplete_until_all_parts_are_done(fast_path: Path) -> None:
+def test_a_task_that_was_split_is_incomplete_until_all_parts_are_done(fast_path: Path) -> None:
     worker = SimulatedWorker(a_pool_in_parts(fast_path))
-    cut_north(worker)
+    split_north(worker)
     do_north(worker, 2)
 
     found = collected(worker.pool.folder, "site=north")
@@ -156,7 +156,7 @@ def test_a_task_that_was_cut_is_incomplete_until_all_parts_are_done(fast_path: P
     assert [str(one) for one in found.incomplete] == ["site=north: 2 of 3 parts missing: 1, 3"]
 
 
-def test_a_task_that_was_not_cut_is_no_incomplete_set(fast_path: Path) -> None:
+def test_a_task_that_was_not_split_is_no_incomplete_set(fast_path: Path) -> None:
     folder = a_pool_in_parts(fast_path)
 
     assert collected(folder, "site=north").incomplete == ()
@@ -164,7 +164,7 @@ def test_a_task_that_was_not_cut_is_no_incomplete_set(fast_path: Path) -> None:
 
 def test_a_whole_task_that_is_done_gives_its_row_whatever_its_parts_gave(fast_path: Path) -> None:
     worker = SimulatedWorker(a_pool_in_parts(fast_path))
-    cut_north(worker)
+    split_north(worker)
     do_north(worker, 1)
     put(worker.pool.folder, position_of_north(worker), state=TaskState.WAITING)
     do_whole(worker)

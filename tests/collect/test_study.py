@@ -18,7 +18,7 @@ from jobpool.experiment.config import load_experiment
 from jobpool.learning.scores import METRICS
 from jobpool.pool import Pool
 from jobpool.runners import forms_of, make_results, make_runner
-from tests.support.evaluate_study import CUT, a_finished_study
+from tests.support.evaluate_study import SPLIT, a_finished_study
 from tests.support.places import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "results.md"
@@ -124,13 +124,13 @@ def test_means_over_the_rows_by_fold_are_the_rows_by_task(
     pd.testing.assert_frame_equal(means, expected)
 
 
-def test_a_task_cut_into_folds_has_all_that_a_whole_one_has(by_task: Collected) -> None:
+def test_a_task_split_into_folds_has_all_that_a_whole_one_has(by_task: Collected) -> None:
     frame = by_task.frame[
         (by_task.frame["pipeline"] == "elastic") & (by_task.frame["target"] == "age")
     ]
-    whole, cut = (frame[frame["parcellation"] == name].iloc[0] for name in ("a", CUT))
+    whole, split = (frame[frame["parcellation"] == name].iloc[0] for name in ("a", SPLIT))
 
-    assert cut.index[cut.notna()].tolist() == whole.index[whole.notna()].tolist()
+    assert split.index[split.notna()].tolist() == whole.index[whole.notna()].tolist()
 
 
 def test_folds_that_are_missing_are_named(by_fold: Collected) -> None:

@@ -136,7 +136,7 @@ class Likely:
     likely: Chosen
 
     @property
-    def cut(self) -> Chosen:
+    def split(self) -> Chosen:
         return np.zeros_like(self.likely)
 
     @property

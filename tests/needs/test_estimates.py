@@ -1,4 +1,4 @@
-"""Suitability: likely, cut and possible, for workers of different sizes."""
+"""Suitability: likely, split and possible, for workers of different sizes."""
 
 from dataclasses import dataclass
 
@@ -44,39 +44,41 @@ def test_likely_tasks_mostly_fit(pool: Pool, estimates: Estimates) -> None:
     assert found.likely[fits].mean() > 0.9
 
 
-def test_a_whole_that_is_too_long_is_cut_where_its_part_fits(
+def test_a_whole_that_is_too_long_is_split_where_its_part_fits(
     pool: Pool, estimates: Estimates
 ) -> None:
     found = suitability(estimates, Size(memory_mb=None))
 
     median, whole = estimates.seconds(1), pool.grid.column("part") == 0
-    assert found.cut.any()
-    assert np.all(whole[found.cut])
-    assert np.all(median[found.cut] > 0.9 * LIMIT_S)
-    assert np.all(np.roll(median, -1)[found.cut] <= 1.1 * LIMIT_S)
+    assert found.split.any()
+    assert np.all(whole[found.split])
+    assert np.all(median[found.split] > 0.9 * LIMIT_S)
+    assert np.all(np.roll(median, -1)[found.split] <= 1.1 * LIMIT_S)
 
 
-def test_every_whole_task_with_parts_behind_it_can_be_cut(pool: Pool, estimates: Estimates) -> None:
+def test_every_whole_task_with_parts_behind_it_can_be_split(
+    pool: Pool, estimates: Estimates
+) -> None:
     wholes_with_parts = np.flatnonzero(pool.grid.parts.has_dormant)
 
     assert len(pool.grid.parts.of(int(wholes_with_parts[0]))) == 5
     assert np.array_equal(wholes_with_parts, np.flatnonzero(~pool.grid.parts.is_dormant))
 
 
-def test_a_whole_that_fits_a_fresh_worker_is_not_cut_for_one_near_its_end(
+def test_a_whole_that_fits_a_fresh_worker_is_not_split_for_one_near_its_end(
     estimates: Estimates,
 ) -> None:
     fresh = suitability(estimates, Size())
     late = suitability(estimates, Size(seconds_left=600))
 
-    assert not (late.cut & fresh.likely).any()
+    assert not (late.split & fresh.likely).any()
     assert late.likely.sum() < fresh.likely.sum()
 
 
-def test_what_is_too_large_for_its_memory_is_not_cut(estimates: Estimates) -> None:
+def test_what_is_too_large_for_its_memory_is_not_split(estimates: Estimates) -> None:
     found = suitability(estimates, Size(memory_mb=1))
 
-    assert not (found.likely | found.cut | found.possible).any()
+    assert not (found.likely | found.split | found.possible).any()
 
 
 def test_a_worker_without_limits_is_given_everything(estimates: Estimates) -> None:
@@ -85,7 +87,7 @@ def test_a_worker_without_limits_is_given_everything(estimates: Estimates) -> No
     found = suitability(estimates, size)
 
     assert found.likely.all()
-    assert not found.cut.any()
+    assert not found.split.any()
 
 
 def test_likely_tasks_are_possible(estimates: Estimates) -> None:

@@ -29,7 +29,7 @@ from jobpool.table.selection import select
 from jobpool.task import Axis, Cause, Feedback, TaskState
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool, an_experiment, shard_files
-from tests.support.parts import a_cut_pool, position_of, put
+from tests.support.parts import a_split_pool, position_of, put
 from tests.support.simulated import SimulatedWorker, a_mixed_pool
 
 MIXED = Counts(waiting=5, returned=2, running=0, done=3, parked=0, held=0)
@@ -248,7 +248,7 @@ def end_short(folder: Path, position: int, cause: Cause, feedback: Feedback) -> 
 
 
 def test_tasks_that_are_superseded_are_not_counted(fast_path: Path) -> None:
-    folder = a_cut_pool(fast_path)
+    folder = a_split_pool(fast_path)
 
     found = status_of(folder, "site", "phase")
 
@@ -262,8 +262,8 @@ def test_tasks_that_are_superseded_are_not_counted(fast_path: Path) -> None:
     ]
 
 
-def test_a_task_that_was_cut_is_counted_by_its_parts(fast_path: Path) -> None:
-    folder = a_cut_pool(fast_path)
+def test_a_task_that_was_split_is_counted_by_its_parts(fast_path: Path) -> None:
+    folder = a_split_pool(fast_path)
     SimulatedWorker(folder).fail(position_of(folder, "south"), Cause.TIME)
 
     found = status_of(folder, only=("site=south",))
@@ -272,7 +272,7 @@ def test_a_task_that_was_cut_is_counted_by_its_parts(fast_path: Path) -> None:
 
 
 def test_the_part_axis_is_shown_only_where_something_is_in_parts(fast_path: Path) -> None:
-    folder = a_cut_pool(fast_path)
+    folder = a_split_pool(fast_path)
 
     assert [one.name for one in status_of(folder).by] == ["site", "phase"]
     assert [one.name for one in status_of(folder, only=("site!=west",)).by] == ["site"]

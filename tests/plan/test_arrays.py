@@ -209,7 +209,7 @@ def with_parts() -> tuple[Grid, list[bool]]:
     return grid, [True, False, False] * 2
 
 
-def test_a_whole_task_that_is_too_long_is_cut_where_its_parts_fit() -> None:
+def test_a_whole_task_that_is_too_long_is_split_where_its_parts_fit() -> None:
     grid, waiting = with_parts()
     known = forecast([1, 0.5, 0.5, 4, 2, 2])
 
@@ -217,7 +217,7 @@ def test_a_whole_task_that_is_too_long_is_cut_where_its_parts_fit() -> None:
 
     (array,) = plan.arrays
     (assignment,) = plan.division.assignments
-    assert (array.size.name, array.n_tasks, array.n_cut) == ("first", 2, 1)
+    assert (array.size.name, array.n_tasks, array.n_split) == ("first", 2, 1)
     assert np.flatnonzero(assignment.runs).tolist() == [0, 4, 5]
 
 
@@ -228,16 +228,16 @@ def test_a_size_is_proposed_for_parts_where_the_cluster_has_no_room_for_the_whol
     plan = plan_of(known, tasks=backlog(waiting), grid=grid, passes=[FIRST], site=SHORT)
 
     (array,) = plan.arrays
-    assert (array.size.name, array.n_cut) == ("12gb-2h", 2)
+    assert (array.size.name, array.n_split) == ("12gb-2h", 2)
 
 
-def test_a_whole_task_is_not_cut_for_lack_of_memory_alone() -> None:
+def test_a_whole_task_is_not_split_for_lack_of_memory_alone() -> None:
     grid, waiting = with_parts()
 
     plan = plan_of(None, tasks=backlog(waiting, gb={0: 4}), grid=grid)
 
     assert sizes(plan) == {"first": [3], "second": [0]}
-    assert not any(array.n_cut for array in plan.arrays)
+    assert not any(array.n_split for array in plan.arrays)
 
 
 def test_there_are_as_many_jobs_as_do_the_work_in_about_one_walltime() -> None:

@@ -30,12 +30,12 @@ ABOUT: dict[str, tuple[Value, ...]] = {
 }
 
 
-def a_study_pool(folder: Path, attributes: Sequence[str], cut: str = "") -> SimulatedWorker:
-    """Make a pool of ten cells; those of the parcellation `cut` enter as one task per fold."""
+def a_study_pool(folder: Path, attributes: Sequence[str], split: str = "") -> SimulatedWorker:
+    """Make a pool of ten cells; those of the parcellation `split` enter as one task per fold."""
     about = [Attribute(name=one, axis="parcellation", values=ABOUT[one]) for one in attributes]
     whole = full_product(AXES, about)
     names = np.array(AXES[0].values)[whole.column("parcellation")]
-    grid = split_parts(whole, FOLDS, names == cut)
+    grid = split_parts(whole, FOLDS, names == split)
     experiment = an_experiment(folder / "study", *AXES)
     create_pool(folder / "pool", experiment, grid, lambda _: None, now=BEGAN)
     return SimulatedWorker(folder / "pool")
@@ -66,7 +66,7 @@ def missing_of(report: Report) -> list[str]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pool with four results, one that is lost, and one part of two."""
-    worker = a_study_pool(tmp_path_factory.mktemp("half"), [*ABOUT], cut="soft_40")
+    worker = a_study_pool(tmp_path_factory.mktemp("half"), [*ABOUT], split="soft_40")
     finish(worker, "hard_10 age", "hard_10 sex", "hard_20 age", "voted age")
     finish(worker, "soft_40 age", fold=0)
     lost = place_of(worker.pool.grid, "hard_30", "elastic", "age", ALL)

@@ -155,7 +155,7 @@ def test_an_edited_map_is_read_again(study: StudyOnDisk) -> None:
     assert after["folds"][0]["scores"] != before["folds"][0]["scores"]
 
 
-def test_a_small_parcellation_is_one_task_while_a_large_one_is_cut_into_folds(
+def test_a_small_parcellation_is_one_task_while_a_large_one_is_split_into_folds(
     study: StudyOnDisk,
 ) -> None:
     study.config["evaluate"]["by_fold"] = {"parcels": ">=12"}
@@ -168,7 +168,7 @@ def test_a_small_parcellation_is_one_task_while_a_large_one_is_cut_into_folds(
     assert [one["fold"] for one in points if one["parcellation"] == "hard"] == [*range(5)] * 2
 
 
-def test_parcellations_are_cut_into_folds_by_name(study: StudyOnDisk) -> None:
+def test_parcellations_are_split_into_folds_by_name(study: StudyOnDisk) -> None:
     study.config["evaluate"]["by_fold"] = {"parcellations": ["so*"]}
 
     grid = study.checked().task_grid()
@@ -177,7 +177,7 @@ def test_parcellations_are_cut_into_folds_by_name(study: StudyOnDisk) -> None:
     assert grid.part_axis == "fold"
 
 
-def test_every_task_that_enters_whole_can_be_cut_into_folds_later(study: StudyOnDisk) -> None:
+def test_every_task_that_enters_whole_can_be_split_into_folds_later(study: StudyOnDisk) -> None:
     study.config["evaluate"]["by_fold"] = {"parcellations": ["so*"]}
 
     grid = study.checked().task_grid()

@@ -263,7 +263,7 @@ def test_a_target_added_to_the_study_is_noted_beside_the_old_ones(study: StudyOn
         study.run(target="age")
 
 
-def test_maps_that_were_cut_short_are_found_before_there_is_a_pool(study: StudyOnDisk) -> None:
+def test_maps_that_were_split_short_are_found_before_there_is_a_pool(study: StudyOnDisk) -> None:
     whole = (study.folder / "maps.npy").read_bytes()
     (study.folder / "maps.npy").write_bytes(whole[: len(whole) // 2])
 

@@ -199,8 +199,8 @@ def test_large_ensembles_enter_by_fold(
     grid = sets.grid()
 
     offered = grid.take(np.flatnonzero(~grid.parts.is_dormant))
-    cut = offered.take(np.flatnonzero(offered.parts.is_part))
-    names = {str(dict(cut.point(i))["parcellation"]) for i in range(len(cut))}
+    split = offered.take(np.flatnonzero(offered.parts.is_part))
+    names = {str(dict(split.point(i))["parcellation"]) for i in range(len(split))}
     assert names == {f"voted_{one}" for one in expected}
 
 

@@ -20,7 +20,7 @@ from tests.support.simulated import SimulatedWorker
 N = 60
 SIZES = {"a": 4, "b": 6, "c": 9}  # name and parcels of each member
 ENSEMBLES = ("voted_abc_x2", "stacked_abc_x2", "grid_abc_x2")
-CUT = "c"  # enters as one task per fold
+SPLIT = "c"  # enters as one task per fold
 
 
 class StrategiesStudy(StudyOnDisk):
@@ -76,7 +76,7 @@ def a_finished_study(folder: Path) -> Path:
     """Make a pool of singles, ensembles and folds, run some of its tasks, and return its folder."""
     study = StrategiesStudy(folder)
     study.config["axes"] |= {"pipeline": ["elastic", "svm", "lgbm"], "target": ["age", "sex"]}
-    study.config["evaluate"] |= {"predictions": "keep", "by_fold": {"parcellations": [CUT]}}
+    study.config["evaluate"] |= {"predictions": "keep", "by_fold": {"parcellations": [SPLIT]}}
     worker = SimulatedWorker(study.made())
     runner, grid = (
         Evaluate(load_experiment(study.file, forms=forms_of), study.pool),
@@ -95,7 +95,7 @@ def a_finished_study(folder: Path) -> Path:
 def is_run(point: dict[str, Value]) -> bool:
     """Say whether a task is run: each pipeline alone, each strategy, and one in two folds."""
     elastic = point["pipeline"] == "elastic"
-    if point["parcellation"] == CUT:
+    if point["parcellation"] == SPLIT:
         return elastic and point["target"] == "age"
     whole = point["fold"] == "all"
     return whole and (

@@ -1,4 +1,4 @@
-"""Pools whose tasks can be cut into three parts, their states, and what the parts give."""
+"""Pools whose tasks can be split into three parts, their states, and what the parts give."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ SITES = Axis(name="site", values=("north", "south", "west"))
 PHASES = Axis(name="phase", values=(ALL, 1, 2, 3))
 
 
-def a_cut_pool(folder: Path) -> Path:
+def a_split_pool(folder: Path) -> Path:
     """Make a pool of three sites with three phases; the tasks of the west are parts from the start.
 
     The whole tasks of the other two have dormant parts, superseded.
@@ -35,7 +35,7 @@ def a_cut_pool(folder: Path) -> Path:
 
 
 def a_pool_in_parts(folder: Path) -> Path:
-    """Make a pool of two sites; the tasks of the second are cut into three parts."""
+    """Make a pool of two sites; the tasks of the second are split into three parts."""
     sites = Axis(name="site", values=("north", "south"))
     beds = Attribute(name="beds", axis="site", values=(10, 250))
     whole = full_product([sites], [beds])
@@ -148,7 +148,7 @@ def do_whole(worker: SimulatedWorker) -> None:
     worker.finish(worker.claim(position), **WHOLE)
 
 
-def cut_north(worker: SimulatedWorker) -> None:
+def split_north(worker: SimulatedWorker) -> None:
     worker.fail(position_of(worker.pool.folder, site="north", phase="all"), Cause.TIME)
 
 

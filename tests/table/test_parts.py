@@ -1,4 +1,4 @@
-"""Whole tasks and the parts that they can be cut into."""
+"""Whole tasks and the parts that they can be split into."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_a_grid_without_parts_has_whole_tasks_alone() -> None:
     [({0}, True), ({1, 2}, True), ({1}, False), (set[int](), False)],
     ids=["whole", "all-parts", "one-part", "nothing"],
 )
-def test_a_cut_task_is_finished_when_all_its_parts_are_done(
+def test_a_split_task_is_finished_when_all_its_parts_are_done(
     parts: Parts, done: set[int], expected: bool
 ) -> None:
     assert parts.is_finished(0, lambda position: position in done) is expected

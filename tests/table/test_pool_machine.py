@@ -83,9 +83,9 @@ class Task:
             if self.same >= PARK_AFTER:
                 self.state = TaskState.PARKED
         if cause is Cause.TIME and self.parts:
-            self.cut()
+            self.split()
 
-    def cut(self) -> None:
+    def split(self) -> None:
         self.state = TaskState.SUPERSEDED
         for part in self.parts:
             part.state, part.memory = TaskState.WAITING, max(part.memory, self.memory)
@@ -286,16 +286,16 @@ class PoolMachine(RuleBasedStateMachine):
                 task.state = TaskState.HELD if move is hold else TaskState.WAITING
 
     @rule(place=st.integers(0, 99), is_killed=KILLED)
-    def cut(self, place: int, is_killed: bool) -> None:
+    def split(self, place: int, is_killed: bool) -> None:
         """Cut a task that is estimated to be too long."""
         pool, position = self.open(1), place % len(self.tasks)
         task = self.tasks[position]
-        can_be_cut = task.state is TaskState.WAITING and bool(task.parts)
+        can_be_split = task.state is TaskState.WAITING and bool(task.parts)
         shard, slot = pool.locate(position)
         with self.killed(is_killed), shard.transaction() as transaction:
-            assert bool(pool.cut_in(transaction, slot)) == can_be_cut
-        if can_be_cut:
-            task.cut()
+            assert bool(pool.split_in(transaction, slot)) == can_be_split
+        if can_be_split:
+            task.split()
 
     @rule()
     def extend(self) -> None:

@@ -14,7 +14,7 @@ from jobpool.pool import Ending, Pool
 from jobpool.table import shards as state
 from jobpool.task import REMAINING, SHOWN, STATES, Cause, TaskState
 from tests.support.builders import a_pool
-from tests.support.parts import a_cut_pool, position_of, put
+from tests.support.parts import a_split_pool, position_of, put
 from tests.support.simulated import SimulatedWorker
 
 WAITING, RUNNING, DONE, PARKED, HELD, SUPERSEDED = TaskState
@@ -102,11 +102,11 @@ def take_back(folder: Path) -> None:
     Pool(folder, durable=False).take_back(position, 1, Cause.LOST)
 
 
-def cut(folder: Path) -> None:
+def split(folder: Path) -> None:
     pool = Pool(folder, durable=False)
     shard, slot = pool.locate(position_of(folder, "north"))
     with shard.transaction() as transaction:
-        pool.cut_in(transaction, slot)
+        pool.split_in(transaction, slot)
 
 
 def hold_all(folder: Path) -> None:
@@ -128,13 +128,13 @@ def retry_all(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "writer",
-    [claim, end, take_back, cut, hold_all, release_all, retry_all],
+    [claim, end, take_back, split, hold_all, release_all, retry_all],
     ids=lambda f: f.__name__,
 )
 def test_every_kind_of_write_asks_the_table(
     fast_path: Path, monkeypatch: pytest.MonkeyPatch, writer: Callable[[Path], None]
 ) -> None:
-    folder = a_cut_pool(fast_path)
+    folder = a_split_pool(fast_path)
     monkeypatch.setattr(state, "BECOMES", dict.fromkeys(range(256), frozenset()))
 
     with pytest.raises(IllegalTransitionError):

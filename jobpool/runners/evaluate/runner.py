@@ -93,7 +93,7 @@ class Evaluate:
         return read_splits(self._pool / FILE_NAME, self._study.ids, self._study.groups)
 
     def task_grid(self) -> Grid:
-        """Return one task per parcellation, pipeline and target, the large ones cut into folds."""
+        """Return one task per parcellation, pipeline and target, large ones split into folds."""
         return task_grid(self._experiment, self._checked)
 
     def notes(self) -> list[str]:

@@ -21,7 +21,7 @@ INPUTS = "inputs"
 
 
 def task_grid(experiment: Experiment, checked: Checked) -> Grid:
-    """Return one task per parcellation, pipeline and target, the large ones cut into folds.
+    """Return one task per parcellation, pipeline and target, the large ones split into folds.
 
     A single parcellation with a combined pipeline is left out: that is for ensembles.
     """
@@ -37,9 +37,9 @@ def task_grid(experiment: Experiment, checked: Checked) -> Grid:
     grid = replace(full_product(experiment.axes, attributes), inputs=INPUTS)
     grid = grid.take(np.flatnonzero(~_left_out(grid, study)))
     by_fold = study.settings.by_fold
-    cut = np.array([by_fold.matches(name, parcels[name]) for name in names], dtype=bool)
+    split = np.array([by_fold.matches(name, parcels[name]) for name in names], dtype=bool)
     folds = Axis(name=PART_AXIS, values=(ALL, *range(study.settings.n_outer)))
-    return split_parts(grid, folds, cut[grid.column("parcellation")])
+    return split_parts(grid, folds, split[grid.column("parcellation")])
 
 
 def _parcels(axis: Axis, checked: Checked) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Tasks that are too long as a whole are cut into parts."""
+"""Tasks that are too long as a whole are split into parts."""
 
 import random
 import time
@@ -25,12 +25,12 @@ class Wishes:
 
     def __init__(self, grid: Grid) -> None:
         whole = grid.parts.column == 0
-        self.likely, self.cut, self.possible = ~whole, whole, whole
+        self.likely, self.split, self.possible = ~whole, whole, whole
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make a pool of 2,000 tasks of three parts; the first ten are cut from the start."""
+    """Make a pool of 2,000 tasks of three parts; the first ten are split from the start."""
     grid = split_parts(full_product([NUMBERS]), PARTS, np.arange(2000) < 10)
     experiment = an_experiment(tmp_path / "study", NUMBERS)
     pool = tmp_path / "pool"
@@ -80,7 +80,7 @@ def test_a_part_knows_its_whole(folder: Path) -> None:
     assert [pool.grid.parts.whole_of(whole + i) for i in range(4)] == [None, whole, whole, whole]
 
 
-def test_a_part_that_was_cut_from_the_start_has_no_whole(folder: Path) -> None:
+def test_a_part_that_was_split_from_the_start_has_no_whole(folder: Path) -> None:
     grid = Pool(folder).grid
     (alone,) = np.flatnonzero((grid.column("number") == 3) & (grid.column("part") == 1))
 
@@ -130,7 +130,7 @@ def test_a_whole_task_that_failed_otherwise_stays_whole(folder: Path) -> None:
     assert states(pool, pool.grid.parts.of(claim.position)) == [TaskState.SUPERSEDED] * 3
 
 
-def test_the_late_result_of_a_task_that_was_cut_changes_nothing(folder: Path) -> None:
+def test_the_late_result_of_a_task_that_was_split_changes_nothing(folder: Path) -> None:
     pool = Pool(folder, worker=7)
     claim = a_claim(pool, a_whole(pool))
     pool.take_back(claim.position, claim.fence, Cause.TIME)
@@ -141,7 +141,7 @@ def test_the_late_result_of_a_task_that_was_cut_changes_nothing(folder: Path) ->
     assert pool.record(claim.position).state is TaskState.SUPERSEDED
 
 
-def test_a_worker_cuts_what_is_too_long_for_it(folder: Path) -> None:
+def test_a_worker_splits_what_is_too_long_for_it(folder: Path) -> None:
     pool = Pool(folder, worker=7)
     puller = Puller(pool, random.Random(1), limits=lambda: SMALL)
     puller.restrict(only_uncut(pool.grid))
@@ -164,7 +164,7 @@ def only_uncut(grid: Grid) -> Preferences:
     return wishes
 
 
-def test_a_worker_prefers_parts_that_fit_to_cutting_more(folder: Path) -> None:
+def test_a_worker_prefers_parts_that_fit_to_splitting_more(folder: Path) -> None:
     pool = Pool(folder, worker=7)
     puller = Puller(pool, random.Random(1))
     puller.restrict(Wishes(pool.grid))
@@ -180,7 +180,7 @@ def test_what_fits_in_no_way_is_left(folder: Path) -> None:
     pool = Pool(folder, worker=7)
     nothing = np.zeros(len(pool.grid), bool)
     wishes = Wishes(pool.grid)
-    wishes.likely = wishes.cut = wishes.possible = nothing
+    wishes.likely = wishes.split = wishes.possible = nothing
     puller = Puller(pool, random.Random(1))
 
     puller.restrict(wishes)
@@ -194,7 +194,7 @@ def test_the_ids_of_all_tasks_are_those_of_each(folder: Path) -> None:
     assert grid.ids() == [grid.id(position) for position in range(len(grid))]
 
 
-def test_a_cut_that_a_kill_left_half_done_is_ended_by_the_next_end(folder: Path) -> None:
+def test_a_split_that_a_kill_left_half_done_is_ended_by_the_next_end(folder: Path) -> None:
     pool = Pool(folder, worker=7)
     claim = a_claim(pool, a_whole(pool))
     shard, slot = pool.locate(claim.position)
@@ -212,7 +212,7 @@ def test_parts_of_a_task_that_ends_for_memory_need_as_much(folder: Path) -> None
     claim = a_claim(pool, a_whole(pool))
     first, second, _ = pool.grid.parts.of(claim.position)
     shard, slot = pool.locate(first)
-    with shard.transaction() as transaction:  # a kill left the cut half done
+    with shard.transaction() as transaction:  # a kill left the split half done
         transaction.restore(slot, transaction.record(slot)._replace(state=TaskState.WAITING))
 
     pool.take_back(claim.position, claim.fence, Cause.MEMORY, feedback=Feedback(memory_mb=1000.0))
@@ -235,7 +235,7 @@ def test_a_worker_that_may_take_no_part_leaves_the_whole_to_others(folder: Path)
     assert pool.counts()[TaskState.SUPERSEDED] == 3 * 1990
 
 
-def test_a_worker_with_too_little_memory_for_a_whole_does_not_cut_it(folder: Path) -> None:
+def test_a_worker_with_too_little_memory_for_a_whole_does_not_split_it(folder: Path) -> None:
     pool = Pool(folder, worker=7)
     claim = a_claim(pool, a_whole(pool))
     pool.end(Ending(claim=claim, cause=Cause.MEMORY, feedback=Feedback(memory_mb=4096)))
