@@ -77,7 +77,7 @@ def write_figures(
     folder : Path
         Is made if it is missing.
     tell : callable, optional
-        Told what is not right in the figures, in a sentence.
+        Called with a sentence about each problem in the figures.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def write_figures(
         what = f"is no folder and cannot become one: {error.strerror}; give another folder"
         raise DataError(folder, what) from error
     written = []
-    with rc_context(cast("Any", RC)), _glyphs_told(tell):
+    with rc_context(cast("Any", RC)), _missing_glyphs_reported(tell):
         for name, figure in _figures(found):
             for ending, data in zip(("png", "svg"), _images(figure), strict=True):
                 path = folder / f"{name}.{ending}"
@@ -102,8 +102,8 @@ def write_figures(
 
 
 @contextmanager
-def _glyphs_told(tell: Callable[[str], None]) -> Iterator[None]:
-    """Tell once which letters the font lacks, where matplotlib warns of each; let others pass."""
+def _missing_glyphs_reported(tell: Callable[[str], None]) -> Iterator[None]:
+    """Report once which letters the font lacks; matplotlib warns of each. Pass other warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield

@@ -19,7 +19,7 @@ from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.methods import METHODS
 from jobpool.learning.pipelines.base import Candidate, Predictions
-from jobpool.learning.probability import telling_solver, with_probability
+from jobpool.learning.probability import solver_for_probability, with_probability
 from jobpool.learning.scores import METRICS, reported_scores
 from jobpool.learning.search import FoldData, Recipe, Trials, describe_search
 from jobpool.task import Json
@@ -145,7 +145,7 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
         raise NoCandidateError(len(found.candidates))
     chosen = found.candidates[found.best]
     split = recipe.split(data.X, data.y, ~data.test, data.test)
-    solver = telling_solver(recipe)
+    solver = solver_for_probability(recipe)
     last = next(iter(solver.solve(solver.prepare(split), [chosen])))
     last = with_probability(recipe, training, chosen, last)
     return Fitted(

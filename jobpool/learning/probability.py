@@ -1,9 +1,9 @@
-"""The probability of the positive class, for each way in which a pipeline can tell it.
+"""The probability of the positive class, for each way in which a pipeline can give it.
 
-An estimator with ``predict_proba`` says it. A decision that is the logarithm of the odds becomes it
-by the logistic function. Any other decision, such as the distance from the border of support
-vectors, goes through Platt's sigmoid [1]_, fitted on decisions for participants that the model had
-not seen: those of the search's own splits.
+An estimator with ``predict_proba`` gives it. A decision that is the logarithm of the odds becomes a
+probability by the logistic function. Any other decision, such as the distance from the border of
+support vectors, goes through Platt's sigmoid [1]_, fitted on out-of-fold decisions: those of the
+search's own splits.
 
 References
 ----------
@@ -24,10 +24,10 @@ from jobpool.learning.pipelines.plain import PlainSolver
 from jobpool.learning.search import Recipe, TrainingData
 
 
-class _Told(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
+class _DecisionOnly(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
     """A classifier whose only feature is its decision."""
 
-    def fit(self, _X: FloatArray, y: Array) -> "_Told":
+    def fit(self, _X: FloatArray, y: Array) -> "_DecisionOnly":
         self.classes_ = np.unique(y)
         return self
 
@@ -39,8 +39,8 @@ class _Told(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-lear
         return X[:, 0]
 
 
-def telling_solver(recipe: Recipe) -> Solver:
-    """Return the solver of a recipe, which also tells probabilities if the estimator can."""
+def solver_for_probability(recipe: Recipe) -> Solver:
+    """Return the solver of a recipe, which also gives probabilities if the estimator can."""
     solver = recipe.solver
     return replace(solver, probabilities=True) if isinstance(solver, PlainSolver) else solver
 
@@ -60,7 +60,7 @@ def with_probability(
     candidate : Candidate
         The chosen one.
     predictions : Predictions
-        Of `telling_solver`.
+        Of `solver_for_probability`.
     """
     if recipe.kind is not Kind.BINARY or predictions.probability is not None:
         return predictions
@@ -70,8 +70,8 @@ def with_probability(
     elif recipe.pipeline.log_odds and not isinstance(recipe.solver, PlainSolver):
         probability = expit(decision)
     else:
-        unseen, y = _unseen(recipe, training, candidate)
-        probability = platt(unseen, y, decision)
+        out_of_fold, y = _out_of_fold(recipe, training, candidate)
+        probability = platt(out_of_fold, y, decision)
     return replace(predictions, probability=probability)
 
 
@@ -81,7 +81,7 @@ def platt(decision: FloatArray, y: Array, asked: FloatArray) -> FloatArray:
     Parameters
     ----------
     decision : ndarray of shape (n,), float64
-        Of participants that the models which decided had not seen.
+        Out-of-fold: of participants that the models which decided were not trained on.
     y : ndarray of shape (n,)
         Their classes: 0 and 1.
     asked : ndarray of shape (m,), float64
@@ -97,16 +97,16 @@ def platt(decision: FloatArray, y: Array, asked: FloatArray) -> FloatArray:
     array([0.5])
     """
     everybody = np.arange(len(y))
-    sigmoid = CalibratedClassifierCV(_Told(), ensemble=False, cv=[(everybody, everybody)])
+    sigmoid = CalibratedClassifierCV(_DecisionOnly(), ensemble=False, cv=[(everybody, everybody)])
     sigmoid.fit(decision[:, np.newaxis], y)
     found: FloatArray = sigmoid.predict_proba(asked[:, np.newaxis])[:, 1]
     return found
 
 
-def _unseen(
+def _out_of_fold(
     recipe: Recipe, training: TrainingData, candidate: Candidate
 ) -> tuple[FloatArray, Array]:
-    """Return decisions for the test parts of the search's splits, in the order of `training`."""
+    """Return out-of-fold decisions, from the search's splits, in the order of `training`."""
     decision = np.full(len(training.y), np.nan)
     for test in training.tests:
         split = recipe.split(training.X, training.y, training.train(test, 1.0), test)

@@ -1,10 +1,11 @@
 """Strategies: how the members of an ensemble become one prediction.
 
     voted     the mean of what the members predict, of their probabilities if the target is binary
-    stacked   a ridge on what they predict for participants that they had not seen [1]_ [2]_
-    grid      the one member that is best on such participants
+    stacked   a ridge on their out-of-fold predictions [1]_ [2]_
+    grid      the one member whose out-of-fold predictions are best
 
-Every function here is pure: it gets what fits gave, and fits no member. A participant whom some
+A prediction is out-of-fold if the participant was in no training part of the model that made it.
+Every function here is pure: it gets the members' fits and makes none. A participant that some
 member cannot use is left out, in training and in testing.
 
 References
@@ -119,11 +120,11 @@ def voted(members: FoldMembers) -> Combined:
 def stacked(members: FoldMembers) -> Combined:
     """Return what a ridge on the members' predictions says, logistic if the target is binary.
 
-    It learns from what members predict for participants that they had not seen: each inner fold by
-    the fits without it, standardised. Eleven strengths of the penalty, from 1e5 to 1e-5, are
-    compared on the same inner folds, so that no group is divided here either; the strongest of
-    equals is chosen, and fitted on all of them. It then gets what the members, fitted on the whole
-    training part, predict for the test part.
+    It learns from the members' out-of-fold predictions, standardised: for each inner fold those of
+    the fits without it. Eleven strengths of the penalty, from 1e5 to 1e-5, are compared on the same
+    inner folds, so that no group is divided here either; the strongest of equals is chosen, and
+    fitted on all of them. It is applied to what the fits on the whole training part predict for the
+    test part.
 
     Raises
     ------
@@ -132,21 +133,21 @@ def stacked(members: FoldMembers) -> Combined:
     NothingComparedError
         If no strength has a score on every inner fold.
     """
-    rows, asked = _tested(members)
+    rows, tested = _tested(members)
     parts = _inner_parts(members)
-    seen = np.sort(np.concatenate(parts))
-    features = np.stack([_told(fits, seen) for fits in members.inners], axis=1)
-    if np.isnan(asked).any() or np.isnan(features).any():  # a fit of a member overflowed
+    trained_on = np.sort(np.concatenate(parts))
+    features = np.stack([_out_of_fold(fits, trained_on) for fits in members.inners], axis=1)
+    if np.isnan(tested).any() or np.isnan(features).any():  # a model of a member overflowed
         return _combined(members, rows, Predictions.none(len(rows)))
-    y = members.y[seen]
+    y = members.y[trained_on]
     strengths = STRENGTHS[members.kind]
     scores = np.empty((len(strengths), len(parts)))
     for fold, part in enumerate(parts):
-        test = np.isin(seen, part)
-        meta = Meta(kind=members.kind, X=features[~test], y=y[~test], asked=features[test])
+        test = np.isin(trained_on, part)
+        meta = Meta(kind=members.kind, X=features[~test], y=y[~test], X_test=features[test])
         scores[:, fold] = [_score(members, part, one) for one in solve_ridge(meta, strengths)]
     best, score = _best(members, scores)
-    meta = Meta(kind=members.kind, X=features, y=y, asked=asked)
+    meta = Meta(kind=members.kind, X=features, y=y, X_test=tested)
     [found] = solve_ridge(meta, [strengths[best]])
     converged = found.converged and all(one.converged for one in members.wholes)
     return _combined(members, rows, replace(found, converged=converged), strengths[best], score)
@@ -171,8 +172,8 @@ def grid(members: FoldMembers) -> Combined:
 def best_member(members: FoldMembers) -> tuple[int, float]:
     """Return which member is best on the inner folds, the first of equals, and its score.
 
-    The score of a member is the mean of its scores on each inner fold, which its fits without that
-    fold predict. No fit on the whole training part is looked at.
+    The score of a member is the mean of its scores on the inner folds, each predicted by its fit
+    without that fold. No fit on the whole training part is used.
 
     Raises
     ------
@@ -234,7 +235,7 @@ def _tested(members: FoldMembers) -> tuple[Array, FloatArray]:
     """Return whom all members predict in the test part, and what: shape (n_test, n_members)."""
     rows = _common([one.rows for one in members.wholes])
     _check_part(members, rows, "the test part", both=True)
-    return rows, np.stack([_told([one], rows) for one in members.wholes], axis=1)
+    return rows, np.stack([_out_of_fold([one], rows) for one in members.wholes], axis=1)
 
 
 def _inner_parts(members: FoldMembers) -> list[Array]:
@@ -259,8 +260,8 @@ def _common(rows: Sequence[Array]) -> Array:
     return reduce(np.intersect1d, rows)
 
 
-def _told(fits: Sequence[Fitted], rows: Array) -> FloatArray:
-    """Return what one member's fits tell others about the participants at `rows`."""
+def _out_of_fold(fits: Sequence[Fitted], rows: Array) -> FloatArray:
+    """Return one member's out-of-fold predictions for the participants at `rows`, one fit each."""
     found = np.full(max(int(one.rows.max()) for one in fits) + 1, np.nan)
     for one in fits:
         found[one.rows] = one.predicted if one.probability is None else one.probability
@@ -270,12 +271,12 @@ def _told(fits: Sequence[Fitted], rows: Array) -> FloatArray:
 def _of(fitted: Fitted, rows: Array) -> Predictions:
     """Return the predictions for some of the participants of a fit, in their order."""
     chosen = np.searchsorted(fitted.rows, rows)
-    told = fitted.predictions
+    every = fitted.predictions
     return replace(
-        told,
-        predicted=told.predicted[chosen],
-        decision=told.decision[chosen],
-        probability=None if told.probability is None else told.probability[chosen],
+        every,
+        predicted=every.predicted[chosen],
+        decision=every.decision[chosen],
+        probability=None if every.probability is None else every.probability[chosen],
     )
 
 
@@ -311,12 +312,12 @@ def _combined(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Meta:
-    """What the members say about a training part and a test part."""
+    """The members' predictions for a training part and a test part: the features of a ridge."""
 
     kind: Kind
     X: FloatArray  # (n_train, n_members)
     y: Array  # (n_train,)
-    asked: FloatArray  # (n_test, n_members)
+    X_test: FloatArray  # (n_test, n_members)
 
 
 def solve_ridge(meta: Meta, strengths: Sequence[Candidate]) -> list[Predictions]:
@@ -324,7 +325,7 @@ def solve_ridge(meta: Meta, strengths: Sequence[Candidate]) -> list[Predictions]
     split = Split(
         X_train=meta.X,
         y_train=meta.y,
-        X_test=meta.asked,
+        X_test=meta.X_test,
         kind=meta.kind,
         settings=Settings(scaling="standard"),
         seed=0,

@@ -228,13 +228,13 @@ def test_a_legend_of_strategies_lies_below_all_panels(
     assert [axes.get_legend() for axes in figure.axes] == [None, None]
 
 
-def test_letters_that_the_font_lacks_are_told_once(tmp_path: Path) -> None:
+def test_letters_that_the_font_lacks_are_reported_once(tmp_path: Path) -> None:
     study = a_study(n_parcellations=6, ensembles=False).replace({"random": "年", "hard": "$a$"})
-    told: list[str] = []
+    reported: list[str] = []
 
-    write_figures(analysed(study, tmp_path), tmp_path, told.append)
+    write_figures(analysed(study, tmp_path), tmp_path, reported.append)
 
-    assert told == ["the font of the figures lacks letters, drawn as boxes in png: 年"]
+    assert reported == ["the font of the figures lacks letters, drawn as boxes in png: 年"]
     assert "年" in (tmp_path / "rank-by-size.svg").read_text(encoding="utf-8")
     assert "$a$" in (tmp_path / "rank-by-size.svg").read_text(encoding="utf-8")
 

@@ -80,10 +80,10 @@ def test_the_distance_of_two_samples_counts_ties() -> None:
     assert distance == 0.5
 
 
-def test_the_law_is_told_in_one_line() -> None:
-    told = str(fit_power_law(BY_HAND))
+def test_the_law_is_one_line_of_text() -> None:
+    text = str(fit_power_law(BY_HAND))
 
-    assert told == (
+    assert text == (
         "mean rank = 5.01e+03 x parcels^-0.700 (95 % -1.018 to -0.382), 10 to 100,000 parcels, "
         "R2 0.942, 5 parcellations"
     )

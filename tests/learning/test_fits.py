@@ -180,12 +180,12 @@ def test_trees_tell_the_probability_that_their_estimator_tells() -> None:
 
 
 class Asked(LogisticRegression):  # type: ignore[misc] # scikit-learn has no types
-    """Notes whom it tells probabilities for."""
+    """Notes for how many participants probabilities are asked."""
 
-    told: list[int] = []  # noqa: RUF012 # of the class, as estimators are copied
+    sizes: list[int] = []  # noqa: RUF012 # of the class, as estimators are copied
 
     def predict_proba(self, X: FloatArray) -> FloatArray:
-        self.told.append(len(X))
+        self.sizes.append(len(X))
         return super().predict_proba(X)  # type: ignore[no-any-return]
 
 
@@ -208,11 +208,11 @@ def a_factory(make: Callable[..., Any], parameter: str, holdout: float | None = 
 
 
 def test_probabilities_are_asked_of_the_last_fit_alone() -> None:
-    Asked.told.clear()
+    Asked.sizes.clear()
 
     found = fitted(a_factory(make_asked, "C"), 2, None)
 
-    assert Asked.told == [len(found.rows)]
+    assert Asked.sizes == [len(found.rows)]
     np.testing.assert_allclose(probability(found), expit(found.decision), rtol=1e-12)
 
 

@@ -80,7 +80,7 @@ def in_scikit_learn(strategy: str, pipeline: str, kind: Kind) -> tuple[Array, Ar
     return predicted, predicted if kind is Kind.REGRESSION else model.predict_proba(X[test])[:, 1]
 
 
-def told(predictions: Predictions) -> FloatArray:
+def probabilities(predictions: Predictions) -> FloatArray:
     return predictions.decision if predictions.probability is None else predictions.probability
 
 
@@ -111,7 +111,7 @@ def test_an_ensemble_of_plain_members_equals_that_of_scikit_learn(
     found = STRATEGIES[strategy](members(pipeline, kind)).predictions
 
     np.testing.assert_allclose(found.predicted, predicted, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(told(found), probability, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(probabilities(found), probability, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -249,7 +249,7 @@ def test_the_strongest_of_equal_logistic_penalties_is_chosen() -> None:
     found = stacked(some_members(same, same, **binary))
 
     assert found.chosen == {"C": 1e-5}
-    np.testing.assert_allclose(told(found.predictions), 0.5, rtol=1e-6)
+    np.testing.assert_allclose(probabilities(found.predictions), 0.5, rtol=1e-6)
 
 
 def test_members_that_know_the_target_get_the_weakest_penalty() -> None:

@@ -166,7 +166,7 @@ def _descend(
 ) -> tuple[FloatArray, _Done]:
     tolerance = split.settings.tolerance
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is told by the result
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the result says so
         _, found, gaps, n_passes = enet_path(
             split.X,
             split.y,

@@ -68,14 +68,14 @@ def make_lgbm(kind: Kind, candidate: Candidate, settings: Settings, seed: int) -
 
 
 def native(candidate: Candidate, seed: int) -> dict[str, Any]:
-    """Return what LightGBM is told, by its estimators or directly."""
-    told: dict[str, Any] = {name: one for name, one in candidate.items() if name not in _ELSEWHERE}
+    """Return the parameters for LightGBM, for its estimators or direct use."""
+    given: dict[str, Any] = {name: one for name, one in candidate.items() if name not in _ELSEWHERE}
     if candidate["boosting_type"] == "goss":
-        told |= {"boosting_type": "gbdt", "data_sample_strategy": "goss"}
+        given |= {"boosting_type": "gbdt", "data_sample_strategy": "goss"}
     else:
-        told |= {"boosting_type": candidate["boosting_type"]}
-        told |= {"subsample": candidate["subsample"], "subsample_freq": 1}
-    return told | {
+        given |= {"boosting_type": candidate["boosting_type"]}
+        given |= {"subsample": candidate["subsample"], "subsample_freq": 1}
+    return given | {
         "random_state": seed % 2**31,
         "n_jobs": 1,
         "deterministic": True,
@@ -153,8 +153,8 @@ def _bin(split: Split, columns: Array, candidate: Candidate) -> Binned:
 
     whole = len(columns) == split.X_train.shape[1]
     features = split.X_train if whole else split.X_train[:, columns]
-    told = native(candidate, split.seed)
-    dataset = Dataset(features, split.y_train, params=told).construct()
+    given = native(candidate, split.seed)
+    dataset = Dataset(features, split.y_train, params=given).construct()
     kept = all(dataset.feature_num_bin(column) > 1 for column in range(len(columns)))
     return Binned(dataset=dataset, columns=columns, smallest=_smallest(candidate), whole=kept)
 
@@ -175,8 +175,8 @@ def _grow(split: Split, binned: Binned, candidate: Candidate, n_trees: int) -> P
     binned.dataset.set_field("label", (split.y_train - mean).astype(np.float32))
     if candidate.get("class_weight") is not None:
         binned.dataset.set_weight(compute_sample_weight(candidate["class_weight"], split.y_train))
-    told = native(candidate, split.seed) | {"objective": _OBJECTIVE[split.kind]}
-    booster = Booster(told, binned.dataset)
+    given = native(candidate, split.seed) | {"objective": _OBJECTIVE[split.kind]}
+    booster = Booster(given, binned.dataset)
     for _ in range(n_trees):
         booster.update()  # goes on after a tree without a split: another draw may have one
     whole = len(binned.columns) == split.X_test.shape[1]
