@@ -1,4 +1,4 @@
-"""Work shared by all who need it: each takes what nobody works on, and waits for the rest."""
+"""Work shared by the processes that need it: each takes what is free, and waits for the rest."""
 
 import random
 import time
@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from jobpool.errors import OutOfTimeError
 
-POLL_S, MOST_POLL_S = 0.2, 2.0  # between looks at the work of others
+POLL_S, MOST_POLL_S = 0.2, 2.0  # between two checks of what others have done
 Item = TypeVar("Item")
 
 
@@ -32,7 +32,7 @@ class Taking(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """What one process had of shared work."""
+    """What one process did of shared work."""
 
     done: int
     waited_s: float
@@ -45,10 +45,10 @@ def share(
     deadline: float | None,
     on_progress: Callable[[int], None],
 ) -> Shared:
-    """Return once no item is open: do those that nobody does, and wait for the others.
+    """Return once no item is open: do the free ones, and wait for those of other processes.
 
-    Processes that start together divide the items among them: each takes them in an order of its
-    own. What a killed process held is taken over when its lease is stale.
+    Processes that start together divide the items: each goes through them in its own random
+    order. What a killed process held is taken over once its lease is stale.
 
     Parameters
     ----------
@@ -59,21 +59,21 @@ def share(
     leases : Taking
         Shared by all processes.
     deadline : float, optional
-        Seconds since the epoch, after which no item is begun or waited for.
+        Seconds since the epoch, after which no item is started or waited for.
     on_progress : callable
-        Called with the number of open items whenever it was counted.
+        Called with the number of open items each time it is counted.
 
     Returns
     -------
     Shared
-        How many items were done here, and how long those of others were waited for.
+        How many items were done here, and how long this process waited for others.
 
     Raises
     ------
     OutOfTimeError
         If items are open at the deadline.
     """
-    rng = random.SystemRandom()  # no seed: two processes must not go the same way
+    rng = random.SystemRandom()  # no seed: two processes must not take the same order
     wait_s, waited_s, n_done = POLL_S, 0.0, 0
     while left := [item for item in items if kind.is_open(item)]:
         on_progress(len(left))
@@ -102,11 +102,11 @@ def _wait(wait_s: float, deadline: float | None) -> float:
 
 
 def _do(item: Item, kind: Kind[Item], leases: Taking) -> bool:
-    """Do an item that is open and that nobody holds; say whether it was done here."""
+    """Do an item that is open and free; say whether it was done here."""
     if not kind.is_open(item):
         return False
     with leases.take(kind.name(item)) as mine:
-        # another may have done it, and let go of the lease, since it was looked at
+        # another process may have done it, and released the lease, in between
         if not mine or not kind.is_open(item):
             return False
         kind.do(item)

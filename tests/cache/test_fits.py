@@ -72,7 +72,7 @@ def test_an_array_of_objects_is_refused() -> None:
 
 @pytest.mark.parametrize("key", ["", "0f", KEY.upper(), KEY[:-1] + "g"])
 def test_what_is_no_key_is_refused(fast_path: Path, key: str) -> None:
-    with pytest.raises(ValueError, match="is no key"):
+    with pytest.raises(ValueError, match="is not a key"):
         a_bucket(fast_path).put(key, {}, {})
 
 
@@ -288,7 +288,10 @@ def test_no_fit_is_begun_after_the_deadline(fast_path: Path) -> None:
 def test_fits_of_others_are_waited_for_until_the_deadline(fast_path: Path) -> None:
     bucket, other = a_bucket(fast_path), a_bucket(fast_path)
 
-    with other.take(KEY) as mine, pytest.raises(OutOfTimeError, match="wait for who makes them"):
+    with (
+        other.take(KEY) as mine,
+        pytest.raises(OutOfTimeError, match="wait for fits that other workers make"),
+    ):
         bucket.fill([KEY], lambda _: put(bucket, 0), deadline=time.time() + 0.3)
 
     assert mine
@@ -302,7 +305,7 @@ def test_a_fit_that_is_there_cannot_be_taken(fast_path: Path) -> None:
 
 
 def test_who_makes_a_fit_must_put_it(fast_path: Path) -> None:
-    with pytest.raises(StorageError, match="is not what is read back"):
+    with pytest.raises(StorageError, match="differs from what was written"):
         a_bucket(fast_path).fill([KEY], lambda _: None)
 
 

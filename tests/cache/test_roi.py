@@ -391,7 +391,7 @@ def test_a_parcellation_that_cannot_be_used_is_no_problem_of_the_others(study: C
     [
         ("short", "it has 10 vertices, not 500"),
         ("gone", "no such file"),
-        ("hrad", "is none of the study; there are: hard, soft.*did you mean 'hard'"),
+        ("hrad", "is not in the study; it has: hard, soft.*did you mean 'hard'"),
     ],
 )
 def test_what_is_wrong_with_a_parcellation_is_said_to_who_asks(

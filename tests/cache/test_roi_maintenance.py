@@ -245,7 +245,7 @@ def test_what_killed_processes_left_is_pruned(study: CacheStudy, full: RoiCache)
     assert young.exists()
 
 
-def test_a_limit_removes_first_what_was_not_asked_for_for_longest(
+def test_a_limit_removes_the_least_recently_used_values_first(
     study: CacheStudy, full: RoiCache
 ) -> None:
     sizes = {one.name: one.n_bytes for one in full.info().parcellations}

@@ -71,7 +71,7 @@ def test_what_killed_processes_left_beside_fits_is_pruned(fast_path: Path) -> No
     assert files_in(fast_path, "*") == [a_bucket(fast_path).path]
 
 
-def test_a_limit_removes_the_buckets_not_used_for_longest(fast_path: Path) -> None:
+def test_a_limit_removes_the_least_recently_used_buckets(fast_path: Path) -> None:
     cache = FitCache(fast_path / "cache", "flock")
     for name, age_s in (("a", 100.0), ("b", 300.0), ("c", 200.0)):
         put(cache.bucket(name), 1)

@@ -320,7 +320,7 @@ def test_who_only_waited_for_the_fits_of_others_left_something(study: Strategies
 
     with ExitStack() as stack:
         held = [stack.enter_context(bucket.take(key)) for key in keys]
-        with pytest.raises(OutOfTimeError, match="wait for who makes them"):
+        with pytest.raises(OutOfTimeError, match="wait for fits that other workers make"):
             runner.run(FIRST_FOLD, a_context(study, deadline=time.time() + 3))
 
     assert held == [True, True]

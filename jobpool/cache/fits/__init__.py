@@ -2,5 +2,5 @@
 
 cache        the fits of a pool, by bucket and key: what callers use
 file         the file of a bucket: records, read without a lock, appended under it
-maintenance  what there is, what is damaged, what may go
+maintenance  what the cache holds, what is damaged, what may be removed
 """

@@ -1,19 +1,19 @@
-"""Fits, made once by whichever worker comes first, and used by all.
+"""Fits, made once by the first worker that needs them, and used by all.
 
     fits/KK/BUCKET.fits      all fits of a bucket, one record after another; only ever appended to
-    fits/leases/KK/KEY.json  who makes which fit
+    fits/leases/KK/KEY.json  which process makes which fit
 
 BUCKET is a hash of the bucket's name, KK its first two digits. A fit is predictions and a few
 facts, no model.
 
-Whoever is killed when:
+Whichever process is killed, and whenever:
 
 1. A fit that `Bucket.put` returned for is on disk.
 2. A reader finds fits that are whole. What a killed writer left at the end of a file does not
-   count, and the next writer cuts it. A damaged fit is passed over and made again.
-3. No two processes make the same fit at a time: that a fit is missing, and that somebody makes
-   it, is settled under the lock of its bucket. A process that dies blocks the fit that it was
-   making for as long as its lease lasts.
+   count, and the next writer removes it. A damaged fit is skipped and made again.
+3. No two processes make the same fit at the same time: a process finds that a fit is missing, and
+   takes its lease, under the lock of the bucket. A process that dies blocks the fit that it was
+   making until its lease ends.
 """
 
 import hashlib
@@ -32,16 +32,16 @@ from jobpool.errors import StorageError
 from jobpool.task import Json
 
 FOLDER = "fits"
-_KEPT = 32  # buckets; the places of 700 fits take 0.2 MB
-_LOOK_S = 0.1  # between two looks at a file by a process that waits
+_KEPT = 32  # buckets; the positions of 700 fits take 0.2 MB
+_REFRESH_S = 0.1  # between two readings of a file by a process that waits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
-    """What it took until all wanted fits were there."""
+    """What it took to have all wanted fits."""
 
     made: int  # by this process
-    waited_s: float  # for others
+    waited_s: float  # for other processes
 
 
 class FitCache:
@@ -54,17 +54,17 @@ class FitCache:
     lock : str
         The kind of lock that the pool uses.
     lease_s : float
-        For so long a process that died keeps others from the fit that it was making.
+        How long a process that died keeps others from the fit that it was making.
     """
 
     def __init__(self, folder: Path, lock: str, lease_s: float = LEASE_S) -> None:
         self._folder, self._lock, self._lease_s = folder / FOLDER, lock, lease_s
-        self._buckets: dict[str, Bucket] = {}  # the one used last at the end
+        self._buckets: dict[str, Bucket] = {}  # the one used last comes last
 
     def bucket(self, name: str) -> "Bucket":
         """Return the bucket of this name; its file is made when a fit is first asked for.
 
-        What was read of the buckets used last is kept, so that only what is new is read.
+        What was read of the buckets used most recently is kept, so that only what is new is read.
         """
         found = self._buckets.pop(name, None) or self._open(name)
         self._buckets[name] = found
@@ -83,17 +83,17 @@ class Bucket:
 
     def __init__(self, file: BucketFile, leases: Leases) -> None:
         self._file, self._leases = file, leases
-        self._looked_at = float("-inf")
+        self._refreshed_at = float("-inf")
         self._is_marked = False
 
     @property
     def name(self) -> str:
-        """Return the name that it was asked for by."""
+        """Return its name, as given to `FitCache.bucket`."""
         return self._file.name
 
     @property
     def path(self) -> Path:
-        """Return where its fits are."""
+        """Return the file of its fits."""
         return self._file.path
 
     def get(self, key: str) -> Entry | None:
@@ -110,7 +110,7 @@ class Bucket:
                 if found is not None:
                     self._mark()
                     return found
-            self._look()
+            self._refresh()
         return self._file.load(key) if key in self._file.places else None
 
     def put(self, key: str, arrays: Mapping[str, Array], about: Mapping[str, Json]) -> None:
@@ -141,7 +141,7 @@ class Bucket:
 
     def keys(self) -> frozenset[str]:
         """Return the keys of the fits that are on disk now."""
-        self._look()
+        self._refresh()
         return frozenset(self._file.places)
 
     def fill(
@@ -151,18 +151,18 @@ class Bucket:
         deadline: float | None = None,
         on_progress: Callable[[int], None] = lambda _: None,
     ) -> Filled:
-        """Return once all wanted fits are there: make those that nobody makes, wait for the rest.
+        """Return once all wanted fits are there: make the free ones, wait for the rest.
 
-        A fit that is damaged after this returned is missing again: `get` then says None.
+        A fit that is damaged after this returned is missing again: `get` then returns None.
 
         Parameters
         ----------
         wanted : sequence of str
             Keys.
         do : callable
-            Makes the fit of a key, and puts it.
+            Makes the fit of a key, and stores it with `put`.
         deadline : float, optional
-            Seconds since the epoch, after which no fit is begun or waited for.
+            Seconds since the epoch, after which no fit is started or waited for.
         on_progress : callable, optional
             Called with the number of fits that are missing.
 
@@ -171,31 +171,31 @@ class Bucket:
         OutOfTimeError
             If a fit is missing at the deadline.
         StorageError
-            If the disk is full, over quota or failing, or `do` does not put the fit.
+            If the disk is full, over quota or failing, or `do` does not store the fit.
         """
 
         def make(key: str) -> None:
             do(key)
             if key not in self.keys():
-                raise StorageError(self.path, "what was written is not what is read back")
+                raise StorageError(self.path, "what was read back differs from what was written")
 
         kind = Kind(
-            work="make fits, or to wait for who makes them",
+            work="make fits, or to wait for fits that other workers make",
             name=lambda key: key,
             is_open=self._lacks,
             do=make,
         )
-        self._look()
+        self._refresh()
         shared = share(tuple(dict.fromkeys(wanted)), kind, self, deadline, on_progress)
         return Filled(made=shared.done, waited_s=shared.waited_s)
 
-    def _look(self) -> None:
-        self._file.look()
-        self._looked_at = time.monotonic()
+    def _refresh(self) -> None:
+        self._file.refresh()
+        self._refreshed_at = time.monotonic()
 
     def _lacks(self, key: str) -> bool:
-        if key not in self._file.places and time.monotonic() - self._looked_at > _LOOK_S:
-            self._look()
+        if key not in self._file.places and time.monotonic() - self._refreshed_at > _REFRESH_S:
+            self._refresh()
         return key not in self._file.places
 
     @contextmanager
@@ -205,19 +205,19 @@ class Bucket:
         Yields
         ------
         bool
-            Whether it is held: the fit is missing, and nobody else makes it.
+            Whether it is held: the fit is missing, and no other process makes it.
         """
         with ExitStack() as stack:
             mine = False
-            if self._leases.is_free(key):  # a look without the lock, for those who wait
+            if self._leases.is_free(key):  # without the lock first, for processes that wait
                 with self._file.locked():
                     if key not in self._file.places:
                         mine = stack.enter_context(self._leases.take(key))
             yield mine
 
     def _mark(self) -> None:
-        """Let the file's time say when it was used last."""
+        """Set the time of the file to now: it says when the bucket was used last."""
         if not self._is_marked:
             self._is_marked = True
-            with suppress(OSError):  # one who may only read
+            with suppress(OSError):  # no permission to write
                 os.utime(self.path)

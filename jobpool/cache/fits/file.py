@@ -3,9 +3,9 @@
     {"format":1,"bucket":NAME,"copy":RANDOM,"crc":...}    checked JSON
     records, each of a fit
 
-Readers take no lock. They remember how far they have read and read on from there; by the random
-number in the first line they see that the file was replaced. Writers append under the lock, and
-cut what a killed writer left behind the last whole record.
+Readers take no lock. They remember how far they have read, and continue from there; the random
+number in the first line shows whether the file was replaced. Writers append under the lock, and
+remove what a killed writer left after the last whole record.
 
 A record begins with a head of 56 bytes, little-endian:
 
@@ -66,11 +66,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """A piece of a file: a whole record, or damage with a whole record behind it."""
+    """A piece of a file: a whole record, or damage with a whole record after it."""
 
     start: int
     stop: int
-    key: str  # empty if even that cannot be read
+    key: str  # empty if it cannot be read either
     good: bool
 
 
@@ -87,7 +87,7 @@ class _Head:
 
 
 class BucketFile:
-    """A bucket's file, and where in it the fits are, as far as this process has read.
+    """A bucket's file, and the positions of its fits, as far as this process has read.
 
     Parameters
     ----------
@@ -102,11 +102,11 @@ class BucketFile:
     def __init__(self, path: Path, lock: str, name: str = "") -> None:
         self.path, self.name, self._kind = path, name, lock
         self.places: dict[str, tuple[int, int]] = {}  # of whole fits, by key
-        self.end = 0  # behind the last whole record
+        self.end = 0  # after the last whole record
         self._size = 0  # under the lock
-        self._head = b""  # of the file that the places are in
+        self._head = b""  # of the file that the positions belong to
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Read what is new, without the lock.
 
         Raises
@@ -121,7 +121,7 @@ class BucketFile:
             self._forget(b"")
 
     def load(self, key: str) -> Entry | None:
-        """Return a fit from where it is known to be; None if it is not there any more."""
+        """Return a fit from its known position; None if it is no longer there."""
         start, stop = self.places[key]
         try:
             with self._opened() as descriptor:
@@ -136,7 +136,7 @@ class BucketFile:
 
     @contextmanager
     def locked(self, *, create: bool = True) -> Iterator[Held]:
-        """Hold the lock, having read what is new.
+        """Hold the lock, and read what is new.
 
         Parameters
         ----------
@@ -155,7 +155,7 @@ class BucketFile:
 
     def _enter(self, stack: ExitStack, *, create: bool) -> Held:
         try:
-            for _ in range(_TRIES):  # it may be replaced or removed while the lock is waited for
+            for _ in range(_TRIES):  # it may be replaced or removed while this waits for the lock
                 if create and not self.path.exists():
                     self._create()
                 with suppress(FileNotFoundError), ExitStack() as trying:
@@ -167,17 +167,17 @@ class BucketFile:
                     raise FileNotFoundError(self.path)
         except OSError as error:
             raise storage_error(error, self.path) from error
-        raise StorageError(self.path, "it is replaced again and again")
+        raise StorageError(self.path, "it is replaced each time it is opened")
 
     def append(self, held: Held, key: str, record: bytes) -> None:
-        """Write a record behind the last whole one, and return when it is on disk.
+        """Write a record after the last whole one, and return when it is on disk.
 
         Raises
         ------
         StorageError
             If the disk is full, over quota or failing; nothing of the record remains.
         BrokenLockError
-            If somebody else wrote meanwhile.
+            If another process wrote at the same time.
         """
         start, stop = self.end, self.end + len(record)
         if os.fstat(held.descriptor).st_size != self._size:
@@ -203,7 +203,7 @@ class BucketFile:
         return BrokenLockError(pool, str(self.path.relative_to(pool)), file_system(self.path))
 
     def rewrite(self, held: Held) -> None:
-        """Replace the file by one that holds the whole fits alone."""
+        """Replace the file by one that holds only the whole fits."""
         whole = [
             os.pread(held.descriptor, stop - start, start)
             for start, stop in sorted(self.places.values())
@@ -219,14 +219,14 @@ class BucketFile:
         self._give_up(held)
 
     def _give_up(self, held: Held) -> None:
-        """Let those who wait for the lock of a file without a name see that it is none."""
+        """Empty a file that lost its name, so that processes waiting for its lock notice."""
         with suppress(OSError):
             os.ftruncate(held.descriptor, 0)
             held.written = True
         self._forget(b"")
 
     def _is_same(self, descriptor: int) -> bool:
-        """Say whether this is the file that the places are in."""
+        """Say whether this is the file that the positions belong to."""
         return bool(self._head) and os.pread(descriptor, len(self._head), 0) == self._head
 
     def _read_on(self, descriptor: int, *, is_locked: bool) -> None:
@@ -234,7 +234,7 @@ class BucketFile:
         if not self._is_same(descriptor) or os.fstat(descriptor).st_size < self.end:
             beginning = os.pread(descriptor, HEAD_LIMIT, 0)
             self._forget(beginning[: beginning.find(b"\n") + 1])
-        # closefd: with lockf, closing any descriptor of the file would let go of the lock
+        # closefd: with lockf, closing any descriptor of the file would release the lock
         with open(descriptor, "rb", _CHUNK, closefd=False) as stream:
             self._scan(stream, is_locked=is_locked)
 
@@ -253,10 +253,12 @@ class BucketFile:
         if record is not None and record["format"] != FORMAT:
             raise PoolError(self.path, newer_format(record["format"], FORMAT))
         self.places, self._head = {}, head
-        self.end = 0 if record is None else len(head)  # behind a damaged head are whole records
+        self.end = (
+            0 if record is None else len(head)
+        )  # after a damaged head there are whole records
 
     def _create(self) -> None:
-        with suppress(FileExistsError):  # another was faster
+        with suppress(FileExistsError):  # another process was faster
             create_exclusively(self.path, _first_line(self.name))
 
     def _read_locked(self, held: Held) -> bool:
@@ -270,10 +272,10 @@ class BucketFile:
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        afresh = self._kind in ("fresh", "exclusive") and os.access(self.path, os.W_OK)
-        descriptor = os.open(self.path, os.O_RDWR if afresh else os.O_RDONLY)
+        fresh = self._kind in ("fresh", "exclusive") and os.access(self.path, os.W_OK)
+        descriptor = os.open(self.path, os.O_RDWR if fresh else os.O_RDONLY)
         try:
-            if afresh:
+            if fresh:
                 drop_cache(descriptor)
             yield descriptor
         finally:
@@ -287,7 +289,7 @@ def _first_line(name: str) -> bytes:
 
 
 def checked_key(key: str) -> str:
-    """Return a key, or raise what says that it is none.
+    """Return a key, and refuse what is none.
 
     Raises
     ------
@@ -296,7 +298,9 @@ def checked_key(key: str) -> str:
     """
     if len(key) == 64 and set(key) <= set("0123456789abcdef"):
         return key
-    raise ValueError(f"{key!r} is no key: it must be a SHA-256 as 64 hexadecimal digits")
+    raise ValueError(
+        f"{key!r} is not a key; a key is a SHA-256 in 64 lower-case hexadecimal digits"
+    )
 
 
 def pack(key: str, arrays: Mapping[str, Array], about: Mapping[str, Json]) -> bytes:
@@ -314,7 +318,7 @@ def pack(key: str, arrays: Mapping[str, Array], about: Mapping[str, Json]) -> by
     Raises
     ------
     ValueError
-        If the key is none, or an array holds something else than numbers.
+        If the key is not one, or an array holds anything but numbers.
     """
     described: list[dict[str, Json]] = []
     pieces: list[bytes] = []
@@ -353,7 +357,7 @@ def pack(key: str, arrays: Mapping[str, Array], about: Mapping[str, Json]) -> by
 
 
 def unpack(record: bytes, key: str) -> Entry | None:
-    """Return what a record holds; None if it is damaged, or another one."""
+    """Return what a record holds; None if it is damaged, or has another key."""
     head = _read_head(record[:HEAD_BYTES])
     body = record[HEAD_BYTES:]
     if head is None or head.key != key or len(body) != head.body_bytes:
@@ -412,7 +416,7 @@ def _read_head(data: bytes) -> _Head | None:
 def scan(stream: IO[bytes], start: int) -> Iterator[Stretch]:
     """Yield what there is from `start` to the last whole record.
 
-    What follows that is no record: one that is being written, or that a killed process left.
+    What follows is incomplete: it is being written, or a killed process left it.
     """
     while True:
         head = _head_at(stream, start)
@@ -447,7 +451,7 @@ def count(stream: IO[bytes], start: int) -> int:
 
 
 def is_torn(stream: IO[bytes], start: int) -> bool:
-    """Say whether what begins at `start` is the beginning of a record, or nothing."""
+    """Say whether an incomplete record, or nothing, begins at `start`."""
     stream.seek(start)
     data = stream.read(HEAD_BYTES)
     if len(data) == HEAD_BYTES:
@@ -461,7 +465,7 @@ def _head_at(stream: IO[bytes], start: int) -> _Head | None:
 
 
 def _next_head(stream: IO[bytes], start: int) -> int | None:
-    """Return where the next undamaged head begins, at `start` or behind it."""
+    """Return where the next undamaged head begins, at `start` or after it."""
     while True:
         stream.seek(start)
         chunk = stream.read(_CHUNK)

@@ -1,4 +1,4 @@
-"""What there is in a fit cache, whether it is whole, and what of it may go."""
+"""What a fit cache holds, whether it is whole, and what of it may be removed."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _LINE_BYTES = 4096  # enough for the first line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitsInfo:
-    """What there is of fits."""
+    """How many fits there are, and their size."""
 
     n_buckets: int
     n_fits: int
@@ -40,9 +40,9 @@ def fits_bytes(folder: Path) -> int:
 
 def _n_fits(path: Path) -> int:
     try:
-        with path.open("rb", buffering=0) as stream:  # a buffer would read what is passed over
+        with path.open("rb", buffering=0) as stream:  # a buffer would read what is skipped
             return count(stream, stream.read(_LINE_BYTES).find(b"\n") + 1)
-    except FileNotFoundError:  # removed meanwhile
+    except FileNotFoundError:  # removed in between
         return 0
 
 
@@ -56,7 +56,7 @@ def find_damaged_fits(folder: Path, lock: str, *, repair: bool) -> tuple[Damage,
     lock : str
         The kind of lock that the pool uses.
     repair : bool
-        Write the whole fits of a damaged file anew, and leave the rest out.
+        Rewrite a damaged file with its whole fits only.
     """
     found: list[Damage] = []
     for path in _buckets(folder):
@@ -66,7 +66,7 @@ def find_damaged_fits(folder: Path, lock: str, *, repair: bool) -> tuple[Damage,
                 file = BucketFile(path, lock)
                 with file.locked(create=False) as held:
                     file.rewrite(held)
-        except FileNotFoundError:  # removed meanwhile
+        except FileNotFoundError:  # removed in between
             continue
         found += [Damage(path=path, removed=repair, what=_named(one)) for one in damaged]
     return tuple(found)
@@ -80,7 +80,9 @@ def _damage_in(path: Path) -> list[Stretch]:
         stop = found[-1].stop if found else stop
         size = os.fstat(stream.fileno()).st_size
         damaged = [one for one in found if not one.good]
-        if stop < size and not is_torn(stream, stop):  # torn: being written, or left by a kill
+        if stop < size and not is_torn(
+            stream, stop
+        ):  # torn: being written, or left by a killed process
             damaged.append(Stretch(start=stop, stop=size, key="", good=False))
         return damaged
 
@@ -93,9 +95,9 @@ def _named(damaged: Stretch) -> str:
 def prune_fits(
     folder: Path, lock: str, limit_bytes: int | None, *, dry_run: bool
 ) -> tuple[Removed, ...]:
-    """Remove what killed processes left; above a limit whole buckets, too.
+    """Remove what killed processes left and, above a limit, whole buckets.
 
-    Whether a fit is still of use cannot be told from what made it, so no other one is removed.
+    A fit does not show whether it will be needed again, so no others are removed.
 
     Parameters
     ----------
@@ -104,9 +106,9 @@ def prune_fits(
     lock : str
         The kind of lock that the pool uses.
     limit_bytes : int, optional
-        Remove the buckets that nobody used for longest, until the others are no larger.
+        Remove the least recently used buckets, until the others are no larger.
     dry_run : bool
-        Only say what would be removed.
+        Remove nothing; return what would be removed.
     """
     removed = []
     root = folder / FOLDER
@@ -116,7 +118,7 @@ def prune_fits(
         if not dry_run:
             path.unlink(missing_ok=True)
     for path in _beyond(folder, limit_bytes):
-        why = "fits not used for longest, and above the limit"
+        why = "least recently used fits, above the limit"
         removed.append(Removed(path=path, why=why, n_bytes=size_of(path)))
         if not dry_run:
             _remove(path, lock)
@@ -140,7 +142,7 @@ def _remove(path: Path, lock: str) -> None:
     try:
         with file.locked(create=False) as held:
             file.remove(held)
-    except FileNotFoundError:  # by another
+    except FileNotFoundError:  # another process was faster
         return
 
 

@@ -6,5 +6,5 @@ build        making what is missing: blocks from maps, then one matrix per parce
 extraction   the values of some participants in many parcellations, from one reading of the maps
 blocks       block files: values of some participants, until they are packed
 store        packed values: one matrix per parcellation
-maintenance  what there is, what is damaged, what may go
+maintenance  what the cache holds, what is damaged, what may be removed
 """

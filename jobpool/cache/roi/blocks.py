@@ -3,8 +3,8 @@
     blocks/KK/SPAN-LIST.block
 
 SPAN is the key of a span of participants and what their values are made of, LIST is made of the
-digests of the parcellations inside. A file gets its name when it is complete, and is never
-changed. It begins with the values of each parcellation, one row per participant, then a header of
+digests of the parcellations inside. A file gets its name when it is complete, and never
+changes. It begins with the values of each parcellation, one row per participant, then a header of
 checked JSON that says where they are and their CRC-32, then the header's length and `MAGIC`.
 """
 
@@ -40,7 +40,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Block:
-    """One block file, as its header tells."""
+    """One block file, as its header describes it."""
 
     path: Path
     start: int  # position of the first participant among all
@@ -74,7 +74,7 @@ class BlockWriter:
         self._next: dict[str, int] = {}  # where the next rows of a parcellation go
 
     def append(self, parcellation: str, rows: Array, n_non_finite: int) -> None:
-        """Write the next rows of a parcellation, and add to what was left out."""
+        """Write the next rows of a parcellation, and count the values left out."""
         data = np.ascontiguousarray(rows)
         if parcellation not in self._pieces:
             self._lay_out(parcellation, data)
@@ -117,7 +117,7 @@ class Blocks:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "blocks"
-        self._read: dict[Path, Block] = {}  # a file that has a name does not change
+        self._read: dict[Path, Block] = {}  # a file with its final name does not change
 
     def of(self, span: str) -> list[Block]:
         """Return the blocks of a span; a damaged one is removed."""
@@ -128,7 +128,7 @@ class Blocks:
         ]
 
     def files(self) -> list[Path]:
-        """Return every block file there is, of any span."""
+        """Return every block file, of any span."""
         return sorted(self._folder.glob("??/*.block"))
 
     def remove(self, block: Block) -> None:
@@ -157,7 +157,7 @@ class Blocks:
         Raises
         ------
         FileExistsError
-            If another process was faster; its file holds the same.
+            If another process was faster: its file holds the same.
         StorageError
             If the disk is full, over quota or failing; nothing is left behind.
         """

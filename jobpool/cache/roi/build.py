@@ -16,7 +16,7 @@ from jobpool.errors import Fault, JobpoolError, StorageError
 from jobpool.task import Json
 
 _WORK = "fill the ROI cache"
-_ROUNDS = 5  # in each, damaged blocks are removed and computed again
+_ROUNDS = 5  # damaged blocks are removed and computed again in each
 
 
 class _DamagedBlockError(JobpoolError):
@@ -28,7 +28,7 @@ class _DamagedBlockError(JobpoolError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the cache is filled, by whomever."""
+    """How far the cache is filled, by all processes together."""
 
     spans: int
     n_spans: int
@@ -62,7 +62,7 @@ class Maker:
         wanted : sequence of str
             Digests of the parcellations.
         deadline : float, optional
-            Seconds since the epoch, after which no work is begun.
+            Seconds since the epoch, after which no work is started.
         on_progress : callable
             Called with the progress.
 
@@ -115,7 +115,7 @@ class Maker:
                 break
         else:
             path, _ = self._store.paths(layout.keys[wanted[0]])
-            raise StorageError(path, "what is written is not what is read back")
+            raise StorageError(path, "what was read back differs from what was written")
         self._drop_packed(layout)
 
     def _lacks(self, layout: Layout, span: Span, digests: Sequence[str]) -> bool:
@@ -139,7 +139,7 @@ class Maker:
             return
         names = {digest: layout.names[digest] for digest in lacking}
         n_rows = span.stop - span.start
-        # another process may have done the same work: then its file is there, with the same values
+        # another process may have done the same work: its file then holds the same values
         with (
             suppress(FileExistsError),
             self._blocks.create(span.key, lacking, n_rows) as writer,
@@ -169,7 +169,7 @@ class Maker:
         }
         key = layout.keys[digest]
         self._store.write(key, (self._rows(block, digest) for block in blocks), shape, about)
-        if self._store.load(key, hit=False) is None:  # and removed: made again
+        if self._store.load(key, hit=False) is None:  # it was damaged and removed: make it again
             raise _DamagedBlockError
         self.n_packed += 1
 
@@ -177,7 +177,7 @@ class Maker:
         for block in self._blocks.of(span.key):
             if digest in block.pieces:
                 return block
-        raise _DamagedBlockError  # or packed by another, and removed
+        raise _DamagedBlockError  # or another process packed and removed it
 
     def _rows(self, block: Block, digest: str) -> Array:
         rows = block.rows(digest)
@@ -187,7 +187,7 @@ class Maker:
         return rows
 
     def _drop_packed(self, layout: Layout) -> None:
-        """Remove the blocks that hold nothing but what is packed."""
+        """Remove the blocks whose values are all packed."""
         is_packed = cache(
             lambda digest: digest in layout.keys and self._store.has(layout.keys[digest])
         )

@@ -2,18 +2,18 @@
 
     roi/KK/KEY.npy, KEY.json       the values of one parcellation, packed: what readers map
     roi/blocks/KK/SPAN-LIST.block  values of some participants in many parcellations, until packed
-    roi/leases/NAME.json           who computes what
+    roi/leases/NAME.json           which process computes what
     digests.json                   which parcellation files have which content
 
-Raw maps are what costs. Whoever needs values that are not there reads the maps of some
+Reading the raw maps costs most of the time. A process that lacks values reads the maps of some
 participants, a span, and computes every parcellation of the study that lacks them; spans are
-shared among all who need values at that time. When all blocks of a parcellation are there, they
-are packed into one matrix; blocks are removed when all that they hold is packed.
+divided among all processes that lack values at that time. When all blocks of a parcellation are
+there, they are packed into one matrix; a block is removed once everything in it is packed.
 
-Whoever is killed when, a reader finds values that are whole or none: files get their names when
-they are complete, and carry checksums. Everything is named by what it was made of: the content of
-the parcellation, path, size and time of the maps, divisor, way of reduction. So an edited file
-gives other values under another name, and two processes that do the same write the same.
+Whichever process is killed, and whenever, readers find whole values or none: files get their names
+when they are complete, and carry checksums. Everything is named after what it was made of: content
+of the parcellation, path, size and time of the maps, divisor, method of reduction. So an edited
+file gives other values under another name, and two processes that do the same write the same.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,8 +32,8 @@ from jobpool.cache.roi.maintenance import (
     Damage,
     Places,
     Removed,
+    describe,
     find_damage,
-    look,
     prune,
 )
 from jobpool.cache.roi.store import RoiMatrix, Store
@@ -46,7 +46,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FillReport:
-    """What one process did, and what could not be done."""
+    """What this process did, and which parcellations have no values."""
 
     n_participants: int  # whose maps it read
     n_packed: int
@@ -96,15 +96,15 @@ class RoiCache:
     def matrix(self, name: str, deadline: float | None = None) -> RoiMatrix:
         """Return the values of one parcellation, mapped from disk.
 
-        If they are not there, this process helps to compute those of all parcellations of the
-        study, together with whoever else needs some: nobody has to take another task meanwhile.
+        If they are missing, this process helps to compute those of all parcellations of the
+        study, together with the other processes that need some.
 
         Parameters
         ----------
         name : str
             A parcellation of the study.
         deadline : float, optional
-            Seconds since the epoch, after which no work is begun.
+            Seconds since the epoch, after which no work is started.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class RoiCache:
         """
         known = self._made_of.parcellations
         if name not in known:
-            what = f"is none of the study; there are: {listing(known)}{nearest(name, known)}"
+            what = f"is not in the study; it has: {listing(known)}{nearest(name, known)}"
             raise DataError(f"parcellation {name}", what)
         found = self._places.store.load(self._planner.key(name), hit=True)
         if found is None:
@@ -126,7 +126,7 @@ class RoiCache:
         return found
 
     def key(self, name: str) -> str:
-        """Return what names the values of a parcellation, by all that they are made of.
+        """Return the key of the values of a parcellation, a hash of all that they are made of.
 
         Raises
         ------
@@ -141,25 +141,25 @@ class RoiCache:
             raise DataError(f"parcellation {name}", layout.problems[name])
         digest = layout.summaries[name].digest
         key = layout.keys[digest]
-        for _ in range(_TRIES):  # what is damaged as soon as it was packed is made again
+        for _ in range(_TRIES):  # values damaged right after they were packed are made again
             found = self._places.store.load(key, hit=False)
             if found is not None:
                 return found
             self._maker.make(layout, (digest,), deadline, _ignore)
         path, _ = self._places.store.paths(key)
-        raise StorageError(path, "what is written is not what is read back")
+        raise StorageError(path, "what was read back differs from what was written")
 
     def fill(
         self, on_progress: OnProgress | None = None, deadline: float | None = None
     ) -> FillReport:
-        """Make what is missing of all parcellations, together with whoever else does.
+        """Make what is missing of all parcellations, together with other processes.
 
         Parameters
         ----------
         on_progress : callable, optional
             Called with the progress.
         deadline : float, optional
-            Seconds since the epoch, after which no work is begun.
+            Seconds since the epoch, after which no work is started.
 
         Raises
         ------
@@ -194,36 +194,36 @@ class RoiCache:
         raise changing(self._made_of)
 
     def info(self) -> CacheInfo:
-        """Return what there is of each parcellation, and how large it is.
+        """Return what the cache holds of each parcellation, and its size.
 
         Raises
         ------
         DataError
             If the first map cannot be read.
         """
-        return look(self._places, self._planner.layout(), self._made_of.parcellations)
+        return describe(self._places, self._planner.layout(), self._made_of.parcellations)
 
     def verify(self, *, repair: bool = False) -> tuple[Damage, ...]:
-        """Read everything there is, and return what is damaged; `repair` removes it."""
+        """Read all values, and return what is damaged; `repair` removes it."""
         return find_damage(self._places, repair=repair)
 
     def prune(
         self, limit_bytes: int | None = None, *, dry_run: bool = False
     ) -> tuple[Removed, ...]:
-        """Remove what no parcellation of the study uses, and what killed processes left.
+        """Remove what no parcellation of the study uses, and what killed processes left behind.
 
         Parameters
         ----------
         limit_bytes : int, optional
-            Remove also values in use, first those that nobody asked for for longest, until the
-            rest is no larger. No worker may run then: it may have them mapped.
+            Also remove values in use, the least recently used first, until the rest is no
+            larger. No worker may run then: it may have them mapped.
         dry_run : bool
-            Only say what would be removed.
+            Remove nothing; return what would be removed.
 
         Raises
         ------
         DataError
-            If a map or a parcellation cannot be read, so that it cannot be told what is in use.
+            If a map or a parcellation cannot be read: what is in use is then unknown.
         """
         layout = self._planner.layout()
         for name, what in layout.problems.items():

@@ -31,7 +31,7 @@ _COLUMNS = 16  # participants times modalities of one product: 8 MB at 65,000 ve
 
 
 class FilesChangedError(JobpoolError):
-    """A map or parcellation changed since it was looked at; never leaves this package."""
+    """A map or parcellation changed since it was read; never leaves this package."""
 
     fault = Fault.BUG
     advice = "report this with the traceback"
@@ -64,7 +64,7 @@ class Ready:
 
     @property
     def n_bytes(self) -> int:
-        """Return about what it takes of memory."""
+        """Return about how much memory it takes."""
         weights = self.parcellation.weights
         size = int(weights.data.nbytes + weights.indices.nbytes + weights.indptr.nbytes)
         if self.parcellation.kind == "signed":  # once more by vertex, and all pairs of parcels
@@ -126,7 +126,7 @@ class Loader:
         return digest in self._kept
 
     def forget(self) -> None:
-        """Keep no weights any more: the process has other things to do."""
+        """Free the weights: the process has other work to do."""
         self._kept, self._kept_bytes = {}, 0
 
     def _read(self, name: str) -> Ready:

@@ -56,7 +56,7 @@ class Layout:
 
 
 class Planner:
-    """Looks at the files of a study, and remembers for a while what it saw."""
+    """Reads which files a study has, and remembers it for `TRUSTED_S`."""
 
     def __init__(self, folder: Path, made_of: Extraction, loader: Loader) -> None:
         self._made_of, self._loader = made_of, loader
@@ -65,7 +65,7 @@ class Planner:
         self._layout: Layout | None = None
 
     def forget(self) -> None:
-        """Look again next time."""
+        """Read everything again next time."""
         self._identity = self._layout = None
 
     def key(self, name: str) -> str:
@@ -91,15 +91,15 @@ class Planner:
         Raises
         ------
         DataError
-            If the first map cannot be read, or files change while they are looked at.
+            If the first map cannot be read, or files change while they are read.
         """
         known = self._layout
         for _ in range(_TRIES):
             before, stamps = self.identity(), self._stamps()
             if known is not None and (known.identity, known.stamps) == (before, stamps):
                 return known
-            found = self._look(before, stamps)
-            # all keys are right together if nothing changed meanwhile
+            found = self._read(before, stamps)
+            # the keys belong together if nothing changed in between
             self._identity = (time.monotonic(), self._made_of.maps.identity())
             if (self._identity[1], self._stamps()) == (before, stamps):
                 self._digests.remember(
@@ -114,11 +114,11 @@ class Planner:
         for name in self._made_of.parcellations:
             try:
                 found[name] = self._made_of.stamp(name)
-            except DataError as error:  # told as a problem of this parcellation
+            except DataError as error:  # reported as a problem of this parcellation
                 found[name] = str(error)
         return found
 
-    def _look(self, identity: str, stamps: Mapping[str, str]) -> Layout:
+    def _read(self, identity: str, stamps: Mapping[str, str]) -> Layout:
         made_of = self._made_of
         space = made_of.maps.space()
         summaries: dict[str, ParcellationSummary] = {}
@@ -154,7 +154,7 @@ class Planner:
 
 
 def changing(made_of: Extraction) -> DataError:
-    """Return the error about maps that do not stay as they are."""
+    """Return the error for files that keep changing."""
     what = "maps or parcellations keep changing while they are read; wait until they are complete"
     return DataError(made_of.folder, what)
 
@@ -167,7 +167,7 @@ class Digests:
         self._known: dict[str, str] = {}  # by stamp
 
     def of(self, name: str) -> str:
-        """Return the digest of a parcellation, reading it only if no process has yet.
+        """Return the digest of a parcellation, reading it only if no process has read it yet.
 
         Raises
         ------
@@ -181,18 +181,20 @@ class Digests:
         if found in self._known:
             return self._known[found]
         digest = self._loader.summary(name).digest
-        if self._made_of.stamp(name) == stamp:  # else it may be of another content than the stamp
+        if (
+            self._made_of.stamp(name) == stamp
+        ):  # else the digest may belong to another content than the stamp
             self.remember({stamp: digest})
         return digest
 
     def remember(self, digests: Mapping[str, str]) -> None:
-        """Remember digests by stamps that were the same after reading, also for others."""
+        """Remember digests by stamps that did not change while reading, for all processes."""
         new = {_named(stamp): digest for stamp, digest in digests.items()}
         known = self._read()
         self._known |= known | new
         if new.items() <= known.items():
             return
-        with suppress(OSError, JobpoolError):  # one who may only read, or a full disk
+        with suppress(OSError, JobpoolError):  # no permission to write, or a full disk
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._path, {"format": FORMAT, "digests": dict(self._known)})
 
@@ -207,5 +209,5 @@ class Digests:
 
 
 def _named(stamp: str) -> str:
-    # the version, for another one may see the same file as another content
+    # with the version: another one may read the same file differently
     return hashlib.sha256(f"{__version__} {stamp}".encode()).hexdigest()[:32]

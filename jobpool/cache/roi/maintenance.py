@@ -1,4 +1,4 @@
-"""What is in a cache, whether it is whole, and what of it is no longer needed."""
+"""What the cache of ROI values holds, whether it is whole, and what of it may be removed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from jobpool.disk.coordination import Leases
 from jobpool.units import HOUR_S
 
 COLUMNS = ("parcellation", "kind", "parcels", "size", "state")  # of a table of `ParcellationInfo`
-_OLD_S = HOUR_S  # nobody is at work for so long on a file that does not change
+_OLD_S = HOUR_S  # no process works so long on a file without changing it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParcellationInfo:
-    """What there is of one parcellation."""
+    """What the cache holds of one parcellation."""
 
     name: str
     kind: str  # empty if it cannot be used
@@ -40,14 +40,14 @@ class ParcellationInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheInfo:
-    """What there is in a cache."""
+    """What the cache holds."""
 
     parcellations: tuple[ParcellationInfo, ...]
     n_participants: int
     n_spans: int
     n_files: int
     n_bytes: int
-    n_unused: int  # packed values that nothing uses
+    n_unused: int  # packed values of no parcellation in the study
     unused_bytes: int
 
 
@@ -69,8 +69,8 @@ class Removed:
     n_bytes: int
 
 
-def look(places: Places, layout: Layout, parcellations: Mapping[str, str]) -> CacheInfo:
-    """Return what there is of each parcellation, in their order."""
+def describe(places: Places, layout: Layout, parcellations: Mapping[str, str]) -> CacheInfo:
+    """Return what the cache holds of each parcellation, in their order."""
     held = [places.blocks.of(span.key) for span in layout.spans]
     used = set(layout.keys.values())
     unused = [
@@ -118,7 +118,7 @@ def _one(store: Store, layout: Layout, held: list[list[Block]], name: str) -> Pa
 
 
 def find_damage(places: Places, *, repair: bool) -> tuple[Damage, ...]:
-    """Read everything there is, used or not, and return what is damaged."""
+    """Read all values, used or not, and return what is damaged."""
     found = []
     for key in places.store.every_key():
         if places.store.is_damaged(key):
@@ -136,7 +136,7 @@ def find_damage(places: Places, *, repair: bool) -> tuple[Damage, ...]:
 def _is_damaged(path: Path) -> bool:
     try:
         block = read_block(path)
-    except FileNotFoundError:  # packed meanwhile
+    except FileNotFoundError:  # packed in between
         return False
     return block is None or any(
         block.rows(digest) is None and path.exists() for digest in block.pieces
@@ -159,7 +159,7 @@ def prune(
     return tuple(removed)
 
 
-Choice = tuple[Path, str]  # a file, and why it may go
+Choice = tuple[Path, str]  # a file, and why it may be removed
 
 
 def _unused_values(places: Places, layout: Layout) -> Iterator[Choice]:
@@ -173,8 +173,8 @@ def _unused_values(places: Places, layout: Layout) -> Iterator[Choice]:
 
 
 def _unused_blocks(places: Places, layout: Layout) -> Iterator[Choice]:
-    """Yield the blocks of spans that are no more, and those whose values are packed or unused."""
-    # listed first: a block that a worker finishes from now on is not looked at
+    """Yield the blocks of spans that no longer exist, or whose values are packed or unused."""
+    # listed first: a block that a worker finishes after this is left alone
     there = places.blocks.files()
     needed = {digest for digest, key in layout.keys.items() if not places.store.has(key)}
     used = {
@@ -185,15 +185,15 @@ def _unused_blocks(places: Places, layout: Layout) -> Iterator[Choice]:
     }
     now = places.leases.server_time()
     for path in there:
-        # a young one may be of a worker that sees files newer than this layout
+        # a young one may come from a worker that read files newer than this layout
         if path not in used and is_old(path, now):
-            yield path, "values that are packed or that nothing uses"
+            yield path, "values that are packed or unused"
 
 
 def _beyond(
     places: Places, layout: Layout, limit_bytes: int | None, chosen: list[Choice]
 ) -> Iterator[Choice]:
-    """Yield the values that were not asked for for longest, as many as exceed the limit."""
+    """Yield the least recently used values, as many as exceed the limit."""
     if limit_bytes is None:
         return
     gone = {path for path, _ in chosen}
@@ -205,11 +205,11 @@ def _beyond(
             return
         for path in reversed(places.store.paths(record.stem)):
             total -= size_of(path)
-            yield path, "not asked for for longest, and above the limit"
+            yield path, "least recently used, above the limit"
 
 
 def leftovers(root: Path, leases: Iterable[Leases], now: float) -> Iterator[Choice]:
-    """Yield what killed processes left under `root`: temporary files, and leases of theirs."""
+    """Yield what killed processes left under `root`: temporary files and leases."""
     for path in sorted(root.rglob(".*.tmp")):
         if is_old(path, now):
             yield path, "left by a process that was killed while it wrote"
@@ -219,7 +219,7 @@ def leftovers(root: Path, leases: Iterable[Leases], now: float) -> Iterator[Choi
 
 
 def is_old(path: Path, now: float) -> bool:
-    """Say whether a file has not changed for so long that nobody is at work on it."""
+    """Say whether a file is so old that no process can still work on it."""
     try:
         return now - path.stat().st_mtime > _OLD_S
     except FileNotFoundError:

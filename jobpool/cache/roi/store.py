@@ -31,7 +31,7 @@ FORMAT = 2
 
 
 def roi_key(*, maps: str, parcellation: str, divisor: float) -> str:
-    """Return the key of the values that these make: 32 hexadecimal digits.
+    """Return the key of the values made from these: 32 hexadecimal digits.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def roi_key(*, maps: str, parcellation: str, divisor: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RoiMatrix:
-    """The ROI values of one parcellation, and what is to be known about them."""
+    """The ROI values of one parcellation, and facts about them."""
 
     key: str  # says what the values were made of
     values: Array  # (participants, modalities * parcels), mapped from disk, read-only
@@ -57,7 +57,7 @@ class RoiMatrix:
     n_parcels: int
     n_empty: int
     kind: str
-    hit: bool  # it was there already
+    hit: bool  # the values were there already
 
 
 class Store:
@@ -72,12 +72,12 @@ class Store:
         return folder / f"{key}.npy", folder / f"{key}.json"
 
     def has(self, key: str) -> bool:
-        """Say whether values are there, without a look at them."""
+        """Say whether values are there, without reading them."""
         data, record = self.paths(key)
         return record.exists() and data.exists()
 
     def every_key(self) -> list[str]:
-        """Return the keys of all values that are there, whole or in part."""
+        """Return the keys of all values, complete or not."""
         files = (path for ending in ("npy", "json") for path in self._folder.glob(f"??/*.{ending}"))
         return sorted({path.stem for path in files})
 
@@ -90,7 +90,7 @@ class Store:
         if header is None or values is None or not _matches(header, values):
             self.remove(key)
             return None
-        with suppress(OSError):  # one who may only read; the time says what was used last
+        with suppress(OSError):  # no permission to write; the time says when it was last used
             os.utime(record)
         about: Any = header["matrix"]
         return RoiMatrix(
@@ -105,7 +105,7 @@ class Store:
         )
 
     def is_damaged(self, key: str) -> bool:
-        """Say whether values do not fit their record; values without a record are not damaged."""
+        """Say whether values do not match their record; values without a record are not damaged."""
         found = _read(*self.paths(key))
         if found is None:
             return False
@@ -115,7 +115,7 @@ class Store:
     def write(
         self, key: str, rows: Iterable[Array], shape: tuple[int, int], about: Mapping[str, Json]
     ) -> None:
-        """Store values that come in pieces; who was faster stored the same.
+        """Store values that come in pieces; a process that was faster stored the same.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class Store:
         shape : tuple of int
             Of all of them together.
         about : mapping
-            ``matrix`` holds what `RoiMatrix` says beside the values; the rest is for people.
+            ``matrix`` holds the facts of a `RoiMatrix`; the rest is for human readers.
 
         Raises
         ------

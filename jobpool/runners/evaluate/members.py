@@ -210,7 +210,7 @@ class MemberFits:
             found |= {key: entry for key in lacking if (entry := bucket.get(key)) is not None}
             if len(found) == len(keys):
                 return found
-        raise StorageError(bucket.path, "what is written is not what is read back")
+        raise StorageError(bucket.path, "what was read back differs from what was written")
 
     def _note_left(self, n_left: int) -> None:
         """Note that fits were made, or are being made elsewhere: the same time again is enough.
