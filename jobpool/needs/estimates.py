@@ -1,6 +1,6 @@
-"""Estimates: how long each task runs and how much memory it takes, with their doubt.
+"""Estimates: how long each task runs and how much memory it takes, with their uncertainty.
 
-From these follows which tasks a worker of some size should be given.
+From these follows which tasks suit a worker.
 """
 
 import math
@@ -21,11 +21,11 @@ Kinds = NDArray[np.int32]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 FEWEST = 5  # attempts to learn from, where the user gave no initial estimates
-# Chances that a task ends well. What is even may be better known later, or end on a larger worker:
-# simulated, likely tasks at 0.8 rather than 0.5 waste a third less, in the same time.
+# Chances that a task completes. At even odds it may be better known later, or run on a larger
+# worker: in simulations 0.8 rather than 0.5 for likely tasks wastes a third less, in the same time.
 LIKELY, EVEN, POSSIBLE = 0.8, 0.5, 0.1
-BETTER = 0.1  # by how much a worker at its start must have the better chance, to be left a task
-CHUNK = 8192  # rows whose doubt is computed at a time
+BETTER = 0.1  # a task is left to a fresh worker if its chance there is larger by this
+CHUNK = 8192  # rows whose variance is computed at a time
 EVERY_KIND = slice(None)
 LEAST_SD = 0.1  # however many samples there are: machines differ
 
@@ -61,7 +61,7 @@ class Estimates:
     time_tail: FloatArray  # (n_censored,): chance of that before it was observed
     memory_tail: FloatArray
     grid: Grid
-    n_attempts: int  # finished attempts that it rests on
+    n_attempts: int  # completed attempts that they are based on
     learned: float  # when, in seconds since the epoch
 
     def seconds(self, cores: int, quantile: float = 0.5) -> Floats:
@@ -77,7 +77,7 @@ class Estimates:
         return self._quantile(self.time, self.time_tail, cores, quantile)
 
     def memory_mb(self, cores: int, quantile: float = 0.5) -> Floats:
-        """Return the highest memory of each task on `cores`, shape (n_tasks,), in MB."""
+        """Return the peak memory of each task on `cores`, shape (n_tasks,), in MB."""
         return self._quantile(self.memory, self.memory_tail, cores, quantile)
 
     def _quantile(self, amount: Amount, tail: FloatArray, cores: int, quantile: float) -> Floats:
@@ -110,17 +110,17 @@ class Estimates:
 
 
 def load_estimates(pool: Pool, fewest: int = FEWEST) -> Estimates | None:
-    """Return what was learned last, or None if there is nothing for the tasks as they are now."""
+    """Return the latest estimates, or None if there are none for the present tasks."""
     layout = layout_of(pool.grid)
     needs = read_learned_needs(pool.folder, layout.digest)
     n_samples = 0 if needs is None else needs.n_attempts + len(needs.censored)
     if needs is None or (n_samples < fewest and not pool.experiment().needs):
-        return None  # a few attempts of like tasks say nothing about the others
+        return None  # a few attempts of similar tasks say nothing about the others
     return estimates_of(pool.grid, layout, needs)
 
 
 class Latest:
-    """The estimates of a pool, read again only when somebody has learned more.
+    """The estimates of a pool, read again only when the file has changed.
 
     Parameters
     ----------

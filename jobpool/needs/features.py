@@ -1,4 +1,4 @@
-"""The columns of the regression: what is known of a task before it runs, as numbers.
+"""The columns of the regression: what is known about a task before it runs, as numbers.
 
 Axes and attributes are opaque: a value is a level of a factor, a number is a covariate. Each task
 has an entry in a few columns only: rows are kept as column numbers and values. Keeps nothing on
@@ -32,7 +32,7 @@ MOST_COLUMNS = 1000  # the time of the regression grows with the third power
 
 @dataclass(frozen=True, kw_only=True)
 class Factor:
-    """What sorts the values of one axis into levels: the values themselves, or an attribute."""
+    """Levels of the values of one axis: the values themselves, or those of an attribute."""
 
     axis: int
     levels: Positions  # (n_values,): level of each value
@@ -41,7 +41,7 @@ class Factor:
 
 @dataclass(frozen=True, kw_only=True)
 class Covariate:
-    """A number that belongs to each value of one axis, centred and scaled."""
+    """A number for each value of one axis, centred and scaled."""
 
     axis: int
     numbers: FloatArray  # (n_values,)
@@ -86,10 +86,10 @@ class Layout:
     n_columns: int
     part_axis: int | None
     n_parts: int
-    digest: int  # of all that the columns depend on
+    digest: int  # of everything that the columns depend on
 
     def axes(self) -> set[int]:
-        """Return the axes whose values make a difference to the columns of terms."""
+        """Return the axes whose values the terms depend on."""
         found = {factor.axis for term in self.terms for factor in term.factors}
         return found | {term.covariate.axis for term in self.terms if term.covariate is not None}
 
@@ -145,7 +145,7 @@ _Wanted = tuple[int, float, tuple[Factor, ...], Covariate | None]
 
 
 def _wanted(factors: Sequence[Factor], covariates: Sequence[Covariate]) -> Iterator[_Wanted]:
-    """Yield size, standard deviation and parts of every term, what explains most first."""
+    """Yield size, standard deviation and parts of every term, the most important first."""
     for covariate in covariates:
         yield 1, 1.0, (), covariate
         bend = covariate.numbers**2
@@ -186,7 +186,7 @@ def _covariates(grid: Grid, part_axis: int | None) -> Iterator[Covariate]:
 
 
 def _numbers(values: Sequence[Value | None]) -> FloatArray | None:
-    """Return values as numbers, NaN for those that are not known; None if one is no number."""
+    """Return values as numbers, NaN for unknown ones; None if any is not a number."""
     if any(isinstance(value, str | bool) for value in values):
         return None
     numbers = np.array([np.nan if value is None else value for value in values], np.float64)
@@ -199,7 +199,7 @@ def _scaled(numbers: FloatArray) -> FloatArray:
     if (numbers[known] > 0).all():
         numbers = np.log(np.where(known, numbers, 1.0))
     centred = np.where(known, numbers - numbers[known].mean(), 0.0)
-    # no value is so far out that what it predicts says nothing
+    # no value may be so far out that its prediction is useless
     scaled: FloatArray = np.clip(centred / max(centred.std(), 1e-9), -FARTHEST, FARTHEST)
     return scaled
 

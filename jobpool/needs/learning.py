@@ -1,14 +1,14 @@
-"""Learn what tasks need from the attempts that were written since somebody last did.
+"""Learn what tasks need from the attempts that were written since the last time.
 
-    POOL/needs.npz    sums over finished attempts, what failed ones say, how far each file of
-                      attempts was read, and what follows from all that
+    POOL/needs.npz    sums over finished attempts, bounds from failed ones, how far each file of
+                      attempts was read, and the posterior
 
-The file is replaced whole. Two processes that learn at the same time do the same work twice, no
-more: the later one wins, and has read at least what it says. A file that is damaged, of another
+The file is replaced whole. If two processes learn at the same time, they do the same
+work twice: the later file wins, and is complete. A file that is damaged, of another
 format or made for other axis values is made again from all attempts.
 
 Before any task was run, the priors and the user's initial estimates are all there is. They are
-wide, and soon outweighed by what attempts say.
+wide, and soon outweighed by attempts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -49,23 +49,23 @@ Find = Callable[[Grid, Iterable[str]], Mapping[str, int]]
 
 
 def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
-    """Learn from new attempts, and say whether there was enough to learn from.
+    """Learn from new attempts, and say whether there were enough of them.
 
-    A few among thousands teach nothing that would be worth reading for hundreds of workers.
+    A few new ones among thousands change too little for hundreds of workers to read the file again.
 
     Parameters
     ----------
     pool : Pool
         The pool.
     server_time : float
-        Seconds since the epoch; noted in the file.
+        Seconds since the epoch; written into the file.
     find : callable
         Returns the positions of tasks by their ids.
 
     Raises
     ------
     StorageError
-        If the disk refuses the file; the old one is still there.
+        If the file cannot be written; the old one is still there.
     """
     grid, layout = pool.grid, layout_of(pool.grid)
     offsets = read_offsets(pool.folder, layout.digest)
@@ -103,15 +103,15 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
 
 
 def forecast_of(pool: Pool, server_time: float) -> Estimates | None:
-    """Return what tasks are expected to take, learned from the newest attempts where one may."""
+    """Return what tasks are expected to take, learned from the newest attempts if possible."""
     set_umask(pool.info.shared)
-    with suppress(OSError, StorageError):  # who may not write here sees what the workers learned
+    with suppress(OSError, StorageError):  # without permission to write: what the workers learned
         learn(pool, server_time)
     return load_estimates(pool)
 
 
 def forget(pool: Pool, chosen: NDArray[np.bool_]) -> None:
-    """Forget what failed attempts of some tasks said: they may have more luck now.
+    """Forget the bounds of some tasks: the next attempt may go better.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def forget(pool: Pool, chosen: NDArray[np.bool_]) -> None:
     Raises
     ------
     StorageError
-        If the disk refuses the file.
+        If the file cannot be written.
     """
     state = read_model_state(pool.folder, layout_of(pool.grid).digest)
     if state is not None:
@@ -138,7 +138,7 @@ def _nothing(layout: Layout) -> ModelState:
 
 @dataclass(slots=True)
 class _Finished:
-    """Attempts that ended well, as columns."""
+    """Completed attempts, as columns."""
 
     positions: list[int]
     cores: list[int]
@@ -181,7 +181,7 @@ def _add(
         if sample.found:
             continue  # when it ended is not known
         n_done += 1
-        # of a whole task that was tried, the checkpoint may hold what its parts were to do
+        # the checkpoint of a whole task that was tried may hold some work of its parts
         if not (is_part[position] and units[position] in tried):
             times.add(position, sample.cores, whole_seconds(sample, before))
             memories.add(position, sample.cores, sample.peak_memory_mb)
@@ -195,7 +195,7 @@ def _add(
 
 
 def _still_open(pool: Pool, censored: Mapping[int, Censored]) -> dict[int, Censored]:
-    """Drop tasks that are done: of them, more is known than a bound."""
+    """Drop tasks that are done: their time and memory are known."""
     done = state_of(pool.index()) == TaskState.DONE
     return {
         position: one
@@ -223,7 +223,7 @@ def _censored_rows(
 
 
 def prior_of_time(layout: Layout) -> Prior:
-    """Return what is believed of the logarithm of wall seconds."""
+    """Return the prior of the logarithm of wall seconds."""
     mean, sd = _columns(layout)
     mean[INTERCEPT], sd[INTERCEPT] = np.log(600.0), 6.0
     mean[CORES], sd[CORES] = -0.85, 0.15
@@ -232,7 +232,7 @@ def prior_of_time(layout: Layout) -> Prior:
 
 
 def prior_of_memory(layout: Layout) -> Prior:
-    """Return what is believed of the logarithm of the highest memory in MB."""
+    """Return the prior of the logarithm of the peak memory in MB."""
     mean, sd = _columns(layout)
     mean[INTERCEPT], sd[INTERCEPT] = np.log(1000.0), 1.5
     mean[CORES], sd[CORES] = 0.3, 0.3
@@ -256,7 +256,7 @@ def initial_moments(
 ) -> tuple[Moments, Moments]:
     """Return the moments of initial estimates, of time and of memory: one observation for each.
 
-    An estimate is about the middle of the tasks that it names, whole ones where there are any.
+    An estimate counts for the mean of the tasks that it selects, whole ones where there are any.
     """
     times = memories = no_moments(layout.n_columns)
     for estimate in estimates:

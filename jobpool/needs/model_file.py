@@ -25,14 +25,14 @@ _CENSORED = np.dtype(
 
 @dataclass(frozen=True, kw_only=True)
 class ModelState:
-    """What has been learned of one pool, and from which attempts."""
+    """What has been learned about one pool, and from which attempts."""
 
     digest: int  # of the columns
     times: Moments  # of the logarithm of wall seconds
     memories: Moments  # of the logarithm of MB
     censored: Mapping[int, Censored] = field(default_factory=dict)  # by position
     offsets: Mapping[int, int] = field(default_factory=dict)  # bytes read, by worker
-    n_attempts: int = 0  # attempts that ended well
+    n_attempts: int = 0  # completed attempts
     learned: float = 0.0
     time_posterior: Posterior | None = None
     memory_posterior: Posterior | None = None
@@ -79,7 +79,7 @@ def write_model_state(pool: Path, state: ModelState) -> None:
 
 
 def read_model_state(pool: Path, digest: int) -> ModelState | None:
-    """Return what the file says, or None if it cannot be gone on from."""
+    """Return the model state, or None if the file cannot be continued."""
     try:
         with open_npz(pool / FILE_NAME) as archive:
             header = _header(archive, digest)
@@ -101,7 +101,7 @@ def read_model_state(pool: Path, digest: int) -> ModelState | None:
 
 
 def read_offsets(pool: Path, digest: int) -> dict[int, int] | None:
-    """Return how far each file of attempts was read, or None if the rest cannot be gone on from."""
+    """Return how far each file of attempts was read, or None if the file cannot be continued."""
     try:
         with open_npz(pool / FILE_NAME) as archive:
             return None if _header(archive, digest) is None else _offsets(archive)
@@ -110,7 +110,7 @@ def read_offsets(pool: Path, digest: int) -> dict[int, int] | None:
 
 
 def written_at(pool: Path) -> tuple[int, int] | None:
-    """Return what differs between two versions of the file, or None if there is none."""
+    """Return what tells two versions of the file apart, or None if there is no file."""
     try:
         status = (pool / FILE_NAME).stat()
     except FileNotFoundError:
@@ -154,7 +154,7 @@ def _censored(archive: Mapping[str, NDArray[Any]]) -> dict[int, Censored]:
 
 
 def _triangle(matrix: FloatArray) -> FloatArray:
-    """Return the half of a symmetric matrix that says all."""
+    """Return the upper half of a symmetric matrix."""
     half: FloatArray = matrix[np.triu_indices(len(matrix))]
     return half
 

@@ -16,12 +16,12 @@ from jobpool.needs.features import FloatArray, Rows
 CHUNK = 2048  # rows whose products are added up at a time
 MOST_ITERATIONS = 40
 CLOSE = 2e-3  # of a coefficient: 0.2 % of a time
-HABIT = 3.0  # how many coefficients, or observations, the initial value of a deviation counts for
+PRIOR_WEIGHT = 3.0  # coefficients, or observations, that the prior of a deviation counts for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """Sums over observations: all that the regression needs of them."""
+    """Sums over observations: sufficient statistics of the regression."""
 
     xx: FloatArray  # (n_columns, n_columns)
     xy: FloatArray  # (n_columns,)
@@ -63,7 +63,7 @@ def weighted(
 
 @dataclass(frozen=True, kw_only=True)
 class Prior:
-    """What is believed before data."""
+    """The distribution of the coefficients before data."""
 
     mean: FloatArray  # (n_columns,)
     sd: FloatArray  # (n_columns,)
@@ -73,7 +73,7 @@ class Prior:
 
 @dataclass(frozen=True, kw_only=True)
 class Posterior:
-    """What is believed after data."""
+    """The distribution of the coefficients after data."""
 
     mean: FloatArray  # (n_columns,)
     covariance: FloatArray  # (n_columns, n_columns)
@@ -92,16 +92,16 @@ class CensoredRows:
 def posterior_of(
     moments: Moments, censored: CensoredRows, prior: Prior, start: Posterior | None = None
 ) -> Posterior:
-    """Return what is believed after `moments` and `censored`.
+    """Return the posterior after `moments` and `censored`.
 
     Parameters
     ----------
     moments : Moments
         Of what was observed.
     censored : CensoredRows
-        Of what was not: lower bounds alone are known.
+        Of what was not: only lower bounds are known.
     prior : Prior
-        Before both.
+        The distribution before both.
     start : Fit, optional
         An earlier one to start from: saves iterations, changes nothing else.
     """
@@ -139,18 +139,20 @@ def _with_censored(
 def _noise(moments: Moments, mean: FloatArray, covariance: FloatArray, initial: float) -> float:
     left = moments.yy - 2 * mean @ moments.xy + mean @ moments.xx @ mean
     doubt = np.einsum("ij,ij->", moments.xx, covariance)
-    return float(np.sqrt((max(left, 0.0) + doubt + HABIT * initial**2) / (moments.n + HABIT)))
+    return float(
+        np.sqrt((max(left, 0.0) + doubt + PRIOR_WEIGHT * initial**2) / (moments.n + PRIOR_WEIGHT))
+    )
 
 
 def _deviations(
     mean: FloatArray, covariance: FloatArray, sd: FloatArray, prior: Prior
 ) -> FloatArray:
-    """Return the deviations under which the coefficients are as they were found."""
+    """Return the most likely deviations, given the coefficients."""
     found = sd.copy()
-    determined = 1.0 - np.diag(covariance) / sd**2  # how much data said of each, 0 to 1
+    determined = 1.0 - np.diag(covariance) / sd**2  # how well data determine each, 0 to 1
     for group in prior.groups:
-        spread = (mean[group] ** 2).sum() + HABIT * prior.sd[group][0] ** 2
-        found[group] = np.sqrt(spread / (np.clip(determined[group], 0, 1).sum() + HABIT))
+        spread = (mean[group] ** 2).sum() + PRIOR_WEIGHT * prior.sd[group][0] ** 2
+        found[group] = np.sqrt(spread / (np.clip(determined[group], 0, 1).sum() + PRIOR_WEIGHT))
     return np.maximum(found, 1e-3)
 
 

@@ -1,4 +1,4 @@
-"""What attempts say of tasks: read once each, from the place where the last reader stopped."""
+"""What attempts say about tasks: each is read once, from where the last reader stopped."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ import numpy as np
 from jobpool.journal.jsonl import SHAPES, read_lines, worker_files
 from jobpool.task import CLAIMS_PER_RUN, AnyCause, Cause, cause_of
 
-# how time falls with cores, before it is learned: to add up attempts on unequal workers
+# how time falls with cores, before that is learned: to add up attempts on different workers
 SPEEDUP = 0.85
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What an attempt says of the needs of its task."""
+    """What an attempt says about the needs of its task."""
 
     task: str
     fence: int
@@ -26,16 +26,16 @@ class Sample:
     cores: int
     memory_mb: float  # what the worker had; 0 where that is not known
     peak_memory_mb: float  # what was used; 0 where that is not known
-    found: bool  # written by another, who found its worker dead
+    found: bool  # recorded by another process, after the worker vanished
 
     @property
     def work(self) -> float:
-        """Return its time, as if on one core."""
+        """Return its time, converted to one core."""
         return float(self.seconds * self.cores**SPEEDUP)
 
 
 def bytes_new(pool: Path, offsets: Mapping[int, int]) -> int:
-    """Return how many bytes of attempts were written since; parameters as of `read_new`."""
+    """Return how many bytes of attempts are new; the parameters are those of `read_new`."""
     return sum(
         path.stat().st_size - offsets.get(int(path.stem, 16), 0)
         for path in worker_files(pool, "attempts")
@@ -43,7 +43,7 @@ def bytes_new(pool: Path, offsets: Mapping[int, int]) -> int:
 
 
 def read_new(pool: Path, offsets: Mapping[int, int]) -> tuple[list[Sample], dict[int, int]]:
-    """Return the attempts that were written since, and where the next reader goes on.
+    """Return the new attempts, and where the next reader continues.
 
     Parameters
     ----------
@@ -81,11 +81,11 @@ def _sample(line: dict[str, Any]) -> Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Censored:
-    """What failed attempts say of a task that is not done: it needs more than they had."""
+    """What failed attempts say about a task that is not done: it needs more than they had."""
 
     cores: int = 1  # of the attempt that did the most
     seconds: float = 0.0  # how long that attempt ran: the task needs more
-    work: float = 0.0  # of all attempts, as if on one core
+    work: float = 0.0  # of all attempts, converted to one core
     memory_mb: float = 0.0  # the task needs more
 
     def after(self, sample: Sample) -> "Censored":
@@ -102,10 +102,10 @@ class Censored:
 
 
 def whole_seconds(sample: Sample, before: Censored | None) -> float:
-    """Return how long a task that is done took in all, 0 where that cannot be told.
+    """Return how long a task that is done took in all attempts; 0 if that is unknown.
 
-    What earlier attempts left in the checkpoint was not computed again. How much that was is not
-    known: no attempt did more than the whole, and all together did no less.
+    What earlier attempts left in the checkpoint was not computed again. How much that was is
+    unknown: no attempt did more than the whole task, and all together did no less.
     """
     if sample.fence % CLAIMS_PER_RUN == 1:
         return sample.seconds
