@@ -15,14 +15,14 @@ from typing import assert_never
 import numpy as np
 
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.rebuild import Evidence, ResultSeen, accepted_by, done_by, names_one_of
+from jobpool.checks.rebuild import Evidence, FoundResult, accepted_by, done_by, names_one_of
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState, attempt_name, run_of
-from jobpool.units import memory
+from jobpool.units import count, memory
 
 _SUPERSEDED = TaskState.SUPERSEDED  # naming a member of an enum is slow before Python 3.12
 MOST_MEMORY_MB = 2.0**26  # 64 TB: a bound above it was never learned from an attempt
@@ -74,8 +74,8 @@ def contradictions(
                 finding=replace(finding, place=place),
             )
         if _lacks_attempt(position, record, evidence):
-            what = f"{attempt_name(record.fence)} ended as {record.cause}, and its worker "
-            what += f"{worker_name(record.owner)} was killed before it could write so"
+            what = f"{attempt_name(record.fence)} ended as {record.cause}, but its worker "
+            what += f"{worker_name(record.owner)} was killed before it could record that"
             yield Contradiction(
                 position=position,
                 found=record,
@@ -99,11 +99,11 @@ def _settle(
         case TaskState.DONE:
             return _settle_done(record, results, earlier, evidence.last_fence(position), now)
         case TaskState.WAITING if results:
-            what = "its result is on disk, and it waits to be computed again"
+            what = "its result is on disk, but the task is still waiting"
             return done_by(record, results), problem("", what, repairable=True)
         case TaskState.RUNNING if results and not is_alive(record.owner):
-            what = "its result is on disk, and its worker died before it could say so; the next "
-            what += "worker that looks ends it"
+            what = "its result is on disk, but its worker died before it could mark the task as "
+            what += "done; the next worker that checks will"
             return done_by(record, results), note("", what, repairable=True)
         case TaskState.WAITING | TaskState.RUNNING | TaskState.PARKED | TaskState.HELD:
             return _settle_numbers(record) or _settle_accepted(record, earlier)
@@ -129,30 +129,30 @@ def _settle_numbers(record: Record) -> tuple[Record, Finding] | None:
 
 
 def _settle_accepted(
-    record: Record, earlier: Sequence[ResultSeen]
+    record: Record, earlier: Sequence[FoundResult]
 ) -> tuple[Record, Finding] | None:
     """Return the record with an earlier result that is on disk, if the one it names is not."""
     named = record.accepted
     if named is None or names_one_of(named, earlier):
         return None
-    what = f"computed again, and its earlier result, of claim {named.fence}, is not on disk"
+    what = f"waits to be rerun, but its earlier result, of claim {named.fence}, is not on disk"
     if earlier:
-        what += "; another is"
+        what += "; another result is"
     return record._replace(accepted=accepted_by(earlier)), problem("", what, repairable=True)
 
 
 def _settle_done(
     record: Record,
-    results: Sequence[ResultSeen],
-    earlier: Sequence[ResultSeen],
+    results: Sequence[FoundResult],
+    earlier: Sequence[FoundResult],
     last_fence: int,
     now: float,
 ) -> tuple[Record, Finding] | None:
     if names_one_of(record, results):
         return None
-    what = f"done, and the result of claim {record.fence} is not on disk"
+    what = f"done, but the result of claim {record.fence} is not on disk"
     if results:
-        return done_by(record, results), problem("", f"{what}; another is", repairable=True)
+        return done_by(record, results), problem("", f"{what}; another result is", repairable=True)
     right = record._replace(
         state=TaskState.WAITING,
         cause=None,
@@ -162,7 +162,7 @@ def _settle_done(
         accepted=accepted_by(earlier),
     )
     if earlier:
-        what += "; it is computed again, and its earlier result counts until then"
+        what += "; it is rerun, and its earlier result counts until then"
     return right, problem("", what, repairable=True)
 
 
@@ -245,7 +245,7 @@ def _settle_family(
             return _settle_split(whole, record, parts, evidence)
         case TaskState.DONE:
             idle = {p: found for p, found in active.items() if found.state is not TaskState.RUNNING}
-            what = "the whole task is done, and its parts are counted, too"
+            what = "the whole task is done, but its parts count, too"
             return _Right(what=what, states=_supersede(idle)) if idle else None
         case TaskState.RUNNING:
             if not active or is_alive(record.owner):
@@ -267,7 +267,7 @@ def _settle_whole(
     is_split = any(found.state in busy for found in active.values())
     if is_split or evidence.shows_split(whole, list(parts), run_of(record.fence)):
         return _split(whole, record, parts, evidence)
-    what = "its parts wait for workers, and so does the whole task"
+    what = "both the whole task and its parts wait for workers"
     return _Right(what=what, states=_supersede(active))
 
 
@@ -299,7 +299,9 @@ def _split(whole: int, record: Record, parts: Mapping[int, Record], evidence: Ev
     """Let the parts stand for a whole task that is neither done nor superseded."""
     dormant = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
     states = {**_supersede({whole: record}), **_activated(dormant, evidence)}
-    return _Right(what="it was split into parts, and the whole task is still there", states=states)
+    return _Right(
+        what="it was split into parts, but the whole task is still offered", states=states
+    )
 
 
 def _supersede(records: Mapping[int, Record]) -> dict[int, Record]:
@@ -319,14 +321,14 @@ def _activated(records: Mapping[int, Record], evidence: Evidence) -> dict[int, R
 def dead_holders(
     records: Sequence[Record | None], is_alive: Callable[[int], bool]
 ) -> Iterator[Finding]:
-    """Yield the dead workers that still hold tasks: normal until the next worker looks."""
+    """Yield the dead workers that still hold tasks: normal until the next worker checks."""
     owners = Counter(
         record.owner for record in records if record and record.state is TaskState.RUNNING
     )
     for owner, n_tasks in sorted(owners.items()):
         if not is_alive(owner):
-            what = f"is dead and still holds {n_tasks:,} of the tasks; the next worker that looks "
-            what += "returns them"
+            what = f"is dead and still holds {count(n_tasks, 'task')}; the next worker that checks "
+            what += "will requeue them"
             yield note(f"worker {worker_name(owner)}", what)
 
 
@@ -347,10 +349,10 @@ def settle(pool: Pool, one: Contradiction, finder: str) -> Finding:
     shard, slot = pool.locate(one.position)
     with shard.transaction() as transaction:
         if transaction.record(slot) != one.found:
-            return one.finding.done("it changed meanwhile")
+            return one.finding.done("nothing: the record has changed since")
         transaction.restore(slot, one.right)
     if one.right.state is one.found.state:
-        return one.finding.done("its record says what can be true")
+        return one.finding.done("its record is corrected")
     return one.finding.done(f"the task is {_became(one.right.state)}")
 
 
@@ -378,4 +380,4 @@ def _write_missing(pool: Pool, one: Contradiction, finder: str) -> Finding:
         found_by=finder,
     )
     write_attempt(pool.folder, attempt)
-    return one.finding.done("its end is written")
+    return one.finding.done("the attempt is recorded")

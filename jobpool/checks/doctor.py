@@ -1,7 +1,7 @@
-"""All checks of a pool, and all repairs, in the order in which they rest on each other.
+"""All checks of a pool, and all repairs, each after those that it depends on.
 
 First the state files, each by itself; then records against results and attempts; then the files
-of the workers. Every repair can be cut short and begun again.
+of the workers. Every repair can be interrupted and run again.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from jobpool.checks.housekeeping import (
     finished_checkpoints,
     leftovers,
     old_marks,
-    superseded,
+    without_lines,
 )
 from jobpool.checks.rebuild import Evidence, Rebuilder, gather
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild_shard
@@ -74,11 +74,11 @@ def _refuse_while_held(pool: Pool, inspected: Sequence[Inspected], context: Repa
     """Refuse to repair what a living worker may be changing."""
     records = [record for one in inspected for record in one.records]
     owners = {record.owner for record in records if record and record.state is TaskState.RUNNING}
-    if any(record is None for record in records):  # who held these tasks cannot be told
+    if any(record is None for record in records):  # their owners are unknown
         owners |= {int(path.stem, 16) for path in worker_files(pool.folder, "workers")}
     alive = [worker_name(owner) for owner in sorted(owners) if context.is_alive(owner)]
     if alive:
-        what = f"workers are at it: {listing(alive, most=5)}; stop them, and wait until they count "
+        what = f"workers hold tasks: {listing(alive, most=5)}; stop them and wait until they count "
         what += f"as lost ({pool.info.lost_after_s:.0f} s), or repair at once with --force"
         raise RequestError(pool.folder, what)
 
@@ -87,7 +87,7 @@ def _remove_leftovers(pool: Pool, context: RepairContext) -> Iterator[Finding]:
     for path in leftovers(pool.folder, context.server_time):
         path.unlink(missing_ok=True)
         place = str(path.relative_to(pool.folder))
-        what = "left behind by a process that was killed while it wrote"
+        what = "left by a process that was killed while writing"
         yield Finding(weight=Weight.NOTE, place=place, what=what, repaired="removed")
     for path in old_marks(pool, context.server_time):
         path.unlink(missing_ok=True)
@@ -115,10 +115,10 @@ def _repair_shard(shard: Shard, one: Inspected, rebuilder: Rebuilder) -> str:
         with shard.transaction() as transaction:
             for slot in one.behind:
                 transaction.record(slot)
-        return "the index follows the records"
+        return "the index now matches the records"
     n_rebuilt = rebuild_shard(shard, rebuilder)
     kept = f"{shard.size - n_rebuilt:,} records kept"
-    return f"{kept}, {n_rebuilt:,} made from results and attempts"
+    return f"{kept}, {n_rebuilt:,} rebuilt from results and attempts"
 
 
 def _check_records(
@@ -152,8 +152,8 @@ def _check_lines(pool: Pool, evidence: Evidence, context: RepairContext) -> Iter
         if context.is_alive(int(path.stem, 16)):  # it may append at this very moment
             yield finding
             continue
-        replace_whole(path, superseded(path, numbers))
-        yield finding.done(f"set aside in {place}.damaged")
+        replace_whole(path, without_lines(path, numbers))
+        yield finding.done(f"moved to {place}.damaged")
 
 
 def _check_checkpoints(

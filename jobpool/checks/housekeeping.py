@@ -16,15 +16,15 @@ from jobpool.journal.jsonl import KINDS, read_lines
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import TaskState
-from jobpool.units import DAY_S, HOUR_S
+from jobpool.units import DAY_S, HOUR_S, count
 
 MOST_ENTRIES = 1000  # of one folder: listing more is slow on many network file systems
 OLD_MARK_S = DAY_S
-OLD_S = HOUR_S  # no write takes so long: a temporary file of this age belongs to nobody
+OLD_S = HOUR_S  # no write takes so long: a temporary file of this age is abandoned
 
 
 def examine_folder(pool: Pool, server_time: float) -> Iterator[Finding]:
-    """Yield what is wrong with the lock, the experiment, the grid, and the folder's files.
+    """Yield the findings about the experiment, the grid, and the folder's files.
 
     Parameters
     ----------
@@ -43,10 +43,10 @@ def examine_folder(pool: Pool, server_time: float) -> Iterator[Finding]:
             what = f"has {len(names):,} entries; listing it is slow on many network file systems"
             yield note(_place(pool, folder), what)
     for node in excluded_nodes(pool.folder, server_time).values():
-        what = f"workers leave this node for a day: {node.why}; when it is mended: jobpool release "
+        what = f"excluded for a day: {node.why}; once it is repaired: jobpool release "
         yield note(f"node {node.node}", f"{what}{pool.folder} --node {node.node}")
     for path in leftovers(pool.folder, server_time):
-        what = "left behind by a process that was killed while it wrote"
+        what = "left by a process that was killed while writing"
         yield note(_place(pool, path), what, repairable=True)
 
 
@@ -57,16 +57,16 @@ def _place(pool: Pool, path: Path) -> str:
 def _examine_grid(pool: Pool) -> Iterator[Finding]:
     grid = pool.grid
     if sum(grid.shard_sizes) != len(grid):
-        what = f"has {len(grid):,} tasks, and {sum(grid.shard_sizes):,} places in state files; "
+        what = f"has {len(grid):,} tasks, but the state files hold {sum(grid.shard_sizes):,}; "
         yield problem("tasks.npz", what + "restore it from a backup")
     for axis, codes in zip(grid.axes, grid.codes, strict=True):
         if len(codes) and int(np.max(codes)) >= len(axis.values):
-            what = f"a task has a value of {axis.name} that there is not; restore it from a backup"
+            what = f"a task has an undefined value of {axis.name}; restore the file from a backup"
             yield problem("tasks.npz", what)
     expected = {f"{number:02d}" for number in range(len(grid.shard_sizes))}
     for path in sorted((pool.folder / "state").glob("*")):
         if path.name.isdigit() and path.name not in expected:
-            what = "belongs to no task: an extension was cut short, and can be begun again"
+            what = "belongs to no task: an extension was interrupted; run it again"
             yield note(f"state/{path.name}", what)
 
 
@@ -76,7 +76,7 @@ def _folders(pool: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def leftovers(pool: Path, server_time: float) -> list[Path]:
-    """Return the temporary files that nobody is writing any more."""
+    """Return the temporary files that no process writes any more."""
     found = []
     for folder, names in _folders(pool):
         for name in names:
@@ -91,7 +91,7 @@ def leftovers(pool: Path, server_time: float) -> list[Path]:
 def finished_checkpoints(
     pool: Pool, records: Sequence[Record | None], evidence: Evidence
 ) -> list[Path]:
-    """Return the folders of finished pieces whose task is done: nobody will continue it.
+    """Return the folders of finished pieces whose task is done: no worker will need them.
 
     That of a task that was split into parts is kept until all of these are done.
 
@@ -141,19 +141,20 @@ def _age_s(path: Path, server_time: float) -> float:
 
 
 def examine_lines(pool: Path, evidence: Evidence) -> Iterator[Finding]:
-    """Yield what is wrong with the files of results and attempts themselves."""
+    """Yield the findings about the files of results and attempts themselves."""
     for path in evidence.torn:
-        what = "its last line was cut short when the worker was killed; it does not count"
+        what = "its last line is incomplete: the worker was killed while writing it; it is ignored"
         yield note(str(path.relative_to(pool)), what)
     for path, number in evidence.damaged:
         what = f"line {number} is damaged"
         yield problem(str(path.relative_to(pool)), what, repairable=True)
     if evidence.n_strange:
-        what = f"{evidence.n_strange:,} of the lines are about tasks that this pool does not have"
+        lines = count(evidence.n_strange, "line")
+        what = f"{lines} about tasks that this pool does not have"
         yield note(", ".join(sorted(KINDS)), what)
 
 
-def superseded(path: Path, numbers: Sequence[int]) -> bytes:
+def without_lines(path: Path, numbers: Sequence[int]) -> bytes:
     """Return the content of a file without some lines, which are kept in ``NAME.damaged``."""
     lines, wanted = list(read_lines(path)), set(numbers)
     with path.with_name(f"{path.name}.damaged").open("ab") as stream:

@@ -1,9 +1,8 @@
-"""What the workers' own files say about each task, and the records that this makes.
+"""The evidence of results and attempts about each task, and the records rebuilt from it.
 
-Results and attempts are the second witness beside the state table: records are held against them,
-and rebuilt from them where the table lost some. Of a whole task and its parts, one stands for the
-other. The intact records say which; without any, what was run does: parts are only run after the
-whole task was split.
+Records of the state table are compared with the evidence, and rebuilt from it where the table lost
+them. Either a whole task or its parts are offered to workers. The intact records say which; without
+any, the attempts do: parts run only after the whole task was split.
 """
 
 from collections import Counter
@@ -36,7 +35,7 @@ from jobpool.task import (
 
 
 @dataclass(frozen=True, slots=True)
-class ResultSeen:
+class FoundResult:
     """A result on disk."""
 
     fence: int
@@ -45,7 +44,7 @@ class ResultSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class AttemptSeen:
+class FoundAttempt:
     """An attempt on disk."""
 
     fence: int
@@ -56,7 +55,7 @@ class AttemptSeen:
     found: bool  # written by another worker than the one that ran it
 
 
-def names_one_of(record: Record, seen: Iterable[ResultSeen | AttemptSeen]) -> bool:
+def names_one_of(record: Record, seen: Iterable[FoundResult | FoundAttempt]) -> bool:
     """Say whether the claim that a record names gave one of some results or attempts."""
     return any((one.fence, one.worker) == (record.fence, record.owner) for one in seen)
 
@@ -65,43 +64,43 @@ def names_one_of(record: Record, seen: Iterable[ResultSeen | AttemptSeen]) -> bo
 class Evidence:
     """What results and attempts say, by position in the pool."""
 
-    results: dict[int, list[ResultSeen]]
-    attempts: dict[int, list[AttemptSeen]]
+    results: dict[int, list[FoundResult]]
+    attempts: dict[int, list[FoundAttempt]]
     damaged: tuple[tuple[Path, int], ...]  # lines within a file that do not fit their checksum
     torn: tuple[Path, ...]  # files whose last line was cut short
     n_strange: int  # lines about tasks that the pool does not have
 
     def last_fence(self, position: int) -> int:
         """Return the highest number of a claim that is known to have been on the task."""
-        seen: Sequence[ResultSeen | AttemptSeen] = (
+        seen: Sequence[FoundResult | FoundAttempt] = (
             *self.results.get(position, ()),
             *self.attempts.get(position, ()),
         )
         return max((one.fence for one in seen), default=0)
 
-    def history(self, position: int) -> list[AttemptSeen]:
-        """Return the attempts of a task in their order, each once: its worker's own word counts."""
+    def history(self, position: int) -> list[FoundAttempt]:
+        """Return the attempts of a task in their order, each once; its own worker's line counts."""
         seen = sorted(self.attempts.get(position, ()), key=lambda one: not one.found)
         each = {(one.fence, one.worker): one for one in seen}
         return sorted(each.values(), key=lambda one: (one.fence, one.ended))
 
-    def results_since(self, position: int, run: int) -> list[ResultSeen]:
-        """Return the results of a task from one run on: what is computed again begins a new one."""
+    def results_since(self, position: int, run: int) -> list[FoundResult]:
+        """Return the results of a task from one run on; a rerun begins a new run."""
         return [one for one in self.results.get(position, ()) if run_of(one.fence) >= run]
 
-    def results_before(self, position: int, run: int) -> list[ResultSeen]:
+    def results_before(self, position: int, run: int) -> list[FoundResult]:
         """Return the results of a task from before a run."""
         return [one for one in self.results.get(position, ()) if run_of(one.fence) < run]
 
     def shows_split(self, whole: int, parts: Sequence[int], run: int) -> bool:
-        """Say whether a whole task was split: a part was run, or the whole lacked time at last.
+        """Say whether a whole task was split: a part was run, or its last attempt lacked time.
 
         Parameters
         ----------
         whole, parts : int, sequence of int
             The task and its parts.
         run : int
-            The run that they are in; what was before does not count.
+            The run that they are in; earlier ones do not count.
         """
         for part in parts:
             seen = (*self.results.get(part, ()), *self.attempts.get(part, ()))
@@ -113,8 +112,8 @@ class Evidence:
         return not self.results_since(whole, run)
 
 
-class _Places:
-    """Positions by id; those of dormant parts are made only if they are asked for."""
+class _TaskIndex:
+    """Positions by id; those of dormant parts are computed only when needed."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
@@ -135,15 +134,15 @@ class _Places:
 
 def gather(pool: Pool) -> Evidence:
     """Read every result and attempt of a pool."""
-    places = _Places(pool.grid)
+    index = _TaskIndex(pool.grid)
 
     @cache
     def end_of(worker: str) -> float | None:
         worker_record = read_worker_record(pool.folder, worker)
         return None if worker_record is None else worker_record.end
 
-    results: dict[int, list[ResultSeen]] = {}
-    attempts: dict[int, list[AttemptSeen]] = {}
+    results: dict[int, list[FoundResult]] = {}
+    attempts: dict[int, list[FoundAttempt]] = {}
     damaged: list[tuple[Path, int]] = []
     torn: list[Path] = []
     strange: Counter[str] = Counter()
@@ -156,7 +155,7 @@ def gather(pool: Pool) -> Evidence:
                 else:
                     damaged.append((path, line.number))
                 continue
-            position = places.of(record["task"])
+            position = index.of(record["task"])
             if position is None:
                 strange[kind] += 1
             elif kind == "results":
@@ -174,14 +173,14 @@ def gather(pool: Pool) -> Evidence:
     )
 
 
-def _result(path: Path, record: dict[str, Any]) -> ResultSeen:
-    return ResultSeen(record["fence"], int(path.stem, 16), float(record["ended"]))
+def _result(path: Path, record: dict[str, Any]) -> FoundResult:
+    return FoundResult(record["fence"], int(path.stem, 16), float(record["ended"]))
 
 
-def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> AttemptSeen:
+def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> FoundAttempt:
     checkpoint = partial(pool.grid.checkpoint_of, position, attempt.fence)
     feedback = feedback_of(pool.folder, attempt, checkpoint=checkpoint, end=end)
-    return AttemptSeen(
+    return FoundAttempt(
         fence=attempt.fence,
         worker=int(attempt.worker, 16),
         cause=attempt.cause,
@@ -193,7 +192,7 @@ def _attempt(pool: Pool, position: int, attempt: Attempt, end: float | None) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilder:
-    """Makes records from what the files of workers say."""
+    """Makes records from the evidence."""
 
     grid: Grid
     evidence: Evidence
@@ -206,12 +205,12 @@ class Rebuilder:
         known: Mapping[int, Record | None],
         accepted: Record | None = None,
     ) -> Record:
-        """Return the record of a task as results and attempts make it.
+        """Return the record of a task that follows from results and attempts.
 
         Done if there is a result; parked after too many equal errors; else waiting, or superseded
         where another task stands for it, under a number that no claim had before, so that a
         worker that still holds an older claim is refused. Results from before the task was
-        returned to be computed again do not end it: the last of them counts until then.
+        returned for a rerun do not end it: the last of them counts until a new one is accepted.
 
         Parameters
         ----------
@@ -245,12 +244,12 @@ class Rebuilder:
     def _run(
         self, position: int, known: Mapping[int, Record | None], accepted: Record | None = None
     ) -> int:
-        """Return how often a task was returned to be computed again, as far as anything says so."""
+        """Return how often a task was returned for a rerun, as far as is known."""
         fences = [self.evidence.last_fence(position)]
         if accepted is not None:
             fences.append(next_run([accepted.fence]))
         whole = self.grid.parts.whole_of(position)
-        if whole is None:  # what waits in the place of a whole task went on with it
+        if whole is None:  # its superseded parts follow it into a new run
             parts = [known.get(part) for part in self.grid.parts.of(position)]
             fences += [one.fence for one in parts if one and one.state is TaskState.SUPERSEDED]
         else:
@@ -259,7 +258,7 @@ class Rebuilder:
         return run_of(max(fences))
 
     def _learned(self, position: int, run: int) -> Record:
-        """Return failures, last cause, bounds and equal errors, as the pool took them down."""
+        """Return failures, last cause, bounds and equal errors, as the pool recorded them."""
         record, before = Record(), 0
         for attempt in self.evidence.history(position):
             if run_of(attempt.fence) > before and run_of(attempt.fence) <= run:
@@ -295,7 +294,7 @@ class Rebuilder:
         return self.evidence.shows_split(whole, parts, run)
 
 
-def done_by(record: Record, results: Sequence[ResultSeen]) -> Record:
+def done_by(record: Record, results: Sequence[FoundResult]) -> Record:
     """Return the record of a task that its latest result ended."""
     best = max(results, key=lambda one: (one.fence, one.ended))
     return record._replace(
@@ -308,6 +307,6 @@ def done_by(record: Record, results: Sequence[ResultSeen]) -> Record:
     )
 
 
-def accepted_by(results: Sequence[ResultSeen]) -> Record | None:
+def accepted_by(results: Sequence[FoundResult]) -> Record | None:
     """Return the accepted record that the latest of some results gives, None if there is none."""
     return done_by(Record(), results) if results else None

@@ -1,8 +1,7 @@
-"""One state file: what is wrong with it, and its repair from its intact records and the evidence.
+"""One state file: its damage, and its repair from its intact records and the evidence.
 
-A repair happens under the file's lock and in place, so that a worker that waits for the lock
-finds the repaired file; cut short, it is simply begun again. What was there before is kept in
-``state/NN.damaged``.
+A repair writes in place, under the file's lock, so that a worker that waits for the lock finds the
+repaired file. An interrupted repair is run again. The old content is kept in ``state/NN.damaged``.
 """
 
 import os
@@ -19,6 +18,7 @@ from jobpool.errors import AccessError
 from jobpool.table.records import RECORD, UNREAD, Record, unpack_record, with_accepted
 from jobpool.table.shards import HEAD, MAGIC, Shard, is_newer, new_shard, wrong_with_head
 from jobpool.task import TaskState
+from jobpool.units import count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def read_locked(shard: Shard) -> bytes | None:
     except FileNotFoundError:
         return None
     except PermissionError as error:
-        what = "cannot be locked without the permission to write; ask the pool's owner"
+        what = "cannot be locked without write permission; ask the pool's owner"
         raise AccessError(shard.path, what) from error
 
 
@@ -56,7 +56,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def inspect(shard: Shard, content: bytes | None) -> Inspected:
-    """Return what is wrong with the content of a state file."""
+    """Return the damage in the content of a state file."""
     if content is None:
         return Inspected(wrong=("missing",), records=(None,) * shard.size)
     begin = shard.record_offset(0)
@@ -67,9 +67,9 @@ def inspect(shard: Shard, content: bytes | None) -> Inspected:
     if len(head) == HEAD.size and (what := wrong_with_head(head, shard.first, shard.size)):
         wrong.append(what)
     if not wrong and int.from_bytes(head[-8:-4], "little") != zlib.crc32(index):
-        wrong.append("its index does not fit its checksum")
+        wrong.append("its index does not match its checksum")
     if any(content[HEAD.size + shard.size : begin]):
-        wrong.append("there is something between the index and the records")
+        wrong.append("there are unexpected bytes between the index and the records")
     if None in records:
         wrong.append(f"{records.count(None):,} of {shard.size:,} records are damaged")
     behind = tuple(
@@ -85,7 +85,7 @@ def inspect(shard: Shard, content: bytes | None) -> Inspected:
 def _unpack_all(
     shard: Shard, content: bytes
 ) -> tuple[tuple[Record | None, ...], dict[int, Record]]:
-    """Return all records, and by position those of accepted results."""
+    """Return all records, and those of accepted results by position."""
     whole = content.ljust(shard.accepted_offset(shard.size), b"\0")
     records, accepted = list[Record | None](), dict[int, Record]()
     for slot in range(shard.size):
@@ -105,22 +105,23 @@ def _unpack_all(
 def _wrong_size(shard: Shard, content: bytes) -> Iterator[str]:
     short, long = shard.record_offset(shard.size), shard.accepted_offset(shard.size)
     expected = long if content[:4] == MAGIC else short
-    # longer before its head says so: who made room for accepted records was killed
+    # longer than its head says: the process that made room for accepted records was killed
     if len(content) not in {expected, long}:
         word = "truncated" if len(content) < expected else "too long"
         yield f"{word}: {len(content):,} bytes instead of {expected:,}"
     if content and not any(content):
-        yield "it holds nothing but zeros"
+        yield "it contains only zeros"
 
 
 def findings_of(shard: Shard, inspected: Inspected) -> Iterator[Finding]:
-    """Yield what to tell about a state file."""
+    """Yield the findings about a state file."""
     place = f"state/{shard.path.name}"
     if inspected.wrong:
         yield problem(place, "; ".join(inspected.wrong), repairable=not inspected.newer)
     elif inspected.behind:
-        what = f"the index is behind the record for {len(inspected.behind):,} of the tasks: a "
-        what += "worker was killed between two writes; the next that comes upon them mends it"
+        n_behind = count(len(inspected.behind), "task")
+        what = f"the index is older than the records of {n_behind}: a worker was killed between "
+        what += "two writes; the next worker to read them corrects it"
         yield note(place, what, repairable=True)
 
 

@@ -385,7 +385,7 @@ def test_an_old_result_that_is_gone_is_named(folder: Path, jobpool: Jobpool) -> 
     found = findings_of(folder)
     findings_of(folder, repair=True)
 
-    assert "computed again, and its earlier result, of claim 1, is not on disk" in found
+    assert "waits to be rerun, but its earlier result, of claim 1, is not on disk" in found
     assert Pool(folder).record(1).accepted is None
 
 
@@ -459,7 +459,7 @@ def test_a_kill_between_two_writes_loses_nothing(
     after = table_of(pool, jobpool)
 
     assert killed.returncode == -9, killed.stderr
-    assert [one for one in found if "the index is behind" not in one] == []
+    assert [one for one in found if "the index is older" not in one] == []
     assert between["value"].to_list() == [100, 101, 102]
     assert after["value"].to_list() == [200] * 6
 

@@ -256,7 +256,7 @@ def test_a_finished_result_of_a_waiting_task_is_not_computed_again(folder: Path)
     found = open_problems(check(folder))
     check(folder, repair=True)
 
-    assert "waits to be computed again" in found[0]
+    assert "its result is on disk, but the task is still waiting" in found[0]
     assert Pool(folder).record(2).state is TaskState.DONE
     assert open_problems(check(folder)) == []
 
@@ -303,7 +303,7 @@ def test_an_index_behind_its_record_is_mended(folder: Path) -> None:
     check(folder, repair=True)
 
     assert open_problems(found) == []
-    assert "behind the record for 1 of the tasks" in str(found[0])
+    assert "older than the records of 1 task" in str(found[0])
     assert counts_of(folder) == {TaskState.DONE: 4, TaskState.WAITING: 6}
     assert check(folder) == []
 
@@ -315,7 +315,7 @@ def test_a_last_line_cut_short_is_normal(folder: Path) -> None:
     found = check(folder)
 
     assert open_problems(found) == []
-    assert "its last line was cut short" in str(found[0])
+    assert "its last line is incomplete" in str(found[0])
 
 
 def test_a_damaged_line_is_set_aside_by_a_repair(folder: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_dead_worker_that_holds_tasks_is_noted(folder: Path) -> None:
     found = check(folder)
 
     assert open_problems(found) == []
-    assert "worker 000000000009: is dead and still holds 1 of the tasks" in str(found[0])
+    assert "worker 000000000009: is dead and still holds 1 task" in str(found[0])
 
 
 def test_the_command_fails_until_the_pool_is_repaired(folder: Path, jobpool: Jobpool) -> None:
@@ -387,7 +387,7 @@ def test_the_command_fails_until_the_pool_is_repaired(folder: Path, jobpool: Job
 
     assert (first.returncode, repair.returncode, last.returncode) == (Fault.POOL, 0, 0)
     assert "state/00: 1 of 10 records are damaged; repair it with --repair" in first.stdout
-    assert "9 records kept, 1 made from results" in repair.stdout
+    assert "9 records kept, 1 rebuilt from results" in repair.stdout
     assert "all is well" in last.stdout
 
 
@@ -411,7 +411,7 @@ def test_a_state_file_of_an_extension_cut_short_is_noted(folder: Path) -> None:
     found = check(folder)
 
     assert open_problems(found) == []
-    assert "an extension was cut short" in str(found[0])
+    assert "an extension was interrupted" in str(found[0])
 
 
 def test_a_repair_cut_short_is_begun_again(folder: Path) -> None:
@@ -439,7 +439,7 @@ def test_another_result_stands_in_for_one_that_is_gone(folder: Path) -> None:
     found = open_problems(check(folder))
     check(folder, repair=True)
 
-    assert "is not on disk; another is" in found[0]
+    assert "is not on disk; another result is" in found[0]
     record = Pool(folder).record(2)
     assert (record.state, record.owner) == (TaskState.DONE, 8)
     assert open_problems(check(folder)) == []
@@ -456,7 +456,7 @@ def test_lines_about_tasks_of_another_pool_are_noted(folder: Path, fast_path: Pa
     found = check(folder)
 
     assert open_problems(found) == []
-    assert "1 of the lines are about tasks that this pool does not have" in str(found[0])
+    assert "1 line about tasks that this pool does not have" in str(found[0])
 
 
 def test_a_damaged_line_of_a_living_worker_is_left_in_its_file(folder: Path) -> None:

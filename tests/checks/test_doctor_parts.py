@@ -273,7 +273,7 @@ def test_a_node_that_workers_leave_is_noted(folder: Path) -> None:
 
     found = check(folder)
 
-    assert "node n17: workers leave this node" in str(found[0])
+    assert "node n17: excluded for a day" in str(found[0])
     assert not found[0].is_open
 
 

@@ -109,7 +109,7 @@ def test_a_lock_that_does_not_hold_is_a_problem_with_the_next_step(pool: Pool) -
     (found,) = findings_of(pool, reports)
 
     assert found.startswith("problem: pool.json: flock does not hold on this")
-    assert found.endswith("then take lockf, which holds; repair it with --repair")
+    assert found.endswith("then use lockf, which holds; repair it with --repair")
 
 
 def test_another_lock_that_does_not_hold_is_no_problem(pool: Pool) -> None:

@@ -69,7 +69,7 @@ def test_doctor_names_a_lock_that_does_not_lock(
 
     assert done.returncode == Fault.POOL
     assert "flock does not hold on this" in done.stdout
-    assert "then take exclusive, which holds; repair it with --repair" in done.stdout
+    assert "then use exclusive, which holds; repair it with --repair" in done.stdout
 
 
 def test_a_repair_takes_a_lock_that_locks(fast_path: Path, no_lock: str, jobpool: Jobpool) -> None:

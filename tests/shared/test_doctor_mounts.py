@@ -76,7 +76,7 @@ def test_a_lock_that_shows_old_copies_is_refused(stale: Probing) -> None:
 
     assert not reports[0].locks["flock"]
     assert "flock does not hold on this fuse.glusterfs file system" in str(found[0])
-    assert "then take fresh, which holds; repair it with --repair" in str(found[0])
+    assert "then use fresh, which holds; repair it with --repair" in str(found[0])
 
 
 def test_a_repair_gives_the_pool_a_lock_that_holds(stale: Probing) -> None:

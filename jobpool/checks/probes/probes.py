@@ -120,7 +120,7 @@ def _try(make: Callable[[Path], None], path: Path) -> int:
 
 def _judge(name: str, score: _Score) -> Probed:
     what = f"{NAME_ROUNDS * NAMES} names, won {score.mine} : {score.theirs}"
-    if score.neither:  # GlusterFS, 2 of 12,000: harmless, for who did not win does not go on
+    if score.neither:  # GlusterFS, 2 of 12,000: harmless, as no side takes such a name for its own
         what += f", {score.neither} by neither"
     if score.both:
         what += f", {score.both} by both"
@@ -216,7 +216,7 @@ def probe_lock(side: Side, kind: str) -> Probed:
         if error:
             break
     if error:
-        return Probed(name=name, well=False, what=f"not offered here: {error}")
+        return Probed(name=name, well=False, what=f"not available here: {error}")
     with at_most(LOCK_LIMIT_S), LOCKS[kind](path, False) as held:
         counted = int.from_bytes(os.pread(held.descriptor, 8, 0), "little")
     counted = max(counted, int(side.meet(counted)))
@@ -308,7 +308,7 @@ def probe_delay(side: Side) -> Probed:
     if side.is_first:
         path.write_bytes(b"old")
     side.meet()
-    with suppress(OSError):  # so that this host has an old copy to believe in
+    with suppress(OSError):  # so that this host caches the old state
         path.read_bytes()
         path.stat()
         new.stat()

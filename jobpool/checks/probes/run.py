@@ -61,7 +61,7 @@ Tell = Callable[[str], None]
 
 
 def partner(folder: Path) -> list[str]:
-    """Return the command that runs a side, but for its number."""
+    """Return the command that runs a side, without its number."""
     return [sys.executable, "-m", "jobpool.checks.probes.run", str(folder)]
 
 
@@ -156,7 +156,7 @@ def probe_on_two_nodes(
     scheduler : Scheduler
         Starts the job.
     ask_every_s : float
-        Seconds between two questions to it, and for which a report may be on its way.
+        Seconds between two questions to it, and how long a report may be on its way.
 
     Raises
     ------
@@ -195,7 +195,7 @@ def _wait_for_job(
 
 
 def _phase(job: str, before: Phase, scheduler: Scheduler) -> Phase:
-    """Return where a job stands; as before if nobody answers."""
+    """Return the phase of a job; as before if the scheduler does not answer."""
     one = JobRun(job, 0)
     with suppress(SchedulerError):
         return scheduler.query([one], ANSWER_S)[one].phase

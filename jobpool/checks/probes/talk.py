@@ -4,7 +4,7 @@
 
 Both run the same probes in the same order and meet again and again: `Side.meet` hands over a value
 and returns what the other side said at the same place. No lock, no clock and no socket is needed.
-A side whose probe failed goes on to the next one; the other, waiting for it in vain, does too.
+A side whose probe failed goes on to the next one; so does the other when it sees that.
 """
 
 import os
@@ -37,7 +37,7 @@ class ProbeError(JobpoolError):
 
 
 class SilentPartnerError(ProbeError):
-    """The other side says nothing more: no later probe can be answered."""
+    """The other side has fallen silent: no later probe can be answered."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,11 +52,11 @@ class Side:
 
     @property
     def is_first(self) -> bool:
-        """Say whether this side lays out what both work on."""
+        """Say whether this side prepares the files that both work on."""
         return self.number == 0
 
     def next_probe(self) -> None:
-        """Leave the present probe, whatever became of it."""
+        """Leave the present probe, also if it failed."""
         self._place = [self._place[0] + 1, 0]
 
     def meet(self, value: Any = None) -> Any:

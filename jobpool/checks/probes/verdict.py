@@ -1,10 +1,10 @@
-"""What a probing means for a pool: findings with the next step, and the lock it should have."""
+"""What the probes mean for a pool: findings with the next step, and the lock it should have."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.probes.probes import LITTLE_GB
+from jobpool.checks.probes.probes import FEW_FILES, LITTLE_GB
 from jobpool.checks.probes.run import Report, Reports
 from jobpool.disk.locks import file_system, kinds_for
 from jobpool.pool import Pool
@@ -26,7 +26,7 @@ def examine(pool: Pool, reports: Reports) -> Iterator[Finding]:
     pool : Pool
         The pool.
     reports : two Report
-        Of both sides; the first speaks for both but for the room that each sees.
+        Of both sides; the first speaks for both, except for the space that each sees.
     """
     report = reports[0]
     disk = file_system(pool.folder)
@@ -41,10 +41,10 @@ def examine(pool: Pool, reports: Reports) -> Iterator[Finding]:
         elif one.name == "visits" and report.locks.get(pool.info.lock):
             yield _broken_lock(pool, report, disk, one.what)
         elif one.name == "clocks":
-            what = f"{one.what}; signs of life are judged by these stamps: ask the cluster's "
-            yield _by_size(one.value, pool, what + "support to set the clocks by one server")
+            what = f"{one.what}; heartbeats are judged by these stamps: ask the cluster's support "
+            yield _by_size(one.value, pool, what + "to synchronize the clocks")
         elif one.name == "delay":
-            what = f"{one.what}; what happens is seen that much later, and nothing is lost by it"
+            what = f"{one.what}; changes are seen that much later, but nothing is lost"
             yield note("the file system", what)
     yield from _examine_room(reports)
 
@@ -57,11 +57,11 @@ def _broken_lock(pool: Pool, report: Report, disk: str, why: str = "") -> Findin
     best = None if why else best_of(pool, report)
     if best is None:
         return problem("pool.json", what + "and move the pool to a file system whose locks hold")
-    return problem("pool.json", what + f"then take {best}, which holds", repairable=True)
+    return problem("pool.json", what + f"then use {best}, which holds", repairable=True)
 
 
 def _by_size(value: float | None, pool: Pool, what: str) -> Finding:
-    """Return a problem if living workers could be taken for dead, else a note."""
+    """Return a problem if living workers could be judged dead, else a note."""
     is_bad = value is not None and value > pool.info.lost_after_s / 4
     return (problem if is_bad else note)("the file system", what)
 
@@ -74,8 +74,9 @@ def _examine_room(reports: Reports) -> Iterator[Finding]:
         if one.name == "room" and one.well is False
     }
     for what, host in rooms.items():
-        advice = f"little room: {what} (seen from {host}; {LITTLE_GB:.0f} GB are wanted); "
-        yield note("the file system", advice + "free space, or ask for more quota")
+        advice = f"little space: {what} (seen from {host}; at least {LITTLE_GB:.0f} GB and "
+        advice += f"{FEW_FILES:,} files are recommended); free some, or ask for a larger quota"
+        yield note("the file system", advice)
 
 
 def repair_lock(pool: Pool, reports: Reports, finding: Finding) -> Finding:
@@ -87,4 +88,4 @@ def repair_lock(pool: Pool, reports: Reports, finding: Finding) -> Finding:
     if best is None or not finding.repairable:
         return finding
     replace(pool.info, lock=best).write(pool.folder)
-    return finding.done(f"the pool's lock is {best} now")
+    return finding.done(f"the pool now uses {best}")
