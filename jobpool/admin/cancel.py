@@ -1,10 +1,10 @@
-"""End this pool's jobs, and return their tasks at once.
+"""End this pool's jobs, and requeue their tasks at once.
 
-The scheduler is asked what is queued and told what to end, each by one call. A worker that is ended
-returns its task itself, and keeps the checkpoint; for one that does not within some seconds the end
-is written here, once the scheduler says that its job is over. Either way the cause is
-``cancelled``, and the attempt does not count against the task. Killed half-way, the jobs end all
-the same, and the next worker returns what is left.
+One call asks the scheduler what is queued, and one ends the jobs. A worker that is stopped requeues
+its task itself, and keeps the checkpoint; if it does not within some seconds, its end is written
+here as soon as the scheduler says that its job is over. Either way the cause is ``cancelled``, and
+the attempt does not count against the task. If this is killed half-way, the jobs end all the same,
+and the next worker requeues what is left.
 """
 
 import time
@@ -30,18 +30,18 @@ ANSWER_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled:
-    """What was ended, or would be."""
+    """What was cancelled, or would be."""
 
     n_waiting: int = 0  # jobs
     n_running: int = 0
-    batches: tuple[str, ...] = ()  # what the scheduler was told to end
+    batches: tuple[str, ...] = ()  # that the scheduler ends
     n_requeued: int = 0  # tasks that wait again, or would
     n_done: int = 0  # tasks that were done in the meantime
     n_left: int = 0  # tasks whose worker is still stopping
 
     @property
     def n_jobs(self) -> int:
-        """Return how many jobs were ended."""
+        """Return how many jobs were cancelled."""
         return self.n_waiting + self.n_running
 
 
@@ -63,27 +63,27 @@ def cancel(
     dry_run: bool = False,
     patience_s: float = PATIENCE_S,
 ) -> Cancelled:
-    """End the jobs of a pool, waiting or running, and return their tasks.
+    """End the jobs of a pool, waiting or running, and requeue their tasks.
 
     Parameters
     ----------
     pool : Pool
         Opened with a worker's number: it may write the ends of attempts.
     scheduler : Scheduler
-        Whose jobs are meant; only those of this user are.
+        Whose jobs to end; only those of this user.
     pass_name : str, optional
         Only jobs that were submitted for this pass, or for a size of this name.
     dry_run : bool
         Count only.
     patience_s : float
-        Seconds to wait for workers to return their tasks themselves.
+        Seconds to wait for workers to requeue their tasks themselves.
 
     Raises
     ------
     SchedulerError
-        If it does not say what is queued, or does not take the order.
+        If it does not answer, or refuses.
     RequestError
-        If no job of this pool has the name of the pass, but of others.
+        If jobs of this pool are queued, but none of this pass.
     """
     chosen = _choose(pool, scheduler, pass_name)
     labels = {one.label for one in chosen}
@@ -148,9 +148,9 @@ def _held(pool: Pool, labels: Collection[str]) -> Iterator[_Held]:
 
 
 def _take_back(pool: Pool, scheduler: Scheduler, left: Sequence[_Held]) -> None:
-    """End the claims whose job is over, and write how: the worker did not."""
+    """End the claims whose job is over, and record how, as their workers did not."""
     said: dict[JobRun, JobStatus] = {}
-    with suppress(SchedulerError):  # then the workers of the pool find out
+    with suppress(SchedulerError):  # then the other workers of the pool find out
         said = dict(scheduler.query({one.run for one in left}, ANSWER_S))
     for one in left:
         status = said.get(one.run)

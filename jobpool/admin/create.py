@@ -1,7 +1,7 @@
-"""Make a pool.
+"""Create a pool.
 
-It is made under another name beside its place and renamed when it is whole, so that a making cut
-short leaves no half pool.
+It is built under another name beside its place and renamed when complete, so that an interrupted
+creation leaves no half pool.
 """
 
 import os
@@ -32,7 +32,7 @@ def create_pool(
     *,
     now: float,
 ) -> None:
-    """Make the pool `folder`.
+    """Create the pool `folder`.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def create_pool(
     grid : Grid
         All tasks; they are stored in a random order that depends on the experiment's seed alone.
     prepare : callable
-        Given the pool's folder before anyone else sees it: writes what all tasks share.
+        Given the pool's folder before it gets its name: writes what all tasks share.
     now : float
         Seconds since the epoch.
 
@@ -81,7 +81,7 @@ def create_pool(
 
 
 def free_to_make(folder: Path) -> None:
-    """Raise `RequestError` if there is something in the way of a new pool."""
+    """Raise `RequestError` if the folder is taken."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "is there already; choose another name, or add to it with: jobpool extend"
         raise RequestError(folder, what)
@@ -117,7 +117,7 @@ def _fill(
 
 
 def _share(building: Path) -> None:
-    """Let the group write, now and in every folder that will be made below."""
+    """Let the group write, also in every folder that is created later."""
     for path in (building, *building.rglob("*")):
         path.chmod(0o2770 if path.is_dir() else 0o660)
     for name in OF_OWNER:

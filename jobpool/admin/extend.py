@@ -1,4 +1,4 @@
-"""Extend a pool: the only time after its making that its grid is written.
+"""Extend a pool: the only change of its grid after its creation.
 
 The states of the new tasks are written first and the grid last: until then they do not exist.
 """
@@ -55,7 +55,7 @@ def extend_pool(
     dry_run : bool
         Check and count only.
     moved : bool
-        The study's folder lies elsewhere now: take over where its files are.
+        The study's folder has moved: record where its files are now.
 
     Returns
     -------
@@ -74,10 +74,10 @@ def extend_pool(
         gone = np.flatnonzero(~_is_in(old, merged, merged.axes))
         if len(gone):
             tasks = listing((label(old.point(int(i))) for i in gone), most=3)
-            what = "the pool has these tasks, and the changed experiment has not; put them back"
+            what = "the pool has these tasks, but the changed experiment lacks them; restore them"
             _refuse(experiment.file, "axes", tasks, what)
         added = merged.take(np.flatnonzero(~_is_in(merged, old, merged.axes)))
-        # a pool of before tasks could be split later: its whole tasks stay without dormant parts
+        # a pool from before tasks could be split later: its whole tasks stay without dormant parts
         has_place = ~added.parts.is_part | ~np.isin(added.parts.units, _wholes_in(old, added))
         added = added.take(np.flatnonzero(has_place))
         if not dry_run:
@@ -102,7 +102,7 @@ def _append(pool: Path, old: Grid, added: Grid, file: Path) -> None:
     codes = smallest_codes(np.hstack([old.codes, added.codes]), added.axes)
     sizes = old.shard_sizes + added.shard_sizes
     grid = replace(added, codes=codes, shard_sizes=sizes)
-    # before the grid: nobody may run a new task without its settings
+    # before the grid: no worker may run a new task without its settings
     replace_whole(pool / "experiment.yaml", file.read_bytes())
     keep_to_owner(pool / "experiment.yaml")
     if len(added) or added.axes != old.axes:
@@ -142,13 +142,13 @@ def merge_grids(old: Grid, new: Grid, file: Path, *, moved: bool = False) -> Gri
 def _merge_sources(
     before: Axis, now: Mapping[Value, str | None], file: Path, moved: bool
 ) -> tuple[str | None, ...]:
-    """Return what is behind each value of the pool; it changes only if the study moved."""
+    """Return the source of each value of the pool; it changes only if the study moved."""
     found = tuple(now.get(*pair) for pair in zip(before.values, before.sources, strict=True))
     for value, old, new in zip(before.values, before.sources, found, strict=True):
         if new != old and not moved:
             what = f"comes from {describe_source(new)}, in the pool from {describe_source(old)}: "
-            what += "finished results rest on that; put it back, give the other one a name of its "
-            what += "own, or, if the same file moved, say so with --moved"
+            what += "finished results depend on it; restore it, give the new source another "
+            what += "name, or, if the same file moved, say so with --moved"
             _refuse(file, f"axes.{before.name}", value, what)
     return found
 
@@ -178,7 +178,7 @@ def _is_in(tasks: Grid, others: Grid, axes: tuple[Axis, ...]) -> NDArray[np.bool
 
 
 def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
-    """Refuse a change of what finished results rest on; passes and workers may change."""
+    """Refuse a change that finished results depend on; passes and workers may change."""
     if before.folder != after.folder and not moved:
         what = f"is not where the pool was made from, {before.folder}: relative paths would lead "
         what += "to other files; if the whole study moved, say so with --moved"
@@ -188,7 +188,7 @@ def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
         old, new = before.section.get(key), after.section.get(key)
         if not any(_only_adds(old, new, *axes) for axes in product(before.axes, after.axes)):
             pairs.append((f"{after.runner}.{key}", old, new))
-    what = "was {!r} when the pool was made; finished results rest on it: make a new pool"
+    what = "was {!r} when the pool was made; finished results depend on it: make a new pool"
     problems = [
         Problem(after.file, key, new, what.format(old)) for key, old, new in pairs if old != new
     ]
@@ -197,13 +197,13 @@ def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
 
 
 def _only_adds(old: Any, new: Any, before: Axis, after: Axis) -> bool:
-    """Say whether a setting by values of an axis is as it was for those that the pool has."""
+    """Say whether a setting by axis value is unchanged for the values that the pool has."""
     if before.name != after.name or not isinstance(new, dict):
         return False
     known, values = set(map(str, before.values)), set(map(str, after.values))
     if not isinstance(old, dict):  # one setting for all, or none
         old = {} if old is None else dict.fromkeys(known, old)
-    # every key: a mapping by something else may have one that is the name of a value, too
+    # every key: a mapping by something else may share a key with the values
     of_known = {key: value for key, value in new.items() if str(key) in known}
     return set(map(str, new)) <= values and of_known == old
 

@@ -193,7 +193,7 @@ def test_a_worker_that_runs_out_sees_the_extension(tmp_path: Path) -> None:
     [
         ((Axis(name="site", values=("oslo",)),), None, "the changed experiment has not"),
         ((SITES, SEEDS), None, "an extension cannot change them"),
-        ((SITES,), "tests.support.tasks:other", "finished results rest on it"),
+        ((SITES,), "tests.support.tasks:other", "finished results depend on it"),
     ],
 )
 def test_an_extension_that_contradicts_is_refused(
@@ -312,7 +312,7 @@ def test_the_settings_of_what_the_pool_has_stay(tmp_path: Path, before: str, aft
     said = an_extension(tmp_path, before, after)
 
     assert "function.tries" in said
-    assert "when the pool was made; finished results rest on it: make a new pool" in said
+    assert "when the pool was made; finished results depend on it: make a new pool" in said
     assert len(Pool(tmp_path / "pool").grid) == 2
 
 
