@@ -28,14 +28,14 @@ _NAME = re.compile(r"[^\w.+-]")  # what job names and file names should not hold
 
 
 def margin_s(seconds: float) -> float:
-    """Return how long before the end of its time a worker begins nothing and stops its task.
+    """Return how long before its end a worker starts nothing new and stops its task.
 
-    The worker itself, what it can give tasks and the plan of the next jobs all go by this.
+    The worker, its limits for tasks, and the plan of the next jobs all use this.
 
     Parameters
     ----------
     seconds : float
-        The time that there is in all: a short one is not eaten up by the margin.
+        The whole time: the margin takes a tenth of it at most.
 
     Examples
     --------
@@ -60,7 +60,7 @@ class Capacity:
     """What a worker may use."""
 
     cores: int
-    memory_mb: int | None  # None: cannot be told
+    memory_mb: int | None  # None: unknown
     end: float | None  # seconds since the epoch; None: no end, or none that is known
     gpus: int = 0
 
@@ -180,15 +180,15 @@ class Scheduler(Protocol):
         """Return how many processes of this job the kernel killed for memory; None: unknown."""
 
     def is_available(self) -> bool:
-        """Say whether jobs can be asked for from this machine; one that is busy still counts."""
+        """Say whether this machine has the scheduler; a busy one counts."""
 
     def cluster(self, timeout_s: float, /) -> str | None:
         """Return the cluster whose jobs can be asked for here, if it has a name."""
 
     def query(self, runs: Collection[JobRun], timeout_s: float, /) -> Mapping[JobRun, JobStatus]:
-        """Return the status of each of many runs, asked for all at once; none asked: no question.
+        """Return the status of many runs, by one question; without runs nothing is asked.
 
-        That a run is listed nowhere is an answer; no answer is an error.
+        An unlisted run is an answer; no answer is an error.
         """
 
     def max_array_size(self) -> int:
@@ -204,7 +204,7 @@ class Scheduler(Protocol):
         """Submit, and return the label of each batch; an error names those submitted before."""
 
     def queued(self, pool: Path, prefix: str, /) -> tuple[QueuedJob, ...]:
-        """Return all jobs of this user that may be of a pool; the caller leaves the others out.
+        """Return all jobs of this user that may belong to a pool; the caller filters them.
 
         Parameters
         ----------

@@ -17,7 +17,7 @@ VARIABLE = "JOBPOOL_SCHEDULER"  # a user's own choice
 
 
 def find_scheduler(environment: Mapping[str, str] = os.environ) -> Scheduler:
-    """Return the scheduler of this process: the user's choice, or what is seen here.
+    """Return the scheduler of this process: the user's choice, or the one found here.
 
     Inside a job of SLURM, or where its programs are, it is SLURM; elsewhere none.
 
@@ -42,7 +42,7 @@ def find_scheduler(environment: Mapping[str, str] = os.environ) -> Scheduler:
 def submitting_scheduler(environment: Mapping[str, str] = os.environ) -> Scheduler:
     """Return the scheduler to submit to: the user's choice, or the usual one.
 
-    Nobody's machine is filled with workers because the programs of a cluster are not found.
+    A machine where the cluster's programs are not found is not filled with workers instead.
     """
     return _chosen(environment.get(VARIABLE) or USUAL)
 
@@ -55,7 +55,7 @@ def worker_program(environment: Mapping[str, str] = os.environ) -> str:
 def scheduler_named(name: str) -> Scheduler:
     """Return the scheduler that a worker's record names; without a name, the usual one.
 
-    One that this version does not know cannot be asked: then none is.
+    One that this version does not know cannot be asked; nothing is asked then.
     """
     return SCHEDULERS.get(name or USUAL, ThisMachine)()
 

@@ -86,7 +86,7 @@ class ThisMachine:
         return 1
 
     def limits(self) -> Limits:
-        """Return no partitions: whether workers fit is told when they are ordered."""
+        """Return no partitions: whether workers fit is checked when they are ordered."""
         return Limits(max_array_size=1, partitions=())
 
     def submissions(self, order: Order, _max_array_size: int) -> tuple[Submission, ...]:
@@ -95,7 +95,7 @@ class ThisMachine:
         Raises
         ------
         SchedulerError
-            If so many do not fit beside one another on this machine.
+            If so many do not fit on this machine at the same time.
         """
         has, size = self.capacity(), order.size
         memory_mb = int(size.memory_gb * 1024)

@@ -1,6 +1,6 @@
-"""What the scheduler says of the workers' jobs, asked for by one worker and read by all.
+"""What the scheduler says of the workers' jobs, asked by one worker and read by all.
 
-    POOL/SCHEDULER-CLUSTER.json    what was said last of the workers' jobs, replaced whole
+    POOL/SCHEDULER-CLUSTER.json    the last answer about the workers' jobs, replaced whole
     POOL/turns/SCHEDULER-*         which worker is elected to ask
 
 The elected worker asks for all jobs in doubt at once, so that a pool of any size asks a controller
@@ -52,7 +52,7 @@ class KnownStatus:
 
 
 def read_statuses(pool: Path, cluster: Cluster) -> Mapping[JobRun, KnownStatus]:
-    """Return what was last said of jobs of a cluster; nothing if nobody asked yet."""
+    """Return the last answer about jobs of a cluster; nothing before the first."""
     with suppress(OSError, KeyError, TypeError, ValueError):
         line: dict[str, Any] | None = read_json(pool / f"{cluster.stem}.json")
         if line is not None and line["format"] == FORMAT:
@@ -62,7 +62,7 @@ def read_statuses(pool: Path, cluster: Cluster) -> Mapping[JobRun, KnownStatus]:
 
 
 class JobStatusCache:
-    """What was last said of the jobs of any cluster, read once.
+    """The last answers about the jobs of any cluster, each read once.
 
     Parameters
     ----------
@@ -77,11 +77,11 @@ class JobStatusCache:
         self._read: dict[Cluster, Mapping[JobRun, KnownStatus]] = {}
 
     def about(self, cluster: Cluster, one: JobRun | None) -> KnownStatus | None:
-        """Return what was said of a run of a job, if anything."""
+        """Return the answer about a run of a job, if there is one."""
         return None if one is None else self._of(cluster).get(one)
 
     def is_fresh(self, cluster: Cluster) -> bool:
-        """Say whether somebody asked the controller of a cluster a short time ago."""
+        """Say whether the last answer about a cluster is recent."""
         return any(known.asked >= self._oldest for known in self._of(cluster).values())
 
     def _of(self, cluster: Cluster) -> Mapping[JobRun, KnownStatus]:
@@ -188,7 +188,7 @@ class StatusPoller:
         Returns
         -------
         bool
-            Whether this worker asked, and what it heard is now shared.
+            Whether this worker asked, and its answer is now shared.
         """
         if not self._is_elected("stopped-", STOPPED_S, server_time):
             return False

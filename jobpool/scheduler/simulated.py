@@ -46,7 +46,7 @@ class SimulatedScheduler:
     def say(
         self, job: str, phase: Phase, cause: Cause | None = None, word: str = "", restarts: int = 0
     ) -> None:
-        """Answer from now on that a job stands so."""
+        """Set the status of a job for all later answers."""
         self.jobs[job] = JobStatus(
             job=job,
             phase=phase,

@@ -99,20 +99,20 @@ class JobSeen:
 
     @property
     def is_ending(self) -> bool:
-        """Whether its end goes on: how it ends is not told yet."""
+        """Whether it is still ending: the cause is not known yet."""
         return self.state == "COMPLETING"
 
 
 def ask(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
     """Return what SLURM says of runs of jobs.
 
-    Accounting is asked for those alone that squeue does not show as running. Where there is none,
-    or it does not answer, squeue's word stands.
+    sacct is asked only about runs that squeue does not show as running. Where there is no
+    accounting, or sacct does not answer, squeue's answer stands.
 
     Parameters
     ----------
     runs : collection of JobRun
-        Those to ask for; none: nobody is asked.
+        Those to ask about; without any, nothing is asked.
     run : callable
         Runs a program and returns what it prints.
 
@@ -131,10 +131,12 @@ def ask(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
     if not open_ends:
         return seen
     try:
-        told = _records(open_ends, run)
+        recorded = _records(open_ends, run)
     except SchedulerError:
         return seen
-    return dict(seen) | {one: _join(seen[one], told[one]) for one in open_ends if one in told}
+    return dict(seen) | {
+        one: _join(seen[one], recorded[one]) for one in open_ends if one in recorded
+    }
 
 
 def _ask_queue(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
@@ -149,14 +151,14 @@ def _ask_queue(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, Job
     except SchedulerError as error:
         if "Invalid job id" not in str(error):
             raise
-        text = ""  # how squeue says that it has forgotten the only job it is asked for
+        text = ""  # squeue says so when it has forgotten the only job it is asked about
     listed = {line["job"]: line for line in map(_queue_line, text.splitlines())}
     return {one: _in_queue(one, listed.get(one.job)) for one in runs}
 
 
 def _queue_line(text: str) -> re.Match[str]:
     line = _QUEUE_LINE.fullmatch(text)
-    if line is None:  # not to be taken for a job that is not listed
+    if line is None:  # which is not the same as an unlisted job
         raise SchedulerError(f"squeue printed what jobpool cannot read: {text!r}; is it SLURM's?")
     return line
 
@@ -225,8 +227,8 @@ def _record_line(text: str) -> tuple[JobSeen, str, float | None]:
     return row, line["step"] or "", parse_memory(line["rss"])
 
 
-def _join(seen: JobSeen, told: JobSeen) -> JobSeen:
-    """Return what the queue and accounting say together: what has ended, ended for good."""
-    if not told.has_ended or seen.state in {"TIMEOUT", "PREEMPTED"}:
-        return replace(seen, max_rss_mb=told.max_rss_mb)
-    return replace(told, restarts=seen.restarts, is_preempted=seen.is_preempted)
+def _join(seen: JobSeen, recorded: JobSeen) -> JobSeen:
+    """Merge what squeue and sacct say: an end that sacct knows is final."""
+    if not recorded.has_ended or seen.state in {"TIMEOUT", "PREEMPTED"}:
+        return replace(seen, max_rss_mb=recorded.max_rss_mb)
+    return replace(recorded, restarts=seen.restarts, is_preempted=seen.is_preempted)

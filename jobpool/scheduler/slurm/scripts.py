@@ -19,7 +19,7 @@ class _Script:
     about: str  # the first comment
     resources: tuple[str, str, str] | None = None  # cores, memory, time; None: from sbatch's line
     warned: str = "the worker returns its task and leaves"
-    restarted: str = "a worker can always begin anew"
+    restarted: str = "a worker can be restarted at any time"
     alone: str = "jobpool run POOL"  # what to type without SLURM
     last: str = """\
 # exec: the worker takes this shell's place, and so it gets SLURM's signals
@@ -89,7 +89,7 @@ exec "$JOBPOOL" work "$@" --skip fold=all
 # Options of sbatch stand before the script and win over the lines below.
 """,
         resources=("1", "4G", "0-03:00:00"),
-        warned="it lets go of its work and leaves",
+        warned="it releases its work and leaves",
         restarted="what was computed is kept",
         alone="jobpool cache fill POOL",
         last="""\
@@ -108,7 +108,7 @@ _RESOURCES = """\
 """
 _PROLOGUE = r"""
 pool=${1-}
-trap '' USR1 # until the worker hears it: the warning may come while the job starts
+trap '' USR1 # until the worker handles it: the warning may come while the job starts
 : "${SLURM_JOB_ID:?this is a script for sbatch: sbatch $0 POOL; without SLURM: @ALONE@}"
 if [ ! -e "$pool/pool.json" ]; then
     echo "no pool at '$pool', seen from $PWD on $HOSTNAME; usage: sbatch SCRIPT POOL [options]" >&2

@@ -58,7 +58,7 @@ def cancel(batches: Collection[str], run: RunProgram = run_program) -> None:
 
 
 def without_nodes(one: "Pass", nodes: Iterable[str]) -> "Pass":
-    """Return a pass whose jobs leave some nodes alone."""
+    """Return a pass whose jobs exclude some nodes."""
     names = ",".join(sorted(nodes))
     return replace(one, sbatch=(f"--exclude={names}", *one.sbatch)) if names else one
 
@@ -123,7 +123,7 @@ def sbatch_lines(
             f"--array={_array(_share(jobs, n_arrays, i), throttle, n_arrays, i)}",
             *_resources(one),
             f"--output={log_folder / '%x-%j.log'}",
-            *one.sbatch,  # last, so that the user's word counts
+            *one.sbatch,  # last, so that the user's options win
             *worker,
             *selection,
         )
@@ -167,7 +167,7 @@ def pair_line(side: Sequence[str], folder: Path, options: Sequence[str]) -> tupl
     return (
         *("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=1", "--time=15"),
         *("--job-name=jobpool-doctor", f"--output={folder / 'job.log'}"),
-        *options,  # last, so that the user's word counts
+        *options,  # last, so that the user's options win
         f"--wrap={script}",
     )
 
