@@ -191,7 +191,7 @@ def test_a_worker_that_runs_out_sees_the_extension(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("axes", "call", "said"),
     [
-        ((Axis(name="site", values=("oslo",)),), None, "the changed experiment has not"),
+        ((Axis(name="site", values=("oslo",)),), None, "the changed experiment lacks them"),
         ((SITES, SEEDS), None, "an extension cannot change them"),
         ((SITES,), "tests.support.tasks:other", "finished results depend on it"),
     ],
