@@ -1,4 +1,4 @@
-"""Who ran when: workers and tasks at one time, how tasks ended, and the longest workers' lanes."""
+"""Workers over time: how many at once, how attempts ended, and a Gantt chart of the longest."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-LANES = 30  # workers drawn one by one, the longest ones
+GANTT_WORKERS = 30  # rows of the Gantt chart: the workers that were there longest
 GAP = 1 / 400  # of the whole time: attempts that end alike, with a shorter break, become one bar
 BINS = 240  # steps in time
 _TEXT = (
@@ -66,14 +66,14 @@ def timeline_section(workers: "pd.DataFrame", attempts: "pd.DataFrame") -> Secti
     edges = np.linspace(starts.min(), max(ends.max(), starts.min() + 1.0), BINS + 1)
     steps = _steps(workers, known, edges)
     people = _workers(workers, known)
-    lanes = _lanes_of(people, known, edges[-1] - edges[0])
+    gantt = _gantt_bars(people, known, edges[-1] - edges[0])
     step_s = edges[1] - edges[0]
     return Section(
         name="workers",
         title="Workers over time",
         text=_TEXT.format(step=f"{step_s / 60:.3g} minutes" if step_s > 90 else f"{step_s:.3g} s"),
-        items=(_at_once(steps), _endings(steps), _lane_figure(lanes, people), people),
-        tables=(steps, lanes),
+        items=(_at_once(steps), _endings(steps), _gantt_figure(gantt, people), people),
+        tables=(steps, gantt),
     )
 
 
@@ -208,9 +208,9 @@ def _workers(workers: "pd.DataFrame", known: "pd.DataFrame") -> DataTable:
     )
 
 
-def _lanes_of(people: DataTable, known: "pd.DataFrame", span_s: float) -> DataTable:
+def _gantt_bars(people: DataTable, known: "pd.DataFrame", span_s: float) -> DataTable:
     """Return the work of the longest workers; short breaks between like attempts are closed."""
-    shown = people.frame["worker"].head(LANES)
+    shown = people.frame["worker"].head(GANTT_WORKERS)
     frame = known[known["worker"].isin(set(shown))]
     frame = frame.sort_values(["worker", "started", "place"], ignore_index=True)
     gap = span_s * GAP
@@ -232,7 +232,7 @@ def _lanes_of(people: DataTable, known: "pd.DataFrame", span_s: float) -> DataTa
     for name in ("started", "ended"):
         merged[name] = [utc_time(t, 3) for t in merged[name]]
     return DataTable(
-        name="lanes",
+        name="gantt",
         title="The work of the longest workers",
         frame=merged,
         source="from the record of attempts",
@@ -240,10 +240,10 @@ def _lanes_of(people: DataTable, known: "pd.DataFrame", span_s: float) -> DataTa
     )
 
 
-def _lane_figure(table: DataTable, people: DataTable) -> Figure:
-    """Return the lanes, in the order of the table of workers."""
+def _gantt_figure(table: DataTable, people: DataTable) -> Figure:
+    """Return the Gantt chart, its rows in the order of the table of workers."""
     drawn = set(table.frame["worker"])
-    names = [name for name in people.frame["worker"].head(LANES) if name in drawn]
+    names = [name for name in people.frame["worker"].head(GANTT_WORKERS) if name in drawn]
     traces = tuple(
         {
             **rows({"became": use}),
@@ -261,7 +261,7 @@ def _lane_figure(table: DataTable, people: DataTable) -> Figure:
         for use, colour in colours_of(table.frame["became"]).items()
     )
     return Figure(
-        name="figure-lanes",
+        name="figure-gantt",
         title=f"The {len(names)} workers that were there longest",
         caption="Each line is a worker, each bar attempts in a row that ended alike.",
         table=table.name,

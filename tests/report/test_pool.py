@@ -213,7 +213,7 @@ def test_like_attempts_one_after_the_other_become_one_bar(fast_path: Path) -> No
     worker = SimulatedWorker(a_pool(fast_path))
     worker.do(1, 2, 3)
 
-    (row,) = rows_of(table_of(pool_report(worker.pool.folder).report, "lanes"))
+    (row,) = rows_of(table_of(pool_report(worker.pool.folder).report, "gantt"))
 
     assert (row["attempts"], row["milliseconds"]) == (3, 10_000)
 
