@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.figures import machine, say, table
 from benchmarks.finished import finish, lay_out
 from jobpool.pool import Pool
-from jobpool.report.making import Wishes, report_of_pool
+from jobpool.report.making import ReportRequest, report_of_pool
 from jobpool.report.writing import html_of
 from jobpool.runners import make_results
 
@@ -44,8 +44,8 @@ def measure(folder: Path) -> tuple[dict[str, float], bytes]:
     watch("opening")
     pool = Pool(folder)
     results = make_results(pool.info.runner)
-    wishes = Wishes(now=time.time(), version="benchmark", metrics={})
-    made = report_of_pool(pool, results, None, wishes, watch)
+    request = ReportRequest(now=time.time(), version="benchmark", metrics={})
+    made = report_of_pool(pool, results, None, request, watch)
     watch("writing")
     page = html_of(made.report)
     watch("end")

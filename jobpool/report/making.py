@@ -60,7 +60,7 @@ _ALL_RESULTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wishes:
+class ReportRequest:
     """What a report is asked for."""
 
     now: float  # seconds since the epoch
@@ -107,14 +107,14 @@ def make_report(
     """
     chosen = select(pool.grid, only, skip) if only or skip else None
     words = [*only, *(f"not {text}" for text in skip)]
-    wishes = _wishes(
+    request = _request(
         selection="; ".join(words),
         metrics=metrics,
         facts=_facts_of(pool),
         rest=() if words else _rest(pool),
     )
     processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
-    return report_of_pool(pool, make_results(pool.info.runner), chosen, wishes, tell, processes)
+    return report_of_pool(pool, make_results(pool.info.runner), chosen, request, tell, processes)
 
 
 def make_table_report(table: Path, tell: Tell) -> Made:
@@ -122,7 +122,7 @@ def make_table_report(table: Path, tell: Tell) -> Made:
     read = read_study_table(table)
     digest = hashlib.sha256(table.read_bytes()).hexdigest()
     facts = (("table", str(table)), ("sha256 of the table", digest))
-    return report_of_table(read, _wishes(metrics={}, facts=facts), tell)
+    return report_of_table(read, _request(metrics={}, facts=facts), tell)
 
 
 def write_report(made: Made, output: Path, tell: Tell) -> int:
@@ -133,8 +133,8 @@ def write_report(made: Made, output: Path, tell: Tell) -> int:
     return len(content)
 
 
-def _wishes(**given: Any) -> Wishes:
-    return Wishes(now=time.time(), version=__version__, **given)
+def _request(**given: Any) -> ReportRequest:
+    return ReportRequest(now=time.time(), version=__version__, **given)
 
 
 def _facts_of(pool: Pool) -> tuple[tuple[str, str], ...]:
@@ -170,7 +170,7 @@ def report_of_pool(
     pool: Pool,
     meaning: "Results",
     chosen: NDArray[np.bool_] | None,
-    wishes: Wishes,
+    request: ReportRequest,
     tell: Tell,
     processes: int = 1,
 ) -> Made:
@@ -184,7 +184,7 @@ def report_of_pool(
         Makes rows of results; a runner does, too.
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; None for all tasks.
-    wishes : Wishes
+    request : ReportRequest
         What is asked for.
     tell : callable
         Told what is being done.
@@ -200,7 +200,7 @@ def report_of_pool(
     tell("reading states")
     states = states_of(pool)
     tell("reading attempts")
-    spending, workers = read_spending(pool, mask, wishes.now), workers_frame(pool)
+    spending, workers = read_spending(pool, mask, request.now), workers_frame(pool)
     if chosen is not None:
         workers = workers[workers["worker"].isin(set(spending.frame["worker"]))]
     tell("collecting results")
@@ -208,7 +208,7 @@ def report_of_pool(
     tell("analysing")
     asked = mask & is_counted(states)
     results = _with_unfinished(found, pool.grid, asked)
-    analysis, warnings = _analysed(found, results, str(pool.folder), wishes.metrics)
+    analysis, warnings = _analysed(found, results, str(pool.folder), request.metrics)
     sections = [
         progress_section(pool.grid, states, mask),
         attention_section(pool.grid, states, mask, found, spending.failed),
@@ -220,8 +220,8 @@ def report_of_pool(
     tiles = (*_progress_tiles(states[mask], found), *_cost_tiles(spending, workers["worker"]))
     report = Report(
         title=pool.info.name,
-        facts=_all_facts(wishes),
-        tiles=(*tiles, *wishes.rest),
+        facts=_all_facts(request),
+        tiles=(*tiles, *request.rest),
         sections=tuple(section for section in sections if section is not None),
         warnings=(*_damage(found), *_earlier(found), *warnings),
     )
@@ -334,14 +334,14 @@ def _cost_tiles(cost: Spending, names: Iterable[str]) -> tuple[Tile, ...]:
     )
 
 
-def report_of_table(table: "StudyTable", wishes: Wishes, tell: Tell) -> Made:
+def report_of_table(table: "StudyTable", request: ReportRequest, tell: Tell) -> Made:
     """Return the report of a study table from elsewhere.
 
     Parameters
     ----------
     table : StudyTable
         From `jobpool.analysis.study_table.read_study_table`.
-    wishes : Wishes
+    request : ReportRequest
         What is asked for.
     tell : callable
         Told what is being done.
@@ -367,18 +367,18 @@ def report_of_table(table: "StudyTable", wishes: Wishes, tell: Tell) -> Made:
     )
     report = Report(
         title=table.source.rpartition("/")[2],
-        facts=_all_facts(wishes),
+        facts=_all_facts(request),
         tiles=tiles,
         sections=(*study_sections(analysis), section),
     )
     return Made(report=report, analysis=analysis)
 
 
-def _all_facts(wishes: Wishes) -> tuple[tuple[str, str], ...]:
+def _all_facts(request: ReportRequest) -> tuple[tuple[str, str], ...]:
     """Return what every report says of itself, and what this one rests on."""
     return (
-        ("made", f"{utc_time(wishes.now)} UTC"),
-        ("jobpool", wishes.version),
-        *wishes.facts,
-        *((("selection", wishes.selection),) if wishes.selection else ()),
+        ("made", f"{utc_time(request.now)} UTC"),
+        ("jobpool", request.version),
+        *request.facts,
+        *((("selection", request.selection),) if request.selection else ()),
     )

@@ -13,7 +13,7 @@ from jobpool.admin.create import create_pool
 from jobpool.analysis.study_table import read_study_table
 from jobpool.journal.workers import own_worker_record
 from jobpool.pool import Pool
-from jobpool.report.making import Made, Wishes, report_of_pool, report_of_table
+from jobpool.report.making import Made, ReportRequest, report_of_pool, report_of_table
 from jobpool.report.parts import DataTable, Figure, Report, Section
 from jobpool.report.writing import tables_of
 from jobpool.runners import make_results
@@ -28,7 +28,7 @@ NOW = BEGAN + 100
 EVIL = "</script><script>document.title='broken'</script><b>&amp;\"'"
 SITES = Axis(name="site", values=("oslo", EVIL, "lima"))
 SEEDS = Axis(name="seed", values=tuple(range(12)))
-WISHES = Wishes(now=NOW, version="1.2.3", metrics={})
+REQUEST = ReportRequest(now=NOW, version="1.2.3", metrics={})
 
 
 def silent(_: str) -> None:
@@ -63,19 +63,19 @@ def in_order(folder: Path) -> list[int]:
     return sorted(range(len(codes)), key=codes.__getitem__)
 
 
-def pool_report(folder: Path, *only: str, wishes: Wishes = WISHES) -> Made:
+def pool_report(folder: Path, *only: str, request: ReportRequest = REQUEST) -> Made:
     """Return the report of a pool, or of a selection."""
     pool = Pool(folder)
     chosen = select(pool.grid, only) if only else None
     results = make_results(pool.info.runner)
-    return report_of_pool(pool, results, chosen, wishes, silent)
+    return report_of_pool(pool, results, chosen, request, silent)
 
 
 def study_report(folder: Path, frame: Any = None) -> Made:
     """Return the report of a study in a file."""
     file = folder / "study.csv"
     (a_study() if frame is None else frame).to_csv(file, index=False)
-    return report_of_table(read_study_table(file), WISHES, silent)
+    return report_of_table(read_study_table(file), REQUEST, silent)
 
 
 def section_of(report: Report, name: str) -> Section:
