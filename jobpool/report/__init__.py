@@ -3,7 +3,7 @@
     making            reads a pool or a table, and puts the sections in their order: start here
     progress          states of tasks by axis, cells not done
     attention         parked tasks, lost results, failures, incomplete sets
-    costs             core-hours by what became of them
+    costs             core-hours by outcome
     timeline          workers and attempts over time
     results           the table of all results, averages by axis
     study             sections of a study: coverage, scores, the best, trade-offs

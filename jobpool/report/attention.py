@@ -1,4 +1,4 @@
-"""What a person must look at: parked tasks, lost results, incomplete sets, kinds of failure."""
+"""What needs a person: parked tasks, lost results, incomplete sets, kinds of failure."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from jobpool.collect.collect import Collected
 
 _TEXT = (
-    "Tasks that will not be done unless somebody acts, and what failed, by cause and place in the "
-    "code. A task that failed once and was done later counts among the failures, too."
+    "Tasks that will not be done unless somebody acts, and all failures, grouped by cause and "
+    "place in the code. A task that failed and was done later is among the failures, too."
 )
 
 
@@ -31,7 +31,7 @@ def attention_section(
     found: "Collected",
     failed: Sequence[Attempt],
 ) -> Section:
-    """Return what a person must look at.
+    """Return the section of parked tasks, lost results, failures and incomplete sets.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def attention_section(
     found : Collected
         The results.
     failed : sequence of Attempt
-        Attempts of selected tasks that did not end well.
+        Failed attempts of selected tasks.
     """
     stuck = np.flatnonzero(chosen & (states == TaskState.PARKED)).tolist()
     parked = {grid.id(position): position for position in stuck}
@@ -54,7 +54,7 @@ def attention_section(
         _incomplete(found),
     ]
     shown = tuple(table for table in tables if len(table.frame))
-    calm = () if shown else ("Nothing failed, and no result is missing among the tasks done.",)
+    calm = () if shown else ("Nothing failed, and every task that is done has its result.",)
     return Section(
         name="attention", title="What needs attention", text=_TEXT, items=shown, notes=calm
     )
@@ -63,7 +63,7 @@ def attention_section(
 def _stuck(
     grid: Grid, parked: dict[str, int], lost: Iterable[str], failed: Sequence[Attempt]
 ) -> DataTable:
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     last: dict[str, Attempt] = {}
     for attempt in failed:
@@ -87,15 +87,15 @@ def _stuck(
         )
     return DataTable(
         name="stuck",
-        title="Tasks that wait for a person",
+        title="Tasks that need a person",
         frame=pd.DataFrame(rows),
         source="from the state table, the results and the record of attempts",
-        note="Parked: mend the cause, then jobpool retry. Lost: see jobpool doctor.",
+        note="Parked: correct the cause, then run jobpool retry. Lost: run jobpool doctor.",
     )
 
 
 def _failures(failed: Sequence[Attempt], parked: Iterable[str]) -> DataTable:
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     rows = [
         {
@@ -120,7 +120,7 @@ def _failures(failed: Sequence[Attempt], parked: Iterable[str]) -> DataTable:
 
 
 def _incomplete(found: "Collected") -> DataTable:
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     rows = [
         {
@@ -133,7 +133,7 @@ def _incomplete(found: "Collected") -> DataTable:
     ]
     return DataTable(
         name="incomplete",
-        title="Tasks in parts, some of which are not done",
+        title="Split tasks with parts that are not done",
         frame=pd.DataFrame(rows),
         source="from the results; they are not in the table of results",
     )

@@ -1,4 +1,4 @@
-"""What a pool has cost, as a part of its report: core-hours by what became of them, and by axis."""
+"""What a pool has cost: core-hours by outcome, and by axis."""
 
 from typing import TYPE_CHECKING
 
@@ -31,25 +31,25 @@ COLOURS = {
 _OTHER = "#c2b5a3"  # of a cause without a colour of its own
 _MEANING = {
     **{str(cause): cause.words for cause in Cause},
-    USEFUL: "the result that counts came from it",
-    RUNNING: "runs now",
-    AGAIN: "done, but another result counts",
+    USEFUL: "its result was accepted",
+    RUNNING: "running now",
+    AGAIN: "done, but another result was accepted",
 }
 _HOURS = {"title": {"text": "core-hours"}, "rangemode": "tozero", "exponentformat": "none"}
 _TEXT = (
-    "Cores of the worker times the length of each attempt, by what became of it, from the record "
-    "of attempts and, for what runs now, from the state table. What was lost is an upper bound: "
-    "pieces of a task that were finished before are kept and used by its next attempt."
+    "Core-hours are the worker's cores times the duration of each attempt, from the record of "
+    "attempts and, for running tasks, from the state table. Lost core-hours are an upper bound: "
+    "finished pieces of a task are kept and used by its next attempt."
 )
 
 
 def colours_of(uses: "Iterable[str]") -> dict[str, str]:
-    """Return the colour of each use of time that is there, in the order in which they are shown.
+    """Return the colour of each outcome that occurs, in the order in which they are shown.
 
     Parameters
     ----------
     uses : iterable of str
-        What became of attempts; a cause that this jobpool does not know is shown, too.
+        Outcomes of attempts; a cause that this jobpool does not know is shown, too.
     """
     there = set(uses)
     known = {use: colour for use, colour in COLOURS.items() if use in there}
@@ -57,7 +57,7 @@ def colours_of(uses: "Iterable[str]") -> dict[str, str]:
 
 
 def cost_section(grid: Grid, attempts: "pd.DataFrame") -> Section:
-    """Return core-hours by what became of them, in all and by axis.
+    """Return core-hours by outcome, in all and by axis.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def cost_section(grid: Grid, attempts: "pd.DataFrame") -> Section:
                 figures.append(_figure_by_axis(table))
     unknown = int(attempts["core_hours"].isna().sum())
     counts = "counts" if unknown == 1 else "count"
-    note = f"{count(unknown, 'attempt')} of unknown length {counts} as nothing."
+    note = f"{count(unknown, 'attempt')} of unknown duration {counts} as zero."
     return Section(
         name="costs",
         title="Cost",
@@ -96,11 +96,11 @@ def _by_use(attempts: "pd.DataFrame") -> DataTable:
         ((attempts["ended"] - attempts["started"]) / HOUR_S).groupby(attempts["use"]).max()
     )
     order = list(colours_of(frame.index))
-    frame = frame.loc[order].reset_index(names="became")
+    frame = frame.loc[order].reset_index(names="outcome")
     frame.insert(1, "meaning", [_MEANING.get(use, UnknownCause.words) for use in order])
     return DataTable(
         name="costs",
-        title="Core-hours by what became of them",
+        title="Core-hours by outcome",
         frame=frame,
         source="from the record of attempts",
     )
@@ -109,22 +109,22 @@ def _by_use(attempts: "pd.DataFrame") -> DataTable:
 def _figure_by_use(table: DataTable) -> Figure:
     traces = tuple(
         {
-            **rows({"became": use}),
+            **rows({"outcome": use}),
             "type": "bar",
             "orientation": "h",
             "name": use,
             "x": column("core-hours"),
-            "y": column("became"),
+            "y": column("outcome"),
             "customdata": column("share in %"),
             "marker": {"color": colour},
             "hovertemplate": "%{y}: %{x:,.4~g} core-hours (%{customdata:.1f} %)<extra></extra>",
         }
-        for use, colour in colours_of(table.frame["became"]).items()
+        for use, colour in colours_of(table.frame["outcome"]).items()
     )
     return Figure(
         name="figure-costs",
         title="Core-hours, useful and lost",
-        caption="Core-hours by what became of the attempt that took them.",
+        caption="Core-hours by the outcome of the attempt that took them.",
         table="costs",
         traces=traces,
         layout={
@@ -158,5 +158,5 @@ def _figure_by_axis(table: DataTable) -> Figure:
     prefix = "core-hours "
     uses = (str(name).removeprefix(prefix) for name in table.frame if str(name).startswith(prefix))
     shown = colours_of(uses)
-    caption = f"Core-hours for each value of {table.traced_by[0]}, by what became of the attempt."
+    caption = f"Core-hours for each value of {table.traced_by[0]}, by outcome of the attempt."
     return bars_by_axis(table, shown, "core-hours", _HOURS, caption)

@@ -54,21 +54,21 @@ if TYPE_CHECKING:
 Tell = Callable[[str], None]
 _ALL_RESULTS = (
     "Every row is a result. Click on a column's name to sort, type below it to filter (=x: exactly "
-    "x, !x: without x, >= 5, 2..3), and save what is left as CSV. The numbers of other tables and "
-    "figures come from these rows: the buttons in their rows lead here, with the task ids."
+    "x, !x: without x, >= 5, 2..3), and save the remaining rows as CSV. The numbers of other "
+    "tables and figures come from these rows: the buttons in their rows lead here."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportRequest:
-    """What a report is asked for."""
+    """What a report shall contain."""
 
     now: float  # seconds since the epoch
     version: str  # of jobpool
     selection: str = ""  # in words; empty for the whole pool
     metrics: Mapping[str, str]  # the score to use by kind of target; empty for the first reported
-    facts: tuple[tuple[str, str], ...] = ()  # label and value of what it rests on
-    rest: tuple[Tile, ...] = ()  # what is expected of the tasks that are left
+    facts: tuple[tuple[str, str], ...] = ()  # label and value, of what it was made from
+    rest: tuple[Tile, ...] = ()  # estimates for the remaining tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ def make_report(
     pool : Pool
         The pool.
     tell : callable
-        Told what is being done.
+        Takes one line about each step.
     only, skip : tuple of str
         Conditions of a selection.
     metrics : mapping
@@ -138,7 +138,7 @@ def _request(**given: Any) -> ReportRequest:
 
 
 def _facts_of(pool: Pool) -> tuple[tuple[str, str], ...]:
-    """Return label and value of what a report of a pool rests on."""
+    """Return label and value of what a report of a pool is made from."""
     about = provenance(pool)
     labels = {
         "experiment": "experiment",
@@ -150,7 +150,7 @@ def _facts_of(pool: Pool) -> tuple[tuple[str, str], ...]:
 
 
 def _rest(pool: Pool) -> tuple[Tile, ...]:
-    """Return what is expected of the tasks that wait, if something was learned."""
+    """Return estimates for the waiting tasks, if any can be made."""
     backlog, forecast = (
         read_backlog(pool, server_time(pool.folder / "workers")),
         load_estimates(pool),
@@ -163,7 +163,7 @@ def _rest(pool: Pool) -> tuple[Tile, ...]:
     if expected is None:
         return ()
     amounts = [expected.middle, expected.low, expected.high]
-    return (core_tile(" to go", amounts, "{} to {} in 80 of 100 cases"),)
+    return (core_tile(" to go", amounts, "80 % interval: {} to {}"),)
 
 
 def report_of_pool(
@@ -185,9 +185,9 @@ def report_of_pool(
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; None for all tasks.
     request : ReportRequest
-        What is asked for.
+        What the report shall contain.
     tell : callable
-        Told what is being done.
+        Takes one line about each step.
     processes : int
         That read results side by side; with several, `meaning` is sent to them.
 
@@ -231,7 +231,7 @@ def report_of_pool(
 def _analysed(
     found: "Collected", results: "pd.DataFrame", source: str, metrics: Mapping[str, str]
 ) -> "tuple[Analysis | None, tuple[str, ...]]":
-    """Return the analysis of results that have the axes of a study, or why there is none."""
+    """Return the analysis of results with the axes of a study, or the reason why there is none."""
     if not set(KEY) <= set(found.axes):
         if metrics:
             raise DataError(source, f"no study with {', '.join(KEY)}; leave --metric out")
@@ -259,7 +259,7 @@ def _with_unfinished(found: "Collected", grid: Grid, asked: NDArray[np.bool_]) -
         The tasks that are to have a result. The parts of a task that was split count as that
         task: without one of them it has none.
     """
-    # without attributes, what values are like is told by results alone
+    # without attributes, only results have the attributes of values
     if found.frame.empty or not found.attributes:
         return found.frame
     places = np.flatnonzero(asked)
@@ -284,7 +284,7 @@ def _results_section(found: "Collected", grid: Grid) -> Section:
 
 
 def _damage(found: "Collected") -> tuple[str, ...]:
-    """Say what is not among the results, though it should be."""
+    """Return warnings about results that should be there, but are not."""
     said = []
     if found.lost:
         said.append(f"{count(len(found.lost), 'task')} done without a result on disk.")
@@ -294,7 +294,7 @@ def _damage(found: "Collected") -> tuple[str, ...]:
 
 
 def _earlier(found: "Collected") -> tuple[str, ...]:
-    """Say that some results are earlier ones: all tables and figures of results have them."""
+    """Return a warning if some results are earlier ones: all tables and figures have them."""
     if not found.n_earlier:
         return ()
     of = "a task that is being rerun" if found.n_earlier == 1 else "tasks that are being rerun"
@@ -317,7 +317,7 @@ def _progress_tiles(states: NDArray[np.uint8], found: "Collected") -> tuple[Tile
             detail=", ".join(f"{n:,} {s.word}" for s, n in left.items() if n) or "nothing",
         ),
         Tile(
-            label="need a person",
+            label="need attention",
             value=f"{stuck:,}",
             detail="parked, or result lost" if stuck else "nothing parked or lost",
             is_bad=stuck > 0,
@@ -342,9 +342,9 @@ def report_of_table(table: "StudyTable", request: ReportRequest, tell: Tell) -> 
     table : StudyTable
         From `jobpool.analysis.study_table.read_study_table`.
     request : ReportRequest
-        What is asked for.
+        What the report shall contain.
     tell : callable
-        Told what is being done.
+        Takes one line about each step.
     """
     tell("analysing")
     analysis = analyse(table)
@@ -375,7 +375,7 @@ def report_of_table(table: "StudyTable", request: ReportRequest, tell: Tell) -> 
 
 
 def _all_facts(request: ReportRequest) -> tuple[tuple[str, str], ...]:
-    """Return what every report says of itself, and what this one rests on."""
+    """Return the facts at the head of a report: when it was made, by which version, from what."""
     return (
         ("made", f"{utc_time(request.now)} UTC"),
         ("jobpool", request.version),

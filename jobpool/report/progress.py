@@ -49,9 +49,9 @@ def _colour(state: TaskState) -> str:
 
 COLOURS = {state.word: _colour(state) for state in SHOWN}
 _TEXT = (
-    "How many tasks stand where, from the pool's state table. Waiting: never run, or failed and "
-    "returned. Parked: failed in the same way again and again, until somebody lets them go. Held: "
-    "kept back by somebody. A task that was split into parts counts as these."
+    "The number of tasks in each state, from the pool's state table. Waiting: not run yet, or "
+    "failed and requeued. Parked: failed several times in a row with the same error, until "
+    "somebody retries them. Held: kept back by hand. A task that was split is counted by its parts."
 )
 
 
@@ -97,7 +97,7 @@ def progress_section(grid: Grid, states: NDArray[np.uint8], chosen: NDArray[np.b
 def _by_axis(
     grid: Grid, axis: str, name: str, states: NDArray[np.uint8], counted: NDArray[np.bool_]
 ) -> DataTable:
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     values, codes = grid.axis(axis).values, grid.column(axis)
     columns = {
@@ -129,7 +129,7 @@ def _bars(table: DataTable) -> Figure:
 
 def _cells(grid: Grid, states: NDArray[np.uint8], counted: NDArray[np.bool_]) -> DataTable | None:
     """Return how much is done for each pair of values of the two axes that make most cells."""
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     axes = [a for a in grid.axes if len(a.values) > 1 and a.name != grid.part_axis]
     pairs = [

@@ -1,4 +1,4 @@
-"""All results as a table of the report, and what they are on average for each value of an axis."""
+"""All results as a table of the report, and their averages for each value of an axis."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -66,7 +66,7 @@ def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
 
 
 def _beyond(frame: "pd.DataFrame", found: "Collected") -> list[str]:
-    """Return the columns that a file of this many rows has no room for, the least wanted."""
+    """Return the least useful columns, for which a file of this many rows has no room."""
     keys = [found.id, *map(beside_report, found.axes), *([found.earlier] if found.earlier else [])]
     useful = [found.own[name] for name in _USEFUL]
     wanted = [*keys, *found.attributes, *useful, *found.metrics]
@@ -82,7 +82,7 @@ def _beyond(frame: "pd.DataFrame", found: "Collected") -> list[str]:
 
 
 def average_section(found: "Collected", grid: "Grid") -> Section | None:
-    """Return what is reported on average for each value of each axis; None if there is nothing."""
+    """Return averages for each value of each axis; None if no task reports a number."""
     metrics = _metrics(found)
     axes = [axis for axis in found.axes if 1 < found.frame[axis].nunique() <= MOST_VALUES]
     if found.frame.empty or not metrics:

@@ -33,7 +33,7 @@ MOST_BEST = 10  # places in the tables of the best
 
 
 def study_sections(found: "Analysis") -> tuple[Section, ...]:
-    """Return what the analysis of a study says.
+    """Return the sections of an analysed study.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def study_sections(found: "Analysis") -> tuple[Section, ...]:
 
 
 def _coverage_section(found: "Analysis") -> Section:
-    """Say what there is of the study, before anybody reads a rank."""
+    """Return how complete the study is: it comes before the ranks."""
     covered = found.coverage
     missing = DataTable(
         name="missing-cells",
@@ -63,7 +63,7 @@ def _coverage_section(found: "Analysis") -> Section:
     calm = "Every single parcellation has a result for every pipeline and target."
     return Section(
         name="coverage",
-        title="The study and what is missing of it",
+        title="The study and what is missing",
         text=f"{count(covered.n_parcellations, 'single parcellation')}, "
         f"{count(covered.n_columns, 'pair')} of pipeline and target: {covered.n_present:,} of "
         f"{count(covered.n_cells, 'cell')} with a result.",
@@ -96,14 +96,14 @@ def _score_section(table: "StudyTable", source: str) -> Section:
 
 def _score_figure(scores: DataTable, measure: str, label: str) -> Figure:
     better = "higher" if measure == SCORE else "lower"
-    told = "%{text}<br>%{x:,} parcels<br>%{y:.4~g}"
+    label_text = "%{text}<br>%{x:,} parcels<br>%{y:.4~g}"
     return Figure(
         name="figure-scores",
         title="Score against number of parcels",
         caption=f"{label[0].upper()}{label[1:]} of each parcellation for the chosen target, "
         f"coloured by pipeline, with a marker for each strategy; {better} is better.",
         table=scores.name,
-        traces=tuple(_clouds(scores, {"x": column("size"), "y": column(measure)}, told)),
+        traces=tuple(_clouds(scores, {"x": column("size"), "y": column(measure)}, label_text)),
         choose=TARGET,
         layout={
             "showlegend": True,
@@ -170,8 +170,8 @@ def _trade_section(found: "Analysis") -> Section | None:
     n_pairs = len(found.table.frame[[NAME, PIPELINE]].drop_duplicates())
     n_out = n_pairs - len(found.trade_off)
     out = (
-        "Not ranked here, without a score for every target, or of a pipeline that no single "
-        f"parcellation has: {n_out:,} of {n_pairs:,} pairs of parcellation and pipeline."
+        f"Not ranked: {n_out:,} of {n_pairs:,} pairs of parcellation and pipeline. They lack a "
+        "score for some target, or no single parcellation has their pipeline."
     )
     return Section(
         name="trade-offs",
@@ -195,15 +195,15 @@ def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Fig
         "line": {"color": GREY, "width": 2, "shape": "hv"},
         "hoverinfo": "skip",
     }
-    told = "%{text}<br>%{customdata:,} parcels<br>%{x:,.4~g} "
-    told += f"{unit}<br>mean rank %{{y:.4~g}}"
+    label_text = "%{text}<br>%{customdata:,} parcels<br>%{x:,.4~g} "
+    label_text += f"{unit}<br>mean rank %{{y:.4~g}}"
     return Figure(
         name=f"figure-trade-{cost.replace('_', '-')}",
         title=f"Rank against {what}",
         caption=f"Mean rank (lower is better) against {what}, coloured by pipeline, with a marker "
         "for each strategy; the line joins the pairs that no other beats in both.",
         table=table.name,
-        traces=(line, *_clouds(table, {**place, "customdata": column("size")}, told)),
+        traces=(line, *_clouds(table, {**place, "customdata": column("size")}, label_text)),
         layout={
             "height": 460,
             "xaxis": logarithmic(what),
@@ -212,17 +212,17 @@ def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Fig
     )
 
 
-def _clouds(table: DataTable, place: Spec, told: str) -> Iterator[Spec]:
-    """Yield the points of each pipeline and strategy: a colour and a marker, told in the legend.
+def _clouds(table: DataTable, place: Spec, label: str) -> Iterator[Spec]:
+    """Yield the points of each pipeline and strategy: a colour and a marker, named in the legend.
 
     Parameters
     ----------
     table : DataTable
         Has a row for each point.
     place : mapping
-        The columns that say where a point stands, and what else its label tells.
-    told : str
-        The label's template.
+        The columns of a point's position, and of more that its label shows.
+    label : str
+        Template of the label.
     """
     strategies = sorted(table.frame[STRATEGY].unique(), key=lambda one: (one != SINGLE, one))
     alone = set(table.frame.loc[table.frame[STRATEGY] == SINGLE, PIPELINE])
@@ -238,5 +238,5 @@ def _clouds(table: DataTable, place: Spec, told: str) -> Iterator[Spec]:
                 "name": plain(pipeline if strategies == [SINGLE] else f"{pipeline}, {strategy}"),
                 "text": column(NAME),
                 "marker": {"color": colour, "symbol": symbol, "size": 7, "opacity": 0.75},
-                "hovertemplate": f"{told}<extra>%{{fullData.name}}</extra>",
+                "hovertemplate": f"{label}<extra>%{{fullData.name}}</extra>",
             }

@@ -66,7 +66,7 @@ def rank_section(found: "Analysis") -> Section | None:
 
 def both_views(ranking: "Ranking") -> "pd.DataFrame":
     """Return mean ranks of all pipelines together, then of each where there are several."""
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     overall = ranking.overall.assign(**{PIPELINE: EVERY})
     if ranking.by_pipeline[PIPELINE].nunique() < 2:
@@ -89,7 +89,7 @@ def _scalings(found: "Analysis") -> dict[str, "Scaling"]:
 
 def _curves(scalings: Mapping[str, "Scaling"], points: "pd.DataFrame") -> DataTable:
     """Return the fitted lines and their bands, in the region and beyond, and its corners."""
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     least, most = int(points["size"].min()), int(points["size"].max())
     low, high = points["mean_rank"].min() / 1.1, points["mean_rank"].max() * 1.1
@@ -119,7 +119,7 @@ def _curves(scalings: Mapping[str, "Scaling"], points: "pd.DataFrame") -> DataTa
 
 
 def _laws(all_scalings: Mapping[str, "Scaling"], by_type: Mapping[str, "Scaling"]) -> DataTable:
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     entries = [("all", name.strip(), one) for name, one in all_scalings.items() if name == EVERY]
     entries += [(PIPELINE, name, one) for name, one in all_scalings.items() if name != EVERY]
@@ -158,7 +158,7 @@ def _regressions(found: "Analysis") -> list[DataTable]:
 
 
 def _regression(one: "Regression", name: str) -> DataTable:
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     frame = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""Strategies over several parcellations against single ones."""
+"""Strategies over several parcellations, compared with single ones."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -72,7 +72,7 @@ def strategy_section(found: "Analysis") -> Section | None:
 
 
 def _left_out(found: "Analysis") -> tuple[str, ...]:
-    """Say what is not in the ranking of ensembles and single parcellations."""
+    """Return what the ranking of ensembles and single parcellations leaves out."""
     said = (note.removeprefix("With ensembles: ") for note in found.together_notes)
     return tuple(note[:1].upper() + note[1:] for note in said)
 

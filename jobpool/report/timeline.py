@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float64]
 
-GANTT_WORKERS = 30  # rows of the Gantt chart: the workers that were there longest
-GAP = 1 / 400  # of the whole time: attempts that end alike, with a shorter break, become one bar
+GANTT_WORKERS = 30  # rows of the Gantt chart: the workers that ran longest
+GAP = 1 / 400  # of the whole time: attempts of one outcome with a shorter gap become one bar
 BINS = 240  # steps in time
 _TEXT = (
-    "Workers from their records (from their start to their last sign of life), attempts from their "
-    "record. All times are UTC. Averages are taken over {step} at a time."
+    "Each worker counts from its start to its last heartbeat, each attempt as the record of "
+    "attempts says. All times are UTC. Averages are taken over {step}."
 )
 
 
 def workers_frame(pool: Pool) -> "pd.DataFrame":
-    """Return one row per worker there has been: who, where, from when to its last sign of life."""
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    """Return one row per worker: its id, node, job, cores, start and last heartbeat."""
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     records = []
     for path in worker_files(pool.folder, "workers"):
@@ -48,7 +48,7 @@ def workers_frame(pool: Pool) -> "pd.DataFrame":
 
 
 def timeline_section(workers: "pd.DataFrame", attempts: "pd.DataFrame") -> Section | None:
-    """Return the timeline, or None if nobody has worked yet.
+    """Return the timeline, or None if no worker has started yet.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def timeline_section(workers: "pd.DataFrame", attempts: "pd.DataFrame") -> Secti
 
 def _with_strangers(workers: "pd.DataFrame", known: "pd.DataFrame") -> "pd.DataFrame":
     """Add the workers of attempts whose records are gone: from the first attempt to the last."""
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     others = known[~known["worker"].isin(set(workers["worker"]))].groupby("worker")
     found = others.agg(started=("started", "min"), ended=("ended", "max")).reset_index()
@@ -89,7 +89,7 @@ def _with_strangers(workers: "pd.DataFrame", known: "pd.DataFrame") -> "pd.DataF
 
 
 def covered(starts: "FloatArray", ends: "FloatArray", edges: "FloatArray") -> "FloatArray":
-    """Return how many intervals are open at one time, as the mean of each step.
+    """Return how many intervals are open at the same time, as the mean of each step.
 
     Examples
     --------
@@ -109,14 +109,14 @@ def covered(starts: "FloatArray", ends: "FloatArray", edges: "FloatArray") -> "F
 
 
 def _steps(workers: "pd.DataFrame", known: "pd.DataFrame", edges: "FloatArray") -> DataTable:
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     def mean_of(frame: "pd.DataFrame") -> "FloatArray":
         return covered(frame["started"].to_numpy(float), frame["ended"].to_numpy(float), edges)
 
     frame = pd.DataFrame({"time": [utc_time(t, 3) for t in edges[:-1]]})
     frame["workers"] = mean_of(workers)
-    frame["tasks at work"] = mean_of(known)
+    frame["tasks running"] = mean_of(known)
     for use in colours_of(known["use"]):
         ended = known.loc[known["use"] == use, "ended"].to_numpy(float)
         if len(ended):
@@ -130,7 +130,7 @@ def _steps(workers: "pd.DataFrame", known: "pd.DataFrame", edges: "FloatArray") 
 
 
 def _at_once(table: DataTable) -> Figure:
-    looks = (("workers", "#5b6475", None), ("tasks at work", "#0072b2", "tozeroy"))
+    looks = (("workers", "#5b6475", None), ("tasks running", "#0072b2", "tozeroy"))
     traces = tuple(
         {
             "type": "scatter",
@@ -146,15 +146,15 @@ def _at_once(table: DataTable) -> Figure:
     )
     return Figure(
         name="figure-timeline",
-        title="At work at one time",
-        caption="Workers that were there, and tasks that they worked on: the space between is "
-        "starting, waiting for a task, and writing.",
+        title="Workers and running tasks",
+        caption="Workers, and the tasks that they ran at the same time. The gap between the "
+        "lines is time for starting, waiting for a task, and writing.",
         table=table.name,
         traces=traces,
         layout={
             "height": 300,
             "xaxis": {"type": "date"},
-            "yaxis": {"title": {"text": "at one time"}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "at the same time"}, "rangemode": "tozero"},
         },
     )
 
@@ -175,8 +175,8 @@ def _endings(table: DataTable) -> Figure:
     return Figure(
         name="figure-endings",
         title="How attempts ended",
-        caption="Attempts that ended in each step of time, by what became of them; those that "
-        "run stand at the end.",
+        caption="Attempts that ended in each time step, by outcome; those that still run are "
+        "at the end.",
         table=table.name,
         traces=traces,
         layout={
@@ -191,14 +191,14 @@ def _endings(table: DataTable) -> Figure:
 
 
 def _workers(workers: "pd.DataFrame", known: "pd.DataFrame") -> DataTable:
-    """Return what each worker did, the longest first."""
+    """Return time and attempts of each worker, the longest first."""
     busy = (known["ended"] - known["started"]).groupby(known["worker"]).sum()
     frame = workers.assign(hours=(workers["ended"] - workers["started"]) / HOUR_S)
     frame["hours at work"] = frame["worker"].map(busy).astype(float).fillna(0.0) / HOUR_S
     frame["attempts"] = frame["worker"].map(known["worker"].value_counts()).fillna(0).astype(int)
     frame = frame.sort_values(["hours", "worker"], ascending=[False, True], ignore_index=True)
     frame["started"] = [utc_time(t) for t in frame["started"]]
-    frame["last sign"] = [utc_time(t) for t in frame.pop("ended")]
+    frame["last heartbeat"] = [utc_time(t) for t in frame.pop("ended")]
     return DataTable(
         name="workers-table",
         title="Workers",
@@ -209,7 +209,7 @@ def _workers(workers: "pd.DataFrame", known: "pd.DataFrame") -> DataTable:
 
 
 def _gantt_bars(people: DataTable, known: "pd.DataFrame", span_s: float) -> DataTable:
-    """Return the work of the longest workers; short breaks between like attempts are closed."""
+    """Return the attempts of the longest workers; short gaps between equal outcomes are closed."""
     shown = people.frame["worker"].head(GANTT_WORKERS)
     frame = known[known["worker"].isin(set(shown))]
     frame = frame.sort_values(["worker", "started", "place"], ignore_index=True)
@@ -222,7 +222,7 @@ def _gantt_bars(people: DataTable, known: "pd.DataFrame", span_s: float) -> Data
     pieces = frame.groupby(begins.cumsum(), sort=False)
     merged = pieces.agg(
         worker=("worker", "first"),
-        became=("use", "first"),
+        outcome=("use", "first"),
         started=("started", "min"),
         ended=("ended", "max"),
         attempts=("place", "size"),
@@ -233,7 +233,7 @@ def _gantt_bars(people: DataTable, known: "pd.DataFrame", span_s: float) -> Data
         merged[name] = [utc_time(t, 3) for t in merged[name]]
     return DataTable(
         name="gantt",
-        title="The work of the longest workers",
+        title="Attempts of the longest workers",
         frame=merged,
         source="from the record of attempts",
         traced_by=("worker",),
@@ -246,7 +246,7 @@ def _gantt_figure(table: DataTable, people: DataTable) -> Figure:
     names = [name for name in people.frame["worker"].head(GANTT_WORKERS) if name in drawn]
     traces = tuple(
         {
-            **rows({"became": use}),
+            **rows({"outcome": use}),
             "type": "bar",
             "orientation": "h",
             "name": use,
@@ -258,12 +258,12 @@ def _gantt_figure(table: DataTable, people: DataTable) -> Figure:
             "hovertemplate": "worker %{y}<br>from %{base}<br>%{customdata:,} attempts in a row: "
             f"{use}<extra></extra>",
         }
-        for use, colour in colours_of(table.frame["became"]).items()
+        for use, colour in colours_of(table.frame["outcome"]).items()
     )
     return Figure(
         name="figure-gantt",
-        title=f"The {len(names)} workers that were there longest",
-        caption="Each line is a worker, each bar attempts in a row that ended alike.",
+        title=f"The {len(names)} workers that ran longest",
+        caption="Each row is a worker, each bar consecutive attempts with the same outcome.",
         table=table.name,
         traces=traces,
         layout={

@@ -37,7 +37,7 @@ def html_of(report: Report) -> bytes:
     report : Report
         The names of its tables, figures and sections must differ.
     """
-    import jinja2  # noqa: PLC0415 - heavy, and only for who makes a report
+    import jinja2  # noqa: PLC0415 - heavy, and needed only for a report
     from plotly.offline import get_plotlyjs  # noqa: PLC0415 - heavy, likewise
 
     environment = jinja2.Environment(
@@ -84,7 +84,7 @@ def _policy(*scripts: str) -> str:
 
 
 def _data(report: Report) -> bytes:
-    import orjson  # noqa: PLC0415 - only for who makes a report
+    import orjson  # noqa: PLC0415 - needed only for a report
 
     content = {
         "tables": {table.name: table_json(table) for table in tables_of(report)},
@@ -132,7 +132,7 @@ def table_json(table: DataTable) -> dict[str, Any]:
 
 def _column(name: str, values: "pd.Series[Any]") -> dict[str, Any]:
     """Return one column: numbers, texts, or codes into a list of texts; null where missing."""
-    import pandas as pd  # noqa: PLC0415 - heavy, and only for who makes a report
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
 
     if pd.api.types.is_bool_dtype(values.dtype):
         values = values.map({True: "yes", False: "no"})
@@ -200,7 +200,7 @@ def _compressed(text: bytes, level: int, *, digits: bool) -> bytes:
 
 def packed_size(values: "pd.Series[Any]") -> int:
     """Return about how many bytes a column takes in the file."""
-    import orjson  # noqa: PLC0415 - only for who makes a report
+    import orjson  # noqa: PLC0415 - needed only for a report
 
     text = orjson.dumps(_column("", values), option=orjson.OPT_SERIALIZE_NUMPY)
     return len(_compressed(text, 1, digits=True)) * 4 // 3

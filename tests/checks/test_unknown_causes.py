@@ -106,7 +106,7 @@ def test_costs_of_an_unknown_cause_are_counted(folder: Path) -> None:
 
     table = cost_section(pool.grid, spent).items[0]
 
-    frame = table.frame.set_index("became")  # type: ignore[union-attr]
+    frame = table.frame.set_index("outcome")  # type: ignore[union-attr]
     assert frame.loc["evicted", "core-hours"] == pytest.approx(10 / 3600)
     assert frame["core-hours"].sum() == pytest.approx(spent["core_hours"].sum())
 

@@ -46,9 +46,9 @@ def column_of(table: DataTable, name: str) -> list[object]:
 
 
 def costs_of(report: Report) -> dict[object, float]:
-    """Return core-hours by what became of them, in units of one simulated attempt."""
+    """Return core-hours by outcome, in units of one simulated attempt."""
     rows = rows_of(table_of(report, "costs"))
-    return {row["became"]: round(row["core-hours"] / CORE_HOURS, 6) for row in rows}
+    return {row["outcome"]: round(row["core-hours"] / CORE_HOURS, 6) for row in rows}
 
 
 def test_a_pool_of_any_axes_has_these_sections(report: Report) -> None:
@@ -88,10 +88,10 @@ def test_a_pool_that_is_done_says_so(report: Report) -> None:
 
     assert shown["tasks done"] == ("77.7 %", "28 of 36")
     assert shown["left"] == ("7", "1 running, 6 waiting")
-    assert shown["need a person"] == ("2", "parked, or result lost")
+    assert shown["need attention"] == ("2", "parked, or result lost")
 
 
-def test_core_hours_are_told_by_what_became_of_them(report: Report) -> None:
+def test_core_hours_are_grouped_by_outcome(report: Report) -> None:
     found = costs_of(report)
 
     assert (found["useful"], found["error"], found["memory"]) == (27, 3, 1)
@@ -133,7 +133,7 @@ def test_an_attempt_of_unknown_length_is_counted_as_such(fast_path: Path) -> Non
 
     section = section_of(pool_report(worker.pool.folder).report, "costs")
 
-    assert section.notes == ("1 attempt of unknown length counts as nothing.",)
+    assert section.notes == ("1 attempt of unknown duration counts as zero.",)
 
 
 def test_cores_multiply_the_cost(fast_path: Path) -> None:

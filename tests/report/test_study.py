@@ -173,8 +173,8 @@ def test_the_costs_say_who_could_not_be_ranked(tmp_path: Path) -> None:
     section = section_of(study_report(tmp_path, frame).report, "trade-offs")
 
     assert section.notes == (
-        "Not ranked here, without a score for every target, or of a pipeline that no single "
-        "parcellation has: 1 of 72 pairs of parcellation and pipeline.",
+        "Not ranked: 1 of 72 pairs of parcellation and pipeline. They lack a score for some "
+        "target, or no single parcellation has their pipeline.",
     )
 
 
