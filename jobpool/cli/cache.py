@@ -1,4 +1,4 @@
-"""``jobpool cache``: fill, look at, check and tidy a pool's ROI values and fits."""
+"""``jobpool cache``: fill, inspect, verify and prune a pool's ROI values and fits."""
 
 import signal
 import subprocess
@@ -30,9 +30,9 @@ cache = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="""Fill, look at, check and tidy the cache of a pool: ROI values, and fits.
+    help="""Fill, inspect, verify and prune the cache of a pool: ROI values, and fits.
 
-    Workers fill it by themselves. To fill it before is to have all ROI values at once.
+    Workers fill it as they go. Fill it beforehand to have all ROI values at once.
 
     \b
     jobpool cache fill POOL --workers 2
@@ -66,8 +66,8 @@ def fill(
 ) -> None:
     """Compute all ROI values that are missing, reading each map once.
 
-    Any number of processes share the work, also with workers that run. When it is stopped,
-    what was computed is kept. Exit code 0 when everything is there.
+    Any number of processes share the work, running workers included. What was computed is kept
+    when it is stopped. Exit code 0 when everything is there.
 
     \b
     jobpool cache fill POOL --workers 2
@@ -211,7 +211,7 @@ def _resources(pool: "Pool", name: str | None) -> "Pass":
 
 @cache.command()
 def info(pool: PoolArgument) -> None:
-    """Say what is there of each parcellation, how many fits there are, and how large it all is.
+    """Show the state of each parcellation, the number of fits, and the size of all files.
 
     \b
     jobpool cache info POOL
@@ -254,12 +254,12 @@ def _row(one: "ParcellationInfo", n_spans: int) -> list[str]:
 def verify(
     pool: PoolArgument,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Remove what is damaged: it is computed again.")
+        bool, typer.Option("--repair", help="Remove damaged files: they are computed again.")
     ] = False,
 ) -> None:
     """Read all values and fits, and compare them with their checksums.
 
-    Workers do so too with all that they use, and never use what is damaged. Exit code 0 if no
+    Workers check all that they read, too, and never use damaged values. Exit code 0 if no
     damage remains, else 10.
 
     \b
@@ -289,12 +289,12 @@ def prune(
             parser=size,
             metavar="SIZE",
             help="Remove also what is in use until the rest is no larger than this, such as 20GB: "
-            "first the values that were not asked for for longest, then the fits, and the "
+            "first the values not used for longest, then the fits, and the "
             "predictions with them. Stop the workers before.",
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be removed, remove nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be removed, remove nothing.")
     ] = False,
 ) -> None:
     """Remove what nothing uses, and what killed processes left.

@@ -1,4 +1,4 @@
-"""``jobpool cancel``: end this pool's jobs, and return their tasks."""
+"""``jobpool cancel``: cancel the jobs of a pool, and requeue their tasks."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,18 +17,20 @@ def cancel(
         str | None,
         typer.Option("--pass", metavar="NAME", help="Only jobs submitted for this pass."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many, end nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print how many, cancel nothing.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
-    """End your jobs of this pool, waiting or running, and return their tasks.
+    """Cancel your jobs of this pool, waiting or running, and requeue their tasks.
 
-    A task that was running waits again at once, with its checkpoint; the attempt does not count
-    against it. Without SLURM, the workers of this pool on this machine are ended.
+    A running task is requeued at once, with its checkpoint; the attempt does not count against
+    it. Without SLURM, the workers of this pool on this machine are ended.
 
     \b
     jobpool cancel POOL
     jobpool cancel POOL --pass first
-    jobpool cancel POOL --dry-run
+    jobpool cancel POOL --dry-run --json
     """
     from jobpool.admin.cancel import cancel as end
     from jobpool.journal.jsonl import new_worker_number
@@ -49,13 +51,11 @@ def _text(pool: "Pool", found: "Cancelled", *, dry_run: bool) -> str:
     from jobpool.units import count
 
     if not found.n_jobs:
-        return "nothing to cancel: no job of this pool waits or runs"
+        return "nothing to cancel: this pool has no job, waiting or running"
     verb = "would be cancelled" if dry_run else "cancelled"
     jobs = f"{count(found.n_jobs, 'job')} {verb}: {found.n_waiting:,} waiting, "
     lines = [f"{jobs}{found.n_running:,} running"]
-    verb = (
-        "would wait again" if dry_run else "waits again" if found.n_requeued == 1 else "wait again"
-    )
+    verb = "would be requeued" if dry_run else "requeued"
     lines.append(f"{count(found.n_requeued, 'task')} {verb}")
     if found.n_done:
         lines.append(f"{count(found.n_done, 'task')} ended in the meantime with a result")

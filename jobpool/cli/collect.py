@@ -56,10 +56,10 @@ def collect(
 ) -> None:
     """Write one row per task that is done, or one per fold.
 
-    Tasks that were split into parts give one row when all parts are done; sets with parts missing
-    are named. A task that is being rerun keeps its earlier row until the new result is accepted;
-    the column rerun_pending marks it. Without -o, the first rows are shown. Exit code 1 if a task
-    is done and its result is gone. What the columns mean is in docs/results.md.
+    A task that was split gives one row when all its parts are done; incomplete sets are listed. A
+    task that is being rerun keeps its earlier row until the new result is accepted; the column
+    rerun_pending marks it. Without -o, the first rows are shown. Exit code 10 if a task is done
+    and its result is lost. The columns are explained in docs/results.md.
 
     \b
     jobpool collect POOL

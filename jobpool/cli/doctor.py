@@ -46,10 +46,10 @@ def doctor(
 ) -> None:
     """Probe the file system, and check states, results and attempts against one another.
 
-    A note is what killed workers leave behind, or what is worth knowing: nothing needs to be done.
-    A problem is damage, or a lock that does not hold: --repair rebuilds damaged states from
-    results and attempts, and takes a lock that holds. Exit code 0 if no problem remains, else 10.
-    Whether a lock holds between nodes can only be told from two: --nodes 2.
+    A note needs no action: it is what killed workers left behind, or worth knowing. A problem is
+    damage, or a lock that does not hold: --repair rebuilds damaged states from results and
+    attempts, and switches to a lock that holds. Exit code 0 if no problem remains, else 10. Only
+    a probe from two nodes shows whether a lock holds between nodes: --nodes 2.
 
     \b
     jobpool doctor POOL

@@ -1,4 +1,4 @@
-"""``jobpool errors``: what went wrong: what parked tasks first, then the newest."""
+"""``jobpool errors``: failures by cause, those that parked tasks first, then the newest."""
 
 import sys
 from collections import Counter
@@ -26,19 +26,19 @@ def errors(
         list[str] | None,
         typer.Option(
             metavar="CAUSE",
-            help="Only attempts that ended so: error, memory, time, lost, cancelled, storage, "
+            help="Only attempts with this cause: error, memory, time, lost, cancelled, storage, "
             "preempted, node. May be given several times.",
         ),
     ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Whole tracebacks, and all tasks of each group.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many groups.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Number of groups to show.")] = 20,
 ) -> None:
     """Group failed attempts by cause and traceback, those that parked tasks first.
 
-    A task that failed returned to the pool: the line "now" says what became of it. One that
-    failed in the same way several times in a row is parked until: jobpool retry POOL. The causes
+    A failed task is requeued: the line "now" shows its present state. A task that fails several
+    times in a row with the same error is parked until: jobpool retry POOL. The causes
     cancelled, preempted, node and storage do not count against a task. Nodes on which many
     different tasks failed are named at the end.
 
@@ -90,14 +90,14 @@ def _print_advice(pool: "Pool", found: "Failures") -> None:
     from jobpool.units import count, local_time
 
     if found.n_parked:
-        what = f"{count(found.n_parked, 'task')} parked; when the cause is mended"
+        what = f"{count(found.n_parked, 'task')} parked; when the cause is corrected"
         print(f"\n{what}: jobpool retry {pool.folder}")
     left = excluded_nodes(pool.folder, time.time())
     for name, node in sorted({**{one.node: one for one in found.suspects}, **left}.items()):
         print(f"\nnode {name} looks bad, the last time {local_time(node.since)}: {node.why}")
         if name in left:
             until = f"jobpool release {pool.folder} --node {name}"
-            print(f"  workers leave it for a day, or until: {until}")
+            print(f"  workers exclude it for a day, or until: {until}")
 
 
 def _print_group(

@@ -12,7 +12,7 @@ def extend(
     config: ConfigArgument,
     pool: PoolArgument,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be added, change nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be added, change nothing.")
     ] = False,
     moved: Annotated[
         bool,

@@ -20,12 +20,12 @@ def hold(
     task: TaskIds = None,
     only: Only = None,
     skip: Skip = None,
-    everything: Annotated[bool, typer.Option("--all", help="All tasks that wait.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All waiting tasks.")] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Keep waiting tasks back from workers until they are released.
 
-    Tasks that run are left alone.
+    Running tasks are left alone.
 
     \b
     jobpool hold POOL --only pipeline=lgbm
@@ -44,9 +44,9 @@ def hold(
     n_moved = move(opened, chosen, dry_run=dry_run)
     if n_moved:
         word = "would be held" if dry_run else "held"
-        print(f"{count(n_moved, 'task')} {word}; let them go with: jobpool release {pool}")
+        print(f"{count(n_moved, 'task')} {word}; release them with: jobpool release {pool}")
     else:
-        print("nothing to hold: no task that is meant waits")
+        print("nothing to hold: no selected task is waiting")
     if n_running := int(((state_of(opened.index()) == TaskState.RUNNING) & chosen).sum()):
-        words = "that runs was" if n_running == 1 else "that run were"
+        words = "is running and was" if n_running == 1 else "are running and were"
         print(f"{count(n_running, 'task')} {words} left alone")

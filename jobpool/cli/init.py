@@ -34,7 +34,7 @@ def init(
 
     experiment, runner, grid = load_study(config)
     free_to_make(pool)
-    if not dry_run:  # before anything is printed: whoever reads that may go away
+    if not dry_run:  # before anything is printed: the reader of the output may go away
         create_pool(pool, experiment, grid, partial(prepare, runner), now=time.time())
     print_counts(grid)
     for line in runner.notes() if isinstance(runner, SupportsNotes) else ():

@@ -1,4 +1,4 @@
-"""``jobpool log``: what happened, in order."""
+"""``jobpool log``: the history of a pool, in order."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -23,11 +23,9 @@ def log(
     ] = None,
     only: Only = None,
     skip: Skip = None,
-    last: Annotated[
-        int | None, typer.Option(min=1, help="Only so many events, the last ones.")
-    ] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="Only the last events, so many.")] = None,
 ) -> None:
-    """Tell what happened to a task or a worker, in order.
+    """Show what happened to tasks and workers, in order.
 
     \b
     jobpool log POOL --last 20

@@ -49,13 +49,13 @@ Skip = Annotated[
     typer.Option(metavar="SELECTION", help="Not these tasks; same form as --only."),
 ]
 TaskIds = Annotated[
-    list[str] | None, typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin.")
+    list[str] | None, typer.Argument(metavar="TASK...", help="Ids of tasks, or how they begin.")
 ]
 TaskIdsOrAll = Annotated[
     list[str] | None,
-    typer.Argument(metavar="TASK", help="Ids of tasks, or how they begin; all if not given."),
+    typer.Argument(metavar="TASK...", help="Ids of tasks, or how they begin; all if not given."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many, change nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print how many, change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Trust = Annotated[
     list[str] | None,

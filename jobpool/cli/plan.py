@@ -1,4 +1,4 @@
-"""``jobpool plan``: what is left by size, and the arrays to submit next."""
+"""``jobpool plan``: remaining tasks by size, and the arrays to submit next."""
 
 import os
 from contextlib import nullcontext
@@ -12,16 +12,16 @@ from jobpool.cli.options import AsJson, PoolArgument, Trust, say
 def plan(
     pool: PoolArgument,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Jobs in the queue at one time, of all sizes.")
+        int, typer.Option(min=1, help="Jobs in the queue at the same time, of all sizes.")
     ] = 200,
     submit: Annotated[bool, typer.Option("--submit", help="Submit them.")] = False,
     json: AsJson = False,
     trust: Trust = None,
 ) -> None:
-    """Say what is left by needed size, and which arrays to submit next.
+    """Show the remaining tasks by required size, and the arrays to submit next.
 
-    Each waiting task goes to the cheapest pass in which it probably (80 %) ends, by what is
-    learned from others. For what fits no pass a larger size is proposed.
+    Each waiting task goes to the cheapest pass in which it finishes with a probability of at
+    least 80 %, judging by other tasks. For tasks that fit no pass, a larger size is proposed.
 
     \b
     jobpool plan POOL

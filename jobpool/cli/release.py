@@ -1,4 +1,4 @@
-"""``jobpool release``: let tasks that were held, and nodes that were left, be used again."""
+"""``jobpool release``: return held tasks to the queue, and let workers use excluded nodes."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +17,11 @@ def release(
     skip: Skip = None,
     node: Annotated[
         str | None,
-        typer.Option(metavar="NODE", help="Let workers run on this node again, and do no more."),
+        typer.Option(metavar="NODE", help="Only let workers use this excluded node again."),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Let tasks that were held back wait for workers again.
+    """Return held tasks to the queue.
 
     \b
     jobpool release POOL
@@ -42,7 +42,7 @@ def release(
         verb = "would wait" if dry_run else "waits" if n_moved == 1 else "wait"
         print(f"{count(n_moved, 'task')} {verb} again; what remains: jobpool status {pool}")
     else:
-        print("nothing to release: no task that is meant is held")
+        print("nothing to release: no selected task is held")
 
 
 def _release_node(pool: "Path", node: str, dry_run: bool) -> None:
@@ -52,8 +52,8 @@ def _release_node(pool: "Path", node: str, dry_run: bool) -> None:
 
     known = excluded_nodes(pool, time.time())
     if node not in known:
-        print(f"workers do not leave {node}; they leave: {', '.join(known) or 'no node'}")
+        print(f"{node} is not excluded; excluded nodes: {', '.join(known) or 'none'}")
         return
     if not dry_run:
         readmit_node(pool, node)
-    print(f"workers {'would run' if dry_run else 'run'} on {node} again")
+    print(f"node {node} {'would no longer be' if dry_run else 'is no longer'} excluded")

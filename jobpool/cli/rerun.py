@@ -1,4 +1,4 @@
-"""``jobpool rerun``: let tasks that are done be computed again."""
+"""``jobpool rerun``: compute finished tasks again."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,10 +26,10 @@ def rerun(
     task: TaskIds = None,
     only: Only = None,
     skip: Skip = None,
-    everything: Annotated[bool, typer.Option("--all", help="All tasks that are done.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All finished tasks.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Let tasks that are done wait for workers again, to be computed anew.
+    """Return finished tasks to the queue, to be computed again.
 
     The result of each counts until a new one is accepted: jobpool collect shows it, marked. After
     that only the new one counts. Say which tasks are meant: ids, --only, --skip or --all.
@@ -48,7 +48,7 @@ def rerun(
     chosen = choose(opened, task or (), only or (), skip or ())
     n_moved = move(opened, chosen, dry_run=dry_run)
     if not n_moved:
-        print("nothing to rerun: no task that is meant is done")
+        print("nothing to rerun: no selected task is done")
     elif dry_run:
         print(f"{count(n_moved, 'task')} would be rerun")
     else:

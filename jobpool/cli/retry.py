@@ -1,4 +1,4 @@
-"""``jobpool retry``: let parked tasks wait for workers again."""
+"""``jobpool retry``: return parked tasks to the queue."""
 
 from typing import Annotated
 
@@ -18,12 +18,12 @@ def retry(
     forget_needs: Annotated[
         bool,
         typer.Option(
-            "--forget-needs", help="Also forget how much memory and time was not enough for them."
+            "--forget-needs", help="Also forget how much memory and time was too little for them."
         ),
     ] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Let parked tasks wait for workers again, as if they had never failed.
+    """Return parked tasks to the queue, as if they had never failed.
 
     A task is parked when it ends with the same error several times in a row. Correct what is
     wrong first: jobpool errors POOL says why.
@@ -47,7 +47,7 @@ def retry(
         verb = "would wait" if dry_run else "waits" if n_moved == 1 else "wait"
         print(f"{count(n_moved, 'task')} {verb} again; what remains: jobpool status {pool}")
         return
-    print("nothing to retry: no task that is meant is parked")
+    print("nothing to retry: no selected task is parked")
     if n_failed := int((has_failed(opened.index()) & chosen).sum()):
         words = ("waits", "its") if n_failed == 1 else ("wait", "their")
         what = "failed and {} already: --failed forgets {} failures".format(*words)

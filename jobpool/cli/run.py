@@ -1,4 +1,4 @@
-"""``jobpool run``: work a pool off on this machine, without SLURM."""
+"""``jobpool run``: run a pool's tasks on this machine, without SLURM."""
 
 import signal
 import sys
@@ -25,9 +25,9 @@ def run(
     skip: Skip = None,
     trust: Trust = None,
 ) -> None:
-    """Work the pool off with local workers, and show the progress.
+    """Run the pool's tasks with local workers, and show the progress.
 
-    Ctrl-C returns the tasks in hand to the pool. Each worker's log lies in POOL/logs/local.
+    Ctrl-C requeues the running tasks. The logs of the workers are in POOL/logs/local.
 
     \b
     jobpool run POOL --workers 2
@@ -51,7 +51,7 @@ def run(
         with _progress() as show:
             local.watch(show)
     except KeyboardInterrupt:
-        print("stopping: the tasks in hand return to the pool", file=sys.stderr)
+        print("stopping: running tasks are requeued", file=sys.stderr)
     finally:
         local.stop()
     _print_end(local.ended(), pool)
@@ -103,5 +103,5 @@ def _print_end(ended: "LocalRun", folder: "Path") -> None:
     if ended.n_done < ended.n_tasks:
         for said in ended.left:
             print(f"its workers left: {said}", file=sys.stderr)
-        advice = f"why not the others: jobpool errors {folder}; what they need: jobpool plan"
+        advice = f"about the others: jobpool errors {folder}; jobpool plan"
         print(f"{advice} {folder}", file=sys.stderr)

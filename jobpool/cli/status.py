@@ -1,4 +1,4 @@
-"""``jobpool status``: how a pool stands."""
+"""``jobpool status``: progress of a pool."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -30,16 +30,18 @@ def status(
     skip: Skip = None,
     json: AsJson = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again and again until all is done.")
+        bool, typer.Option("--watch", help="Refresh until all tasks are done.")
     ] = False,
     every: Annotated[
         float | None,
-        typer.Option(parser=duration, metavar="TIME", help="Between looks; 2s if not given."),
+        typer.Option(
+            parser=duration, metavar="TIME", help="Time between two refreshes; 2s if not given."
+        ),
     ] = None,
 ) -> None:
-    """Say what remains, runs, failed and is done.
+    """Count the tasks by state, and estimate the time left.
 
-    A task that failed waits again, and counts as returned until it runs.
+    A failed task is requeued, and counts as returned until it runs again.
 
     \b
     jobpool status POOL
@@ -58,7 +60,7 @@ def status(
     ascii_only = not fits(bar(0.5), sys.stdout.encoding)
 
     def shown() -> "tuple[str, Status]":
-        """Look once: each look sees tasks that were added meanwhile."""
+        """Read the pool once more, with the tasks that were added meanwhile."""
         found = read_status(Pool(pool), tuple(by or ()), tuple(only or ()), tuple(skip or ()))
         return (status_json(found) if json else status_text(found, ascii_only=ascii_only)), found
 

@@ -15,7 +15,8 @@ def submit(
     keep_full: Annotated[
         bool,
         typer.Option(
-            "--keep-full", help="Top the queue up with what is left, by needed size; see plan."
+            "--keep-full",
+            help="Top up the queue for the remaining tasks, by required size; see plan.",
         ),
     ] = False,
     jobs: Annotated[
@@ -23,7 +24,7 @@ def submit(
         typer.Option(
             min=1,
             help="Workers to submit, 1 if not given; with --keep-full: jobs of this pool in the "
-            "queue at one time, 200 if not given.",
+            "queue at the same time, 200 if not given.",
         ),
     ] = None,
     only: Only = None,

@@ -1,4 +1,4 @@
-"""``jobpool wait``: for scripts: return when nothing is left to run."""
+"""``jobpool wait``: block until nothing is left to run, for scripts."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -22,11 +22,13 @@ def wait(
     skip: Skip = None,
     timeout: Annotated[
         float | None,
-        typer.Option(parser=duration, metavar="TIME", help="Wait no longer, such as 2h."),
+        typer.Option(parser=duration, metavar="TIME", help="Wait no longer than this, such as 2h."),
     ] = None,
     poll: Annotated[
         float | None,
-        typer.Option(parser=duration, metavar="TIME", help="Between looks; 30s if not given."),
+        typer.Option(
+            parser=duration, metavar="TIME", help="Time between two checks; 30s if not given."
+        ),
     ] = None,
 ) -> None:
     """Wait until nothing is left to run; the exit code says whether all is done.
@@ -53,7 +55,7 @@ def wait(
 
 
 def _reporter() -> "Callable[[Status], None]":
-    """Return what says on standard error how far it is, whenever that changes."""
+    """Return a function that prints the progress on standard error whenever it changes."""
     said = ""
 
     def report(found: "Status") -> None:

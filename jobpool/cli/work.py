@@ -22,11 +22,11 @@ def work(
     pool: PoolArgument,
     only: Only = None,
     skip: Skip = None,
-    max_tasks: Annotated[int | None, typer.Option(min=1, help="Leave after so many tasks.")] = None,
+    max_tasks: Annotated[int | None, typer.Option(min=1, help="Exit after so many tasks.")] = None,
     stop_after: Annotated[
         float | None,
         typer.Option(
-            parser=duration, metavar="TIME", help="Take no new task after this time, such as 2h."
+            parser=duration, metavar="TIME", help="Start no new task after this time, such as 2h."
         ),
     ] = None,
     cores: Annotated[
@@ -34,7 +34,7 @@ def work(
     ] = None,
     memory_mb: Annotated[
         int | None,
-        typer.Option(min=1, help="Memory for each task in MB; by default all this job has."),
+        typer.Option(min=1, help="Memory per task in MB; by default all this job has."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Draw tasks in a repeatable order; by default random.")
@@ -43,7 +43,7 @@ def work(
 ) -> None:
     """Pull tasks from a pool and run them until none fits.
 
-    On TERM, USR1 and Ctrl-C the task in hand returns to the pool and the worker leaves.
+    On TERM, USR1 and Ctrl-C the worker requeues its task and exits.
 
     \b
     jobpool work POOL

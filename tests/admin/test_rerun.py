@@ -274,7 +274,7 @@ def test_what_is_meant_must_be_said(folder: Path, jobpool: Jobpool) -> None:
     done = jobpool("rerun", folder)
 
     assert done.returncode == 2
-    assert "--all for every task that is done" in done.stderr
+    assert "say which tasks: their ids, --only or --skip; or --all" in " ".join(done.stderr.split())
 
 
 def test_the_command_says_what_it_did(folder: Path, jobpool: Jobpool) -> None:
@@ -286,7 +286,7 @@ def test_the_command_says_what_it_did(folder: Path, jobpool: Jobpool) -> None:
 
     assert counted.stdout == "2 tasks would be rerun\n"
     assert done.stdout.startswith("2 tasks wait to be rerun; their earlier results count until")
-    assert again.stdout == "nothing to rerun: no task that is meant is done\n"
+    assert again.stdout == "nothing to rerun: no selected task is done\n"
 
 
 def test_nothing_is_wrong_with_a_pool_under_rerun(folder: Path, jobpool: Jobpool) -> None:

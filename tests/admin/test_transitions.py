@@ -192,9 +192,7 @@ def test_nothing_to_retry_is_a_clear_line(folder: Path, jobpool: Jobpool) -> Non
     done = jobpool("retry", folder, Pool(folder).grid.id(5))
 
     assert done.returncode == 0
-    assert done.stdout.startswith(
-        "nothing to retry: no task that is meant is parked\n1 task failed"
-    )
+    assert done.stdout.startswith("nothing to retry: no selected task is parked\n1 task failed")
 
 
 def test_holding_needs_a_selection(folder: Path, jobpool: Jobpool) -> None:
@@ -209,8 +207,8 @@ def test_holding_everything_leaves_what_runs(folder: Path, jobpool: Jobpool) -> 
     done = jobpool("hold", folder, "--all")
 
     assert done.stdout.splitlines() == [
-        f"6 tasks held; let them go with: jobpool release {folder}",
-        "1 task that runs was left alone",
+        f"6 tasks held; release them with: jobpool release {folder}",
+        "1 task is running and was left alone",
     ]
 
 
@@ -219,7 +217,7 @@ def test_nothing_to_release_is_a_clear_line(folder: Path, jobpool: Jobpool) -> N
 
     assert (done.returncode, done.stdout) == (
         0,
-        "nothing to release: no task that is meant is held\n",
+        "nothing to release: no selected task is held\n",
     )
 
 

@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit codes, messages, no traceback for a mistake."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.cli import COMMANDS
+from jobpool.cli.wait import CODES
 from jobpool.disk.files import write_json
 from jobpool.errors import Fault
 from jobpool.pool import Pool
@@ -193,6 +195,18 @@ def test_every_command_has_help_with_an_example(jobpool: Jobpool, command: str) 
 
     assert done.returncode == 0
     assert f"jobpool {command} " in done.stdout.partition("Usage:")[2].partition("\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("collect", Fault.POOL), ("doctor", Fault.POOL), *(("wait", code) for code in CODES.values())],
+)
+def test_help_names_the_exit_codes_that_a_command_gives_on_its_own(
+    jobpool: Jobpool, command: str, code: int
+) -> None:
+    words = " ".join(jobpool(command, "--help").stdout.split())
+
+    assert re.search(rf"Exit code .*\b{int(code)}\b", words)
 
 
 def test_the_version_is_printed(jobpool: Jobpool) -> None:

@@ -105,7 +105,7 @@ def test_parked_tasks_lead_to_the_command_that_lets_them_wait_again(
 
     assert "now: 1 parked" in shown
     assert "    | ValueError: no luck" in shown
-    assert shown.endswith(f"when the cause is mended: jobpool retry {worker.pool.folder}\n")
+    assert shown.endswith(f"when the cause is corrected: jobpool retry {worker.pool.folder}\n")
 
 
 def test_a_task_that_was_split_is_told_so(fast_path: Path, jobpool: Jobpool) -> None:

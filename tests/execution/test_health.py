@@ -272,5 +272,5 @@ def test_a_node_is_released_by_a_command(fast_path: Path, jobpool: Jobpool) -> N
     first = jobpool("release", folder, "--node", "n17")
     again = jobpool("release", folder, "--node", "n17")
 
-    assert first.stdout == "workers run on n17 again\n"
-    assert again.stdout == "workers do not leave n17; they leave: no node\n"
+    assert first.stdout == "node n17 is no longer excluded\n"
+    assert again.stdout == "n17 is not excluded; excluded nodes: none\n"

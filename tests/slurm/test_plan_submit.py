@@ -154,7 +154,7 @@ def cancelled(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def test_cancel_says_what_it_ended(cancelled: tuple[Study, str]) -> None:
     _, said = cancelled
 
-    assert said == "3 jobs cancelled: 1 waiting, 2 running\n2 tasks wait again\n"
+    assert said == "3 jobs cancelled: 1 waiting, 2 running\n2 tasks requeued\n"
 
 
 def test_the_tasks_of_cancelled_jobs_wait_without_a_count(cancelled: tuple[Study, str]) -> None:
