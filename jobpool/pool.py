@@ -58,7 +58,7 @@ class Pool:
     folder : Path
         The pool.
     worker : int
-        The number of the worker that claims and ends tasks; 0 for one who only looks.
+        The number of the worker that claims and ends tasks; 0 for a process that only reads.
     durable : bool
         Whether every change of state waits for the disk. False is for measuring.
     now : callable
@@ -107,7 +107,7 @@ class Pool:
         return tuple(shards)
 
     def reload(self) -> None:
-        """Forget what was read of the grid, so that an extension is seen."""
+        """Read the grid again at the next use, to see an extension."""
         for name in ("grid", "shards", "spans", "_firsts"):
             self.__dict__.pop(name, None)
 
@@ -198,8 +198,8 @@ class Pool:
     def end_in(self, transaction: Transaction, ending: Ending) -> bool:
         """End a claim of this worker, and say whether the pool accepted it.
 
-        A worker thought dead may still hand in its result while nobody runs its task, unless the
-        task is computed again since; in any other case a claim that was taken back changes nothing.
+        A worker taken for dead may still hand in its result while its task is idle, unless the
+        task was rerun since. In any other case a claim that was taken back changes nothing.
         """
         slot = ending.claim.position - transaction.first
         record, fence = transaction.record(slot), ending.claim.fence
@@ -232,12 +232,12 @@ class Pool:
         position : int
             The task.
         fence : int
-            The claim that was seen to be dead; a later one is left alone.
+            The dead claim; a later one is left alone.
         cause : Cause
             `Cause.DONE` if the dead worker's result was found on disk.
         write_first : callable
             Called under the lock if the claim still stands, before it ends: so that the record
-            of the attempt is neither missing nor written by two who look at the same time.
+            of the attempt is neither missing nor written by two processes.
         feedback : Feedback
             What the attempt says about the task.
         """
@@ -271,7 +271,7 @@ class Pool:
         transaction.put(slot, ended)
 
     def _is_to_split(self, transaction: Transaction, slot: int, cause: Cause) -> bool:
-        """Say whether a whole task ran too long, or some of its parts are offered already."""
+        """Say whether a whole task ran too long, or some of its parts were activated before."""
         parts = self.grid.parts.of(transaction.first + slot)
         if cause is Cause.TIME:
             return bool(parts)
@@ -304,7 +304,7 @@ class Pool:
         return parts
 
     def split_in(self, transaction: Transaction, slot: int) -> list[int]:
-        """Cut a waiting whole task into its parts, and return their slots; empty if it has none."""
+        """Split a waiting whole task into its parts, and return their slots; empty without any."""
         record = transaction.record(slot)
         if record.state is not _WAITING:
             return []

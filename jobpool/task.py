@@ -15,7 +15,7 @@ Value = str | int | float | bool
 Point = tuple[tuple[str, Value], ...]
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
-CLAIMS_PER_RUN = 10_000  # a task that is computed again counts its claims from the next multiple
+CLAIMS_PER_RUN = 10_000  # a task that is rerun counts its claims from the next multiple
 
 ALL = "all"  # the value of the part axis for a task that is not split into parts
 
@@ -23,8 +23,8 @@ ALL = "all"  # the value of the part axis for a task that is not split into part
 class TaskState(IntEnum):
     """Where a task stands; the number is what the state table holds.
 
-    What a state means to everything that counts, offers or shows tasks is in `_meaning` alone, and
-    reaches the code as properties here and as the sets below.
+    What a state means to code that counts, claims or shows tasks is in `_meaning` alone, and
+    reaches that code as properties here and as the sets below.
     """
 
     WAITING = 1
@@ -32,9 +32,7 @@ class TaskState(IntEnum):
     DONE = 3
     PARKED = 4  # failed too often: waits for a person
     HELD = 5  # kept back by a person
-    SUPERSEDED = (
-        6  # another stands for it: the whole task for its parts, or the parts for the whole
-    )
+    SUPERSEDED = 6  # the whole task stands for its parts, or the parts for the whole
 
     @property
     def word(self) -> str:
@@ -65,7 +63,7 @@ def _meaning(state: TaskState) -> Meaning:
     waiting, running, done = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
     parked, held, superseded = TaskState.PARKED, TaskState.HELD, TaskState.SUPERSEDED
     match state:
-        case TaskState.WAITING:  # to itself: a person lets it forget what it needs; a late result
+        case TaskState.WAITING:  # to itself: bounds are forgotten; to done: a late result
             becomes = {waiting, running, done, held, parked, superseded}
             means = Meaning(word="waiting", becomes=frozenset(becomes), restored=True)
         case TaskState.RUNNING:
@@ -78,7 +76,7 @@ def _meaning(state: TaskState) -> Meaning:
             means = Meaning(word="parked", becomes=frozenset({waiting, done}), stuck=True)
         case TaskState.HELD:
             means = Meaning(word="held", becomes=frozenset({waiting, done}), stuck=True)
-        case TaskState.SUPERSEDED:  # to itself: the task that stands for it is computed again
+        case TaskState.SUPERSEDED:  # to itself: the task that stands for it is rerun
             means = Meaning(
                 word="superseded",
                 becomes=frozenset({waiting, superseded}),
@@ -97,9 +95,9 @@ STATES: Mapping[TaskState, Meaning] = {state: _meaning(state) for state in TaskS
 COUNTED = frozenset(state for state, means in STATES.items() if means.counted)
 STUCK = frozenset(state for state, means in STATES.items() if means.stuck)
 RESTORED = frozenset(state for state, means in STATES.items() if means.restored)
-# nobody runs it, and it is not done: a late result is welcome
+# neither running nor settled: a late result is accepted
 IDLE = frozenset(s for s, means in STATES.items() if not means.settled and not means.claimed)
-# workers will do it without help from a person
+# workers will finish it without help from a person
 REMAINING = frozenset(s for s, means in STATES.items() if not means.settled and not means.stuck)
 # the counted states in the order in which they are shown: what is done, what runs, the rest
 SHOWN = tuple(sorted(COUNTED, key=lambda s: (not s.settled, not STATES[s].claimed, s)))
@@ -178,7 +176,7 @@ CAUSE_OF_CODE: Mapping[int, Cause] = {code: cause for cause, code in CAUSE_CODES
 
 
 def run_of(fence: int) -> int:
-    """Return how often a task had been returned to be computed again when a claim was made.
+    """Return how often a task had been returned for a rerun when a claim was made.
 
     Examples
     --------

@@ -73,7 +73,7 @@ def retry(
 
 
 def rerun(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> int:
-    """Let tasks that are done wait to be computed again.
+    """Let tasks that are done wait to be rerun.
 
     The result of each counts until a new one is accepted. A part of a task that was done as a whole
     cannot be computed again by itself.

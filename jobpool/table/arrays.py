@@ -77,8 +77,8 @@ def read_counting(
 ) -> tuple[Table, NDArray[np.bool_]]:
     """Return the record of every task as its results count, and which of them are to be replaced.
 
-    A task that is computed again is done, by its earlier result, until its new one is accepted; a
-    whole task that is computed again in parts, until those of all its parts are.
+    A task that is rerun is done, by its earlier result, until its new one is accepted; a
+    whole task that is rerun in parts, until those of all its parts are.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def read_counting(
     grid : Grid
         All tasks.
     fresh : bool
-        Leave earlier results out: a task that is computed again is not done.
+        Leave earlier results out: a task that is rerun is not done.
 
     Returns
     -------

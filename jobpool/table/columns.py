@@ -13,7 +13,7 @@ from typing import TypeVar
 
 ID = "task"
 OF_RESULTS = ("task_seconds", "failed_attempts", "worker", "peak_memory_mb", "cores", "ended")
-RERUN_PENDING = "rerun_pending"  # of results, while a task of the pool is computed again
+RERUN_PENDING = "rerun_pending"  # of results, while a task of the pool is rerun
 OF_ATTEMPTS = (
     *("fence", "worker", "cause", "started", "ended", "cores", "memory_mb", "cpu_s"),
     *("peak_memory_mb", "read_mb", "written_mb", "error", "traceback", "node", "job", "found_by"),

@@ -1,7 +1,7 @@
 """Records: what the pool knows of one task, in 32 bytes with a checksum of their own.
 
 A record is the truth about its task. Its index byte stands for it where many are searched or
-counted at once. A task that is computed again has a second record, of the result that counts until
+counted at once. A task that is rerun has a second record, of the result that counts until
 a new one is accepted. The layout is part of the pool's format.
 """
 
@@ -51,7 +51,7 @@ class Record(
     changed_ms: int = 0
     bounds: int = 0  # codes of the bounds and of the last error; see `learned`
     same: int = 0  # how often in a row that error came
-    # of a task that is computed again: its record when its result was accepted
+    # of a task that is rerun: its record when its result was accepted
     accepted: "Record | None" = None
 
     def index_byte(self) -> int:
@@ -71,7 +71,7 @@ class Record(
         return packed + zlib.crc32(packed, position + 1).to_bytes(4, "little")
 
     def to_run_again(self, fence: int, changed_ms: int) -> "Record":
-        """Return the record of a task that is done and is to be computed again.
+        """Return the record of a task that is done and is to be rerun.
 
         Bounds stay, failures and errors are forgotten.
 
@@ -133,7 +133,7 @@ EVERYTHING = WorkerLimits()
 
 
 def limits_of(memory_mb: float | None, core_s: float | None) -> WorkerLimits:
-    """Return what a worker can give; what is unknown is no limit."""
+    """Return what a worker can give; an unknown amount is no limit."""
     return WorkerLimits(
         memory_code=code_of(memory_mb) or MOST_CODE, time_code=code_of(core_s) or MOST_CODE
     )

@@ -46,8 +46,8 @@ class WorkerSettings:
     grace_s: float = 10.0  # between asking a task to stop and killing it
     lock: str = "auto"  # of a pool: the one that was found to hold
     hung_after_s: float | None = None  # silence of a job that seems to run; see `hung`
-    ask_scheduler_s: float = 60.0  # between two questions of the whole pool
-    park_after: int = 3  # the same error so often in a row parks a task
+    ask_scheduler_s: float = 60.0  # between two queries by the whole pool
+    park_after: int = 3  # as many equal errors in a row park a task
     shared: str = PRIVATE
     same_inputs: float = 0.75  # the share of claims that first look for the inputs of the last
 
@@ -70,13 +70,13 @@ class PoolInfo(WorkerSettings):
     def write(self, pool: Path) -> None:
         """Replace ``pool.json`` in the folder `pool`."""
         values = {_ON_DISK.get(name, name): value for name, value in asdict(self).items()}
-        first = {name: values[name] for name in _FIRST}  # whoever opens the file sees these first
+        first = {name: values[name] for name in _FIRST}  # at the top of the file
         write_json(pool / "pool.json", {"format": FORMAT, **first, **values})
         keep_to_owner(pool / "pool.json")
 
 
 def keep_to_owner(file: Path) -> None:
-    """Let nobody but its owner change a file that says which code runs."""
+    """Let only its owner change a file that says which code runs."""
     file.chmod(file.stat().st_mode & 0o755)
 
 
@@ -126,7 +126,7 @@ def read_info(pool: Path) -> PoolInfo:
 def check_owner(pool: Path, trusted: Collection[str] = ()) -> None:
     """Refuse to run the tasks of a pool that another user made, unless that user is trusted.
 
-    A pool says which functions its tasks call: whoever wrote it decides what runs here.
+    A pool says which functions its tasks call: its author decides what runs here.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def check_owner(pool: Path, trusted: Collection[str] = ()) -> None:
     Raises
     ------
     PoolError
-        If one of the files that say so belongs to somebody else, or can be changed by others.
+        If one of the files that say so belongs to another user, or can be changed by others.
     """
     for name in OF_OWNER:
         file = pool / name
@@ -147,9 +147,7 @@ def check_owner(pool: Path, trusted: Collection[str] = ()) -> None:
         except FileNotFoundError as error:
             raise PoolError(file, "missing; restore it from a backup") from error
         if found.st_mode & 0o022:
-            what = (
-                f"can be changed by others, and says which code tasks run; run: chmod go-w {file}"
-            )
+            what = "can be changed by others, and says which code tasks run"
             raise PoolError(file, f"{what}; run: chmod go-w {file}")
         owner = found.st_uid
         if owner != os.geteuid() and _user_name(owner) not in trusted:

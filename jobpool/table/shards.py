@@ -2,7 +2,7 @@
 
     state/NN    head | index: one byte a task | zeros up to a multiple of 64
                 | records: 32 bytes a task
-                | accepted records: 32 bytes a task, once one of them is computed again
+                | accepted records: 32 bytes a task, once one of them is rerun
 
 The head carries a checksum over the index and one over itself, every record one over itself and its
 position in the pool. Sizes divide 64, so that no record crosses a page.
@@ -10,10 +10,10 @@ position in the pool. Sizes divide 64, so that no record crosses a page.
 The index is for finding and counting: one byte holds the state and, for a waiting task, how often
 it failed, so that a random pick is one search in some thousand bytes. The record is the truth
 about one task: who holds it, under which number, and how it last ended. Records are written
-before the index. A process killed in between leaves an index that is behind its records; whoever
-comes upon such a task follows the record and mends the index.
+before the index. A process killed in between leaves an index that is behind its records; the next
+transaction that reads such a record mends the index.
 
-A task that is computed again keeps the record of its accepted result. That is written before the
+A task that is rerun keeps the record of its accepted result. That is written before the
 record that refers to it, and once, before all, a head of the newer format.
 
 Nothing is written outside `Shard.transaction`, which holds the lock; each write is checked against
@@ -48,7 +48,7 @@ from jobpool.task import RESTORED, TaskState
 
 FORMAT = 2
 MAGIC = b"JP%02d" % FORMAT
-PLAIN = b"JP01"  # without accepted records: what a file is until a task of it is computed again
+PLAIN = b"JP01"  # without accepted records: what a file is until a task of it is rerun
 MAGICS = frozenset({PLAIN, MAGIC})
 
 # magic, tasks, position of the first, transactions, last writer, checksum of the index, of the head
@@ -90,7 +90,7 @@ class Transaction:
         return found
 
     def _mend(self) -> None:
-        """Make the index anew: who was killed before it followed may have changed more records."""
+        """Make the index from the records: the killed process may have changed several of them."""
         self.mended = True
         size = RECORD.size * self._shard.size
         packed = os.pread(self._descriptor, size, self._shard.records_at)
@@ -245,7 +245,7 @@ class Shard:
         Raises
         ------
         DamagedStateError, BrokenLockError, StorageError
-            If the file does not hold what was last written to it, somebody else wrote while the
+            If the file does not hold what was last written to it, another process wrote while the
             lock was held, or the disk refuses the write.
         """
         return _Open(self)
@@ -279,7 +279,7 @@ class Shard:
             return os.pread(descriptor, RECORD.size * self.size, self.accepted_offset(0))
 
     def has_room_for_accepted(self) -> bool:
-        """Say whether a task was ever computed again, by the size of the file."""
+        """Say whether a task was ever rerun, by the size of the file."""
         try:
             return self.path.stat().st_size > self.accepted_offset(0)
         except OSError as error:
@@ -321,7 +321,7 @@ class Shard:
         return head, index, head[-8:-4] == zlib.crc32(index).to_bytes(4, "little")
 
     def broken(self) -> BrokenLockError:
-        """Return the error for a file that somebody else wrote while the lock was held."""
+        """Return the error for a file that another process wrote while the lock was held."""
         pool = self.path.parent.parent
         return BrokenLockError(pool, f"state/{self.path.name}", file_system(self.path))
 
