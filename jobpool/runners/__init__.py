@@ -4,10 +4,10 @@ base       what a runner is: two methods, and one for each further ability
 function   call a Python function with the values of a task
 evaluate/  evaluate pipelines on parcellated brain maps
 
-Importing a runner may take seconds. What reads its results, perhaps in several processes, and the
-forms of axis values that it adds come from modules of their own, which load less.
+Importing a runner may take seconds. The code that reads its results, perhaps in several processes,
+and the forms of axis values that it adds stand in modules of their own, which load less.
 
-Everything that makes a study or a pool asks here; only the child of a worker runs tasks.
+Called by everything that reads a study or its results; only the child of a worker runs tasks.
 """
 
 import importlib
@@ -26,7 +26,7 @@ from jobpool.table.selection import select
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """Where the parts of a runner are, each as ``module:name``."""
+    """Where the parts of a runner are defined, each as ``module:name``."""
 
     runner: str  # made from an experiment and, once there is one, the pool
     results: str  # made from nothing
@@ -54,7 +54,7 @@ def make_runner(experiment: Experiment, pool: Path | None = None) -> Runner:
     experiment : Experiment
         Its `runner` is a key of `RUNNERS`.
     pool : Path, optional
-        The pool the tasks come from; None while there is none yet.
+        The pool the tasks come from; None before it is made.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def make_runner(experiment: Experiment, pool: Path | None = None) -> Runner:
 def load_study(
     file: Path, folder: Path | None = None, known: tuple[str, ...] = ()
 ) -> tuple[Experiment, Runner, Grid]:
-    """Return the experiment in a file, its runner and its tasks, all completely checked.
+    """Return the experiment in a file, its runner and its tasks, completely checked.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def load_study(
     folder : Path, optional
         Where its relative paths start: by default the folder of `file`.
     known : tuple of str
-        The axes of the pool that is to be extended.
+        The axes of a pool that is being extended.
 
     Raises
     ------
@@ -113,12 +113,12 @@ def _problems_of_selections(experiment: Experiment, grid: Grid) -> Iterator[Prob
 
 
 def make_results(runner: str) -> Results:
-    """Return what reads the results of the runner of this name.
+    """Return the reader of the results of this runner.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If no runner has this name.
     """
     if runner not in RUNNERS:
         raise ValueError(f"no runner is called {runner!r}; known: {listing(RUNNERS)}")

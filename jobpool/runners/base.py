@@ -22,12 +22,12 @@ class RunContext:
     memory_mb: int | None = None
     deadline: float | None = None  # seconds since the epoch, after which the job may be killed
     cache: Path  # shared by all workers of the pool
-    checkpoint: Path  # finished parts of this task; kept until it is done
-    writer: str = ""  # the worker: begins the names of what it writes there
+    checkpoint: Path  # finished parts of this task, kept until it is done
+    writer: str = ""  # the worker; names of its files there begin with this
 
 
 class Results(Protocol):
-    """Knows what the results of a runner mean; can be sent to another process."""
+    """Reads the results of a runner; can be sent to another process."""
 
     def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:
         """Return a result as rows of the results table.
@@ -43,7 +43,7 @@ class Results(Protocol):
         ...
 
     def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
-        """Return the names of those columns of `rows` that are scores."""
+        """Return the names of the columns of `rows` that are scores."""
         ...
 
 
@@ -52,12 +52,12 @@ class SupportsMerge(Protocol):
     """The results of a runner whose tasks can be split into parts."""
 
     def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-        """Return, from the results of all parts of a task, what the whole task returns."""
+        """Return the result of a whole task from those of all its parts."""
         ...
 
 
 class Runner(Protocol):
-    """Knows what the axes mean; made once in a worker's child, then runs many tasks.
+    """Gives the axes their meaning; made once in a worker's child, then runs many tasks.
 
     A runner is made from an `Experiment` and raises `ConfigError` with every problem of its
     section and axes.
@@ -68,13 +68,13 @@ class Runner(Protocol):
         ...
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
-        """Run one task and return its result as what JSON can hold."""
+        """Run one task and return its result, as values that JSON can hold."""
         ...
 
 
 @runtime_checkable
 class SupportsNotes(Protocol):
-    """A runner that has more to say about its tasks than their counts."""
+    """A runner with more facts about its tasks than their counts."""
 
     def notes(self) -> list[str]:
         """Return lines for a person."""
@@ -83,30 +83,30 @@ class SupportsNotes(Protocol):
 
 @runtime_checkable
 class SupportsPrepare(Protocol):
-    """A runner whose tasks share something that is made once, such as the splits."""
+    """A runner whose tasks share something made once, such as the splits."""
 
     def prepare(self, pool: Path) -> None:
-        """Write into a new pool what all tasks share; refuse if it would change in an old one."""
+        """Write what all tasks share into a new pool; refuse to change it in an old one."""
         ...
 
 
 @runtime_checkable
 class SupportsCheck(Protocol):
-    """A runner that can tell beforehand whether tasks can be run on this machine."""
+    """A runner that checks beforehand whether its tasks can run on this machine."""
 
     def check(self) -> None:
-        """Raise `ConfigError` if they cannot; called once before the first."""
+        """Raise `ConfigError` if they cannot; called once before the first task."""
         ...
 
 
 @runtime_checkable
 class SupportsPredictions(Protocol):
-    """A runner that keeps what was predicted."""
+    """A runner that keeps out-of-fold predictions."""
 
     def predictions(
         self, point: Mapping[str, Value], result: Mapping[str, Json], cache: Path
     ) -> Iterator[Mapping[str, Sequence[Any]]]:
-        """Yield what was predicted, as one table for each part in the result that has it kept.
+        """Yield out-of-fold predictions, one table for each part of the result that kept them.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class SupportsPredictions(Protocol):
         Yields
         ------
         mapping
-            Columns of one length; the part's value stands under the name of the part axis.
+            Columns of equal length; one of them is named after the part axis and holds its value.
         """
         ...
 

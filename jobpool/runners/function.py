@@ -25,7 +25,7 @@ class FunctionResults:
     """Reads what functions returned."""
 
     def rows(self, result: Mapping[str, Json], by: str) -> list[dict[str, Value | None]]:  # noqa: ARG002
-        """Return the result's plain values; a nested one is written as text."""
+        """Return the plain values of a result; nested ones become text."""
         plain = str | int | float | bool | None
         return [{key: v if isinstance(v, plain) else str(v) for key, v in result.items()}]
 
@@ -43,7 +43,7 @@ class Function:
         self._name = reader.text("call")
         self._function: Any = None
         reader.finish()
-        if pool is None:  # a new study: collecting an old one must not need its code
+        if pool is None:  # a new study; collecting an old one must not need its code
             self.check()
 
     def task_grid(self) -> Grid:
@@ -51,7 +51,7 @@ class Function:
         return full_product(self._experiment.axes)
 
     def check(self) -> None:
-        """Import the function, and see that it takes the axes as its arguments."""
+        """Import the function, and check that it takes the axes as arguments."""
         advice = None
         try:
             self._function = _import(self._name)
@@ -82,8 +82,9 @@ def _why_not_called(function: Any, names: list[str]) -> str | None:
         return f"is no function but {function!r}; write module:function"
     try:
         inspect.signature(function).bind(**dict.fromkeys(names))
-    except ValueError:  # a built-in that does not tell its arguments
+    except ValueError:  # a built-in without a signature
         return None
     except TypeError as error:
-        return f"cannot be called with the axes {listing(names)}: {error}; name its arguments so"
+        what = f"cannot be called with the axes {listing(names)}: {error}"
+        return f"{what}; name its arguments like the axes"
     return None

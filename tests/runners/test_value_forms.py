@@ -267,10 +267,10 @@ def test_many_values_given_twice_are_not_all_listed(tmp_path: Path) -> None:
         (one_set(**grown(sizes=[2], seed=1)), "sets.0.random.seed: unknown key; known here: mesh"),
         (one_set(**grown(across=7)), "sets.0.random.across: must be two whole numbers: [smallest"),
         (one_set(**grown(across=[True, 7])), "sets.0.random.across: must be two whole numbers: "),
-        (one_set(**grown(across=[7, 7])), "sets.0.random.across: must be two whole numbers, 1 or"),
+        (one_set(**grown(across=[7, 7])), "sets.0.random.across: must be two whole numbers of"),
         (
             one_set(**grown(across=[1, 3], counts=[3, 8])),
-            "sets.0.counts: is more than the 3 different sizes that it finds in [1, 3]; ",
+            "sets.0.counts: is more than the 3 different sizes in [1, 3]; ",
         ),
         ({"strategies": ["voted"], "sets": ["a"]}, "sets.0: must be a mapping of keys to values"),
     ],

@@ -1,7 +1,7 @@
 """The folds of a task whose fits are kept: those of one member, or of an ensemble.
 
-Keeps nothing on disk itself. Folds are gone through in a random order, so that workers that start
-together begin with different fits instead of waiting for one another; the result is in order.
+Keeps nothing on disk itself. Folds are evaluated in random order, so that workers that start
+together begin with different fits instead of waiting for each other; the result is in order.
 """
 
 import random
@@ -26,7 +26,7 @@ from jobpool.learning.study import SINGLE
 from jobpool.runners.evaluate.members import FACTS, UNUSABLE, Member, MemberFits, RequiredFit
 from jobpool.task import Json
 
-GRID = "grid"  # needs the whole training part of its best member only
+GRID = "grid"  # needs a fit on the whole training part of its best member only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class EnsembleTask:
 def evaluate_together(
     task: EnsembleTask, numbers: Sequence[int], fits: MemberFits, *, keep: bool
 ) -> dict[str, Json]:
-    """Return the part of a task's result that its members and folds make.
+    """Return the part of a task's result that depends on its members and folds.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def evaluate_together(
     numbers : sequence of int
         The outer folds.
     fits : MemberFits
-        Where their fits come from.
+        The source of their fits.
     keep : bool
         Whether each fold's result says where its predictions are kept.
 
@@ -133,7 +133,7 @@ def _fold_of_all(
         metric=recipe.search_metric,
         y=fits.target.y,
         names=task.names,
-        # in the order of the members, as the inner ones: the ridge tells them apart by it alone
+        # in the order of the members, like the inner ones: the ridge knows them by position only
         wholes=tuple(
             fitted[required]
             for one in task.members
@@ -192,7 +192,7 @@ def _entry(combined: Combined) -> Entry:
 
 
 def _together(facts: Sequence[dict[str, Any]]) -> dict[str, Json]:
-    """Return what a result says of the values of all its members: counts add up."""
+    """Return the facts about the values of all members together: counts add up."""
     if len(facts) == 1:
         return facts[0]
     fewest = min(facts, key=lambda one: int(one["participants"]["used"]))

@@ -2,8 +2,8 @@
 
     POOL/cache/fits/    what the members of ensembles predict, and nothing else
 
-A fit is known by the content of all that made it, so that nobody has to open a map to find one
-that is there. Who lacks fits makes those that nobody else makes, and waits for the others.
+The key of a fit is a hash of everything that it is made of, so that an existing fit is found
+without opening a map. A task that lacks fits makes the free ones, and waits for those of others.
 """
 
 import hashlib
@@ -29,16 +29,16 @@ from jobpool.learning.targets import Target
 from jobpool.runners.base import RunContext
 from jobpool.task import Json
 
-FACTS = "values"  # where the fit cache keeps what there is to say of the values that were used
-UNUSABLE = "unusable"  # and who has the target, and no values
-FAILED = "failed"  # instead of a fit: why there can be none
+FACTS = "values"  # where the fit cache keeps facts about the ROI values of a fit
+UNUSABLE = "unusable"  # and the participants that have the target, but no ROI values
+FAILED = "failed"  # instead of a fit: why it is impossible
 _TRIES = 5
 Member = tuple[str, str]  # parcellation and pipeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequiredFit:
-    """One fit of a member: on the training part of an outer fold, or without one of its folds."""
+    """One fit of a member: on the training part of an outer fold, or on that less an inner fold."""
 
     member: Member
     fold: int
@@ -67,7 +67,7 @@ class MemberError(JobpoolError):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Values:
-    """The ROI values of a parcellation for those who have the target."""
+    """The ROI values of a parcellation for participants that have the target."""
 
     matrix: RoiMatrix
     usable: Array  # (n_participants,) bool
@@ -81,12 +81,12 @@ class Values:
 
     @cached_property
     def features(self) -> FloatArray:
-        """Return what is learned from, shape (n_usable, n_features)."""
+        """Return the features, shape (n_usable, n_features), float64."""
         features: FloatArray = self.matrix.values[self.usable].astype(np.float64)
         return features
 
     def facts(self) -> dict[str, Json]:
-        """Return what a result says about them."""
+        """Return the facts about them that a result holds."""
         return {
             "roi_values": self.matrix.key[:12],
             "participants": {
@@ -108,9 +108,9 @@ class MemberFits:
     Attributes
     ----------
     target : Target
-        What is learned.
+        What is predicted.
     recipe_of : callable
-        Returns the recipe of a pipeline, given its name.
+        Returns the recipe of a pipeline by its name.
     folds : Folds
         The training and test parts.
     roi : RoiCache
@@ -120,7 +120,7 @@ class MemberFits:
     out_of_fold : FitCache
         Where the out-of-fold predictions are kept that the experiment asks for.
     versions : mapping
-        Of the libraries that make a fit.
+        Of the libraries that may change a fit.
     context : RunContext
         What the task may use.
     every_s : float
@@ -146,14 +146,14 @@ class MemberFits:
     _roi_keys: dict[str, str] = field(default_factory=dict)
 
     def get(self, required_fits: Sequence[RequiredFit]) -> dict[RequiredFit, Entry]:
-        """Return fits of one outer fold: make those that nobody has made, or wait for who does.
+        """Return fits of one outer fold: make the missing ones, or wait for other workers' fits.
 
         Raises
         ------
         OutOfTimeError
             If some are still missing at the deadline of the context.
         DataError, StorageError
-            If a parcellation cannot be used, or the disk refuses what is written.
+            If a parcellation cannot be used, or the disk is full or failing.
         """
         found: dict[str, Entry] = {}
         for pipeline in dict.fromkeys(required.member[1] for required in required_fits):
@@ -169,7 +169,7 @@ class MemberFits:
     def keep(
         self, pipeline: str, fold: int, made_of: Sequence[str], entry: Entry
     ) -> dict[str, Json]:
-        """Keep predictions that follow from fits, and return where they are.
+        """Keep predictions that were made from fits, and return where they are.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class MemberFits:
         fold : int
             The outer fold.
         made_of : sequence of str
-            All that they follow from.
+            Keys of everything that they were made from.
         entry : Entry
             The predictions.
         """
@@ -201,7 +201,7 @@ class MemberFits:
 
         found: dict[str, Entry] = {}
         self.reused += len(keys)
-        for _ in range(_TRIES):  # what is damaged as soon as it was written is made again
+        for _ in range(_TRIES):  # a fit damaged right after it was written is made again
             lacking = [key for key in keys if key not in found]
             filled = bucket.fill(lacking, make, self.context.deadline, self._note_left)
             self.made += filled.made
@@ -213,9 +213,9 @@ class MemberFits:
         raise StorageError(bucket.path, "what was read back differs from what was written")
 
     def _note_left(self, n_left: int) -> None:
-        """Note that fits were made, or are being made elsewhere: the same time again is enough.
+        """Note progress in the checkpoint when fits were made, here or by other workers.
 
-        Who runs out of time and left nothing new is taken to need more of it.
+        A task that runs out of time without progress is taken to need more time.
         """
         if n_left and self._n_left is not None and n_left <= self._n_left:
             self._progress.put("fits left", n_left)
@@ -236,7 +236,7 @@ class MemberFits:
             with checkpoint.kept_if_it_fails():
                 fitted = fit(recipe, data, self.context.cores, checkpoint)
         except (NoCandidateError, TooFewError) as error:
-            # it would come out the same whoever tried
+            # any other worker would fail in the same way
             return {}, {FAILED: str(error)}
         except (DataError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise MemberError(required, str(error)) from error
@@ -244,7 +244,7 @@ class MemberFits:
         return fitted.arrays(), {**fitted.about(), FACTS: values.facts(), UNUSABLE: lacking}
 
     def tested(self, fold: int, entries: Sequence[Entry]) -> tuple[Array, int]:
-        """Return whom all members can predict in a test part, and how many only some can.
+        """Return the test participants that all members can predict, and the number of the others.
 
         Parameters
         ----------
@@ -257,8 +257,8 @@ class MemberFits:
         for row, entry in zip(lacking, entries, strict=True):
             row[np.asarray(entry.about[UNUSABLE], np.intp)] = True
         tested = self.folds.tested(fold) & self.target.present
-        everybody = np.flatnonzero(tested & ~lacking.any(axis=0))
-        return everybody, int((tested & ~lacking.all(axis=0)).sum()) - len(everybody)
+        predictable = np.flatnonzero(tested & ~lacking.any(axis=0))
+        return predictable, int((tested & ~lacking.all(axis=0)).sum()) - len(predictable)
 
     def _checkpoint(self, made_of: Mapping[str, Json]) -> Checkpoint:
         context = self.context
@@ -270,10 +270,10 @@ class MemberFits:
 
     def _values_of(self, parcellation: str) -> Values:
         if self._values is None or self._values[0] != parcellation:
-            self._values = None  # the memory of the last one, before the next is read
+            self._values = None  # frees the memory of the last one before the next is read
             matrix = self.roi.matrix(parcellation, deadline=self.context.deadline)
             if matrix.key != self._roi_key(parcellation):
-                what = "changed, or its maps did, while the task ran; run it again"
+                what = "the parcellation or its maps changed while the task ran; run it again"
                 raise DataError(f"parcellation {parcellation}", what)
             self._values = (parcellation, Values.of(matrix, self.target))
         return self._values[1]
@@ -281,12 +281,12 @@ class MemberFits:
     def key(self, required: RequiredFit) -> str:
         """Return the key of a fit, by the content of all that makes it; opens no map."""
         if required not in self._keys:
-            # of everybody, so that no values need to be read: who is usable follows from these
-            everybody = np.ones(len(self.target.y), bool)
-            nothing = np.empty((len(everybody), 0))
+            # of all participants, so that no values are read: their key says who is usable
+            everyone = np.ones(len(self.target.y), bool)
+            nothing = np.empty((len(everyone), 0))
             recipe = self.recipe_of(required.member[1])
             data = self.folds.data(
-                required.fold, nothing, self.target, everybody, recipe, required.inner
+                required.fold, nothing, self.target, everyone, recipe, required.inner
             )
             made_of = f"{self._roi_key(required.member[0])} {self.target.digest}"
             self._keys[required] = fit_key(recipe, data, made_of, self.versions)

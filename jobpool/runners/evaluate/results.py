@@ -14,7 +14,7 @@ Row = dict[str, Value | None]
 
 
 class EvaluateResults:
-    """Reads the results of the runner ``evaluate``; loads nothing that it takes to make them."""
+    """Reads the results of the runner ``evaluate``; loads none of the packages that make them."""
 
     def merge(self, parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
         """Return what `merge_results` returns."""
@@ -30,10 +30,10 @@ class EvaluateResults:
 
 
 def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
-    """Return what one task over all folds returns, from tasks over some of them each.
+    """Return the result of a task over all folds, from those of tasks over some folds each.
 
-    Seconds and counts of fits add up; where versions or ROI values differ between parts, all that
-    were used are given.
+    Seconds and counts of fits add up; where versions or ROI values differ between parts, all are
+    given.
     """
     merged: dict[str, Any] = dict(parts[0])
     folds = [fold for part in parts for fold in cast("list[Any]", part["folds"])]
@@ -67,7 +67,7 @@ def result_rows(result: Mapping[str, Json], by: str) -> list[Row]:
     """Return a result as rows of a table.
 
     Scores have the units of `reported_scores`; seconds are wall time. What a result of an older
-    jobpool lacks is missing.
+    jobpool lacks stays missing.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def _means(scores: Sequence[Mapping[str, float | None]]) -> Row:
 
 @lru_cache
 def _taker(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
-    """Return a function that takes values by name; three times as fast as one by one."""
+    """Return a function that takes values by name, three times as fast as one at a time."""
     if len(names) < 2:
         return lambda one: [one[name] for name in names]
     return itemgetter(*names)
@@ -179,7 +179,7 @@ def _search_name(name: str) -> str:
 def prediction_table(
     fold: int, ids: Sequence[str], y: Any, arrays: Mapping[str, Any]
 ) -> dict[str, Sequence[Any]]:
-    """Return what was predicted for each participant of the part left out of one fold.
+    """Return the out-of-fold predictions for each test participant of one fold.
 
     Parameters
     ----------

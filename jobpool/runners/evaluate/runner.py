@@ -55,8 +55,8 @@ class Evaluate:
     experiment : Experiment
         Its axes are ``parcellation``, ``pipeline`` and ``target``; the axis ``fold`` is added.
     pool : Path, optional
-        The pool the tasks come from. Without one, all data are checked at once; with one they
-        were, and are read when the first task needs them.
+        The pool the tasks come from. Without it, all data are checked at once; with it they
+        have been, and are read when the first task needs them.
 
     Raises
     ------
@@ -97,7 +97,7 @@ class Evaluate:
         return task_grid(self._experiment, self._checked)
 
     def notes(self) -> list[str]:
-        """Return what there is to say of the tasks beside their number."""
+        """Return more facts about the tasks than their number."""
         return notes(self._experiment, self._checked)
 
     def prepare(self, pool: Path) -> None:
@@ -126,8 +126,8 @@ class Evaluate:
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
         """Evaluate one task on all outer folds, or on the one that `point` names.
 
-        What an earlier attempt finished is taken from the task's checkpoint; what members of
-        ensembles predict, from the fit cache.
+        What an earlier attempt finished comes from the task's checkpoint, the predictions of
+        ensemble members from the fit cache.
         """
         start = time.perf_counter()
         part = point.get(PART_AXIS, ALL)
@@ -167,7 +167,7 @@ class Evaluate:
     def _evaluate_alone(
         self, task: EnsembleTask, target: Target, numbers: Sequence[int], context: RunContext
     ) -> dict[str, Json]:
-        """Evaluate a parcellation whose fits nobody else needs."""
+        """Evaluate a parcellation whose fits no other task needs."""
         ((parcellation, pipeline),) = task.members
         recipe = self._recipe(pipeline, target)
         matrix = self.roi_cache(context.cache).matrix(parcellation, deadline=context.deadline)
@@ -183,8 +183,8 @@ class Evaluate:
         return {"folds": folds, **values.facts()}
 
     def _fits(self, strategy: str, target: Target, context: RunContext) -> MemberFits:
-        """Return the fits that a task may take, or make for others."""
-        # the only fits of a single parcellation are the predictions that are to be kept
+        """Return the fits that a task shares with others, or makes for itself."""
+        # a single parcellation has fits only where its predictions are kept
         shares = self._study.settings.shares_fits or strategy == SINGLE
         return MemberFits(
             target=target,
@@ -201,7 +201,7 @@ class Evaluate:
     def _fit_cache(self, folder: Path) -> FitCache:
         if folder not in self._fit_caches:
             lock = read_info(self._pool).lock if self._pool is not None else best_lock(folder)
-            # that of the pool and, with fits of its own, that of the present task
+            # that of the pool, and that of the present task if it has fits of its own
             self._fit_caches = dict(list(self._fit_caches.items())[-1:])
             self._fit_caches[folder] = FitCache(folder, lock)
         return self._fit_caches[folder]
@@ -243,18 +243,18 @@ class Evaluate:
     def predictions(
         self, point: Mapping[str, Value], result: Mapping[str, Json], cache: Path
     ) -> Iterator[Mapping[str, Sequence[Any]]]:
-        """Yield what was predicted in each fold, as far as it was kept."""
+        """Yield the out-of-fold predictions of each fold that kept them."""
         folds: Any = result["folds"]
         for fold in folds:
             place = fold.get("predictions")
             entry = place and self._fit_cache(cache).bucket(place["bucket"]).get(place["key"])
-            if entry:  # the table of participants is read for these only
+            if entry:  # only now is the table of participants read
                 y = self._target(str(point["target"])).y
                 yield prediction_table(fold["fold"], self._study.ids, y, entry.arrays)
 
 
 def _check_digest(study: Study, splits: Splits, name: str, digest: str) -> None:
-    """Refuse a target whose values changed: folds of old and new data would become one row."""
+    """Refuse a target whose values changed: one row would mix folds of old and new data."""
     if splits.targets.get(name, digest) != digest:
         what = f"the values of {name} changed since the pool was made; restore the table, or make "
         raise DataError(study.settings.participants, what + "a new pool")
@@ -265,9 +265,9 @@ def _versions() -> dict[str, Json]:
 
 
 def _makers() -> dict[str, str]:
-    """Return the versions of all that may change a number."""
+    """Return the versions of everything that may change a number."""
     found = {"jobpool": __version__}
     for name in LIBRARIES:
-        with suppress(PackageNotFoundError):  # an extra that no pipeline here needs
+        with suppress(PackageNotFoundError):  # an extra that no pipeline of this study needs
             found[name] = version(name)
     return found

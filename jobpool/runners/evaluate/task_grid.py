@@ -1,4 +1,4 @@
-"""The tasks of an evaluation: which combinations there are, and what is known of each value."""
+"""The tasks of an evaluation: which combinations there are, and the attributes of each value."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ INPUTS = "inputs"
 def task_grid(experiment: Experiment, checked: Checked) -> Grid:
     """Return one task per parcellation, pipeline and target, the large ones split into folds.
 
-    A single parcellation with a combined pipeline is left out: that is for ensembles.
+    Single parcellations with a combined pipeline are left out: these are for ensembles.
     """
     study, axes = checked.study, {axis.name: axis for axis in experiment.axes}
     parcels = _parcels(axes["parcellation"], checked)
-    names = list(map(str, axes["parcellation"].values))  # a name may stand there twice, by mistake
+    names = list(map(str, axes["parcellation"].values))  # a name may be there twice, by mistake
     attributes = [
         Attribute(name=name, axis="parcellation", values=values)
         for name, values in _of_parcellations(axes["parcellation"], parcels, checked).items()
@@ -94,7 +94,7 @@ def _left_out(grid: Grid, study: Study) -> NDArray[np.bool_]:
 
 
 def notes(experiment: Experiment, checked: Checked) -> list[str]:
-    """Return what is to be said of the tasks beside their counts; nothing without ensembles."""
+    """Return more facts about the tasks than their counts; none without ensembles."""
     study = checked.study
     if not study.ensembles:
         return []
@@ -117,10 +117,10 @@ def notes(experiment: Experiment, checked: Checked) -> list[str]:
 
 
 def _fits_line(pipelines: tuple[str, ...], study: Study) -> str:
-    """Say how many fits the ensembles take together, and how many one by one."""
+    """Say how many fits the ensembles need together, and how many one by one."""
     inner: set[tuple[str, str]] = set()  # members that are fitted on each inner part
     whole: set[tuple[str, str]] = set()  # those surely fitted on the whole training part
-    perhaps: set[tuple[str, str]] = set()  # of these, the best of each ensemble only
+    perhaps: set[tuple[str, str]] = set()  # only the best member of each ensemble
     n_best = n_alone = 0
     for name, ensemble in study.ensembles.items():
         for members in (study.members(name, pipeline) for pipeline in pipelines):

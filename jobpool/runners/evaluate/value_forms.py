@@ -26,7 +26,7 @@ _Members = tuple[tuple[str, str], ...]  # name and source of each
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What values are grown over, as it stands in their sources."""
+    """The mesh and the mask that values are grown over, as their sources name them."""
 
     mesh: str
     mask: str | None
@@ -58,7 +58,7 @@ def from_random(given: Reader, folder: Path, singles: Mapping[str, str]) -> Pair
 
 
 def read_ground(reader: Reader, folder: Path) -> Ground:
-    """Return the mesh and the mask that are given, whose files must be there."""
+    """Return the mesh and the mask of a form; their files must exist."""
     mesh, mask = reader.text("mesh"), reader.optional_text("mask")
     for key, path in (("mesh", mesh), ("mask", mask)):
         # a name in braces stands for several files
@@ -69,7 +69,7 @@ def read_ground(reader: Reader, folder: Path) -> Ground:
 
 
 def _quoted(folder: Path, path: str) -> str:
-    """Return a path for use in a source, in which ? & = % and what is not ASCII mean more."""
+    """Return a path quoted for a source, where ? & = % and non-ASCII letters mean more."""
     return quote(str(folder / path), safe="/{}: ,+@~()[]")
 
 
@@ -151,7 +151,7 @@ def _nested(reader: Reader, name: str, members: _Members, counts: list[int] | No
 
 
 def _named(reader: Reader, singles: Mapping[str, str]) -> _Members:
-    """Return the values that `members` names, each once, in the order of the axis per pattern."""
+    """Return the values that `members` selects, each once, by pattern in the order of the axis."""
     names: list[str] = []
     for pattern in reader.texts("members"):
         matching = [one for one in singles if one == pattern or fnmatchcase(one, pattern)]
@@ -178,7 +178,7 @@ def _grown(reader: Reader, name: str, counts: list[int], folder: Path) -> list[_
                 spread = spread_sizes(*across, count)
                 plans[f"{across[0]}-{across[1]}"] = [(size, 1) for size in spread]
                 if len(spread) < count:
-                    advice = f"is more than the {len(spread)} different sizes that it finds in"
+                    advice = f"is more than the {len(spread)} different sizes in"
                     reader.problem("counts", count, f"{advice} {list(across)}; give a wider range")
             sets += [
                 _Set(
@@ -205,7 +205,9 @@ def _read_across(reader: Reader) -> tuple[int, int] | None:
         reader.problem("across", given, "must be two whole numbers: [smallest, largest]")
         return None
     if not 1 <= given[0] < given[1]:
-        reader.problem("across", given, "must be two whole numbers, 1 or more, the smaller first")
+        reader.problem(
+            "across", given, "must be two whole numbers of at least 1, the smaller first"
+        )
         return None
     return int(given[0]), int(given[1])
 
@@ -223,7 +225,7 @@ def spread_sizes(least: int, most: int, count: int) -> list[int]:
 
 
 def check_members(reader: Reader, axis: str, pairs: Pairs) -> None:
-    """Refuse a name that two different things would have: members of sets, or single values."""
+    """Refuse one name for two different members or single values."""
     known: dict[str, str] = {}
     others: dict[str, str] = {}
     for value, source in pairs:
