@@ -10,7 +10,7 @@ import jobpool
 from tests.support.places import CHECKOUT
 
 PACKAGE = Path(jobpool.__file__).parent
-DOOR = "jobpool"  # below all for its version; it loads what is public when asked
+PUBLIC = "jobpool"  # below all for its version; loads the public names when they are used
 
 # from the ground up: a room imports only from rooms before it
 ROOMS = (
@@ -68,7 +68,7 @@ def imported(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
 
 def imports() -> dict[str, set[str]]:
     known = modules()
-    del known[DOOR]
+    del known[PUBLIC]
     return {name: set(imported(path, known)) - {name} for name, path in known.items()}
 
 
@@ -117,7 +117,7 @@ def test_no_line_outside_the_science_knows_an_axis_by_name() -> None:
     knowing = [
         name
         for name, path in modules().items()
-        if name != DOOR and room_of(name) not in science and texts_in(path) & axes
+        if name != PUBLIC and room_of(name) not in science and texts_in(path) & axes
     ]
 
     assert knowing == []
@@ -146,7 +146,7 @@ def lines_that_know_slurm() -> list[str]:
     return [
         f"{name}:{number}: {line.strip()}"
         for name, path in modules().items()
-        if name == DOOR or room_of(name) not in {"scheduler", "cli"}
+        if name == PUBLIC or room_of(name) not in {"scheduler", "cli"}
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
         if SLURMS.search(KEYS.sub("", line))
     ]

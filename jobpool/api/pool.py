@@ -224,7 +224,7 @@ class Pool(PoolView):
         everything: bool = False,
         dry_run: bool = False,
     ) -> int:
-        """Let tasks that are done be computed again, and return how many.
+        """Return finished tasks to the pool to be computed again, and return how many.
 
         The result of each counts until a new one is accepted; ``results(fresh=True)`` leaves it
         out. Parameters as of `hold`.
@@ -243,7 +243,7 @@ class Pool(PoolView):
     ) -> int:
         """Let tasks that were held wait for workers again, and return how many.
 
-        Parameters as of `hold`; without any, all that are held are meant.
+        Parameters as of `hold`; without any, all held tasks.
 
         Parameters
         ----------
@@ -299,7 +299,7 @@ class Pool(PoolView):
         skip: Selection,
         everything: bool = True,
     ) -> Iterator[tuple[OpenedPool, Mask]]:
-        """Yield the pool and the tasks that are meant, with the pool's umask."""
+        """Yield the pool and the chosen tasks, with the pool's umask."""
         if not (tasks or only or skip or everything):
             raise SelectionError("", "say which tasks: ids, only= or skip=; or everything=True")
         pool = self._opened()

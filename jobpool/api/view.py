@@ -206,7 +206,7 @@ class PoolView:
 
     @own_errors
     def plan(self, jobs: int = USUAL_JOBS) -> PoolPlan:
-        """Return what is left by needed size, and which jobs to submit next.
+        """Return what remains by the size that it needs, and which jobs to submit next.
 
         Parameters
         ----------
@@ -235,7 +235,7 @@ class PoolView:
         Parameters
         ----------
         only, skip : selection
-            The tasks that are meant; see `Pool`.
+            The tasks to wait for; see `Pool`.
         timeout, poll : str or float
             How long to wait at most, and between two checks: in seconds, or such as ``2h``.
 
