@@ -10,7 +10,7 @@ import pytest
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.liveness.postmortem import Evidence, cause_of_death
 from jobpool.scheduler.polling import Cluster, StatusPoller, read_statuses
-from jobpool.scheduler.slurm.jobs import MOST_NAMED, JobSeen, ask
+from jobpool.scheduler.slurm.jobs import MOST_NAMED, SlurmStatus, ask
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.scheduler.slurm.scheduler import Slurm
 from jobpool.scheduler.status import JobRun
@@ -65,7 +65,7 @@ class Controller:
         return [command[0] for command in self.calls]
 
 
-def seen_of(job: str, restarts: int = 0, *, controller: Controller | None = None) -> JobSeen:
+def seen_of(job: str, restarts: int = 0, *, controller: Controller | None = None) -> SlurmStatus:
     one = JobRun(job, restarts)
     return ask([one], controller or Controller())[one]
 
@@ -309,14 +309,14 @@ def test_a_worker_without_slurms_programs_takes_no_turn(folder: Path) -> None:
     ],
 )
 def test_each_state_of_a_job_has_its_cause(state: str, cause: Cause) -> None:
-    found, why = cause_of_death(Evidence(seen=JobSeen(job="12", state=state).status()))
+    found, why = cause_of_death(Evidence(seen=SlurmStatus(job="12", state=state).status()))
 
     assert found is cause
     assert state in why
 
 
 def test_a_killed_worker_whose_task_had_nearly_all_memory_ran_out_of_it() -> None:
-    killed = JobSeen(job="12", state="FAILED", signal=9).status()
+    killed = SlurmStatus(job="12", state="FAILED", signal=9).status()
 
     noted, why = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=901))
     little, _ = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=899))
@@ -326,7 +326,7 @@ def test_a_killed_worker_whose_task_had_nearly_all_memory_ran_out_of_it() -> Non
 
 
 def test_slurms_own_measure_of_memory_counts() -> None:
-    killed = JobSeen(job="12", state="FAILED", signal=9, max_rss_mb=1001).status()
+    killed = SlurmStatus(job="12", state="FAILED", signal=9, max_rss_mb=1001).status()
 
     cause, _ = cause_of_death(Evidence(seen=killed, memory_mb=1000, peak_mb=10))
 

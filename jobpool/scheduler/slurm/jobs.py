@@ -49,7 +49,7 @@ _RECORD_LINE = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobSeen:
+class SlurmStatus:
     """What SLURM says of one run of a job."""
 
     job: str
@@ -103,7 +103,7 @@ class JobSeen:
         return self.state == "COMPLETING"
 
 
-def ask(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
+def ask(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, SlurmStatus]:
     """Return what SLURM says of runs of jobs.
 
     sacct is asked only about runs that squeue does not show as running. Where there is no
@@ -139,7 +139,7 @@ def ask(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
     }
 
 
-def _ask_queue(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, JobSeen]:
+def _ask_queue(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, SlurmStatus]:
     jobs = sorted({one.job for one in runs})
     if not jobs:
         return {}
@@ -163,19 +163,19 @@ def _queue_line(text: str) -> re.Match[str]:
     return line
 
 
-def _in_queue(one: JobRun, line: re.Match[str] | None) -> JobSeen:
+def _in_queue(one: JobRun, line: re.Match[str] | None) -> SlurmStatus:
     if line is None:
-        return JobSeen(job=one.job, restarts=one.restarts)
+        return SlurmStatus(job=one.job, restarts=one.restarts)
     state, is_preempted = line["state"], line["preempted"] != "N/A"
     if int(line["restarts"]) > one.restarts or state == "PENDING":
         waits = int(line["restarts"]) == one.restarts
-        return JobSeen(job=one.job, restarts=one.restarts, state=REQUEUED, waits=waits)
+        return SlurmStatus(job=one.job, restarts=one.restarts, state=REQUEUED, waits=waits)
     if state == "COMPLETING" and line["reason"] == "TimeLimit":
         state = "TIMEOUT"
     elif state == "COMPLETING" and is_preempted:
         state = "PREEMPTED"
     exit_code, signal = _exit_of(line["status"])
-    return JobSeen(
+    return SlurmStatus(
         job=one.job,
         state=state,
         restarts=one.restarts,
@@ -195,12 +195,12 @@ def _exit_of(status: str) -> tuple[int, int]:
     return status_word >> 8 & 0xFF, status_word & 0x7F
 
 
-def _records(runs: Sequence[JobRun], run: RunProgram) -> dict[JobRun, JobSeen]:
+def _records(runs: Sequence[JobRun], run: RunProgram) -> dict[JobRun, SlurmStatus]:
     """Return what accounting says of runs of jobs; those that it does not know are missing."""
     jobs = sorted({one.job for one in runs})[:MOST_NAMED]
     shape = ["--noheader", "--parsable2", f"--format={_RECORD_FIELDS}"]
     text = run(["sacct", "--duplicates", *shape, "--jobs", ",".join(jobs)])
-    found: dict[str, list[JobSeen]] = {}
+    found: dict[str, list[SlurmStatus]] = {}
     for line in filter(None, text.splitlines()):
         row, step, rss_mb = _record_line(line)
         rows = found.setdefault(row.job, [])
@@ -215,19 +215,19 @@ def _records(runs: Sequence[JobRun], run: RunProgram) -> dict[JobRun, JobSeen]:
     }
 
 
-def _record_line(text: str) -> tuple[JobSeen, str, float | None]:
+def _record_line(text: str) -> tuple[SlurmStatus, str, float | None]:
     """Return a run, the name of its step if the line is about one, and that step's memory."""
     line = _RECORD_LINE.fullmatch(text)
     if line is None:
         raise SchedulerError(f"sacct printed what jobpool cannot read: {text!r}; is it SLURM's?")
     code, signal = _exit_of(line["status"])
-    row = JobSeen(
+    row = SlurmStatus(
         job=line["job"], state=line["state"], exit_code=code, signal=signal, node=line["node"]
     )
     return row, line["step"] or "", parse_memory(line["rss"])
 
 
-def _join(seen: JobSeen, recorded: JobSeen) -> JobSeen:
+def _join(seen: SlurmStatus, recorded: SlurmStatus) -> SlurmStatus:
     """Merge what squeue and sacct say: an end that sacct knows is final."""
     if not recorded.has_ended or seen.state in {"TIMEOUT", "PREEMPTED"}:
         return replace(seen, max_rss_mb=recorded.max_rss_mb)
