@@ -284,7 +284,7 @@ def _settle_split(
         right = {whole: done_by(record, results), **_supersede(parts)}
         return _Right(what=what, states=right, harmless=True)
     dormant = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
-    what = "it was split into parts, and nobody is offered this one"
+    what = "it was split into parts, but this one is not offered"
     return _Right(what=what, states=_activated(dormant, evidence)) if dormant else None
 
 
@@ -299,9 +299,8 @@ def _split(whole: int, record: Record, parts: Mapping[int, Record], evidence: Ev
     """Let the parts stand for a whole task that is neither done nor superseded."""
     dormant = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
     states = {**_supersede({whole: record}), **_activated(dormant, evidence)}
-    return _Right(
-        what="it was split into parts, but the whole task is still offered", states=states
-    )
+    what = "it was split into parts, but the whole task is still offered"
+    return _Right(what=what, states=states)
 
 
 def _supersede(records: Mapping[int, Record]) -> dict[int, Record]:

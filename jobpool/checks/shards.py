@@ -34,7 +34,7 @@ class Inspected:
 
 
 def read_locked(shard: Shard) -> bytes | None:
-    """Return the content of a state file while nobody writes it; None if there is no file.
+    """Return the content of a state file while no worker writes it; None if there is no file.
 
     Raises
     ------

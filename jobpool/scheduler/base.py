@@ -145,9 +145,7 @@ class Order:
     @property
     def selection(self) -> tuple[str, ...]:
         """Return the options that restrict the program to the selection of the size."""
-        only = (word for text in self.size.only for word in ("--only", text))
-        skip = (word for text in self.size.skip for word in ("--skip", text))
-        return (*only, *skip)
+        return selection_words(self.size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +227,13 @@ class Scheduler(Protocol):
         options : sequence of str
             The user's own, in the scheduler's form.
         """
+
+
+def selection_words(one: "Pass") -> tuple[str, ...]:
+    """Return the options that restrict a program to the selection of a pass."""
+    only = (word for text in one.only for word in ("--only", text))
+    skip = (word for text in one.skip for word in ("--skip", text))
+    return (*only, *skip)
 
 
 def throttle_of(one: "Pass") -> int:

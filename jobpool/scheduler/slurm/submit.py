@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobpool.errors import SchedulerError
 from jobpool.installation import asset
-from jobpool.scheduler.base import POLITE, Order, QueuedJob
+from jobpool.scheduler.base import POLITE, Order, QueuedJob, selection_words
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.scheduler.status import Phase
 from jobpool.units import clock_duration
@@ -111,8 +111,6 @@ def sbatch_lines(
     """
     if jobs < 1:
         raise ValueError(f"jobs must be 1 or more, not {jobs}")
-    selection = [word for text in one.only for word in ("--only", text)]
-    selection += [word for text in one.skip for word in ("--skip", text)]
     n_arrays = math.ceil(jobs / max_array_size)
     throttle = one.max_running or (POLITE if jobs > POLITE else None)
     return tuple(
@@ -125,7 +123,7 @@ def sbatch_lines(
             f"--output={log_folder / '%x-%j.log'}",
             *one.sbatch,  # last, so that the user's options win
             *worker,
-            *selection,
+            *selection_words(one),
         )
         for i in range(n_arrays)
     )
