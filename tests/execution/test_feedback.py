@@ -17,7 +17,7 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerRecord, own_worker_record
 from jobpool.liveness.postmortem import DeadClaim, postmortem_of
 from jobpool.pool import Pool
-from jobpool.scheduler.slurm.jobs import JobSeen
+from jobpool.scheduler.slurm.jobs import SlurmStatus
 from jobpool.scheduler.status import JobStatus
 from jobpool.table.records import Record
 from jobpool.task import Cause, Claim, Feedback
@@ -125,7 +125,7 @@ def test_finder_and_doctor_learn_the_same_from_a_death(
     pool, claim, worker_record = a_claim(a_pool(fast_path, 3))
     if leaves:
         leave_a_piece(pool.folder, claim.id)
-    seen = JobSeen(job="12", state=state, node="n7").status()
+    seen = SlurmStatus(job="12", state=state, node="n7").status()
 
     found = postmortem_of(pool.folder, a_dead_claim(pool, claim, worker_record, seen))
     assert found.attempt is not None

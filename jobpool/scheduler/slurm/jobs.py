@@ -67,7 +67,7 @@ class SlurmStatus:
 
         Examples
         --------
-        >>> JobSeen(job="12", state="TIMEOUT").status().cause
+        >>> SlurmStatus(job="12", state="TIMEOUT").status().cause
         <Cause.TIME: 'time'>
         """
         return JobStatus(
