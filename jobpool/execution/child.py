@@ -1,10 +1,10 @@
-"""The process that runs tasks: started by a worker, asked by lines, killed without regret.
+"""The process that runs tasks: started by a worker, and killed where needed.
 
     python -m jobpool.execution.child POOL CORES ANSWERS
 
 Reads one JSON request a line from standard input, writes one JSON answer a line to the open file
-numbered ANSWERS, and ends when its standard input does. Its guard, which stays small, sees to it
-that neither outlives the worker, nor anything that a task started.
+numbered ANSWERS, and ends when its standard input does. Its guard, a small process, ensures that
+neither of them, nor any process that a task started, outlives the worker.
 """
 
 import json
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     """Answer requests until there are no more, and return the exit code."""
     folder, cores, answers = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)  # all of a job may hear it: the worker decides
+        signal.signal(number, signal.SIG_IGN)  # a whole job may receive it: the worker decides
     guard()
     from jobpool.pool import Pool  # heavy: not for the guard
     from jobpool.runners import make_runner
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
     with os.fdopen(answers, "w", encoding="utf-8") as stream:
         try:
-            # the files may have changed since the worker looked
+            # the files may have changed since the worker checked
             check_owner(folder, os.environ.get("JOBPOOL_TRUST", "").split(","))
             pool = Pool(folder)
             runner = make_runner(pool.experiment(), folder)
@@ -109,7 +109,7 @@ def _reasons(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _cause(error: Exception) -> Cause:
-    """Return how the attempt ended: a failing disk is no fault of the task."""
+    """Return how the attempt ended: a disk failure does not count against the task."""
     for reason in _reasons(error):
         if isinstance(reason, MemoryError):
             return Cause.MEMORY
@@ -194,4 +194,4 @@ if __name__ == "__main__":
     except BrokenPipeError:  # the worker died
         code = 1
     sys.stderr.flush()
-    os._exit(code)  # nothing to tidy up: do not wait for helper processes
+    os._exit(code)  # nothing to clean up: do not wait for helper processes

@@ -1,12 +1,12 @@
-"""One worker's way through the pool: end one task and claim the next in one transaction.
+"""How a worker ends one task and claims the next, in one transaction.
 
-A claim is random among the tasks that are waiting, selected and fit the worker: first those that
-a smaller worker had too little memory or time for, then those that failed least often. A worker
+A claim is random among the tasks that are waiting, selected and fit the worker: first those for
+which a smaller worker had too little memory or time, then those that failed least often. A worker
 stays in one state file for some tasks, because ending one task and claiming the next in the same
-file is a single transaction under one lock, then looks around in all of them.
+file is a single transaction under one lock, then searches all of them.
 
-In a pool that says which tasks have common inputs, a worker mostly goes on with those of the task
-that it ended; the rest of its choices stays random, so that no task waits for ever.
+In a pool that says which tasks have common inputs, a worker mostly continues with those of the task
+that it ended; its other choices stay random, so that no task waits forever.
 """
 
 import random
@@ -35,11 +35,11 @@ STAY = 64  # claims in one state file before looking around: evens out crowded f
 LEVELS = tuple(
     bytes([base + n]) for base in (SHORT_BASE, WAITING_BASE) for n in range(MOST_ATTEMPTS + 1)
 )
-FRESH = LEVELS.index(bytes([WAITING_BASE]))  # the level of tasks that nobody has tried
+FRESH = LEVELS.index(bytes([WAITING_BASE]))  # the level of tasks that were never tried
 FRESH_ONLY = LEVELS[FRESH : FRESH + 1]  # while a worker stays in one file
-SHORT = FRESH - 1  # the last level of tasks that a smaller worker could not end
+SHORT = FRESH - 1  # the last level of tasks that were too large for a smaller worker
 LONG_S = 1.0  # for shorter tasks, looking for another with the same inputs does not pay
-SHORT_EVERY_S = 10.0  # to look for these in all state files after every task would slow fast tasks
+SHORT_EVERY_S = 10.0  # searching all state files for these after every task would slow fast tasks
 
 Mask = NDArray[np.uint8]
 Chosen = NDArray[np.bool_]
@@ -47,21 +47,21 @@ Chosen = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
-    """What the end of a task and the search for another gave."""
+    """The outcome of ending a task and claiming another."""
 
-    claim: Claim | None  # None: nothing that is waiting is selected and fits
+    claim: Claim | None  # None: no waiting task is selected and fits
     accepted: bool | None  # whether the pool took the ending; None if there was none
 
 
 class Preferences(Protocol):
-    """What is known of how well the tasks fit a worker, each of shape (n_tasks,), bool.
+    """How well the tasks fit a worker, each of shape (n_tasks,), bool.
 
     They are tried in this order; a task in none of them is not claimed.
     """
 
     @property
     def likely(self) -> Chosen:
-        """Return what probably ends well here."""
+        """Return the tasks that will probably be completed here."""
         ...
 
     @property
@@ -71,7 +71,7 @@ class Preferences(Protocol):
 
     @property
     def possible(self) -> Chosen:
-        """Return what may end well here."""
+        """Return the tasks that may be completed here."""
         ...
 
 
@@ -87,7 +87,7 @@ class Puller:
     chosen : ndarray of shape (n_tasks,), bool, optional
         The worker's selection; None for the whole pool.
     limits : callable
-        Says what the worker can give at this moment.
+        Returns what the worker can give to a task now.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class Puller:
         self._masks: list[Mask | None] = []
         self._splitting: int | None = None  # which of the masks holds tasks that are to be split
         self._at = 0  # the mask in use
-        self._looked = -SHORT_EVERY_S  # when no short task was found in any state file
-        self._level = 0  # levels before this one were nowhere to be seen
+        self._looked = -SHORT_EVERY_S  # when all state files held no short task
+        self._level = 0  # no state file held a task of a lower level
         self._stay = 0
         self._claimed = 0.0  # when the last task was claimed
         self._near: Affinity | None = None
@@ -113,7 +113,7 @@ class Puller:
         self.restrict(None)
 
     def restrict(self, preferences: Preferences | None) -> None:
-        """Prefer some tasks to others from now on, and leave the rest; None for all alike."""
+        """Prefer some tasks from now on, and exclude the rest; None for no preference."""
         self._at = self._stay = 0
         if preferences is None:
             self._masks, self._splitting = [self._mask(None)], None
@@ -129,7 +129,7 @@ class Puller:
         return np.where(preferred & self._chosen, np.uint8(0xFF), np.uint8(0))
 
     def leave_out(self, position: int) -> None:
-        """Claim the task at `position` no more."""
+        """Never claim the task at `position` again."""
         self._whole = False
         self._chosen[position] = False
         self._masks = [self._chosen * np.uint8(0xFF) if m is None else m for m in self._masks]
@@ -160,8 +160,8 @@ class Puller:
         return ClaimResult(claim=claim, accepted=accepted)
 
     def _goes_on(self) -> bool:
-        """Say whether to look first for a task with the inputs of the one that ended."""
-        # at another level or mask, other tasks come before fresh ones, or these were nowhere
+        """Say whether to search first for a task with the inputs of the one that ended."""
+        # at another level or mask, other tasks come before fresh ones, or there are none
         if self._near is None or self._at or self._level != FRESH:
             return False
         is_short = abs(self._pool.now() - self._claimed) < LONG_S
@@ -211,7 +211,7 @@ class Puller:
         """Cut a task that is too long here, and claim one of its parts."""
         whole = transaction.first + slot
         chosen = [part for part in self._pool.grid.parts.of(whole) if self._chosen[part]]
-        # who may take none of the parts leaves the whole to others; parts need as much memory
+        # a worker that may take none of the parts leaves the whole; parts need as much memory
         if not chosen or not fits(transaction.record(slot).bounds & 0xFF, limits):
             return None
         if not self._pool.split_in(transaction, slot):

@@ -1,8 +1,8 @@
 """Workers on this machine, without a scheduler: started, watched, and stopped.
 
-Each is a program of its own, ``jobpool work``, with a log in ``POOL/logs/local``. They are asked to
-stop as a scheduler asks, and then return the tasks in hand. If the process that started them is
-killed at once they go on by themselves until nothing is left: the pool stays sound either way.
+Each is a program of its own, ``jobpool work``, with a log in ``POOL/logs/local``. They are stopped
+as a scheduler stops a job, and then return their tasks. If the process that started them is
+killed, they continue until no task is left: the pool stays consistent either way.
 """
 
 import subprocess
@@ -49,11 +49,11 @@ class FailedWorker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalRun:
-    """What came of a run of local workers."""
+    """The outcome of a run of local workers."""
 
     n_done: int
     n_tasks: int  # that were selected
-    failed: tuple[FailedWorker, ...]  # one for each thing that they said
+    failed: tuple[FailedWorker, ...]  # one for each different message
     left: tuple[str, ...]  # why the others left
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class _Local:
 
 
 class LocalWorkers:
-    """Works a pool off with workers on this machine.
+    """Completes a pool with workers on this machine.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class LocalWorkers:
     SelectionError
         If no task is selected, or a condition does not fit the pool.
     PoolError
-        If the pool belongs to somebody who is not trusted.
+        If the owner of the pool is not trusted.
     """
 
     def __init__(self, pool: Pool, settings: LocalSettings) -> None:
@@ -97,7 +97,7 @@ class LocalWorkers:
         self._started: list[_Local] = []
 
     def start(self) -> None:
-        """Start the workers, each noted at once, so that none is forgotten."""
+        """Start the workers; each is recorded at once, so that none is left running."""
         folder = self._pool.folder / "logs" / "local"
         folder.mkdir(parents=True, exist_ok=True)
         stamp, command = time_in_name(time.time()), self._command()
@@ -137,7 +137,7 @@ class LocalWorkers:
             time.sleep(POLL_S)
 
     def stop(self) -> None:
-        """Ask the workers to stop, and wait until they have returned the tasks in hand."""
+        """Stop the workers, and wait until they have returned their tasks."""
         for worker in self._started:
             if worker.process.poll() is None:
                 with suppress(ProcessLookupError):
@@ -146,9 +146,9 @@ class LocalWorkers:
             worker.process.wait()
 
     def ended(self) -> LocalRun:
-        """Return what came of it, once the workers have left."""
+        """Return the outcome, once the workers have left."""
         counts = self._counts()
-        # workers that fail for one reason say one thing
+        # workers that fail for one reason give one message
         failed = {_last_line(w.log): w for w in self._started if w.process.returncode}
         left = {_last_line(w.log).partition(" left: ")[2] for w in self._started}
         return LocalRun(

@@ -67,7 +67,7 @@ class TaskMatcher:
         self._refreshed = None
 
     def refresh(self, restrict: Callable[[Suitability | None], None], server_time: float) -> None:
-        """Learn if this worker is elected, and say which tasks fit; seldom does anything.
+        """Learn if this worker is elected, and say which tasks fit; every 30 s at most.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class ResourceWindow:
 
 
 class Affinity:
-    """Finds the tasks near another one that nobody has tried yet.
+    """Finds untried tasks that are near another one.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ class Affinity:
         return alike
 
     def _fresh(self, positions: Positions) -> Iterator[int]:
-        """Yield one position of each state file, at random, that nobody has tried."""
+        """Yield one untried position of each state file, at random."""
         firsts = [span.start for span in self._pool.spans]
         ends = np.searchsorted(positions, [*firsts, len(self._grid)]).tolist()
         order = list(range(len(firsts)))

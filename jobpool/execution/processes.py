@@ -1,9 +1,9 @@
 """Trees of processes: guard one, measure it, and end all of it, whatever it started.
 
 Keeps nothing on disk. Linux gives a process that lost its parent to the nearest ancestor that asked
-for such orphans: a worker asks, and so does the guard of its task process. So all that a task
-started can be found and ended, also what made a session of its own, and also when the worker
-itself is killed at once. Elsewhere than on Linux the process group is all that is found.
+for orphans: a worker asks, and so does the guard of its task process. So all processes of a task
+can be found and ended, even in a session of their own, and even when the worker is killed by
+SIGKILL. On other systems only the process group is found.
 """
 
 import ctypes
@@ -24,10 +24,10 @@ from jobpool.units import MB
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _IS_LINUX = sys.platform == "linux"
-TIDY_S = 1.0  # for helpers of a task that ended: joblib's removes shared memory, and hears no TERM
-KILL_S = 5.0  # what the kernel cannot end meanwhile waits for a disk, and ends when that answers
-LOOK_S = 10.0  # the guard looks so often whether it missed an end
-# tells a guard to end all, and that its parent died; one that nobody sends to a whole job
+TIDY_S = 1.0  # for helpers of an ended task: joblib's removes shared memory, and ignores TERM
+KILL_S = 5.0  # a process that survives this waits for a disk, and ends when the disk answers
+CHECK_S = 10.0  # between the guard's checks for an end that it missed
+# makes a guard end all processes; also sent when its parent dies; never sent to a whole job
 END_ALL = int(getattr(signal, "SIGRTMIN", signal.SIGUSR2)) + 5
 
 
@@ -38,7 +38,7 @@ def adopt_orphans() -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Return the numbers of the processes that a process started or adopted, zombies too."""
+    """Return the ids of the processes that a process started or adopted, also zombies."""
     if not Path("/proc/thread-self/children").exists():  # no Linux, or a kernel built without it
         with suppress(psutil.Error):
             return [child.pid for child in psutil.Process(pid).children()]
@@ -77,16 +77,16 @@ def signal_group(group: int, number: signal.Signals) -> None:
 def end_descendants(spared: Collection[int] = ()) -> None:
     """End all children that are not spared, and all that they leave to this process.
 
-    Each is asked by TERM and gets a moment to tidy up, then all are killed. Only children are
-    signalled, never their children: until its parent took leave of it, the number of a process
-    belongs to no other. Needs `adopt_orphans` to reach all.
+    Each gets TERM and a moment to clean up, then all are killed. Only children are signalled,
+    never their children: until its parent reaps it, the id of a process belongs to no other.
+    Needs `adopt_orphans` to reach all.
     """
     begin = time.monotonic()
     asked: set[int] = set()
     while (alive := _reap(spared)) and time.monotonic() < begin + TIDY_S + KILL_S:
         patient = time.monotonic() < begin + TIDY_S
         for pid in alive:
-            with suppress(PermissionError):  # it took the rights of another user
+            with suppress(PermissionError):  # it changed to another user
                 if not patient:
                     os.kill(pid, signal.SIGKILL)
                 elif pid not in asked:
@@ -96,7 +96,7 @@ def end_descendants(spared: Collection[int] = ()) -> None:
 
 
 def _reap(spared: Collection[int]) -> list[int]:
-    """Take leave of the children that ended, and return those that live."""
+    """Reap the children that ended, and return those that run."""
     alive = []
     for pid in children(os.getpid()):
         if pid not in spared:
@@ -110,9 +110,9 @@ def _reap(spared: Collection[int]) -> list[int]:
 def guard() -> None:
     """Return in a new process, and stay behind as its guard.
 
-    The guard keeps what the worker knows of its task process: the number, the group, the end. When
-    the worker or the task process ends, in whatever way, or at `END_ALL`, the guard ends all that
-    is left, and then itself as the task process ended. It hears no other signal.
+    The guard stands for the task process towards the worker: its id, its group, its end. When the
+    worker or the task process ends in any way, or at `END_ALL`, the guard ends all that is left,
+    and then itself, as the task process ended. It ignores all other signals.
     """
     worker, own = os.getppid(), os.getpid()
     if not _IS_LINUX:
@@ -131,9 +131,9 @@ def guard() -> None:
 
 
 def end_all(guarded: "subprocess.Popen[bytes]") -> None:
-    """End a process, unless it has ended, by the guard that it has.
+    """End a process, unless it has ended, through its guard.
 
-    Were the guard killed, and the worker before it ended the orphans, nobody would.
+    If the guard were killed, and then the worker before it ended the orphans, they would be left.
     """
     guarded.send_signal(END_ALL)
     with suppress(subprocess.TimeoutExpired):
@@ -150,15 +150,15 @@ def _hear_end_of(parent: int, number: int) -> None:
 
 
 def _watch(guarded: int, worker: int) -> int:
-    """Return how the guarded process ended, or is killed now: the worker ended, or told to."""
+    """Return how the guarded process ended; kill it if the worker ended or asks for it."""
     while os.getppid() == worker:
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if ended[0] == guarded:
                 return ended[1]
-        heard = signal.sigtimedwait({signal.SIGCHLD, END_ALL}, LOOK_S)
+        heard = signal.sigtimedwait({signal.SIGCHLD, END_ALL}, CHECK_S)
         if heard is not None and heard.si_signo == END_ALL:
             break
-    os.kill(guarded, signal.SIGKILL)  # first of all: its task may go to another worker
+    os.kill(guarded, signal.SIGKILL)  # first of all: its task may be requeued
     return int(signal.SIGKILL)
 
 
@@ -167,7 +167,7 @@ def _end_like(status: int) -> None:
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         os._exit(code)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one picture of the memory is enough
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # one core dump is enough
     if -code != signal.SIGKILL:
         signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)

@@ -335,13 +335,13 @@ class Supervisor:
         if self._signals.received is None and not is_late and self._exit_code() in _STOPPING:
             select.select([self._signals.descriptor], [], [], HEAR_S)
         received, code = self._signals.received, child.poll()
-        told = self._deadline.meaning(received) if received is not None else None
+        cause = self._deadline.meaning(received) if received is not None else None
         self.stop()
         if code == -signal.SIGKILL and out_of_memory:
             error = "killed by the kernel: the job's memory limit was reached"
             return Outcome(cause=Cause.MEMORY, error=error)
-        if received is not None and told is not None:
-            return Outcome(cause=told, error=f"stopped by {received.name}")
+        if received is not None and cause is not None:
+            return Outcome(cause=cause, error=f"stopped by {received.name}")
         if is_late and code is None:
             return Outcome(cause=Cause.TIME, error="stopped before the end of its worker's time")
         if code == -signal.SIGKILL and self._is_full():

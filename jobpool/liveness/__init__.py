@@ -5,5 +5,5 @@
     postmortem    how the attempt of a dead worker ended, and what that says about its task
     reaper        finds dead claims, asks the scheduler, and takes the tasks back
 
-A worker beats and reaps; whoever shows the state of a pool only judges.
+Workers send heartbeats and reap; commands that show the state of a pool only judge.
 """

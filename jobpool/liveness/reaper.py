@@ -220,7 +220,7 @@ class Reaper:
     ) -> TakenBack | None:
         pool = self._pool
         if record.state is not TaskState.RUNNING:
-            # who ended it was killed before the index followed; a transaction mends that
+            # its end was recorded, but not in the index; a transaction repairs that
             pool.take_back(position, record.fence, Cause.LOST)
             return TakenBack(
                 position=position, worker=observation.name, cause=record.cause or Cause.LOST

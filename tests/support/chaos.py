@@ -1,7 +1,7 @@
 """A pool under fire: python -m tests.support.chaos FOLDER --tasks 5000 --workers 12 --hits 48.
 
 Makes a pool whose tasks raise, allocate, leave processes behind or ignore TERM, and lets real
-workers empty it. At random moments one of them is killed, told to stop, or stopped and continued
+workers empty it. At random moments one of them is killed, terminated, or stopped and continued
 later; another is started in the place of each that ends. The hits are spread over the tasks that
 are done. Then everything on disk is compared with everything else, and what is found is printed as
 one line of JSON.
@@ -105,7 +105,7 @@ class Chaos:
         return True
 
     def _look_after(self) -> None:
-        """Continue those that were stopped long enough, and take leave of those that ended."""
+        """Continue those that were stopped long enough, and reap those that ended."""
         for worker in list(self._running):
             if time.monotonic() > self._stopped.get(worker.pid, float("inf")):
                 del self._stopped[worker.pid]
