@@ -18,7 +18,7 @@ from jobpool.pool import Pool
 from jobpool.table.arrays import Table, is_counted, unchecked_table
 from jobpool.table.grid import Grid
 from jobpool.table.task_index import positions_by_id
-from jobpool.task import Point, TaskState, Value, label
+from jobpool.task import Point, TaskState, Value, label, run_of
 
 # what is known of the result that counts, from its own line and from its attempt's
 FACTS = ("started", "ended", "peak_memory_mb", "cores")
@@ -27,6 +27,8 @@ _USE = {name: SHAPES["attempts"][name] for name in ("task", "fence", "found_by",
 
 class Accepted:
     """Goes through the results of some workers once, and counts those that are left out.
+
+    That a rerun replaces a result is as it should be: such a result is not counted.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ class Accepted:
         self._positions = known_in(grid, table)
         self.taken = np.zeros(len(table), bool)
         self.facts = {name: np.full(len(table), np.nan) for name in FACTS}
-        self.n_refused = 0  # results of tasks that are done by another claim
+        self.n_refused = 0  # results of tasks that another claim of the same run has done
         self.n_strange = 0  # results of tasks that the pool does not have
         self.damaged: list[tuple[Path, int]] = []  # file and number of lines that cannot be read
 
@@ -65,7 +67,7 @@ class Accepted:
                     self.facts["started"][position] = record["started"]
                     self.facts["ended"][position] = record["ended"]
                     yield position, raw, record
-                elif self._wanted[position]:
+                elif self._wanted[position] and self._is_of_same_run(position, record):
                     self.n_refused += 1
 
     def _is_claim(self, position: int, record: dict[str, Any], worker: str) -> bool:
@@ -74,6 +76,10 @@ class Accepted:
             and record["fence"] == self._fences[position]
             and worker == worker_name(int(self._owners[position]))
         )
+
+    def _is_of_same_run(self, position: int, record: dict[str, Any]) -> bool:
+        """Say whether no rerun lies between a result and the one that counts."""
+        return run_of(record["fence"]) == run_of(int(self._fences[position]))
 
     def read_attempts(self, pool: Path, workers: Sequence[str]) -> None:
         """Note memory and cores of the attempts that gave the results."""

@@ -65,7 +65,7 @@ class Collected:
     incomplete: tuple[IncompleteSet, ...]
     lost: tuple[str, ...]  # ids of tasks that are done without a result on disk
     earlier: str | None  # the column that marks rows of tasks that are computed again, if any is
-    n_refused: int  # results of tasks that are done by another claim
+    n_refused: int  # results of tasks that another claim of the same run has done
     n_strange: int  # results of tasks that the pool does not have
     damaged: tuple[tuple[Path, int], ...]  # file and number of lines that cannot be read
 

@@ -153,6 +153,15 @@ def test_only_the_new_result_counts_once_it_is_accepted(folder: Path, jobpool: J
     assert Pool(folder).record(1).accepted is None
 
 
+def test_nothing_is_said_of_a_result_that_a_rerun_replaced(folder: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(folder, NEW)
+    worker.finish(worker.claim(1), value=201)
+
+    done = jobpool("collect", folder)
+
+    assert "left out" not in done.stderr
+
+
 def test_a_result_that_is_not_accepted_yet_does_not_count(folder: Path, jobpool: Jobpool) -> None:
     worker = SimulatedWorker(folder, NEW)
     worker.write_result(worker.claim(1), value=201)
