@@ -86,7 +86,7 @@ class Accepted:
         for worker in workers:
             for _, _, record in read_lines(worker_file(pool, "attempts", worker), _USE):
                 if record is None or record.get("found_by") is not None:
-                    continue  # whoever finds a worker dead saw nothing of its memory
+                    continue  # the worker that finds another dead knows nothing of its memory
                 position = self._positions.get(record["task"])
                 if position is not None and self._is_claim(position, record, worker):
                     for name in FACTS[2:]:

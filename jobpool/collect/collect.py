@@ -7,7 +7,7 @@ are named. Parts of a whole task that was not split, or that is done itself, do 
 
 By part, every part gives the same row, whether it was computed alone or with the whole task.
 
-A task that is computed again keeps its row, marked, until its new result is accepted.
+A task that is being rerun keeps its row, marked, until its new result is accepted.
 """
 
 import os
@@ -64,14 +64,14 @@ class Collected:
     metrics: tuple[str, ...]
     incomplete: tuple[IncompleteSet, ...]
     lost: tuple[str, ...]  # ids of tasks that are done without a result on disk
-    earlier: str | None  # the column that marks rows of tasks that are computed again, if any is
+    earlier: str | None  # the column that marks rows of tasks that are being rerun, if any is
     n_refused: int  # results of tasks that another claim of the same run has done
     n_strange: int  # results of tasks that the pool does not have
     damaged: tuple[tuple[Path, int], ...]  # file and number of lines that cannot be read
 
     @property
     def n_earlier(self) -> int:
-        """Return the number of rows whose task is computed again."""
+        """Return the number of rows whose task is being rerun."""
         return int(self.frame[self.earlier].sum()) if self.earlier else 0
 
     @property
@@ -82,7 +82,7 @@ class Collected:
     def long(self) -> pd.DataFrame:
         """Return one row per row and score: task, axes, attributes, metric, score.
 
-        If tasks are computed again, the column that marks them comes before the metric. Scores that
+        If tasks are being rerun, the column that marks them comes before the metric. Scores that
         are missing have no row: most rows lack those of other kinds of tasks.
         """
         keys = [self.id, *self.axes, *self.attributes, *([self.earlier] if self.earlier else [])]
@@ -132,7 +132,7 @@ def collect(
     processes : int
         That read side by side; see `worth_starting`.
     fresh : bool
-        Leave out the earlier results of tasks that are computed again.
+        Leave out the earlier results of tasks that are being rerun.
 
     Raises
     ------
@@ -187,7 +187,7 @@ class Share:
     folder: Path  # of the pool
     grid: Grid
     table: Table  # the records of all tasks as their results count, read before the results
-    is_earlier: NDArray[np.bool_]  # which of them are computed again
+    is_earlier: NDArray[np.bool_]  # which of them are being rerun
     chosen: NDArray[np.bool_] | None
     by: str
     results: Results

@@ -219,7 +219,7 @@ def _append_csv(path: Path, frame: pd.DataFrame, about: Mapping[str, Any]) -> No
 
 
 def _write_arrow(stream: BinaryIO, frame: pd.DataFrame) -> None:
-    """Write rows as CSV ten times as fast as `_write_cells`."""
+    """Write rows as CSV in an eighth to a tenth of the time that `_write_cells` takes."""
     import pyarrow as pa  # noqa: PLC0415 - an extra
     from pyarrow import csv as arrow_csv  # noqa: PLC0415 - as above
 

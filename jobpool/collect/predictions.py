@@ -44,7 +44,7 @@ class Wanted:
     chosen : ndarray of shape (n_tasks,), bool, optional
         The selection; one of parts chooses these of a whole task, too.
     fresh : bool
-        Leave out the earlier results of tasks that are computed again.
+        Leave out the earlier results of tasks that are being rerun.
     """
 
     chosen: NDArray[np.bool_] | None = None

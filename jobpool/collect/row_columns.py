@@ -106,14 +106,14 @@ def earlier_column(
     places: NDArray[np.intp],
     merged: Mapping[int, list[int]],
 ) -> dict[str, Any]:
-    """Return the column that marks rows whose task is computed again; none if no task is.
+    """Return the column that marks rows whose task is being rerun; none if no task is.
 
     Parameters
     ----------
     grid : Grid
         All tasks.
     is_earlier : ndarray of shape (n_tasks,), bool
-        The tasks that are computed again.
+        The tasks that are being rerun.
     places, merged
         As of `own_columns`; a row that comes from several tasks is marked if one of these is.
     """
@@ -126,7 +126,7 @@ def earlier_column(
 
 
 def earlier_name(grid: Grid) -> str:
-    """Return the name of the column that marks rows of tasks that are computed again."""
+    """Return the name of the column that marks rows of tasks that are being rerun."""
     taken = {id_name(grid), *grid.names, *grid.attributes_by_name}
     return set_apart([RERUN_PENDING], taken, OURS)[RERUN_PENDING]
 

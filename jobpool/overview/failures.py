@@ -24,7 +24,7 @@ class FailureGroup:
 
     cause: AnyCause
     n_attempts: int
-    tasks: tuple[str, ...]  # ids, those that it parked first, then the one that failed last
+    tasks: tuple[str, ...]  # ids, parked tasks first, then the latest failure
     newest: Attempt
     n_parked: int = 0  # tasks that are parked, and failed so at last
 

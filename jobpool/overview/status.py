@@ -85,7 +85,7 @@ class Estimate:
     """When the remaining tasks will be done, if the present rate lasts."""
 
     rate_per_s: float | None = None
-    window_s: float | None = None  # what the rate rests on
+    window_s: float | None = None  # what the rate is based on
     eta_s: float | None = None
     why_not: str = ""  # why nothing can be said
 
@@ -97,7 +97,7 @@ class Snapshot:
     kinds: NDArray[np.uint8]  # (n_tasks,), positions in `_KINDS`
     done_ms: NDArray[np.int64]  # (n_done,), when the selected tasks were done
     needs: NDArray[np.uint32]  # (n_short,), of the selected tasks that wait and have bounds
-    n_rerun: int  # selected tasks that are computed again
+    n_rerun: int  # selected tasks that are being rerun
     owners: Mapping[int, int]  # tasks in hand of each worker, selected or not
 
 
@@ -108,7 +108,7 @@ class Status:
     name: str
     folder: Path
     counts: Counts
-    n_rerun: int  # tasks that are computed again, and have an earlier result
+    n_rerun: int  # tasks that are being rerun, and have an earlier result
     by: tuple[AxisCounts, ...]
     workers: Mapping[Life, int]  # workers that hold tasks, selected or not
     estimate: Estimate
@@ -342,7 +342,7 @@ def estimate(done_ms: NDArray[np.int64], remaining: int, *, working: bool, now: 
         if n_ends >= ENOUGH:
             break
     if n_ends < FEWEST:
-        return Estimate(why_not="too few tasks were done lately")
+        return Estimate(why_not="too few tasks finished recently")
     length = max(float(ages[ages <= window].max()), 0.001)
     rate = (n_ends - 1) / length
     return Estimate(rate_per_s=rate, window_s=length, eta_s=remaining / rate)
@@ -359,15 +359,15 @@ def status_text(found: Status, *, ascii_only: bool = False) -> str:
         f"  remaining {counts.remaining:>11,}  {time_left(found)}",
         f"    running {counts.running:>11,}  {_workers(found)}",
         f"    waiting {counts.waiting + counts.returned:>11,}  "
-        f"{counts.returned:,} of them failed and were returned",
+        f"{counts.returned:,} of them failed and were requeued",
     ]
     if found.n_rerun:
         what = "of these are rerun: an earlier result counts until the new one is accepted"
         lines.append(f"    rerun   {found.n_rerun:>11,}  {what}")
     if counts.parked:
-        lines.append(f"  parked    {counts.parked:>11,}  failed in the same way again and again")
+        lines.append(f"  parked    {counts.parked:>11,}  failed with the same error several times")
     if counts.held:
-        lines.append(f"  held      {counts.held:>11,}  kept back")
+        lines.append(f"  held      {counts.held:>11,}  held back by a person")
     lines += _next_steps(found)
     for axis in found.by:
         lines += ["", *_axis_lines(axis, ascii_only)]
@@ -380,9 +380,9 @@ def _next_steps(found: Status) -> list[str]:
     if counts.returned or counts.parked:
         lines.append(f"  why they failed: jobpool errors {folder}")
     if counts.parked:
-        lines.append(f"  when that is mended, let the parked wait again: jobpool retry {folder}")
+        lines.append(f"  when that is fixed, requeue the parked tasks: jobpool retry {folder}")
     if counts.held:
-        lines.append(f"  let the held go: jobpool release {folder}")
+        lines.append(f"  release the held tasks: jobpool release {folder}")
     if found.shortage.n_tasks:
         lines.append(f"  {_too_small(found)}: jobpool plan {folder}")
     return lines if len(lines) > 1 else []

@@ -128,7 +128,7 @@ class Plan:
     division: Division
     arrays: tuple[Array, ...]  # the cheapest size first
     n_queued: int  # jobs of this pool that wait or run already
-    n_attempts: int | None  # that the forecast rests on; None: nothing is known
+    n_attempts: int | None  # that the forecast is based on; None: nothing is known
 
     @property
     def n_jobs(self) -> int:

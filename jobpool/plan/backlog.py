@@ -34,7 +34,7 @@ class Forecast(Protocol):
 
     @property
     def n_attempts(self) -> int:
-        """Return how many attempts it rests on; 0 for initial estimates alone."""
+        """Return how many attempts it is based on; 0 for initial estimates alone."""
         ...
 
     def seconds(self, cores: int, quantile: float = 0.5) -> Floats:
@@ -52,7 +52,7 @@ class Forecast(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """The tasks of a pool that nobody works on, and how many stand elsewhere."""
+    """The tasks of a pool that no worker runs, and how many are in each other state."""
 
     waiting: Mask  # (n_tasks,): also those that dead workers hold
     memory_code: NDArray[np.uint8]  # (n_tasks,): codes of the bounds, see `jobpool.table.records`
@@ -61,7 +61,7 @@ class Backlog:
 
     @property
     def n_waiting(self) -> int:
-        """Return how many tasks nobody works on."""
+        """Return how many tasks no worker runs."""
         return int(np.count_nonzero(self.waiting))
 
 
@@ -104,7 +104,7 @@ def read_backlog(pool: Pool, server_time: float) -> Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """An amount that is not known: in 80 of 100 cases it lies between `low` and `high`."""
+    """An amount that is not known, with its 80 % interval from `low` to `high`."""
 
     middle: float  # as likely too much as too little
     low: float
@@ -117,7 +117,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """The sum of times of some tasks, in seconds: mean and doubt."""
+    """The sum of times of some tasks, in seconds: mean and uncertainty."""
 
     mean: float = 0.0
     variance: float = 0.0  # of the noise
@@ -186,7 +186,7 @@ def work_of(forecast: Forecast, tasks: Mask, cores: int, most_s: float) -> Work:
     spread = np.clip(np.log(upper / median) / _Z, 1e-3, MOST_SPREAD)
     mean, variance = _limited(median.astype(np.float64), spread, most_s)
     noise = spread.min() ** 2
-    # what was learned has this noise, too, less the more attempts it rests on: shared by all
+    # what was learned has this noise, too, less the more attempts it is based on: shared by all
     shared = spread**2 - noise + noise / max(forecast.n_attempts, 1)
     scale = len(known) / len(median)  # tasks of which nothing is known are like the others
     return Work(

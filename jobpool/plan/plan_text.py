@@ -91,7 +91,7 @@ def _sums(made: Plan) -> list[str]:
     if hours is None:
         return [f"core-hours and end unknown: fewer than {FEWEST} attempts have ended yet"]
     span = f"{_hours(hours.low)} to {_hours(hours.high)}"
-    lines = [f"core-hours: about {_hours(hours.middle)} ({span} in 80 of 100 cases)"]
+    lines = [f"core-hours: about {_hours(hours.middle)} ({span}, 80 % interval)"]
     if end is None:
         lines.append("end: unknown, for the queue has no room for all sizes")
     else:
@@ -110,7 +110,7 @@ def _notes(pool: Pool, made: Plan, around: Around) -> list[str]:
     if any(array.proposed for array in made.arrays):
         notes.append("(new): no pass is large enough, so that a size is proposed")
     if any(array.n_split for array in made.arrays):
-        notes.append("(split): tasks that are too long as a whole; workers take them apart")
+        notes.append("(split): tasks that are too long as a whole; workers split them")
     notes += [f"pass {one.name} is left out: {why}" for one, why in made.division.refused]
     if n_unselected := int(np.count_nonzero(made.division.unselected)):
         notes.append(f"{count(n_unselected, 'task')} are left out: no pass selects them")

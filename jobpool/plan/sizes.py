@@ -20,7 +20,7 @@ USUAL = Pass(name="usual", cores=1, memory_gb=4, walltime_s=3 * HOUR_S)  # as of
 # the chance that a task ends in a job of the size it goes to; what is less likely in every pass
 # is tried there all the same before a larger size is proposed: little may be known of it yet
 LIKELY, RATHER = 0.8, 0.5
-ENOUGH = 30  # attempts that a forecast rests on; with fewer the cheapest size that may do is tried
+ENOUGH = 30  # attempts behind a forecast; with fewer the cheapest size that may do is tried
 FARTHEST = 4.0  # times the median
 SURE = 0.9  # of time and of memory each: both hold with a chance of 80 %
 START_S = 60.0  # of a job's time until its worker claims, or by which a warning comes early

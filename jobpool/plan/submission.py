@@ -1,4 +1,4 @@
-"""What to submit next, and submitting it: the scheduler is asked, told, and never pressed.
+"""What to submit next, and submitting it, with few calls of the scheduler.
 
 Nothing is kept but ``turns/submit``, which one process at a time locks to count this pool's jobs
 and submit more.

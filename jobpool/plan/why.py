@@ -33,7 +33,7 @@ class Obstacle(Enum):
     """Why the workers of a pass do not take a task."""
 
     NONE = auto()
-    WHOLE = auto()  # they take it apart: it is too long for them as a whole, but not its parts
+    WHOLE = auto()  # they split it: too long for them as a whole, but not in parts
     SELECTION = auto()
     MEMORY = auto()  # what they have was too little before
     TIME = auto()
@@ -46,7 +46,7 @@ class Verdict:
 
     size: Pass
     obstacle: Obstacle
-    chance: float | None  # that it ends there; None if nothing is known
+    chance: float | None  # that it finishes there; None if nothing is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ def explain(
 
 
 def _last_attempt(pool: Pool, task: str, worker: str, record: Record) -> Attempt | None:
-    """Return the newest attempt: of its last worker, else of any, for the dead are written of."""
+    """Return the newest attempt: of its last worker, else of any that wrote it for a dead one."""
     if record.fence == 0:
         return None
     own = [one for one in attempts_of(pool.folder, worker) if one.task == task]
@@ -198,7 +198,7 @@ def _headline(found: Why) -> str:
         case TaskState.PARKED:
             same = max(found.record.same, 1)
             what = f"parked: it ended with the same error {same} times in a row"
-            return f"{what}; when that is mended: jobpool retry {folder} {found.task}"
+            return f"{what}; when that is fixed: jobpool retry {folder} {found.task}"
         case TaskState.HELD:
             return f"held back by a person; to let it go: jobpool release {folder} {found.task}"
         case TaskState.SUPERSEDED:
@@ -288,7 +288,7 @@ def _details(found: Why) -> list[str]:
     if found.record.state.settled:
         return lines
     if found.seconds is None or found.memory_mb is None:
-        lines.append("nothing is learned yet of how long tasks take")
+        lines.append("how long tasks take is not known yet")
     else:
         shown = _interval(found.seconds, duration), _interval(found.memory_mb, memory)
         lines.append(f"expected on one core: {shown[0]}, {shown[1]}")
@@ -321,11 +321,11 @@ def _last(found: Why) -> list[str]:
 
 def _verdict(one: Verdict) -> str:
     size = one.size
-    likely = "" if one.chance is None else f": ends there with a chance of {one.chance:.0%}"
+    likely = "" if one.chance is None else f": finishes there with a chance of {one.chance:.0%}"
     has = f"{size.cores} x {short_duration(size.walltime_s)}"
     words = {
         Obstacle.NONE: f"can take it{likely}",
-        Obstacle.WHOLE: "takes it apart: it is too long there as a whole, but not its parts",
+        Obstacle.WHOLE: "splits it: too long there as a whole, but not in parts",
         Obstacle.SELECTION: "does not select it",
         Obstacle.MEMORY: f"too small: has {memory(size.memory_gb * 1024)}, that was too little",
         Obstacle.TIME: f"too short: has {has} of time, that was too little",

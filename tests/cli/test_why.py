@@ -52,7 +52,7 @@ def test_a_fresh_task_waits_for_its_turn(pool: Path, jobpool: Jobpool) -> None:
         f"(jobpool submit {pool} --pass first)"
     )
     assert lines[2:] == [
-        "nothing is learned yet of how long tasks take",
+        "how long tasks take is not known yet",
         "pass first: can take it",
         "pass second: can take it",
     ]
@@ -103,7 +103,7 @@ def test_what_others_took_says_how_long_a_task_will_run(pool: Path, jobpool: Job
     lines = why(jobpool, pool, 3)
 
     assert any(line.startswith("expected on one core: ") for line in lines)
-    assert any(line.startswith("pass second: can take it: ends there with") for line in lines)
+    assert any(line.startswith("pass second: can take it: finishes there with") for line in lines)
 
 
 def test_a_task_that_runs_names_its_worker(pool: Path, jobpool: Jobpool) -> None:
@@ -144,7 +144,7 @@ def test_a_parked_task_shows_its_error_beside_the_way_on(pool: Path, jobpool: Jo
 
     task = Pool(pool).grid.id(3)
     assert lines[1] == (
-        "parked: it ended with the same error 3 times in a row; when that is mended: "
+        "parked: it ended with the same error 3 times in a row; when that is fixed: "
         f"jobpool retry {pool} {task}"
     )
     assert any(line.endswith("ValueError: no scans") for line in lines)

@@ -214,7 +214,7 @@ def test_nothing_is_foretold_from_too_few_ends(n_done: int) -> None:
     found = estimate(1000 * np.arange(n_done), 100, working=True, now=10.0)
 
     assert found.eta_s is None
-    assert found.why_not == "too few tasks were done lately"
+    assert found.why_not == "too few tasks finished recently"
 
 
 def test_nothing_is_foretold_while_no_worker_runs() -> None:
@@ -317,8 +317,8 @@ def test_each_kind_of_stuck_task_leads_to_its_next_step(fast_path: Path, jobpool
     shown = jobpool("status", folder).stdout
 
     assert f"1 waiting task needs more than 4 GB: jobpool plan {folder}" in shown
-    assert f"let the parked wait again: jobpool retry {folder}" in shown
-    assert f"let the held go: jobpool release {folder}" in shown
+    assert f"requeue the parked tasks: jobpool retry {folder}" in shown
+    assert f"release the held tasks: jobpool release {folder}" in shown
 
 
 def test_json_holds_the_counts_of_the_pool(fast_path: Path, jobpool: Jobpool) -> None:
@@ -387,4 +387,4 @@ def test_an_estimate_for_a_selection_knows_the_workers_outside_it(fast_path: Pat
     found = status_of(folder, only=("site=south",))
 
     assert (found.counts.running, found.workers[Life.ALIVE]) == (0, 1)
-    assert found.estimate.why_not == "too few tasks were done lately"
+    assert found.estimate.why_not == "too few tasks finished recently"
