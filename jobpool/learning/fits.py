@@ -37,7 +37,7 @@ class NoCandidateError(JobpoolError):
 
     def __str__(self) -> str:
         return (
-            f"none of {self.n_candidates} candidates has a score on every inner fold: fits "
+            f"none of {self.n_candidates} candidates has a score on every inner fold: models "
             f"overflowed, or the score is not defined for what they predict; {self.advice}"
         )
 
@@ -54,8 +54,8 @@ class Fitted:
     candidate: int  # its number among those that were tried
     search_score: float  # its mean over the inner splits; higher is better: errors are negated
     n_train: int
-    n_unconverged: int  # fits of the search that stopped at the limit of iterations
-    converged: bool  # the last fit, of the chosen candidate
+    n_unconverged: int  # models of the search that stopped at the limit of iterations
+    converged: bool  # the last model, of the chosen candidate
     seconds: float  # wall time, on the cores there were
 
     @property

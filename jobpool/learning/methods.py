@@ -26,7 +26,7 @@ class SearchResult:
 
     candidates: tuple[Candidate, ...]
     scores: FloatArray  # (n_candidates, n_splits); NaN: not fitted, or left behind
-    n_unconverged: int  # fits that stopped at the limit of iterations
+    n_unconverged: int  # models that stopped at the limit of iterations
 
     @property
     def best(self) -> int:

@@ -65,7 +65,7 @@ def with_probability(
     if recipe.kind is not Kind.BINARY or predictions.probability is not None:
         return predictions
     decision = predictions.decision
-    if np.isnan(decision).any():  # the last fit overflowed
+    if np.isnan(decision).any():  # the last model overflowed
         probability = np.full(len(decision), np.nan)
     elif recipe.pipeline.log_odds and not isinstance(recipe.solver, PlainSolver):
         probability = expit(decision)

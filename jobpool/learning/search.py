@@ -36,7 +36,7 @@ class Recipe:
     method: str = "random"
     metric: str = ""  # by which candidates are compared; the default of the kind if empty
     reported: tuple[str, ...] = ()
-    plain: bool = False  # one fit of the plain estimator for each candidate, instead of the solver
+    plain: bool = False  # the plain estimator for each candidate, instead of the solver
 
     @property
     def search_metric(self) -> str:
@@ -150,7 +150,7 @@ class _Unit:
 
 
 def _score_chunk(unit: _Unit) -> dict[str, Any]:
-    """Return the scores of a chunk, and how many fits did not converge."""
+    """Return the scores of a chunk, and how many models did not converge."""
     scores: list[float] = []
     n_unconverged = 0
     for predictions in unit.solver.solve(unit.prepared, unit.candidates):

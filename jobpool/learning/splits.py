@@ -255,7 +255,7 @@ def read_splits(path: Path, participants: Sequence[str], groups: Sequence[str]) 
     digest = _digest(participants, groups, numbers, parts)
     if digest != header["sha256"]:
         what = (
-            "its hash does not fit: the file is damaged, or the participants, their order or their "
+            "its hash is wrong: the file is damaged, or the participants, their order or their "
             "groups changed since the pool was made; restore the table, or make a new pool"
         )
         raise DataError(path, what)

@@ -152,7 +152,7 @@ def read_target(frame: pd.DataFrame, name: str, settings: TargetSettings | None 
     ------
     DataError
         If there is no such column, if it holds neither numbers nor two classes, or infinite
-        numbers, or if the settings do not fit its values.
+        numbers, or if the settings are wrong for its values.
     """
     settings = settings or TargetSettings(column=name)
     if settings.column not in frame.columns:

@@ -216,7 +216,7 @@ def test_a_changed_holdout_is_noticed(tmp_path: Path) -> None:
     arrays = {"outer": made.outer, "inner": made.inner, "holdout": np.abs(made.holdout)}
     write_by_hand(tmp_path / "splits.npz", header, **arrays)
 
-    with pytest.raises(DataError, match="its hash does not fit"):
+    with pytest.raises(DataError, match="its hash is wrong"):
         read_splits(tmp_path / "splits.npz", LETTERS, FAMILIES)
 
 

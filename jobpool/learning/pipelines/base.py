@@ -168,7 +168,7 @@ class Pipeline:
         ``make(kind, candidate, settings, seed)`` returns the plain estimator, unfitted: a
         scikit-learn estimator or pipeline that gets scaled features if `scaled`.
     solver : Solver, optional
-        Faster than one fit of the plain estimator for each candidate.
+        Faster than the plain estimator, fitted for each candidate.
     n_candidates : int
         How many the published study tried.
     holdout : float, optional

@@ -2,9 +2,9 @@
 
 A regression is fitted by the path function of scikit-learn, called on features that are centred
 once per split, with their Gram matrix where that is the faster way: the same updates in the same
-order as those of `ElasticNet`, so that a fit that stops early, as many do, stops at the same place,
-and its numbers are those of `ElasticNet` to rounding. No fit starts from that of another candidate:
-at the usual tolerance this moves the scores.
+order as those of `ElasticNet`, so that a model that stops early, as many do, stops at the same
+place, and its numbers are those of `ElasticNet` to rounding. No model starts from the coefficients
+of another candidate: at the usual tolerance this moves the scores.
 
 The plain estimator for a binary target, saga, stops where its last pass moved little, far from the
 optimum where features differ in range. Here the same objective is minimised until the duality gap
@@ -130,7 +130,7 @@ def prepare_linear(split: Split) -> LinearSplit:
 
 
 def solve_linear(split: LinearSplit, alpha: float, l1_ratio: float) -> Predictions:
-    """Return what the fit with these penalties predicts."""
+    """Return what the model with these penalties predicts."""
     if alpha * l1_ratio * len(split.y) >= np.abs(split.Xy).max(initial=0.0):
         predicted = np.full(len(split.X_test), split.y_mean)  # no feature is worth its penalty
         return Predictions(predicted=predicted, decision=predicted)

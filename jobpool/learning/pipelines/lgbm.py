@@ -14,7 +14,7 @@ out changes no tree:
 
 - LightGBM drops features that cannot be split by ``min_child_samples``, before it bins the others.
   Candidates that drop the same ones share the binned features. Those that surely go are not even
-  handed over, as looking for their bins costs half the time of a short fit.
+  handed over, as looking for their bins costs half the time of a small model.
 - A split needs ``min_child_samples`` rows and a sum of second derivatives of ``min_child_weight``
   on both sides. If no threshold of any feature leaves that much, every iteration fails like the
   first one, at the full price of looking for a split: the model stays the constant that it starts

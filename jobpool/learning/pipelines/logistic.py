@@ -36,7 +36,7 @@ from jobpool.brain.arrays import Array, FloatArray
 
 _SIGNS = np.array([[1.0], [-1.0]])
 _SHARE = 0.99  # of the way to the nearest bound
-_CENTRING = 0.1  # a barrier that vanishes before the slopes fit leaves tiny steps only
+_CENTRING = 0.1  # a barrier that vanishes before the slopes are met leaves tiny steps only
 _SHORTEST = 1e-12
 _PATIENCE = 100  # steps without a smaller gap: as far as the precision of the numbers goes
 _LEAST = 1e-7  # of one penalty by the other: the method needs both

@@ -1,4 +1,4 @@
-"""The plain solver: scikit-learn's own estimators, one fit for each candidate."""
+"""The plain solver: scikit-learn's own estimators, one model for each candidate."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from jobpool.learning.pipelines.scaling import scale
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainSolver:
-    """Fits the estimator that the pipeline makes, for each candidate anew."""
+    """Fits the estimator that the pipeline makes, for each candidate."""
 
     pipeline: Pipeline
     probabilities: bool = False  # asked for as well, where the estimator has them
@@ -38,7 +38,7 @@ class PlainSolver:
             yield _predictions(model, prepared, probabilities=self.probabilities)
 
 
-def fit(model: Any, X: FloatArray, y: Array) -> bool:
+def fit_model(model: Any, X: FloatArray, y: Array) -> bool:
     """Fit `model`, and return whether it converged.
 
     A solver that stops early still gives a model; the count of them is part of the result, where
@@ -55,7 +55,7 @@ def fit(model: Any, X: FloatArray, y: Array) -> bool:
 
 def _predictions(model: Any, split: Split, *, probabilities: bool) -> Predictions:
     try:
-        converged = fit(model, split.X_train, split.y_train)
+        converged = fit_model(model, split.X_train, split.y_train)
     except ValueError as error:
         if "overflow" not in str(error):  # saga on features of very unequal range
             raise

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.pipelines.base import Split
 
-_BLOCK = 256  # features sorted together: they fit into the processor's cache
+_BLOCK = 256  # features sorted together: they go into the processor's cache
 _LOW, _HIGH = 0.05, 0.95
 
 

@@ -35,12 +35,12 @@ from jobpool.learning.pipelines.base import (
     Settings,
     Split,
 )
-from jobpool.learning.pipelines.plain import fit
+from jobpool.learning.pipelines.plain import fit_model
 from jobpool.learning.pipelines.scaling import scale
 
 _CHUNK = 10  # candidates; smaller ones are more work in all, as each multiplies the features anew
 # libsvm's own limit, which scikit-learn lifts: large C with few features may not end in an hour.
-# A lower one would cut fits that end, where the answer hangs on the last digit of the kernel.
+# A lower one would stop models that converge, where the last digit of the kernel decides.
 _MAX_ITERATIONS = 10_000_000
 _BLOCK = 128  # rows of a kernel that are worked on together, to stay in the processor's cache
 
@@ -219,7 +219,7 @@ def _solve_one(ranked: Ranked, kernel: GrowingKernel, candidate: Candidate) -> P
     machine = _machine(ranked.kind, candidate, "precomputed")
     # what is checked here was checked before: 1 ms of 4 where participants are few
     with config_context(assume_finite=True, skip_parameter_validation=True):
-        converged = fit(machine, kernel.train(gamma), ranked.y_train)
+        converged = fit_model(machine, kernel.train(gamma), ranked.y_train)
     weights = np.zeros(len(ranked.y_train))
     weights[machine.support_] = machine.dual_coef_[0]
     decision = kernel.test(gamma, weights) + machine.intercept_[0]
