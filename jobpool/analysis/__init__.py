@@ -1,5 +1,15 @@
 """What a study of many parcellations says: pure functions from one plain table to numbers.
 
+    study_table   one row per parcellation, pipeline and target, checked when it is made
+    coverage      which cells have a result, and which part can be ranked
+    ranks         ranks within each pipeline and target, and their means
+    scaling       mean rank against size: the power law, its region, the regression
+    comparison    strategies over several parcellations against single ones
+    whole         all of that as one record
+    style         how figures look, and their pieces
+    figures       static figures for print
+
 Nothing here knows a pool: a table of results from elsewhere is analysed in the same way. Every
 function sorts what it is given, so that the order of rows changes no bit of what it returns.
+``report`` and ``cli/report`` call this room.
 """

@@ -140,7 +140,7 @@ def pareto_front(costs: FloatArray) -> NDArray[np.bool_]:
     [True, True, False, True]
     """
     on_front = np.zeros(len(costs), bool)
-    order = np.lexsort(costs.T[::-1])  # whoever beats a row comes before it
+    order = np.lexsort(costs.T[::-1])  # rows that beat a row come before it
     known = order[~np.isnan(costs[order]).any(axis=1)]
     for row in known:
         front = costs[on_front]

@@ -1,7 +1,7 @@
 """Which cells of a study have a result, and which part of it can be ranked.
 
 A rank says how many others are better. Ranks of two targets can be averaged only if the same
-parcellations stand behind both: whoever is missing from one makes all below it look better. So
+parcellations stand behind both: a parcellation missing from one makes all below it look better. So
 ranks are made of a complete block of parcellations and columns, where a column is a pair of
 pipeline and target. What is not in the block is named, never dropped in silence.
 """

@@ -289,7 +289,7 @@ def regress(points: pd.DataFrame, factors: Sequence[str] = ("type", "pipeline"))
         per parcellation and pipeline.
     factors : sequence of str
         Columns that get one term per value but the first. One that has a single value, or that
-        size or an earlier factor already tells, is left out, and the result says so.
+        size or earlier factors already determine, is left out, and the result says so.
 
     Raises
     ------
@@ -376,7 +376,7 @@ def _usable(frame: pd.DataFrame, factors: Sequence[str]) -> tuple[list[str], tup
         coded = [(frame[one] == value).to_numpy(np.float64) for value in values[1:]]
         wider = np.column_stack([design, *coded])
         if np.linalg.matrix_rank(wider) < np.linalg.matrix_rank(design) + len(coded):
-            left_out.append(f"No {one} term: sizes and the other terms already tell the {one}.")
+            left_out.append(f"No {one} term: sizes and the other terms determine the {one}.")
             continue
         design = wider
         kept.append(one)

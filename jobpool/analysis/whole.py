@@ -162,7 +162,7 @@ class _Analyst:
         table = self._table.without_pipelines(combined)
         every = {*zip(table.frame["pipeline"], table.frame["target"], strict=True)}
         # ranks among single parcellations alone say nothing of ensembles, and would cost those
-        # the joint ranking: whoever lacks a column leaves it
+        # the joint ranking: a parcellation that lacks a column leaves it
         pairs = every & {*zip(ensembles["pipeline"], ensembles["target"], strict=True)}
         if every - pairs:
             names = listing(f"{pipeline} x {target}" for pipeline, target in sorted(every - pairs))

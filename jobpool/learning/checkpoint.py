@@ -1,4 +1,4 @@
-"""What a task has finished, kept for whoever continues it: folds, and scores of candidates.
+"""What a task has finished, kept for the next attempt: folds, and scores of candidates.
 
     POOL/checkpoints/TASK/WRITER.jsonl    checked lines; one writer each
 

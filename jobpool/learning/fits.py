@@ -125,7 +125,7 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
     recipe : Recipe
         How the member learns.
     data : FoldData
-        From what, and whom it predicts.
+        The participants it learns from, and those it predicts.
     cores : int
         Change nothing but the time.
     checkpoint : Checkpoint

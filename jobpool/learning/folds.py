@@ -195,7 +195,7 @@ def check_fold(data: FoldData, kind: Kind, n_inner: int, *, ranked: bool = False
     kind : Kind
         Of the target.
     n_inner : int
-        Inner folds that there are if nobody is left out.
+        Number of inner folds if no participant is left out.
     ranked : bool
         Whether candidates are compared by a score that needs both classes.
 
@@ -208,7 +208,7 @@ def check_fold(data: FoldData, kind: Kind, n_inner: int, *, ranked: bool = False
     inner = [data.inner == one for one in range(n_inner)]
     for part in (data.test, train, *(train & ~one for one in inner)):
         if kind is Kind.BINARY and len(np.unique(data.y[part])) < 2:
-            raise TooFewError(data.place, "a class has nobody in a part of it")
+            raise TooFewError(data.place, "a part of it has no participant of one class")
         if part.sum() < 2:
             raise TooFewError(data.place, "fewer than two participants are in a part of it")
     for part in inner:

@@ -52,9 +52,9 @@ def random_search(trials: Trials) -> SearchResult:
     others = list(range(1, n_splits))
     scores[leader, 1:] = trials.score([candidates[leader]], tests=others)
     best = METRICS[trials.recipe.kind][trials.recipe.search_metric].best
-    everybody = [one for one in range(len(candidates)) if one != leader]
-    left = _hopeful(scores, everybody, [0], best)
-    if left == everybody:  # nothing to be saved: one batch
+    challengers = [one for one in range(len(candidates)) if one != leader]
+    left = _hopeful(scores, challengers, [0], best)
+    if left == challengers:  # nothing to be saved: one batch
         chosen = [candidates[one] for one in left]
         scores[np.ix_(left, others)] = trials.score(chosen, tests=others)
         return _result(trials, candidates, scores)

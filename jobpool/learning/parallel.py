@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class HelperKilledError(JobpoolError):
-    """A helper process of a task was killed: by the kernel for memory, or by somebody."""
+    """A helper process of a task was killed: by the kernel for memory, or by a person."""
 
     fault = Fault.TASK
     advice = "if it needed more memory than the job has, run it with fewer cores or more memory"

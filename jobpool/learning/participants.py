@@ -1,7 +1,7 @@
 """The participants: their table, with the group of each, and which of them a task can use.
 
-Splits are made once for everybody in the table; a participant without the target or without a map
-is left out of that task alone, and counted.
+Splits are made once for all participants in the table; a participant without the target or without
+a map is left out of that task alone, and counted.
 """
 
 from collections import Counter
@@ -38,17 +38,17 @@ def text_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
 
 
 def unique_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
-    """Return a column as text in which no value stands twice.
+    """Return a column as text in which no value occurs twice.
 
     Raises
     ------
     DataError
-        If values are missing, or stand twice.
+        If values are missing, or occur twice.
     """
     values = text_column(frame, name)
     twice = [one for one, count in Counter(values).items() if count > 1]
     if twice:
-        what = f"{len(twice)} stand more than once ({listing(twice, most=5)}); give each one row"
+        what = f"{len(twice)} occur more than once ({listing(twice, most=5)}); give each one row"
         raise DataError(name, what)
     return values
 
@@ -56,7 +56,7 @@ def unique_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
 def usable_participants(
     target: Target, values: Array, dropped: Mapping[int, str]
 ) -> tuple[NDArray[np.bool_], Mapping[str, int]]:
-    """Return who has the target and a map, shape (n,), and how many each reason leaves out.
+    """Return which participants have target and map, shape (n,), and how many each reason drops.
 
     Parameters
     ----------
@@ -65,8 +65,8 @@ def usable_participants(
     values : ndarray of shape (n, n_features)
         ROI values; a row with a NaN cannot be used.
     dropped : mapping of int to str
-        Positions of participants without a usable map, and why. Who lacks the target as well
-        counts under the target.
+        Positions of participants without a usable map, and why. Those that lack the target as
+        well count under the target.
     """
     present = target.present
     counts = Counter(target.dropped)

@@ -96,8 +96,8 @@ def platt(decision: FloatArray, y: Array, asked: FloatArray) -> FloatArray:
     >>> platt(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0, 1, 0, 1]), np.array([0.0])).round(3)
     array([0.5])
     """
-    everybody = np.arange(len(y))
-    sigmoid = CalibratedClassifierCV(_DecisionOnly(), ensemble=False, cv=[(everybody, everybody)])
+    everyone = np.arange(len(y))
+    sigmoid = CalibratedClassifierCV(_DecisionOnly(), ensemble=False, cv=[(everyone, everyone)])
     sigmoid.fit(decision[:, np.newaxis], y)
     found: FloatArray = sigmoid.predict_proba(asked[:, np.newaxis])[:, 1]
     return found

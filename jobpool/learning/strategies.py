@@ -80,7 +80,7 @@ class FoldMembers:
     fold: int
     kind: Kind
     metric: str  # by which members, or strengths of the penalty, are compared
-    y: Array  # (n_participants,): the target of everybody in the table
+    y: Array  # (n_participants,): the target of all participants in the table
     names: tuple[str, ...]
     wholes: tuple[Fitted, ...]  # of each member: predicts the outer test part
     inners: tuple[tuple[Fitted, ...], ...] = ()  # of each member: one for each inner fold
@@ -94,7 +94,7 @@ class Combined:
     predictions: Predictions
     chosen: Mapping[str, Json]  # nothing, the strength of the penalty, or the member
     search_score: float | None  # of what was chosen: mean over the inner folds, higher is better
-    n_left_out: int  # whom some members predict, but not all
+    n_left_out: int  # participants that some members predict, but not all
 
 
 def voted(members: FoldMembers) -> Combined:
@@ -154,7 +154,7 @@ def stacked(members: FoldMembers) -> Combined:
 
 
 def grid(members: FoldMembers) -> Combined:
-    """Return the predictions of the member that is best on the inner folds, for whom all predict.
+    """Return what the member that is best on the inner folds predicts, where all members do.
 
     Raises
     ------
@@ -232,14 +232,14 @@ NEEDS_INNER = frozenset({"stacked", "grid"})
 
 
 def _tested(members: FoldMembers) -> tuple[Array, FloatArray]:
-    """Return whom all members predict in the test part, and what: shape (n_test, n_members)."""
+    """Return the test participants that all members predict, and what, (n_test, n_members)."""
     rows = _common([one.rows for one in members.wholes])
     _check_part(members, rows, "the test part", both=True)
     return rows, np.stack([_out_of_fold([one], rows) for one in members.wholes], axis=1)
 
 
 def _inner_parts(members: FoldMembers) -> list[Array]:
-    """Return whom all members predict in each inner fold."""
+    """Return the participants that all members predict in each inner fold."""
     parts = [_common([one.rows for one in fits]) for fits in zip(*members.inners, strict=True)]
     ranked = METRICS[members.kind][members.metric].ranks
     for fold, part in enumerate(parts):
@@ -300,13 +300,13 @@ def _combined(
     chosen: Mapping[str, Json] | None = None,
     score: float | None = None,
 ) -> Combined:
-    anybody = reduce(np.union1d, [one.rows for one in members.wholes])
+    of_any = reduce(np.union1d, [one.rows for one in members.wholes])
     return Combined(
         rows=rows.astype(np.int32),
         predictions=predictions,
         chosen={} if chosen is None else chosen,
         search_score=score,
-        n_left_out=len(anybody) - len(rows),
+        n_left_out=len(of_any) - len(rows),
     )
 
 

@@ -362,7 +362,7 @@ def test_a_pipeline_that_the_type_tells_has_no_term() -> None:
     regression = regress(frame.assign(pipeline=frame["type"].map(str.upper)))
 
     assert regression.left_out == (
-        "No pipeline term: sizes and the other terms already tell the pipeline.",
+        "No pipeline term: sizes and the other terms determine the pipeline.",
     )
     assert regression.baselines == {"type": "hard"}
 

@@ -139,7 +139,7 @@ def test_a_part_that_cannot_be_learned_from_is_named() -> None:
     y[part.rows[part.test]] = np.arange(part.test.sum()) % 2
     target = Target(name="sex", column="sex", kind=Kind.BINARY, y=y)
 
-    with pytest.raises(TooFewError, match="outer fold 0 without inner fold 1: a class has nobody"):
+    with pytest.raises(TooFewError, match="fold 0 without inner fold 1: a part of it has no"):
         FOLDS.data(0, ROWS, target, EVERYBODY, recipe, inner=1)
 
 
@@ -204,5 +204,5 @@ def test_an_inner_fold_of_one_class_can_be_compared_by_classes() -> None:
 def test_a_test_part_of_one_class_is_an_error() -> None:
     y = np.where(FOLD.test, 0.0, Y)
 
-    with pytest.raises(TooFewError, match="a class has nobody"):
+    with pytest.raises(TooFewError, match="no participant of one class"):
         check_fold(replace(FOLD, y=y), Kind.BINARY, 3)

@@ -46,10 +46,10 @@ def test_missing_groups_are_counted_with_their_rows() -> None:
         text_column(frame, "family")
 
 
-def test_an_id_that_stands_twice_is_named() -> None:
+def test_an_id_that_occurs_twice_is_named() -> None:
     frame = pd.DataFrame({"id": ["a", "b", "a"]})
 
-    with pytest.raises(DataError, match=r"1 stand more than once \(a\)"):
+    with pytest.raises(DataError, match=r"1 occur more than once \(a\)"):
         unique_column(frame, "id")
 
 

@@ -1,6 +1,16 @@
 """Pipelines: how a target is learned from features, and in which space parameters are searched.
 
-The spaces are those of the published study.
+    base        what a pipeline is: space of candidates, plain estimator, solver
+    scaling     features scaled by the training part of a split
+    plain       the solver that fits the plain estimator for each candidate
+    elastic     the elastic net; its binary solver is in `logistic`
+    logistic    logistic regression with an elastic net, by an interior point method
+    svm         support vectors
+    lgbm        LightGBM
+    factory     pipelines from the user's own module
+
+The spaces are those of the published study. Callers find a pipeline by name here, and take the
+records from `base`.
 """
 
 from collections.abc import Mapping

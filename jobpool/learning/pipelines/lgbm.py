@@ -114,7 +114,7 @@ class LgbmSolver:
     """Grows the same trees as the estimators of LightGBM."""
 
     def chunks(self, candidates: Sequence[Candidate]) -> Sequence[Sequence[int]]:
-        """Return chunks of equal work, as far as the number of trees tells.
+        """Return chunks of equal work, measured by the number of trees.
 
         Within a chunk those with large leaves come first: what is binned for them serves others.
         """

@@ -41,8 +41,8 @@ class PlainSolver:
 def fit_model(model: Any, X: FloatArray, y: Array) -> bool:
     """Fit `model`, and return whether it converged.
 
-    A solver that stops early still gives a model; the count of them is part of the result, where
-    hundreds of printed warnings would be read by nobody.
+    A solver that stops early still gives a model. Their number is part of the result, which is
+    easier to read than hundreds of printed warnings.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)

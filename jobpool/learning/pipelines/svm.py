@@ -38,7 +38,7 @@ from jobpool.learning.pipelines.base import (
 from jobpool.learning.pipelines.plain import fit_model
 from jobpool.learning.pipelines.scaling import scale
 
-_CHUNK = 10  # candidates; smaller ones are more work in all, as each multiplies the features anew
+_CHUNK = 10  # candidates; smaller chunks are more work in all: each multiplies the features again
 # libsvm's own limit, which scikit-learn lifts: large C with few features may not end in an hour.
 # A lower one would stop models that converge, where the last digit of the kernel decides.
 _MAX_ITERATIONS = 10_000_000
