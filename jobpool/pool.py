@@ -203,10 +203,12 @@ class Pool:
         """
         slot = ending.claim.position - transaction.first
         record, fence = transaction.record(slot), ending.claim.fence
-        is_late = fence <= record.fence and run_of(fence) == run_of(record.fence)
-        if record.state in IDLE and ending.cause is _ENDED_WELL and is_late:
+        if record.state is _RUNNING:
+            if (record.fence, record.owner) != (fence, self.worker):
+                return False
+        elif record.state in IDLE and ending.cause is _ENDED_WELL and _is_same_run(fence, record):
             record = record._replace(fence=fence, owner=self.worker)
-        elif record.state is not _RUNNING or (record.fence, record.owner) != (fence, self.worker):
+        else:
             return False
         self._put_ended(transaction, slot, record, ending.cause, ending.feedback)
         return True
@@ -327,3 +329,8 @@ class Pool:
     def counts(self) -> Mapping[TaskState, int]:
         """Return how many tasks are in each state."""
         return count_states(self.index())
+
+
+def _is_same_run(fence: int, record: Record) -> bool:
+    """Say whether a claim is one of those since the task was last returned for a rerun."""
+    return fence <= record.fence and run_of(fence) == run_of(record.fence)
