@@ -449,7 +449,7 @@ def test_a_function_among_the_parameters_is_known_by_its_name() -> None:
 
     found = json.dumps(describe(a_recipe(Kind.REGRESSION, pipeline=pipeline)))
 
-    assert "test_learning_search.scoring" in found
+    assert f"{__name__}.scoring" in found
     assert " at 0x" not in found
 
 
