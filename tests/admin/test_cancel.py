@@ -260,4 +260,4 @@ def test_without_a_scheduler_the_workers_on_this_machine_are_ended(
 def test_nothing_to_cancel_is_said(tmp_path: Path, jobpool: Jobpool) -> None:
     done = jobpool("cancel", a_pool(tmp_path, 2), JOBPOOL_SCHEDULER="none")
 
-    assert done.stdout == "nothing to cancel: no job of this pool waits or runs\n"
+    assert done.stdout == "nothing to cancel: this pool has no job, waiting or running\n"
