@@ -78,7 +78,7 @@ def test_a_repair_takes_a_lock_that_locks(fast_path: Path, no_lock: str, jobpool
     repair = jobpool("doctor", pool, "--repair", LD_PRELOAD=no_lock)
     again = jobpool("doctor", pool, LD_PRELOAD=no_lock)
 
-    assert "repaired: the pool's lock is exclusive now" in repair.stdout
+    assert "repaired: the pool now uses exclusive" in repair.stdout
     assert Pool(pool).info.lock == "exclusive"
     assert (repair.returncode, again.returncode) == (0, 0), again.stdout
 

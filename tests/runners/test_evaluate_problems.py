@@ -78,7 +78,7 @@ def test_the_published_shape_of_a_study_is_valid(study: StudyOnDisk) -> None:
         ({"participants": "absent.csv"}, "participants", "no such file"),
         ({"participants": "maps.npy"}, "participants", "save it as one of"),
         ({"group": "famly"}, "group", "did you mean 'family'?"),
-        ({"id": "family"}, "id", "40 stand more than once"),
+        ({"id": "family"}, "id", "40 occur more than once"),
         ({"outer_folds": 41}, "outer_folds", "40 groups are too few for 41 outer folds"),
         ({"outer_folds": 1}, "outer_folds", "must be at least 2"),
         ({"map_divisor": 0}, "map_divisor", "must be greater than 0"),

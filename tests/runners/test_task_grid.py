@@ -328,7 +328,7 @@ def test_a_set_of_a_pool_cannot_get_other_members(sets: SetsOnDisk) -> None:
 
     assert (
         "comes from an ensemble (voted) of soft, hard, in the pool from an ensemble (voted) of "
-        "hard, soft: finished results rest on that"
+        "hard, soft: finished results depend on it"
     ) in str(raised.value)
 
 
