@@ -43,7 +43,7 @@ class ValueForm:
     check: Callable[[Reader, str, Pairs], None] | None = None
 
 
-def _range(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  # noqa: ARG001
+def _range(reader: Reader, _folder: Path, _singles: Mapping[str, str]) -> Pairs:
     """Return whole numbers from one to another, the last included."""
     first, last = reader.whole("from"), reader.whole("to")
     step = reader.whole("step", default=1, least=1)
@@ -56,7 +56,7 @@ def _range(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  
     return [(number, None) for number in numbers]
 
 
-def _glob(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  # noqa: ARG001
+def _glob(reader: Reader, folder: Path, _singles: Mapping[str, str]) -> Pairs:
     """Return one value per file that a pattern matches."""
     patterns = reader.texts("glob")
     return [pair for one in patterns for pair in from_files(reader, one, folder)]
@@ -97,7 +97,7 @@ def _members(reader: Reader, path: Path) -> list[str]:
         return []
 
 
-def _table(reader: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  # noqa: ARG001
+def _table(reader: Reader, folder: Path, _singles: Mapping[str, str]) -> Pairs:
     """Return the values of one column, or the names of the columns that match a pattern."""
     return [(value, None) for value in _from_table(reader, folder)]
 

@@ -110,7 +110,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return {str(key): value for key, value in data.items()}
 
 
-def _no_forms(runner: str) -> Mapping[str, ValueForm]:  # noqa: ARG001
+def _no_forms(_runner: str) -> Mapping[str, ValueForm]:
     return {}
 
 

@@ -44,7 +44,7 @@ class _Set:
     members: _Members
 
 
-def from_random(given: Reader, folder: Path, singles: Mapping[str, str]) -> Pairs:  # noqa: ARG001
+def from_random(given: Reader, folder: Path, _singles: Mapping[str, str]) -> Pairs:
     """Return one value per size and repeat."""
     reader = given.child("random")
     ground = read_ground(reader, folder)
