@@ -16,7 +16,7 @@ from tests.support.places import CHECKOUT
 PACKAGE = Path(jobpool.__file__).parent
 PAGE = (CHECKOUT / "docs" / "design.md").read_text(encoding="utf-8")
 
-_BLOCK = re.compile(r"(?:<!-- (file|edit): (\S+) -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"(?:<!-- (new|edit): (\S+) -->\n)?```(\w+)\n(.*?)```", re.DOTALL)
 _LISTED = re.compile(r"^ {4}(\S+\.py) {2,}\S", re.MULTILINE)
 _ROOM = re.compile(r"^`jobpool/(\S*)`\n\n((?: {4}.*\n)+)", re.MULTILINE)
 
@@ -34,7 +34,7 @@ def recipe(title: str) -> Recipe:
     section = PAGE.split(f"\n### {title}\n")[1].split("\n### ")[0]
     files, edits, commands = [], [], ""
     for kind, name, language, body in _BLOCK.findall(section):
-        if kind == "file":
+        if kind == "new":
             files.append((name, body))
         elif kind == "edit":
             edits.append((name, side_of(body, "-"), side_of(body, "+")))
