@@ -108,7 +108,7 @@ class Transaction:
 
         Raises
         ------
-        IllegalMoveError
+        IllegalTransitionError
             If the task may not go from its state to that of `record`; nothing is written then.
         """
         if record.state not in BECOMES[self.index[slot]]:
@@ -123,7 +123,7 @@ class Transaction:
 
         Raises
         ------
-        IllegalMoveError
+        IllegalTransitionError
             If `record` changes the state to one that files cannot show.
         """
         if record.state not in RESTORED and STATE_OF_BYTE[self.index[slot]] is not record.state:
