@@ -98,8 +98,8 @@ def rerun(pool: Pool, chosen: NDArray[np.bool_], *, dry_run: bool = False) -> in
 def _rerun_one(pool: Pool, transaction: Transaction, slot: int) -> bool:
     """Let a task that is done wait again, its record of now kept as the accepted one.
 
-    The dormant parts of a whole task go to the new run with it: what was done of them before does
-    not count for that.
+    The dormant parts of a whole task go to the new run with it, as if they had never been tried:
+    what was done of them before does not count for that.
     """
     record = transaction.record(slot)
     if record.state is not _DONE:
@@ -109,9 +109,11 @@ def _rerun_one(pool: Pool, transaction: Transaction, slot: int) -> bool:
         part: found for part in parts if (found := transaction.record(part)).state is _SUPERSEDED
     }
     fence = next_run([record.fence, *(found.fence for found in dormant.values())])
+    now_ms = int(pool.now() * 1000)
     for part, found in dormant.items():
-        transaction.put(part, found._replace(fence=fence))
-    transaction.put(slot, record.to_run_again(fence, int(pool.now() * 1000)))
+        untried = found.to_run_again(fence, now_ms)._replace(state=_SUPERSEDED, accepted=None)
+        transaction.put(part, untried)
+    transaction.put(slot, record.to_run_again(fence, now_ms))
     return True
 
 

@@ -135,6 +135,37 @@ def test_parts_of_a_task_that_was_split_in_its_rerun_are_rerun_without_the_first
     )
 
 
+def end_north_late(folder: Path) -> None:
+    """Let the whole task be done late, after one of its parts, which was then to be rerun."""
+    late, other = SimulatedWorker(folder, OLD), SimulatedWorker(folder, NEW)
+    claim = late.claim(position_of(folder, site="north", phase="all"))
+    other.pool.take_back(claim.position, claim.fence, Cause.LOST)
+    split_north(folder)
+    finish(folder, "north", 1)
+    run_again(folder, "north", 1)
+    other.fail(position_of(folder, site="north", phase=2))
+    assert not late.finish(claim, **WHOLE)
+    findings_of(folder, repair=True)
+
+
+def test_parts_tried_before_a_rerun_of_the_whole_begin_anew(fast_path: Path) -> None:
+    folder = a_pool_in_parts(fast_path)
+    end_north_late(folder)
+    run_again(folder, "north", "all")
+    waiting = findings_of(folder)
+    split_north(folder)
+
+    pool = Pool(folder)
+    north = position_of(folder, site="north", phase="all")
+    parts = [pool.record(part) for part in pool.grid.parts.of(north)]
+    assert waiting == findings_of(folder) == []
+    assert {(part.state, part.attempts, part.cause) for part in parts} == {
+        (TaskState.WAITING, 0, None)
+    }
+    assert {part.accepted for part in parts} == {None}
+    assert shown(folder) == [("north", "all", {OLD}, True)]
+
+
 def test_parts_computed_before_a_rerun_of_the_whole_do_not_count_for_it(folder: Path) -> None:
     # the whole task was done late, after one of its parts
     pool = Pool(folder)

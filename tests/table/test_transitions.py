@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.admin.transitions import hold, release, retry
+from jobpool.admin.transitions import hold, release, rerun, retry
 from jobpool.checks.consistency import Contradiction, settle
 from jobpool.checks.findings import problem
 from jobpool.errors import IllegalTransitionError
@@ -126,9 +126,15 @@ def retry_all(folder: Path) -> None:
     retry(pool, everything(pool))
 
 
+def rerun_all(folder: Path) -> None:
+    put(folder, 0, state=DONE)
+    pool = Pool(folder, durable=False)
+    rerun(pool, everything(pool))
+
+
 @pytest.mark.parametrize(
     "writer",
-    [claim, end, take_back, split, hold_all, release_all, retry_all],
+    [claim, end, take_back, split, hold_all, release_all, retry_all, rerun_all],
     ids=lambda f: f.__name__,
 )
 def test_every_kind_of_write_asks_the_table(
