@@ -180,6 +180,14 @@ def test_an_id_of_no_task_is_an_error(folder: Path) -> None:
         choose(Pool(folder), ["none"], (), ())
 
 
+def test_an_empty_id_stands_for_no_task(folder: Path, jobpool: Jobpool) -> None:
+    shown = jobpool("hold", folder, "")
+
+    assert shown.returncode == 1
+    assert "an empty id would stand for every task; give the first letters" in shown.stderr
+    assert Pool(folder).counts()[TaskState.HELD] == 0
+
+
 def test_the_command_says_how_many_wait_again(folder: Path, jobpool: Jobpool) -> None:
     done = jobpool("retry", folder)
 
