@@ -18,6 +18,7 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.overview.failures import FailureGroup, find_failures
 from jobpool.pool import Pool
 from jobpool.runners import make_results, make_runner
+from jobpool.table.records import RERUN
 from jobpool.table.selection import select
 from jobpool.task import CAUSE_OF_CODE, COUNTED, TaskState, Value
 from jobpool.units import count
@@ -57,7 +58,7 @@ def tasks_of(pool: Pool) -> Iterator[Task]:
         if not counted[position]:
             continue
         record = table[position]
-        cause = CAUSE_OF_CODE.get(int(record["cause"]))
+        cause = CAUSE_OF_CODE.get(int(record["cause"]) & ~RERUN)
         yield Task(
             id=ids[position],
             point=dict(pool.grid.point(position)),

@@ -10,6 +10,7 @@ from pandas.testing import assert_frame_equal
 
 import jobpool as jp
 from jobpool.execution.health import ExcludedNode, exclude_node
+from jobpool.pool import Pool
 from jobpool.task import Cause
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
@@ -141,6 +142,17 @@ def test_tasks_come_in_the_order_of_the_axes(worked: Path) -> None:
     assert [task.state for task in found[:4]] == ["done", "waiting", "done", "waiting"]
     assert (found[1].cause, found[1].n_failed, found[0].n_failed) == ("memory", 1, 0)
     assert (found[0].worker, found[5].worker) == ("000000000001", None)
+
+
+def test_the_cause_of_a_rerun_that_failed_is_told(worked: Path) -> None:
+    pool, grid = jp.open(worked), Pool(worked).grid
+    pool.rerun(only="number=0")
+    position = [grid.point(place) for place in range(12)].index((("number", 0),))
+    SimulatedWorker(worked, 2).fail(position, Cause.MEMORY)
+
+    task = next(iter(pool))
+
+    assert (task.point, task.state, task.cause) == ({"number": 0}, "waiting", "memory")
 
 
 def test_dormant_parts_are_no_tasks(study: Path) -> None:
