@@ -91,7 +91,7 @@ def read_table(
             frame = pd.read_parquet(path).rename(columns=str).reset_index(drop=True)
             _check_names(path, list(frame.columns), once)
             return frame
-        _read_text(path, once)
+        _read_text(path, once, keep=False)
         return pd.read_csv(
             path,
             sep=_SEPARATORS[path.suffix],
@@ -107,27 +107,37 @@ def read_table(
         raise DataError(path, f"cannot be read as a table: {error}") from error
 
 
-def _read_text(path: Path, once: Collection[str] | None) -> Rows:
+def _read_text(path: Path, once: Collection[str] | None, *, keep: bool = True) -> Rows:
+    """Check a text file, and return its header with its rows, or without: they may be many."""
     if path.suffix not in _SEPARATORS:
         known = ".csv, .tsv, .parquet"
         raise DataError(path, f"cannot be read as a table; save it as one of: {known}")
+    rows: list[tuple[str, ...]] = []
+    others: list[tuple[int, int]] = []  # line and length of each row not as long as the header
+    n_rows = n_longer = 0  # longer by one empty field
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream, delimiter=_SEPARATORS[path.suffix])
-            lines = [(reader.line_num, tuple(row)) for row in reader if row]
+            filled = filter(None, reader)
+            header = tuple(next(filled, ()))
+            for row in filled:
+                n_rows += 1
+                if len(row) != len(header):
+                    others.append((reader.line_num, len(row)))
+                    n_longer += len(row) == len(header) + 1 and not row[-1]
+                if keep:
+                    rows.append(tuple(row))
     except FileNotFoundError as error:
         raise DataError(path, "no such file; correct the path") from error
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(path, f"cannot be read as a table: {error}") from error
-    if not lines:
+    if not header:
         raise DataError(path, "cannot be read as a table: it is empty; write a header and rows")
-    header, rows = lines[0][1], [row for _, row in lines[1:]]
     _check_separator(path, header)
-    if rows and all(len(row) == len(header) + 1 and not row[-1] for row in rows):
-        rows = [row[:-1] for row in rows]
-    _check_lengths(path, header, rows, [number for number, _ in lines[1:]])
+    if n_longer < n_rows:
+        _check_lengths(path, header, others)
     _check_names(path, header, once)
-    return Rows(header=header, rows=tuple(rows))
+    return Rows(header=header, rows=tuple(row[: len(header)] for row in rows))
 
 
 def _check_separator(path: Path, header: Sequence[str]) -> None:
@@ -137,14 +147,11 @@ def _check_separator(path: Path, header: Sequence[str]) -> None:
         raise DataError(path, f"{what} (.csv), or a tab (.tsv)")
 
 
-def _check_lengths(
-    path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], lines: Sequence[int]
-) -> None:
-    other = [n for n, row in zip(lines, rows, strict=True) if len(row) != len(header)]
-    if other:
-        found = next(len(row) for row in rows if len(row) != len(header))
-        what = f"line {other[0]} has {found} fields, the header {len(header)}"
-        more = f" (so {len(other)} lines: {listing(other, most=5)})" if len(other) > 1 else ""
+def _check_lengths(path: Path, header: Sequence[str], others: Sequence[tuple[int, int]]) -> None:
+    if others:
+        lines = [line for line, _ in others]
+        what = f"line {lines[0]} has {others[0][1]} fields, the header {len(header)}"
+        more = f" (so {len(lines)} lines: {listing(lines, most=5)})" if len(lines) > 1 else ""
         what = f"cannot be read as a table: {what}{more}"
         raise DataError(path, f"{what}; give each row one field for each column")
 

@@ -1,5 +1,6 @@
 """Files that hold a table, and those that do not."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,18 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path) -> None:
 
     assert list(read_table(path).columns) == ["id", "age"]
     assert read_rows(path).header == ("id", "age")
+
+
+def test_a_table_is_checked_without_a_copy_of_its_text(tmp_path: Path) -> None:
+    path = tmp_path / "study.csv"
+    path.write_text("x,y\n" + "0.123456,0.654321\n" * 100_000, encoding="utf-8")
+    tracemalloc.start()
+
+    read_table(path)
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * path.stat().st_size
 
 
 def test_what_counts_as_missing_is_said_by_the_caller(tmp_path: Path) -> None:
