@@ -199,13 +199,19 @@ class AccessError(PlacedError):
 _PLACE_ERRNOS = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}
 )
+# what a full, over-quota or failing disk answers: no fault of the task that was writing
+STORAGE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS})
 
 
 def access_error(error: OSError) -> Exception:
-    """Return an `AccessError` if a place is at fault that the user can choose, else `error`."""
-    if error.errno not in _PLACE_ERRNOS:
-        return error
-    return AccessError(error.filename2 or error.filename, error.strerror or str(error))
+    """Return an `AccessError` if a place or the disk behind it is at fault, else `error`."""
+    place = error.filename2 or error.filename or "the disk"  # a stream has no name
+    what = error.strerror or str(error)
+    if error.errno in _PLACE_ERRNOS:
+        return AccessError(place, what)
+    if error.errno in STORAGE_ERRNOS:
+        return AccessError(place, f"{what}; free space or quota, or wait until the disk answers")
+    return error
 
 
 class BrokenLockError(JobpoolError):

@@ -4,7 +4,6 @@ A reader of a replaced file sees the old content or the new, never a mixture. Th
 checked line shows whether it is as it was written. No function here knows what the files mean.
 """
 
-import errno
 import json
 import os
 import secrets
@@ -18,11 +17,8 @@ from typing import IO, Any
 
 import orjson
 
-from jobpool.errors import StorageError
+from jobpool.errors import STORAGE_ERRNOS, StorageError
 from jobpool.task import Json
-
-# what a full, over-quota or failing disk answers: no fault of the task that was writing
-STORAGE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS})
 
 _CRC_START = b',"crc":"'
 

@@ -21,8 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobpool.disk.files import STORAGE_ERRNOS
-from jobpool.errors import JobpoolError, OutOfTimeError, StorageError
+from jobpool.errors import STORAGE_ERRNOS, JobpoolError, OutOfTimeError, StorageError
 from jobpool.execution.processes import guard
 from jobpool.task import Cause, Json
 from jobpool.units import MB

@@ -3,6 +3,7 @@
 import errno
 import importlib
 import inspect
+import os
 import pickle
 import pkgutil
 from collections.abc import Iterator
@@ -146,6 +147,18 @@ def test_a_place_that_is_not_the_users_is_the_file_systems_fault(
     said = "jobpool: /a/place: Permission denied; ask its owner, or choose a place where you may"
     assert code == Fault.FILE_SYSTEM
     assert capsys.readouterr().err == f"{said} write\n"
+
+
+@pytest.mark.parametrize("number", sorted(errors.STORAGE_ERRNOS))
+def test_a_disk_that_refuses_the_output_is_the_file_systems_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    code = ends(monkeypatch, OSError(number, os.strerror(number)))
+
+    said = capsys.readouterr().err
+    assert code == Fault.FILE_SYSTEM
+    assert said.startswith(f"jobpool: the disk: {os.strerror(number)}; ")
+    assert said.count("\n") == 1
 
 
 def test_a_bug_keeps_its_traceback(
