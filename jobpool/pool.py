@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.disk.locks import LOCKS
-from jobpool.errors import DamagedStateError
+from jobpool.errors import DamagedStateError, PoolError
 from jobpool.table.arrays import Table, count_states, read_counting, read_table
 from jobpool.table.grid import Grid, read_grid
 from jobpool.table.records import EVERYTHING, Record, WorkerLimits, fits
@@ -112,11 +112,21 @@ class Pool:
             self.__dict__.pop(name, None)
 
     def experiment(self) -> "Experiment":
-        """Return the experiment of this pool, its axes as they were when the pool was made."""
+        """Return the experiment of this pool, its axes as they were when the pool was made.
+
+        Raises
+        ------
+        PoolError
+            If the pool's copy of the file is missing.
+        ConfigError
+            If it cannot be used.
+        """
         from jobpool.experiment.config import load_experiment  # noqa: PLC0415 - YAML, for few only
 
         axes = tuple(axis for axis in self.grid.axes if axis.name != self.grid.part_axis)
         file = self.folder / "experiment.yaml"
+        if not file.exists():
+            raise PoolError(file, "missing; restore it from a backup")
         return load_experiment(file, folder=Path(self.info.folder), axes=axes)
 
     def index(self) -> NDArray[np.uint8]:

@@ -160,6 +160,7 @@ def provenance(pool: Pool, **about: Json) -> dict[str, Json]:
     **about
         What is known besides, such as the selection.
     """
+    seed = pool.experiment().seed
     text = (pool.folder / "experiment.yaml").read_bytes()
     counts = pool.counts()
     return {
@@ -168,7 +169,7 @@ def provenance(pool: Pool, **about: Json) -> dict[str, Json]:
         "jobpool": __version__,
         "experiment_sha256": hashlib.sha256(text).hexdigest(),
         "experiment_text": text.decode("utf-8", "replace"),
-        "seed": pool.experiment().seed,
+        "seed": seed,
         "collected": utc_iso(pool.now()),
         "tasks": {
             "done": counts[TaskState.DONE],

@@ -34,6 +34,18 @@ def test_a_done_task_without_a_result_is_named_aloud(fast_path: Path, jobpool: J
     assert "jobpool doctor" in shown.stderr
 
 
+def test_a_pool_without_its_experiment_file_is_named(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3)
+    file = worker.pool.folder / "experiment.yaml"
+    file.unlink()
+
+    shown = jobpool("collect", worker.pool.folder)
+
+    assert shown.returncode == Fault.POOL
+    assert shown.stderr == f"jobpool: {file}: missing; restore it from a backup\n"
+
+
 def test_a_damaged_line_is_named_aloud(fast_path: Path, jobpool: Jobpool) -> None:
     worker = SimulatedWorker(a_pool(fast_path))
     worker.do(3, 4)
