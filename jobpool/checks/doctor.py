@@ -47,8 +47,7 @@ def check_pool(pool: Pool, context: RepairContext) -> list[Finding]:
     RequestError
         If a repair is asked for while workers hold tasks; nothing was changed.
     """
-    inspected = _inspect_all(pool)  # before results and attempts: these may only be newer
-    evidence = gather(pool)
+    inspected, evidence = _read_all(pool)
     if context.repair and not context.force:
         _refuse_while_held(pool, inspected, context)
     findings = list(examine_folder(pool, context.server_time))
@@ -57,8 +56,8 @@ def check_pool(pool: Pool, context: RepairContext) -> list[Finding]:
         findings += _remove_leftovers(pool, context)
     findings += _check_shards(pool, inspected, evidence, context)
     for check in (_check_records, _check_families):
-        if context.repair:
-            inspected = _inspect_all(pool)
+        if context.repair:  # what was written meanwhile, by repairs and by workers
+            inspected, evidence = _read_all(pool)
         records = [record for one in inspected for record in one.records]
         findings += check(pool, records, evidence, context)
     findings += _check_lines(pool, evidence, context)
@@ -66,8 +65,10 @@ def check_pool(pool: Pool, context: RepairContext) -> list[Finding]:
     return findings
 
 
-def _inspect_all(pool: Pool) -> list[Inspected]:
-    return [inspect(shard, read_locked(shard)) for shard in pool.shards]
+def _read_all(pool: Pool) -> tuple[list[Inspected], Evidence]:
+    """Return the state files, and then results and attempts: these may only be newer."""
+    inspected = [inspect(shard, read_locked(shard)) for shard in pool.shards]
+    return inspected, gather(pool)
 
 
 def _refuse_while_held(pool: Pool, inspected: Sequence[Inspected], context: RepairContext) -> None:

@@ -234,6 +234,21 @@ def test_force_repairs_while_a_worker_holds_a_task(folder: Path) -> None:
     }
 
 
+def test_a_result_that_comes_during_a_repair_is_kept(folder: Path) -> None:
+    worker = SimulatedWorker(folder, 9)
+    claim = worker.claim(2)
+
+    def is_alive(_: int) -> bool:  # asked after all was read: the worker was late, not dead
+        if worker.pool.record(2).state is TaskState.RUNNING:
+            worker.finish(claim)
+        return False
+
+    found = check(folder, repair=True, is_alive=is_alive)
+
+    assert found == []
+    assert Pool(folder).record(2).state is TaskState.DONE
+
+
 def test_a_done_task_without_its_result_is_computed_again(folder: Path) -> None:
     SimulatedWorker(folder, 7).results_file.unlink()
 
