@@ -197,9 +197,8 @@ class Worker:
         if not accepted:
             self._report(f"task {task}: the pool had requeued it; another attempt counts")
         elif ending.cause is Cause.DONE and self._attempts.is_all_done(ending.claim.position):
-            for folder in self._attempts.checkpoints_of(
-                ending.claim
-            ):  # no attempt will continue it
+            # no attempt will continue them
+            for folder in self._attempts.checkpoints_of(ending.claim):
                 shutil.rmtree(self._pool.folder / "checkpoints" / folder, ignore_errors=True)
 
     def _why_leave(self, summary: Summary, limits: Limits, seconds: float) -> bool:
