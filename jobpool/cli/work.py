@@ -89,8 +89,9 @@ def _make_worker(
                 "jobpool.execution.child",
                 str(folder),
                 str(worker_record.cores),
+                ",".join(trust),
             ],
-            environment=_child_environment(worker_record.cores, trust),
+            environment=_child_environment(worker_record.cores),
             signals=signals,
             beat=beat,
             beat_s=pool.info.heartbeat_s,
@@ -126,14 +127,13 @@ def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
     }
 
 
-def _child_environment(cores: int, trust: list[str]) -> dict[str, str]:
+def _child_environment(cores: int) -> dict[str, str]:
     """Return the environment of the tasks: libraries start no more threads than there are cores."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     # joblib's tracker removes what a stopped task left in shared memory, and warns that it did
     quiet = "ignore:resource_tracker:UserWarning"
     warnings = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), quiet)))
-    fixed = {"PYTHONWARNINGS": warnings, "JOBPOOL_TRUST": ",".join(trust)}
-    return {**dict.fromkeys(names, str(cores)), **os.environ, **fixed}
+    return {**dict.fromkeys(names, str(cores)), **os.environ, "PYTHONWARNINGS": warnings}
 
 
 def _say(line: str) -> None:

@@ -1,10 +1,11 @@
 """The process that runs tasks: started by a worker, and killed where needed.
 
-    python -m jobpool.execution.child POOL CORES ANSWERS
+    python -m jobpool.execution.child POOL CORES TRUST ANSWERS
 
 Reads one JSON request a line from standard input, writes one JSON answer a line to the open file
-numbered ANSWERS, and ends when its standard input does. Its guard, a small process, ensures that
-neither of them, nor any process that a task started, outlives the worker.
+numbered ANSWERS, and ends when its standard input does. TRUST lists the users whose pools may be
+run, with commas between them. Its guard, a small process, ensures that neither of them, nor any
+process that a task started, outlives the worker.
 """
 
 import json
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Answer requests until there are no more, and return the exit code."""
-    folder, cores, answers = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    folder, cores, answers = Path(arguments[0]), int(arguments[1]), int(arguments[3])
+    trusted = arguments[2].split(",")
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # a whole job may receive it: the worker decides
     guard()
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> int:
     with os.fdopen(answers, "w", encoding="utf-8") as stream:
         try:
             # the files may have changed since the worker checked
-            check_owner(folder, os.environ.get("JOBPOOL_TRUST", "").split(","))
+            check_owner(folder, trusted)
             pool = Pool(folder)
             runner = make_runner(pool.experiment(), folder)
             if isinstance(runner, SupportsCheck):

@@ -98,7 +98,7 @@ def run(
 def run_task(folder: Path, call: str, *, memory_mb: float | None = None) -> list[object]:
     """Return cause, result, error and highest peak seen of a function run by the real child."""
     pool = a_pool(folder, 1, call=call)
-    command = [sys.executable, "-m", "jobpool.execution.child", str(pool), "2"]
+    command = [sys.executable, "-m", "jobpool.execution.child", str(pool), "2", ""]
     return run_command(command, memory_mb=memory_mb)
 
 
