@@ -17,7 +17,7 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.liveness.judge import Observation, observe
 from jobpool.liveness.reaper import take_back
 from jobpool.pool import Pool
-from jobpool.scheduler.base import QueuedJob, Scheduler, fill_name, job_prefix
+from jobpool.scheduler.base import QueuedJob, Scheduler, fill_name, job_name, job_prefix
 from jobpool.scheduler.none import process_label
 from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.table.records import Record
@@ -118,7 +118,7 @@ def _choose(pool: Pool, scheduler: Scheduler, pass_name: str | None) -> Sequence
     own = [one for one in queued if one.name.startswith(prefix)]
     fills = [one for one in queued if one.name == fill_name(prefix)]
     if pass_name is not None:
-        chosen = [one for one in own if one.name == prefix + pass_name]
+        chosen = [one for one in own if one.name == job_name(prefix, pass_name)]
         if own and not chosen:
             known = listing(sorted({one.name.removeprefix(prefix) for one in own}))
             what = f"none of its jobs is of pass {pass_name!r}; those that wait or run are of: "

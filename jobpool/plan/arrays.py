@@ -26,7 +26,7 @@ from jobpool.plan.sizes import (
     usable_s,
     within_bounds,
 )
-from jobpool.scheduler.base import throttle_of
+from jobpool.scheduler.base import name_in_job, throttle_of
 from jobpool.table.grid import Grid
 from jobpool.table.parts import Parts
 from jobpool.table.selection import select
@@ -40,7 +40,7 @@ class Wanted:
     """How many jobs may be in the queue, and which are there."""
 
     most: int = USUAL_JOBS  # in the queue at one time, of all sizes
-    queued: Mapping[str, int]  # jobs of each size, by its name
+    queued: Mapping[str, int]  # jobs of each size, by its name in that of a job
     keep_full: bool = False  # no more in the queue than may run: the rest follows later
 
 
@@ -246,8 +246,8 @@ def _jobs_for(assignment: Assignment, work: Work | None) -> int:
 
 def _queued(assignments: Sequence[Assignment], queued: Mapping[str, int]) -> list[int]:
     """Return how many jobs of each size are in the queue; sizes once proposed stand in for all."""
-    names = {assignment.size.name for assignment in assignments}
-    found = [queued.get(assignment.size.name, 0) for assignment in assignments]
+    names = [name_in_job(assignment.size.name) for assignment in assignments]
+    found = [queued.get(name, 0) for name in names]
     others = sum(n for name, n in queued.items() if name not in names)
     for i, assignment in enumerate(assignments):
         if assignment.proposed and others:

@@ -82,7 +82,7 @@ def _in_a_line(error: SchedulerError) -> str:
 
 
 def queued_of(pool: Pool) -> Counter[str]:
-    """Return how many jobs of this pool wait or run, by the name of their size."""
+    """Return how many jobs of this pool wait or run, by the name of their size in that of a job."""
     prefix = job_prefix(pool.folder, pool.info.name)
     return count_queued(submitting_scheduler().queued(pool.folder, prefix), prefix)
 
@@ -213,7 +213,7 @@ def _send_size(
         size=one,
         jobs=jobs,
         pool=folder,
-        name=job_name(job_prefix(folder, pool.info.name), one),
+        name=job_name(job_prefix(folder, pool.info.name), one.name),
         program=worker_program(),
         arguments=tuple(word for user in sending.trust for word in ("--trust", user)),
         without_nodes=tuple(excluded_nodes(folder, time.time())),

@@ -252,12 +252,23 @@ def job_prefix(pool: Path, name: str) -> str:
     'my_study-c7e1-'
     """
     digest = hashlib.sha256(os.fsencode(pool.resolve())).hexdigest()[:4]
-    return f"{_NAME.sub('_', name)}-{digest}-"
+    return f"{name_in_job(name)}-{digest}-"
 
 
-def job_name(prefix: str, one: "Pass") -> str:
+def job_name(prefix: str, pass_name: str) -> str:
     """Return the name of the jobs of a pass."""
-    return prefix + _NAME.sub("_", one.name)
+    return prefix + name_in_job(pass_name)
+
+
+def name_in_job(name: str) -> str:
+    """Return the name of a pool or pass as it stands in the names of jobs.
+
+    Examples
+    --------
+    >>> name_in_job("svm, large")
+    'svm__large'
+    """
+    return _NAME.sub("_", name)
 
 
 def fill_name(prefix: str) -> str:
@@ -272,7 +283,7 @@ def fill_name(prefix: str) -> str:
 
 
 def count_queued(jobs: Iterable[QueuedJob], prefix: str) -> Counter[str]:
-    """Return how many jobs wait or run, by what follows `prefix` in their name.
+    """Return how many jobs wait or run, by the name of their pass as it stands in their own.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import own_worker_record
 from jobpool.pool import Ending, Pool
-from jobpool.scheduler.base import Order, fill_name, job_prefix
+from jobpool.scheduler.base import Order, fill_name, job_name, job_prefix
 from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.task import Cause, Claim, TaskState
 from tests.conftest import Jobpool
@@ -160,6 +160,16 @@ def test_one_pass_alone_is_cancelled(folder: Path, scheduler: SimulatedScheduler
     run_cancel(folder, scheduler, pass_name="second")
 
     assert scheduler.cancelled == [(second,)]
+
+
+def test_a_pass_is_known_by_the_name_in_the_experiment(
+    folder: Path, scheduler: SimulatedScheduler
+) -> None:
+    first = submit(scheduler, folder, job_name(job_prefix(folder, "test"), "first pass"))
+
+    run_cancel(folder, scheduler, pass_name="first pass")
+
+    assert scheduler.cancelled == [(first,)]
 
 
 def test_a_fill_of_the_pools_cache_is_cancelled_with_its_workers(

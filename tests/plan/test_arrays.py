@@ -260,6 +260,14 @@ def test_jobs_in_the_queue_are_not_submitted_again() -> None:
     assert [(array.queued, array.jobs) for array in plan.arrays] == [(30, 20)]
 
 
+def test_jobs_of_a_pass_with_a_space_in_its_name_are_not_submitted_again() -> None:
+    known, spaced = forecast([1.2] * 100, sd=0.01), replace(FIRST, name="first pass")
+
+    plan = plan_of(known, tasks=backlog([True] * 100), passes=(spaced,), queued={"first_pass": 30})
+
+    assert [(array.queued, array.jobs) for array in plan.arrays] == [(30, 20)]
+
+
 def test_jobs_of_a_size_proposed_earlier_count_for_the_one_proposed_now() -> None:
     known = forecast([40], gb=[100])
 
