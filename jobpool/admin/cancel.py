@@ -1,10 +1,10 @@
 """End this pool's jobs, and requeue their tasks at once.
 
-One call asks the scheduler what is queued, and one ends the jobs. A worker that is stopped requeues
-its task itself, and keeps the checkpoint; if it does not within some seconds, its end is written
-here as soon as the scheduler says that its job is over. Either way the cause is ``cancelled``, and
-the attempt does not count against the task. If this is killed half-way, the jobs end all the same,
-and the next worker requeues what is left.
+One call asks the scheduler what is queued, one which cluster it is, and one ends the jobs. A worker
+that is stopped requeues its task itself, and keeps the checkpoint; if it does not within some
+seconds, its end is written here as soon as the scheduler says that its job is over. Either way the
+cause is ``cancelled``, and the attempt does not count against the task. If this is killed half-way,
+the jobs end all the same, and the next worker requeues what is left.
 """
 
 import time
@@ -19,6 +19,7 @@ from jobpool.liveness.reaper import take_back
 from jobpool.pool import Pool
 from jobpool.scheduler.base import QueuedJob, Scheduler, fill_name, job_name, job_prefix
 from jobpool.scheduler.none import process_label
+from jobpool.scheduler.polling import Cluster
 from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.table.records import Record
 from jobpool.task import Cause, TaskState
@@ -85,7 +86,12 @@ def cancel(
     RequestError
         If jobs of this pool are queued, but none of this pass.
     """
-    chosen = _choose(pool, scheduler, pass_name)
+    prefix = job_prefix(pool.folder, pool.info.name)
+    queued = [one for one in scheduler.queued(pool.folder, prefix) if one.phase is not Phase.ENDING]
+    if not queued:
+        return Cancelled()
+    here = Cluster(scheduler.name, scheduler.cluster(ANSWER_S))
+    chosen = _choose(pool, queued, here, pass_name)
     labels = {one.label for one in chosen}
     n_waiting = sum(one.phase is Phase.WAITING for one in chosen)
     found = Cancelled(
@@ -93,28 +99,29 @@ def cancel(
         n_running=len(chosen) - n_waiting,
         batches=tuple(sorted({one.batch for one in chosen})),
     )
-    held = {one.position for one in _held(pool, labels)}
+    held = {one.position for one in _held(pool, labels, here)}
     if dry_run or not chosen:
         return replace(found, n_requeued=len(held))
     scheduler.cancel(found.batches)
     end = time.monotonic() + patience_s
-    while (left := list(_held(pool, labels))) and time.monotonic() < end:
+    while (left := list(_held(pool, labels, here))) and time.monotonic() < end:
         held |= {one.position for one in left}
         time.sleep(POLL_S)
     held |= {one.position for one in left}
     _take_back(pool, scheduler, left)
-    n_left = sum(1 for _ in _held(pool, labels))
+    n_left = sum(1 for _ in _held(pool, labels, here))
     n_done = sum(pool.record(position).state is TaskState.DONE for position in held)
     return replace(found, n_requeued=len(held) - n_done - n_left, n_done=n_done, n_left=n_left)
 
 
-def _choose(pool: Pool, scheduler: Scheduler, pass_name: str | None) -> Sequence[QueuedJob]:
+def _choose(
+    pool: Pool, queued: Sequence[QueuedJob], here: Cluster, pass_name: str | None
+) -> Sequence[QueuedJob]:
     """Return this pool's jobs: by their name, or because a worker of theirs is in the pool.
 
     Without a pass these are all, jobs that fill its cache included.
     """
     prefix = job_prefix(pool.folder, pool.info.name)
-    queued = [one for one in scheduler.queued(pool.folder, prefix) if one.phase is not Phase.ENDING]
     own = [one for one in queued if one.name.startswith(prefix)]
     fills = [one for one in queued if one.name == fill_name(prefix)]
     if pass_name is not None:
@@ -125,14 +132,14 @@ def _choose(pool: Pool, scheduler: Scheduler, pass_name: str | None) -> Sequence
             raise RequestError(pool.folder, what + known)
         return chosen
     # a script that was submitted by hand has a name of its own, and an array runs on one pool
-    workers = {one.run.job for one in _held(pool, {job.label for job in queued})}
+    workers = {one.run.job for one in _held(pool, {job.label for job in queued}, here)}
     batches = {one.batch for one in own + fills}
     batches |= {one.batch for one in queued if one.label in workers}
     return [one for one in queued if one.batch in batches]
 
 
-def _held(pool: Pool, labels: Collection[str]) -> Iterator[_Held]:
-    """Yield the tasks that workers of these jobs hold."""
+def _held(pool: Pool, labels: Collection[str], here: Cluster) -> Iterator[_Held]:
+    """Yield the tasks that workers of these jobs hold; a label counts on its cluster alone."""
     observations: dict[int, Observation] = {}
     for position, record in pool.running():
         if record.state is not TaskState.RUNNING:
@@ -143,7 +150,8 @@ def _held(pool: Pool, labels: Collection[str]) -> Iterator[_Held]:
         if observation.worker_record is None:
             continue
         run = observation.run or JobRun(process_label(observation.worker_record), 0)
-        if run.job in labels:
+        is_here = observation.run is None or observation.cluster.may_be(here)
+        if is_here and run.job in labels:
             yield _Held(position=position, record=record, observation=observation, run=run)
 
 

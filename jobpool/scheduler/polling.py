@@ -41,6 +41,11 @@ class Cluster(NamedTuple):
         suffix = f"-{quote(self.name, safe='')}" if self.name else ""
         return f"{self.scheduler}{suffix}"
 
+    def may_be(self, other: "Cluster") -> bool:
+        """Say whether another may be the same: one that has no name may be any of its scheduler."""
+        names = {self.name, other.name}
+        return self.scheduler == other.scheduler and (None in names or len(names) == 1)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownStatus:
@@ -148,12 +153,11 @@ class StatusPoller:
 
         A controller that does not answer may do so later; where there is none it never does.
         """
-        if cluster.scheduler != self.cluster.scheduler:
+        if not cluster.may_be(self.cluster):
             return False
         if self._is_there is None:
             self._is_there = self._scheduler.is_available()
-        own = self.cluster.name
-        return self._is_there and (own is None or cluster.name in {None, own})
+        return self._is_there
 
     def find_cluster(self) -> bool:
         """Ask which cluster this is, if the job does not tell, and say whether it is known."""

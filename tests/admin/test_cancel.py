@@ -47,9 +47,11 @@ def submit(scheduler: SimulatedScheduler, pool: Path, name: str | None = None, n
     return batch
 
 
-def claim_in_job(pool: Path, job: str, position: int = 0, number: int = 1) -> Claim:
+def claim_in_job(
+    pool: Path, job: str, position: int = 0, number: int = 1, cluster: str = "hpc"
+) -> Claim:
     worker_record = own_worker_record(
-        started=time.time(), cores=1, job=job, cluster="hpc", scheduler="simulated"
+        started=time.time(), cores=1, job=job, cluster=cluster, scheduler="simulated"
     )
     replace(worker_record, space="another machine").write(pool, worker_name(number))
     return SimulatedWorker(pool, number).claim(position)
@@ -151,6 +153,31 @@ def test_a_script_submitted_by_hand_is_known_by_its_worker(
     found = run_cancel(folder, scheduler)
 
     assert (found.batches, found.n_jobs, found.n_requeued) == ((batch,), 2, 1)
+
+
+def test_a_job_that_has_the_name_of_one_on_another_cluster_is_left_alone(
+    folder: Path, scheduler: SimulatedScheduler
+) -> None:
+    batch = submit(scheduler, folder, "quite something else")
+    scheduler.start(batch)
+    claim_in_job(folder, f"{batch}_0", cluster="elsewhere")
+
+    found = run_cancel(folder, scheduler)
+
+    assert (found.n_jobs, scheduler.cancelled) == (0, [])
+
+
+def test_a_task_that_runs_on_another_cluster_is_left_to_its_worker(
+    folder: Path, scheduler: SimulatedScheduler
+) -> None:
+    batch = submit(scheduler, folder)
+    scheduler.start(batch)
+    claim_in_job(folder, f"{batch}_0", cluster="elsewhere")
+
+    found = run_cancel(folder, scheduler)
+
+    assert (found.n_jobs, found.n_requeued) == (2, 0)
+    assert Pool(folder).record(0).state is TaskState.RUNNING
 
 
 def test_one_pass_alone_is_cancelled(folder: Path, scheduler: SimulatedScheduler) -> None:
