@@ -40,18 +40,30 @@ def cancel(
 
     opened = Pool(pool, worker=new_worker_number())
     set_umask(opened.info.shared)
-    found = end(opened, find_scheduler(), pass_name=pass_name, dry_run=dry_run)
+    scheduler = find_scheduler()
+    found = end(opened, scheduler, pass_name=pass_name, dry_run=dry_run)
     if json:
         print(_object(opened, found, pass_name, dry_run))
+    elif not found.n_jobs:
+        print(f"nothing to cancel: {_what_is_not(scheduler.name, pass_name)}")
     else:
         print(_text(opened, found, dry_run=dry_run))
+
+
+def _what_is_not(scheduler: str, pass_name: str | None) -> str:
+    """Say what there is none of, and where else to look: one place only was asked."""
+    if scheduler == "none":
+        what = "no worker of this pool runs on this machine"
+        return f"{what}; its SLURM jobs: run this where SLURM's commands work"
+    if pass_name is not None:
+        return f"you have no job of pass {pass_name} in this pool, waiting or running"
+    what = "you have no job of this pool, waiting or running"
+    return f"{what}; workers on this machine: set JOBPOOL_SCHEDULER=none"
 
 
 def _text(pool: "Pool", found: "Cancelled", *, dry_run: bool) -> str:
     from jobpool.units import count
 
-    if not found.n_jobs:
-        return "nothing to cancel: this pool has no job, waiting or running"
     verb = "would be cancelled" if dry_run else "cancelled"
     jobs = f"{count(found.n_jobs, 'job')} {verb}: {found.n_waiting:,} waiting, "
     lines = [f"{jobs}{found.n_running:,} running"]

@@ -294,7 +294,26 @@ def test_without_a_scheduler_the_workers_on_this_machine_are_ended(
     assert Pool(pool).counts()[TaskState.WAITING] == 2
 
 
-def test_nothing_to_cancel_is_said(tmp_path: Path, jobpool: Jobpool) -> None:
+def test_without_a_scheduler_nothing_is_said_of_jobs_elsewhere(
+    tmp_path: Path, jobpool: Jobpool
+) -> None:
     done = jobpool("cancel", a_pool(tmp_path, 2), JOBPOOL_SCHEDULER="none")
 
-    assert done.stdout == "nothing to cancel: this pool has no job, waiting or running\n"
+    said = "nothing to cancel: no worker of this pool runs on this machine; its SLURM jobs: run"
+    assert done.stdout == f"{said} this where SLURM's commands work\n"
+
+
+def test_where_no_job_is_queued_the_workers_on_this_machine_are_mentioned(
+    tmp_path: Path, jobpool: Jobpool
+) -> None:
+    squeue = tmp_path / "bin" / "squeue"
+    squeue.parent.mkdir()
+    squeue.write_text("#!/bin/sh\n", encoding="utf-8")
+    squeue.chmod(0o755)
+
+    done = jobpool(
+        "cancel", a_pool(tmp_path, 2), JOBPOOL_SCHEDULER="slurm", PATH=f"{squeue.parent}:/bin"
+    )
+
+    said = "nothing to cancel: you have no job of this pool, waiting or running; workers on this"
+    assert done.stdout == f"{said} machine: set JOBPOOL_SCHEDULER=none\n"

@@ -170,4 +170,4 @@ def test_no_job_is_left_to_cancel(cancelled: tuple[Study, str]) -> None:
 
     said = study.jobpool("cancel", "pool")
 
-    assert said == "nothing to cancel: this pool has no job, waiting or running\n"
+    assert said.startswith("nothing to cancel: you have no job of this pool, waiting or running;")
