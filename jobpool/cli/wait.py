@@ -34,7 +34,8 @@ def wait(
     """Wait until nothing is left to run; the exit code says whether all is done.
 
     Exit code 0: all selected tasks are done. 20: the others are parked or held. 21: tasks are
-    left, but there is neither a worker nor a job in the queue. 22: the time is up.
+    left, but for some minutes there was neither a worker nor a job in the queue. 22: the time is
+    up.
 
     \b
     jobpool wait POOL && jobpool collect POOL -o results.csv

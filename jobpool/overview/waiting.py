@@ -101,8 +101,9 @@ def wait_for(
         if counts.remaining == 0:
             outcome = Outcome.DONE if counts.done == counts.total else Outcome.STUCK
             return Waited(outcome=outcome, counts=counts)
-        if found.workers[Life.ALIVE] or _newest_beat_s(pool) <= pool.info.lost_after_s:
-            manned, has_jobs = now, True
+        silent_s = 0.0 if found.workers[Life.ALIVE] else _newest_beat_s(pool)
+        if silent_s <= pool.info.lost_after_s:
+            manned, has_jobs = max(manned, now - silent_s), True
         elif now - asked >= max(pool.info.ask_scheduler_s, settings.poll_s):
             asked, has_jobs = now, _may_have_jobs(pool, count_jobs)
             manned = now if has_jobs else manned

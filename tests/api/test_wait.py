@@ -1,5 +1,6 @@
 """Waiting until nothing of a pool is left to run."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import pytest
 
 import jobpool as jp
 from jobpool.errors import SchedulerError, SchedulerMissingError
+from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.overview.waiting import POLL_S, Outcome, Waited, WaitSettings, wait_for
 from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings
@@ -33,6 +35,18 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
         self.slept.append(seconds)
+
+
+@dataclass
+class AgingClock(Clock):
+    """A clock by which a worker's heartbeat grows old, too."""
+
+    heartbeat: Path = Path()
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        last = self.heartbeat.stat().st_mtime - seconds
+        os.utime(self.heartbeat, (last, last))
 
 
 def waited_for(
@@ -152,6 +166,25 @@ def test_a_pool_without_a_scheduler_is_given_time_to_start(fast_path: Path) -> N
 
     assert waited.outcome is Outcome.DESERTED
     assert clock.seconds >= 180
+
+
+def test_the_wait_for_another_worker_begins_with_the_last_heartbeat(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 3))
+    worker.do(0)
+    clock = AgingClock(
+        heartbeat=worker_file(worker.pool.folder, "workers", worker_name(worker.pool.worker))
+    )
+
+    waited = wait_for(
+        lambda: Pool(worker.pool.folder),
+        WaitSettings(),
+        count_jobs=no_scheduler,
+        sleep=clock.sleep,
+        clock=clock.now,
+    )
+
+    assert waited.outcome is Outcome.DESERTED
+    assert 180 <= clock.seconds <= 240
 
 
 def test_a_wait_ends_when_its_time_is_up(fast_path: Path) -> None:
