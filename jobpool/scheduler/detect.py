@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from shutil import which
 
-from jobpool.errors import SchedulerError, listing
+from jobpool.errors import RequestError, listing
 from jobpool.scheduler.base import Scheduler
 from jobpool.scheduler.none import ThisMachine
 from jobpool.scheduler.slurm.scheduler import Slurm
@@ -23,7 +23,7 @@ def find_scheduler(environment: Mapping[str, str] = os.environ) -> Scheduler:
 
     Raises
     ------
-    SchedulerError
+    RequestError
         If the user chose one that is not known.
 
     Examples
@@ -43,6 +43,16 @@ def submitting_scheduler(environment: Mapping[str, str] = os.environ) -> Schedul
     """Return the scheduler to submit to: the user's choice, or the usual one.
 
     A machine where the cluster's programs are not found is not filled with workers instead.
+
+    Raises
+    ------
+    RequestError
+        If the user chose one that is not known.
+
+    Examples
+    --------
+    >>> submitting_scheduler({"PATH": ""}).name
+    'slurm'
     """
     return _chosen(environment.get(VARIABLE) or USUAL)
 
@@ -62,6 +72,7 @@ def scheduler_named(name: str) -> Scheduler:
 
 def _chosen(name: str) -> Scheduler:
     if name not in SCHEDULERS:
-        what = f"{VARIABLE}={name}: there is no such scheduler"
-        raise SchedulerError(f"{what}; write one of: {listing(sorted(SCHEDULERS))}")
+        # not a `SchedulerError`: a scheduler that does not answer is waited for
+        what = f"there is no such scheduler; write one of: {listing(sorted(SCHEDULERS))}"
+        raise RequestError(f"{VARIABLE}={name}", what)
     return SCHEDULERS[name]()

@@ -120,6 +120,17 @@ def test_a_pool_that_nobody_works_on_is_an_exit_code(fast_path: Path, jobpool: J
     assert (done.returncode, done.stdout) == (21, what)
 
 
+def test_a_scheduler_that_does_not_exist_is_not_waited_for(
+    fast_path: Path, jobpool: Jobpool
+) -> None:
+    pool = a_pool(fast_path, 3)
+
+    done = jobpool("wait", pool, "--timeout", "1s", JOBPOOL_SCHEDULER="slrum")
+
+    what = "jobpool: JOBPOOL_SCHEDULER=slrum: there is no such scheduler; write one of: none, slurm"
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, what)
+
+
 def test_workers_are_waited_for(tmp_path: Path) -> None:
     folder = a_pool(tmp_path, 4, call="tests.support.tasks:naps", settings=QUICK)
     pool = jp.open(folder)
