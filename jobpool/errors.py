@@ -74,7 +74,10 @@ class JobpoolError(Exception):
 
     @property
     def next_step(self) -> str:
-        """Return what to do next: the last clause of the message, or the usual advice."""
+        """Return what to do next: the last clause of the message, or the usual advice.
+
+        A message that ends in the words of another program needs a next step behind them.
+        """
         _, found, own = str(self).rpartition("; ")
         return own if found else self.advice
 

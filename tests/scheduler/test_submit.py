@@ -190,6 +190,13 @@ def test_a_program_that_fails_is_quoted() -> None:
         run_program(["sh", "-c", "echo no such partition >&2; exit 3"])
 
 
+def test_what_a_failed_program_says_is_no_next_step() -> None:
+    with pytest.raises(SchedulerError) as raised:
+        run_program(["sh", "-c", "echo 'no such account; bye' >&2; exit 1"])
+
+    assert raised.value.next_step.startswith("correct what it refuses, or try again")
+
+
 def test_a_dry_run_prints_the_line_without_slurm(
     tmp_path: Path, jobpool: Jobpool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,5 +52,8 @@ def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
         raise SchedulerError(f"{what}; try again when the controller is less busy") from error
     if ended.returncode != 0:
         said = ended.stderr.strip() or ended.stdout.strip() or "it printed nothing"
-        raise SchedulerError(f"{shlex.join(command)}\nended with code {ended.returncode}: {said}")
+        what = f"{shlex.join(command)}\nended with code {ended.returncode}: {said}"
+        # named here, as a "; " in what the program says must not be taken for the next step
+        advice = "correct what it refuses, or try again when the controller answers"
+        raise SchedulerError(f"{what}; {advice}")
     return ended.stdout
