@@ -28,6 +28,24 @@ def process_label(record: WorkerRecord) -> str:
     return f"{record.pid}.{record.start_ticks or 0}"
 
 
+def _start(one: Submission, before: Sequence[str]) -> "subprocess.Popen[bytes]":
+    one.log_folder.mkdir(parents=True, exist_ok=True)
+    with (one.log_folder / f"{one.name}.log").open("ab") as log:
+        try:
+            return subprocess.Popen(
+                one.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        except OSError as error:
+            what = f"{one.command[0]} cannot be run: {error.strerror}"
+            advice = "let JOBPOOL name a jobpool that runs here"
+            started = f"\nstarted before that: {' '.join(before)}" if before else ""
+            raise SchedulerError(f"{what}; {advice}{started}") from error
+
+
 class ThisMachine:
     """Has processes of this machine as workers."""
 
@@ -117,15 +135,7 @@ class ThisMachine:
         """Start the workers, which live on when this process ends."""
         labels: list[str] = []
         for one in submissions:
-            one.log_folder.mkdir(parents=True, exist_ok=True)
-            with (one.log_folder / f"{one.name}.log").open("ab") as log:
-                process = subprocess.Popen(
-                    one.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            process = _start(one, labels)
             labels.append(f"{process.pid}.{start_ticks(process.pid) or 0}")
             self._started[labels[-1]] = one.name, process
         return tuple(labels)

@@ -8,7 +8,7 @@ import pytest
 
 from jobpool.errors import SchedulerError
 from jobpool.experiment.config import Pass
-from jobpool.scheduler.base import Order
+from jobpool.scheduler.base import Order, Submission
 from jobpool.scheduler.none import ThisMachine
 from jobpool.scheduler.simulated import SimulatedScheduler
 from tests.support.builders import a_pool
@@ -52,3 +52,13 @@ def test_more_workers_than_fit_on_this_machine_are_refused(tmp_path: Path) -> No
 
     with pytest.raises(SchedulerError, match="start fewer, or smaller ones: jobpool run"):
         ThisMachine().submissions(order, 1)
+
+
+def test_a_program_that_is_not_there_is_named_with_what_was_started_before(tmp_path: Path) -> None:
+    true, missing = (
+        Submission(command=(program,), log_folder=tmp_path, name="first")
+        for program in ("true", "/no/jobpool")
+    )
+
+    with pytest.raises(SchedulerError, match=r"(?s)/no/jobpool cannot be run.*before that: \d+\."):
+        ThisMachine().submit([true, missing])

@@ -44,6 +44,10 @@ class Site:
         queued = self.scheduler.queued(self.pool, self.prefix)
         return [one for one in queued if one.name.startswith(self.prefix)]
 
+    def batches(self) -> set[str]:
+        """Return the batches that have jobs which wait or run, and are not being ended."""
+        return {one.batch for one in self.own() if one.phase is not Phase.ENDING}
+
     def status(self, label: str) -> JobStatus:
         one = JobRun(label, 0)
         return self.scheduler.query([one], 30.0)[one]
@@ -71,10 +75,22 @@ class SchedulerContract:
         site.start(batch)
         running = site.status(queued.label)
         site.scheduler.cancel([batch])
-        site.settle(lambda: not [one for one in site.own() if one.phase is not Phase.ENDING])
+        site.settle(lambda: not site.batches())
         ended = site.status(queued.label)
         site.scheduler.cancel([batch])  # what has ended is no error
 
         assert queued.batch == batch
         assert (running.phase, running.is_over) == (Phase.RUNNING, False)
         assert ended.is_over or ended.phase is Phase.UNLISTED
+
+    def test_a_job_beside_those_that_are_cancelled_is_left_alone(self, site: Site) -> None:
+        batch, other = site.submit(), site.submit()
+        site.start(other)
+
+        site.scheduler.cancel([batch])
+        site.settle(lambda: batch not in site.batches())
+        left = site.batches()
+        site.scheduler.cancel([other])
+        site.settle(lambda: not site.batches())
+
+        assert left == {other}
