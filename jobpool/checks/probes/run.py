@@ -110,7 +110,7 @@ def _wait_for_sides(folder: Path, sides: Sequence["subprocess.Popen[str]"], tell
             if reports := _both(folder):
                 return reports
             said = " ".join(side.stderr.read().strip() for side in sides if side.stderr)
-            raise ProbeError(f"the probes ended without a report: {said}")
+            raise ProbeError(f"the probes ended without a report: {said}; {ProbeError.advice}")
         tell("probing the file system")
         time.sleep(POLL_S)
     raise ProbeError(f"the probes took longer than {HERE_S:.0f} s")
