@@ -57,7 +57,7 @@ def plan_text(pool: Pool, made: Plan, around: Around) -> str:
     if made.n_jobs:
         lines.append(f"\nto submit these: jobpool plan {pool.folder} --submit")
     elif made.arrays and made.n_queued:
-        lines.append(f"\nnothing to submit: {count(made.n_queued, 'job')} in the queue are enough")
+        lines.append(f"\nnothing to submit: enough with {count(made.n_queued, 'job')} in the queue")
     return "\n".join(lines)
 
 
@@ -93,7 +93,7 @@ def _sums(made: Plan) -> list[str]:
     span = f"{_hours(hours.low)} to {_hours(hours.high)}"
     lines = [f"core-hours: about {_hours(hours.middle)} ({span}, 80 % interval)"]
     if end is None:
-        lines.append("end: unknown, for the queue has no room for all sizes")
+        lines.append("end: unknown, as the queue has no room for all sizes")
     else:
         span = f"{duration(end.low)} to {duration(end.high)}"
         jobs = f"{count(at_once, 'job')} {'runs' if at_once == 1 else 'run'}"
@@ -113,7 +113,7 @@ def _notes(pool: Pool, made: Plan, around: Around) -> list[str]:
         notes.append("(split): tasks that are too long as a whole; workers split them")
     notes += [f"pass {one.name} is left out: {why}" for one, why in made.division.refused]
     if n_unselected := int(np.count_nonzero(made.division.unselected)):
-        notes.append(f"{count(n_unselected, 'task')} are left out: no pass selects them")
+        notes.append(f"left out, as no pass selects them: {count(n_unselected, 'task')}")
     if around.limits is None:
         notes.append(f"limits of the cluster and jobs in its queue are unknown: {around.unknown}")
     notes += _too_large(pool, made, around.limits)

@@ -146,15 +146,15 @@ def top_up(pool: Pool, most: int, sending: Sending) -> tuple[str, ...]:
     with alone(pool):
         queued = None if sending.dry_run else queued_of(pool)
         if queued and queued.total() >= most:
-            sending.say(f"{pool.folder}: {queued.total()} jobs in the queue are enough")
+            sending.say(f"{pool.folder}: enough with {count(queued.total(), 'job')} in the queue")
             return ()
         around = look_around(pool, must=not sending.dry_run, queued=queued)
         if around.unknown:
             sending.say(f"jobs in the queue are not counted: {around.unknown}")
         made = make(pool, around, most, keep_full=True)
         if not made.n_jobs:
-            what = f"nothing to submit: {made.n_queued} jobs in the queue"
-            sending.say(f"{pool.folder}: {what}, {made.backlog.n_waiting} tasks wait")
+            what = f"nothing to submit: {count(made.n_queued, 'job')} in the queue"
+            sending.say(f"{pool.folder}: {what}, {count(made.backlog.n_waiting, 'task')} waiting")
         return send(pool, made, around, sending)
 
 
@@ -259,8 +259,9 @@ def _count_free(pool: Pool, one: Pass, jobs: int, say: Callable[[str], None]) ->
         raise RequestError(pool.folder, f"{what}; see: jobpool status {pool.folder}")
     if free < jobs:
         n_larger = int(waiting.sum()) - free
-        more = f" ({n_larger} more need more than it has)" if n_larger else ""
-        say(f"only {free} tasks wait{more}: {free} jobs instead of {jobs}")
+        more = f" ({n_larger:,} for larger jobs)" if n_larger else ""
+        what = f"only {count(free, 'task')} waiting{more}"
+        say(f"{what}: {count(free, 'job')} instead of {jobs:,}")
     return free
 
 

@@ -300,7 +300,7 @@ def test_a_submission_can_be_seen_before_it_is_made(fast_path: Path) -> None:
     assert "--array=0-2" in found.commands[0]
     assert "number<3" in found.commands[0]
     assert found.jobs == ()
-    assert "only 3 tasks wait: 3 jobs instead of 9" in found.notes
+    assert "only 3 tasks waiting: 3 jobs instead of 9" in found.notes
 
 
 def test_a_pass_that_is_not_there_is_refused(worked: Path) -> None:

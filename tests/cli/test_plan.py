@@ -148,7 +148,7 @@ def test_what_is_left_out_is_named_with_the_reason(cluster: Cluster) -> None:
     shown = cluster.run("plan", cluster.pool)
 
     assert "pass second is left out: partition short allows 3 h" in shown.stdout
-    assert "4 tasks are left out: no pass selects them" in shown.stdout
+    assert "left out, as no pass selects them: 4 tasks" in shown.stdout
 
 
 def test_without_slurm_a_plan_says_that_limits_are_unknown(
@@ -191,7 +191,7 @@ def test_a_full_queue_is_left_alone_in_one_line(cluster: Cluster) -> None:
     shown = cluster.run("submit", cluster.pool, "--keep-full", "--jobs", 3)
 
     assert (shown.returncode, shown.stdout) == (0, "")
-    assert shown.stderr == f"{cluster.pool}: 3 jobs in the queue are enough\n"
+    assert shown.stderr == f"{cluster.pool}: enough with 3 jobs in the queue\n"
 
 
 def test_a_pool_with_nothing_left_asks_slurm_nothing(cluster: Cluster) -> None:
@@ -211,7 +211,7 @@ def test_the_same_command_again_submits_nothing_more(cluster: Cluster) -> None:
     again = cluster.run("submit", cluster.pool, "--keep-full")
 
     assert again.returncode == 0
-    assert "nothing to submit: 4 jobs in the queue, 10 tasks wait" in again.stderr
+    assert "nothing to submit: 4 jobs in the queue, 10 tasks waiting" in again.stderr
     assert len(cluster.lines) == 1
 
 

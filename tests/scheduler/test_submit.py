@@ -225,7 +225,17 @@ def test_no_more_jobs_than_waiting_tasks_are_submitted(tmp_path: Path, jobpool: 
     shown = jobpool("submit", pool, "--pass", "first", "--jobs", 200, "--dry-run")
 
     assert "--array=0-7%4" in shown.stdout
-    assert "only 8 tasks wait: 8 jobs instead of 200" in shown.stderr
+    assert "only 8 tasks waiting: 8 jobs instead of 200" in shown.stderr
+
+
+def test_one_task_that_waits_is_spoken_of_as_one(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool_with_passes(tmp_path)
+
+    shown = jobpool(
+        "submit", pool, "--pass", "first", "--jobs", 5, "--only", "number=0", "--dry-run"
+    )
+
+    assert "only 1 task waiting: 1 job instead of 5" in shown.stderr
 
 
 @pytest.mark.parametrize(
