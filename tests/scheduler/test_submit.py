@@ -173,6 +173,11 @@ def test_a_refused_line_names_what_was_submitted_before_it() -> None:
         submit([["sbatch", "a"], ["sbatch", "b"]], sbatch)
 
 
+def test_an_option_with_which_sbatch_submits_nothing_is_an_error() -> None:
+    with pytest.raises(SchedulerError, match=r"(?s)--test-only.*printed no job id"):
+        submit([["sbatch", "--test-only", "a"]], Programs(""))
+
+
 def test_a_program_that_is_not_there_is_named_with_the_way_out() -> None:
     with pytest.raises(
         SchedulerError, match=r"no-such-program cannot be run: No such file.*jobpool run"

@@ -140,12 +140,19 @@ def submit(lines: Sequence[Sequence[str]], run: RunProgram = run_program) -> tup
     job_ids: list[str] = []
     for line in lines:
         try:
-            said = run(line)
+            job_ids.append(_submit(line, run))
         except SchedulerError as error:
             before = f"\nsubmitted before that: {' '.join(job_ids)}" if job_ids else ""
             raise SchedulerError(f"{error}{before}") from error
-        job_ids.append(said.strip().splitlines()[-1].partition(";")[0])  # "12;cluster"
     return tuple(job_ids)
+
+
+def _submit(line: Sequence[str], run: RunProgram) -> str:
+    said = run(line).split()
+    if not said:  # so it is with --test-only
+        what = f"{shlex.join(line)}\nprinted no job id"
+        raise SchedulerError(f"{what}; leave out options of sbatch that submit nothing")
+    return said[-1].partition(";")[0]  # "12;cluster"
 
 
 def pair_line(side: Sequence[str], folder: Path, options: Sequence[str]) -> tuple[str, ...]:
