@@ -114,7 +114,7 @@ def _notes(pool: Pool, made: Plan, around: Around) -> list[str]:
     notes += [f"pass {one.name} is left out: {why}" for one, why in made.division.refused]
     if n_unselected := int(np.count_nonzero(made.division.unselected)):
         notes.append(f"left out, as no pass selects them: {count(n_unselected, 'task')}")
-    if around.limits is None:
+    if around.unknown:
         notes.append(f"limits of the cluster and jobs in its queue are unknown: {around.unknown}")
     notes += _too_large(pool, made, around.limits)
     return ["", *notes] if notes else []

@@ -164,6 +164,17 @@ def test_without_slurm_a_plan_says_that_limits_are_unknown(
     )
 
 
+def test_a_plan_without_waiting_tasks_says_nothing_of_the_cluster(
+    tmp_path: Path, jobpool: Jobpool
+) -> None:
+    pool = a_pool(tmp_path, n_tasks=1)
+    end_claim(pool, 0)
+
+    shown = jobpool("plan", pool, PATH="/nowhere")
+
+    assert shown.stdout == f"test: 0 tasks wait in {pool}; 1 done\n"
+
+
 def test_a_plan_is_submitted(cluster: Cluster) -> None:
     end_claim(cluster.pool, 3, Cause.MEMORY, Feedback(memory_mb=1024))
 
