@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 MB = 1 << 20  # of memory, as schedulers and the kernel count it
@@ -244,8 +244,17 @@ def count(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], texts: Collection[str] = ()
+) -> list[str]:
     """Return aligned lines: columns whose every cell is a number stand on the right.
+
+    Parameters
+    ----------
+    header, rows : sequence of str
+        The cells.
+    texts : collection of str
+        Names of columns that stand on the left in any case: ids may be all digits.
 
     Examples
     --------
@@ -254,7 +263,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """
     columns = list(zip(header, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    right = [len(column) > 1 and all(map(_is_number, column[1:])) for column in columns]
+    right = [
+        len(column) > 1 and name not in texts and all(map(_is_number, column[1:]))
+        for name, column in zip(header, columns, strict=True)
+    ]
     return [
         "  ".join(
             cell.rjust(width) if to_right else cell.ljust(width)

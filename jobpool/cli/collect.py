@@ -165,9 +165,10 @@ def _short_table(frame: "pd.DataFrame", attributes: set[str]) -> list[str]:
     if frame.empty:
         return ["no row: nothing that is selected is done"]
     shown = frame.drop(columns=_silent(frame, attributes))
-    shown = shown.iloc[:_ROWS, :_COLUMNS].astype(object)
-    rows = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
-    lines = table(list(shown.columns), rows)
+    shown = shown.iloc[:_ROWS, :_COLUMNS]
+    texts = set(shown.select_dtypes("string").columns)
+    rows = [[_cell(value) for value in row] for row in shown.astype(object).itertuples(index=False)]
+    lines = table(list(shown.columns), rows, texts)
     if len(frame) > _ROWS or len(frame.columns) > _COLUMNS:
         n_columns = len(frame.columns)
         lines.append(f"... {len(frame):,} rows of {n_columns} columns in all: -o results.csv")

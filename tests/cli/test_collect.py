@@ -58,6 +58,17 @@ def test_a_damaged_line_is_named_aloud(fast_path: Path, jobpool: Jobpool) -> Non
     assert f"1 damaged line left out: {worker.results_file} line 3" in shown.stderr
 
 
+def test_a_worker_whose_id_is_all_digits_stands_where_others_stand(
+    fast_path: Path, jobpool: Jobpool
+) -> None:
+    worker = SimulatedWorker(a_pool(fast_path), number=0x123456789012)
+    worker.do(3)
+
+    head, row = jobpool("collect", worker.pool.folder).stdout.splitlines()[:2]
+
+    assert head.index("worker") == row.index("123456789012")
+
+
 @pytest.mark.parametrize(("suffix", "read"), [(".csv", pd.read_csv), (".parquet", pd.read_parquet)])
 def test_the_file_holds_every_row(
     fast_path: Path, jobpool: Jobpool, suffix: str, read: Callable[[Path], pd.DataFrame]
