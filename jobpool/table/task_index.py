@@ -50,8 +50,10 @@ def find_tasks(pool: Path, grid: Grid, words: Sequence[str]) -> list[int]:
     Raises
     ------
     RequestError
-        If there is none for a word.
+        If there is none for a word, or a word is empty.
     """
+    if "" in words:  # an unset variable of the shell: every id begins so
+        raise RequestError(pool, "the id of a task is empty; give the id, or how it begins")
     ids, positions = grid.ids(), list[int]()
     for word in words:
         found = [i for i, name in enumerate(ids) if name.startswith(word.lower())]

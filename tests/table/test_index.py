@@ -51,5 +51,10 @@ def test_an_id_of_no_task_names_the_nearest() -> None:
 
 
 def test_an_id_of_several_tasks_lists_them() -> None:
-    with pytest.raises(RequestError, match="has 40 tasks whose id begins with ''; give more"):
-        find_task(POOL, GRID, "")
+    with pytest.raises(RequestError, match="has 4 tasks whose id begins with '5'; give more"):
+        find_task(POOL, GRID, "5")
+
+
+def test_an_empty_id_does_not_stand_for_all_tasks() -> None:
+    with pytest.raises(RequestError, match="the id of a task is empty"):
+        find_tasks(POOL, GRID, [GRID.id(5), ""])
