@@ -51,6 +51,17 @@ class Parcellation:
             digest.update(np.ascontiguousarray(getattr(self.weights, part), kind).tobytes())
         return digest.hexdigest()
 
+    def summary(self) -> "ParcellationSummary":
+        """Return everything about it but the weights; takes the time of `digest`."""
+        return ParcellationSummary(
+            kind=self.kind,
+            n_parcels=self.n_parcels,
+            n_empty=self.n_empty,
+            n_vertices=self.n_vertices,
+            digest=self.digest(),
+            space=self.space,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParcellationSummary:
@@ -72,8 +83,19 @@ def describe_parcellation(text: str, folder: Path, empty: Choice = "drop") -> Pa
     DataError
         As `read_parcellation` does.
     """
+    return _summary(text, folder, empty, parcellation_stamps(text, folder))
+
+
+def parcellation_stamps(text: str, folder: Path) -> tuple[tuple[object, ...], ...]:
+    """Return what changes when a file of a parcellation changes, opening none.
+
+    Raises
+    ------
+    DataError
+        If the disk does not answer.
+    """
     files = read_recipe(text).files if is_random(text) else sides(text)
-    return _summary(text, folder, empty, tuple(stamp(file, folder) for file in files))
+    return tuple(stamp(file, folder) for file in files)
 
 
 @lru_cache(maxsize=4096)
@@ -81,17 +103,9 @@ def _summary(
     text: str,
     folder: Path,
     empty: Choice,
-    stamps: tuple[object, ...],  # noqa: ARG001 - other files are another call
+    stamps: tuple[tuple[object, ...], ...],  # noqa: ARG001 - other files are another call
 ) -> ParcellationSummary:
-    found = read_parcellation(text, folder, empty)
-    return ParcellationSummary(
-        kind=found.kind,
-        n_parcels=found.n_parcels,
-        n_empty=found.n_empty,
-        n_vertices=found.n_vertices,
-        digest=found.digest(),
-        space=found.space,
-    )
+    return read_parcellation(text, folder, empty).summary()
 
 
 def read_parcellation(text: str, folder: Path, empty: Choice = "drop") -> Parcellation:

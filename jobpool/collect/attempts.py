@@ -1,6 +1,5 @@
 """All attempts of a pool as one table: what tasks cost, and how each ended."""
 
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from jobpool.collect.accepted import known_tasks
 from jobpool.collect.frames import frame_of
 from jobpool.collect.row_columns import Rows, joined, nothing, point_columns, texts
-from jobpool.journal.attempts import Attempt, Key, written_by_their_worker
-from jobpool.journal.jsonl import all_lines
+from jobpool.journal.attempts import Attempt, attempt_records
 from jobpool.pool import Pool
 from jobpool.table.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
 
@@ -32,7 +30,7 @@ def attempts_frame(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> pd.Da
         The selection; None for all tasks.
     """
     positions, rows, places = known_tasks(pool), Rows(), list[int]()
-    for record in _records(pool):
+    for record in attempt_records(pool.folder):
         place = positions.get(record[ID])
         if place is not None and (chosen is None or chosen[place]):
             places.append(place)
@@ -46,20 +44,6 @@ def attempts_frame(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> pd.Da
     shown = set_apart(OF_ATTEMPTS, points, OURS)
     own = {shown[name]: one for name, one in listed(OF_ATTEMPTS, columns).items()}
     return frame_of(points | {name: one.take(order) for name, one in own.items()})
-
-
-def _records(pool: Pool) -> Iterator[dict[str, Any]]:
-    """Yield the record of each attempt once; its own worker's word counts, if there is one."""
-    found: dict[Key, dict[str, Any]] = {}
-    for _, (_, _, record) in all_lines(pool.folder, "attempts"):
-        if record is None:
-            continue
-        if record.get("found_by") is None:
-            yield record
-        else:
-            found[record["task"], record["fence"], record["worker"]] = record
-    own = written_by_their_worker(pool.folder, found)
-    yield from (record for key, record in found.items() if key not in own)
 
 
 def _as_known(name: str, column: Any) -> Any:

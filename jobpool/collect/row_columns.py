@@ -7,13 +7,14 @@ that a table of a million rows does not need a Python object for each of its cel
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api.types import infer_dtype
 
 from jobpool.journal.jsonl import worker_name
 from jobpool.table.arrays import Table
@@ -246,33 +247,35 @@ def typed(values: Sequence[Cell]) -> Column:
     >>> [str(typed(values).dtype) for values in ([1, None], [1, 0.5], ["all", 0], [2**70])]
     ['Int64', 'float64', 'string', 'float64']
     """
-    cells = np.empty(len(values), object)
-    cells[:] = values
-    match infer_dtype(cells, skipna=True):
-        case "empty":
-            return nothing(len(cells))
-        case "integer":
-            try:
-                return _masked(pd.arrays.IntegerArray, cells, np.int64)
-            except OverflowError:
-                return cells.astype(np.float64)
-        case "floating" | "mixed-integer-float":
-            return cells.astype(np.float64)
-        case "boolean":
-            return _masked(pd.arrays.BooleanArray, cells, np.bool_)
-        case _:
-            return texts(cells.tolist())
+    cells = np.fromiter(values, object, len(values))
+    types = {_plain_type(one) for one in set(map(type, values))} - {NoneType}
+    if not types:
+        return nothing(len(cells))
+    if types == {bool}:
+        return _masked(pd.arrays.BooleanArray, cells, np.bool_)
+    if types == {int}:
+        with suppress(OverflowError):
+            return _masked(pd.arrays.IntegerArray, cells, np.int64)
+    if types <= {int, float}:
+        return cells.astype(np.float64)
+    return texts(values)
+
+
+def _plain_type(kind: type) -> type:
+    """Return the type of a cell that a type of values is, or belongs to."""
+    plain = (NoneType, bool, int, float)  # in this order: a flag is a whole number, too
+    return next((one for one in plain if issubclass(kind, one)), str)
 
 
 def texts(values: Sequence[Cell]) -> Column:
     """Return values as an array of texts."""
     written = [None if value is None else str(value) for value in values]
     try:
-        "".join(one for one in written if one).encode()
+        "".join(filter(None, written)).encode()
     except UnicodeEncodeError:
         # half a surrogate pair, as in a file name that is no UTF-8, has no place in a table
         written = [one and one.encode("utf-8", "backslashreplace").decode() for one in written]
-    return pd.array(written, dtype=TEXT)
+    return pd.array(np.fromiter(written, object, len(written)), dtype=TEXT, copy=False)
 
 
 def whole(numbers: NDArray[np.float64]) -> Column:
@@ -288,7 +291,7 @@ def nothing(length: int) -> Column:
 
 def _masked(kind: Any, cells: NDArray[np.object_], dtype: type) -> Column:
     """Return values as a plain array or, if some are missing, as one that knows which."""
-    is_missing = pd.isna(cells)
+    is_missing = np.equal(cells, None)
     if not is_missing.any():
         return cells.astype(dtype)
     return kind(np.where(is_missing, 0, cells).astype(dtype), is_missing)

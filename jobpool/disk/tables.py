@@ -52,7 +52,7 @@ def read_rows(path: Path, once: Collection[str] | None = None) -> Rows:
     import pandas as pd  # noqa: PLC0415 - half a second, for this kind of table only
 
     frame = read_table(path, once=once)
-    rows = [["" if pd.isna(v) else str(v) for v in row] for row in frame.to_numpy()]
+    rows = [["" if pd.isna(v) else str(v) for v in row] for row in frame.astype(object).to_numpy()]
     return Rows(header=tuple(frame.columns), rows=tuple(map(tuple, rows)))
 
 

@@ -6,7 +6,7 @@ file, by the worker that finds it dead.
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
@@ -81,31 +81,31 @@ def attempts_of(pool: Path, worker: str) -> Iterator[Attempt]:
 
 
 def all_attempts(pool: Path) -> Iterator[Attempt]:
-    """Yield every undamaged attempt in the pool, each once.
+    """Yield every undamaged attempt in the pool, each once; see `attempt_records`."""
+    yield from map(attempt_from, attempt_records(pool))
+
+
+def attempt_records(pool: Path) -> Iterator[dict[str, Any]]:
+    """Yield what every undamaged line of attempts says, each attempt once.
 
     Where a worker thought dead wrote the end of its attempt after all, its own line counts.
     """
-    found: dict[Key, Attempt] = {}
+    found: dict[Key, dict[str, Any]] = {}
     for _, line in all_lines(pool, "attempts"):
-        if line.record is not None:
-            attempt = attempt_from(line.record)
-            if attempt.found_by is None:
-                yield attempt
-            else:
-                found[attempt.task, attempt.fence, attempt.worker] = attempt
-    own = written_by_their_worker(pool, found)
-    yield from (attempt for key, attempt in found.items() if key not in own)
+        if line.record is None:
+            continue
+        if line.record.get("found_by") is None:
+            yield line.record
+        else:
+            found[_key(line.record)] = line.record
+    workers = {worker for _, _, worker in found}
+    records = (record for worker in workers for record in records_of(pool, "attempts", worker))
+    own = {_key(record) for record in records if record.get("found_by") is None}
+    yield from (record for key, record in found.items() if key not in own)
 
 
-def written_by_their_worker(pool: Path, found: Iterable[Key]) -> set[Key]:
-    """Return the attempts whose worker, found dead by another, wrote their end after all."""
-    wanted = set(found)
-    return wanted & {
-        (attempt.task, attempt.fence, attempt.worker)
-        for worker in {worker for _, _, worker in wanted}
-        for attempt in attempts_of(pool, worker)
-        if attempt.found_by is None
-    }
+def _key(record: Mapping[str, Any]) -> Key:
+    return record["task"], record["fence"], record["worker"]
 
 
 def damaged_attempts(pool: Path) -> list[tuple[Path, int]]:

@@ -1,5 +1,6 @@
 """Tables of attempts and predictions, and the files that tables are written to."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -29,6 +30,12 @@ def test_a_column_of_texts_among_numbers_becomes_text(fast_path: Path) -> None:
     write_frame(file, to_frame({"part": ["all", 0, None]}))
 
     assert pd.read_parquet(file)["part"].tolist()[:2] == ["all", "0"]
+
+
+def test_nan_among_whole_numbers_makes_them_fractions() -> None:
+    frame = to_frame({"n": [1, math.nan], "flag": [True, math.nan]})
+
+    assert frame.dtypes.astype(str).tolist() == ["float64", "string"]
 
 
 def test_a_whole_number_beyond_64_bits_is_kept_as_a_fraction() -> None:

@@ -3,6 +3,7 @@
 import tracemalloc
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from jobpool.disk.tables import read_rows, read_table
@@ -77,6 +78,15 @@ def test_a_table_is_checked_without_a_copy_of_its_text(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5 * path.stat().st_size
+
+
+def test_whole_numbers_beside_fractions_stay_whole_in_the_text_of_a_parquet_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "study.parquet"
+    pd.DataFrame({"site": [1, 2], "age": [40.5, None]}).to_parquet(path)
+
+    assert read_rows(path).rows == (("1", "40.5"), ("2", ""))
 
 
 def test_what_counts_as_missing_is_said_by_the_caller(tmp_path: Path) -> None:

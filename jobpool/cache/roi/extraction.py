@@ -15,12 +15,15 @@ from typing import Literal
 
 import numpy as np
 
-from jobpool.brain.arrays import Array, stamp
+from jobpool.brain.arrays import Array
 from jobpool.brain.maps import MapBlock, Maps
-from jobpool.brain.parcellations import Parcellation, ParcellationSummary, read_parcellation
-from jobpool.brain.random import is_random, read_recipe
+from jobpool.brain.parcellations import (
+    Parcellation,
+    ParcellationSummary,
+    parcellation_stamps,
+    read_parcellation,
+)
 from jobpool.brain.reduction import Reducer
-from jobpool.brain.spaces import sides
 from jobpool.cache.roi.blocks import BlockWriter
 from jobpool.errors import Fault, JobpoolError
 
@@ -50,8 +53,7 @@ class Extraction:
     def stamp(self, name: str) -> str:
         """Return text that changes when a file of a parcellation changes, opening none."""
         source = self.parcellations[name]
-        files = read_recipe(source).files if is_random(source) else sides(source)
-        return json.dumps([source, self.empty, [stamp(file, self.folder) for file in files]])
+        return json.dumps([source, self.empty, parcellation_stamps(source, self.folder)])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,14 +134,7 @@ class Loader:
     def _read(self, name: str) -> Ready:
         made_of = self._made_of
         found = read_parcellation(made_of.parcellations[name], made_of.folder, made_of.empty)
-        summary = ParcellationSummary(
-            kind=found.kind,
-            n_parcels=found.n_parcels,
-            n_empty=found.n_empty,
-            n_vertices=found.n_vertices,
-            digest=found.digest(),
-            space=found.space,
-        )
+        summary = found.summary()
         ready = Ready(summary=summary, parcellation=found, divisor=made_of.divisor)
         if self._kept_bytes + ready.n_bytes <= _KEPT_BYTES and summary.digest not in self._kept:
             self._kept[summary.digest] = ready
