@@ -66,8 +66,10 @@ class Pool:
 
     Raises
     ------
+    RequestError
+        If the folder is not a pool.
     PoolError
-        If the folder is not a pool, or one of a newer format.
+        If it is damaged, or of a newer format.
     """
 
     def __init__(

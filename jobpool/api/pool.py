@@ -63,8 +63,10 @@ class Pool(PoolView):
 
     Raises
     ------
+    RequestError
+        If the folder is no pool.
     PoolError
-        If the folder is not a pool, or one of a newer format.
+        If the pool is damaged, or of a newer format.
 
     Examples
     --------
@@ -330,8 +332,10 @@ def init(config: str | Path | Mapping[str, Any], pool: str | Path) -> Pool:
     ------
     ConfigError
         With every problem of the experiment.
-    PoolError
-        If the folder is taken or cannot be written.
+    RequestError
+        If the folder is taken.
+    AccessError
+        If it cannot be written.
 
     Examples
     --------
@@ -350,7 +354,7 @@ def init(config: str | Path | Mapping[str, Any], pool: str | Path) -> Pool:
     4
     """
     folder = Path(pool)
-    with config_file(config, folder.name) as (file, start), umask_kept():
+    with config_file(config, folder.resolve().name) as (file, start), umask_kept():
         experiment, runner, grid = load_study(file, start)
         free_to_make(folder)
         create_pool(folder, experiment, grid, partial(prepare, runner), now=time.time())
@@ -391,7 +395,7 @@ def _environment_of_workers() -> dict[str, str]:
 
     The one place of the Python interface that reads it: workers are programs of their own.
     """
-    places = [place or str(Path.cwd()) for place in sys.path]
+    places = [str(place or Path.cwd()) for place in sys.path]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
 
 

@@ -23,6 +23,7 @@ from jobpool.table.selection import select
 from jobpool.task import CAUSE_OF_CODE, COUNTED, TaskState, Value
 from jobpool.units import count
 
+_CALLER = 4  # frames up, past the pool's method and `own_errors`: the line that called the method
 _OF_FAILURES = (
     "cause",
     "error",
@@ -75,7 +76,7 @@ def results_table(
     """Return what ``jobpool collect`` writes, and warn of results that are gone."""
     found = collect_pool(pool, _chosen(pool, only, skip), by, fresh=fresh)
     for line in what_is_gone(pool.folder, found.lost, found.damaged):
-        warnings.warn(line, stacklevel=3)  # where the pool's method was called
+        warnings.warn(line, stacklevel=_CALLER)
     frame = found.long() if long else found.frame
     about = _about(pool, only, skip) | ({"fresh": True} if fresh else {})
     frame.attrs[KEY] = {**about, "by": by, "long": long}
@@ -91,7 +92,7 @@ def predictions_table(pool: Pool, only: Selection, skip: Selection, *, fresh: bo
     if found.n_without:
         lines.append(f"{count(found.n_without, 'part')} of tasks have no predictions any more")
     for line in lines:
-        warnings.warn(line, stacklevel=3)
+        warnings.warn(line, stacklevel=_CALLER)
     about = _about(pool, only, skip) | ({"fresh": True} if fresh else {})
     frame.attrs[KEY] = {**about, "by": "prediction"}
     return frame

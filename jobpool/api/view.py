@@ -53,6 +53,7 @@ class PoolView:
     @own_errors
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._place = self.folder.absolute()
         self.name = self._opened().info.name
 
     def __repr__(self) -> str:
@@ -288,8 +289,13 @@ class PoolView:
         making.write_report(made, Path(path), _quiet)
 
     def _opened(self) -> Pool:
-        """Return the pool as it is now: tasks may have been added."""
-        return Pool(self.folder)
+        """Return the pool as it is now: tasks may have been added.
+
+        A relative folder is that of the time when it was given. Once the current folder is another
+        one, the same name may lead to another pool.
+        """
+        is_same = self.folder.absolute() == self._place
+        return Pool(self.folder if is_same else self._place)
 
 
 def _quiet(_: str) -> None:
