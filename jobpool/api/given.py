@@ -2,9 +2,11 @@
 
 import datetime
 import inspect
+import math
+import operator
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import wraps
@@ -23,6 +25,8 @@ Selection = str | Sequence[str] | Mapping[str, Value | Sequence[Value]] | None
 
 _OPERATORS = (">=", "<=", "!=", ">", "<")
 _SHOWN = Path("config")  # stands for the file in messages about a dict
+# of these types, not of one derived from them: YAML holds no member of an enumeration
+_SCALARS = (bool, int, float, str, datetime.date, datetime.datetime)
 
 
 def conditions(given: Selection) -> tuple[str, ...]:
@@ -36,7 +40,7 @@ def conditions(given: Selection) -> tuple[str, ...]:
     Raises
     ------
     SelectionError
-        If it is none of these.
+        If it is none of these, or has a value that no axis can have.
 
     Examples
     --------
@@ -51,7 +55,7 @@ def conditions(given: Selection) -> tuple[str, ...]:
         return (given,)
     if isinstance(given, Mapping):
         return tuple(_condition(str(name), value) for name, value in given.items())
-    texts = tuple(given)
+    texts = tuple(given) if isinstance(given, Iterable) else (given,)
     for one in texts:
         if not isinstance(one, str):
             raise SelectionError(str(one), "is not text; write NAME=VALUE, or a dict of values")
@@ -62,10 +66,29 @@ def _condition(name: str, value: Value | Sequence[Value]) -> str:
     if isinstance(value, str) and value.startswith(_OPERATORS):
         return f"{name}{value}"
     plain = _plain_numbers(value)
-    values = [plain] if isinstance(plain, str | int | float) else list(plain)
+    is_one = isinstance(plain, str) or not isinstance(plain, Iterable)
+    values = [plain] if is_one else list(map(_plain_numbers, plain))
     if not values:
         raise SelectionError(f"{name}=", "no value is given; leave the name out to select all")
+    for one in values:
+        if not isinstance(one, str | int | float):
+            raise SelectionError(f"{name}={one}", f"{one!r} is no value that an axis can have")
     return f"{name}={','.join(map(str, values))}"
+
+
+def task_ids(given: Sequence[object]) -> tuple[str, ...]:
+    """Return the ids of tasks, or how they begin.
+
+    Raises
+    ------
+    RequestError
+        If one is no text.
+    """
+    for one in given:
+        if not isinstance(one, str):
+            what = f"{type(one).__name__} is no id; give ids one after the other, such as task.id"
+            raise RequestError("task", what)
+    return tuple(map(str, given))
 
 
 def _plain_numbers(value: Any) -> Any:
@@ -135,13 +158,13 @@ def yaml_text(config: Mapping[str, Any]) -> str:
 
 def _plain(value: Any, key: str, problems: list[Problem]) -> Any:
     value = _plain_numbers(value)
-    if value is None or isinstance(value, bool | int | float | str | datetime.date):
+    if value is None or type(value) in _SCALARS:
         return value
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
         return {str(k): _plain(v, f"{key}.{k}".strip("."), problems) for k, v in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, bytes):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_plain(one, f"{key}.{i}".strip("."), problems) for i, one in enumerate(value)]
     if inspect.isroutine(value) and value.__module__ != "__main__":
         return f"{value.__module__}:{value.__qualname__}"
@@ -159,7 +182,7 @@ def seconds(given: str | float) -> float:
     Raises
     ------
     RequestError
-        If it is none.
+        If it is none: negative, or not finite.
 
     Examples
     --------
@@ -167,9 +190,34 @@ def seconds(given: str | float) -> float:
     (5400.0, 2.0)
     """
     try:
-        return parse_duration(given) if isinstance(given, str) else float(given)
+        found = parse_duration(given) if isinstance(given, str) else float(given)
     except (TypeError, ValueError) as error:
         raise RequestError("wait", str(error)) from error
+    if not 0 <= found < math.inf:  # NaN is neither
+        raise RequestError("wait", f"{given!r} is not a length of time; write seconds, or 90s")
+    return found
+
+
+def at_least_one(name: str, given: int) -> int:
+    """Return how many workers, cores or jobs are asked for.
+
+    Raises
+    ------
+    RequestError
+        If it is no whole number, or less than one.
+
+    Examples
+    --------
+    >>> at_least_one("workers", 2)
+    2
+    """
+    try:
+        number = operator.index(given)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise RequestError(f"{name}={given!r}", "must be a whole number of at least 1")
+    return number
 
 
 @contextmanager

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from jobpool.admin.create import create_pool, free_to_make
 from jobpool.admin.transitions import choose, hold, release, rerun, retry
-from jobpool.api.given import Selection, conditions, config_file, own_errors, umask_kept
+from jobpool.api.given import (
+    Selection,
+    at_least_one,
+    conditions,
+    config_file,
+    own_errors,
+    task_ids,
+    umask_kept,
+)
 from jobpool.api.view import PoolView
 from jobpool.errors import RequestError, SelectionError, StartError
 from jobpool.execution.health import excluded_nodes, readmit_node
@@ -124,8 +132,8 @@ class Pool(PoolView):
             If a worker failed; it names its log.
         """
         settings = LocalSettings(
-            workers=workers,
-            cores=cores,
+            workers=at_least_one("workers", workers),
+            cores=at_least_one("cores", cores),
             only=conditions(only),
             skip=conditions(skip),
             trust=tuple(trust),
@@ -185,11 +193,13 @@ class Pool(PoolView):
         pool, selection = self._opened(), {"only": conditions(only), "skip": conditions(skip)}
         if pass_name is None and any(selection.values()):
             raise RequestError(self.folder, "a selection is for a pass; name the pass")
+        usual = USUAL_JOBS if pass_name is None else 1
+        n_jobs = usual if jobs is None else at_least_one("jobs", jobs)
         with umask_kept():
             if pass_name is None:
-                job_ids = top_up(pool, jobs or USUAL_JOBS, sending)
+                job_ids = top_up(pool, n_jobs, sending)
             else:
-                job_ids = submit_pass(pool, pass_name, jobs or 1, sending, **selection)
+                job_ids = submit_pass(pool, pass_name, n_jobs, sending, **selection)
         return Submitted(commands=tuple(shown), jobs=job_ids, notes=tuple(said))
 
     @own_errors
@@ -305,7 +315,7 @@ class Pool(PoolView):
         if not (tasks or only or skip or everything):
             raise SelectionError("", "say which tasks: ids, only= or skip=; or everything=True")
         pool = self._opened()
-        chosen = choose(pool, tasks, conditions(only), conditions(skip))
+        chosen = choose(pool, task_ids(tasks), conditions(only), conditions(skip))
         with umask_kept():
             set_umask(pool.info.shared)
             yield pool, chosen

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from jobpool.api.given import Selection, conditions, own_errors, seconds, umask_kept
+from jobpool.api.given import (
+    Selection,
+    at_least_one,
+    conditions,
+    own_errors,
+    seconds,
+    task_ids,
+    umask_kept,
+)
 from jobpool.api.tables import (
     Task,
     attempts_table,
@@ -63,6 +71,7 @@ class PoolView:
         """Return what a notebook shows: counts, and progress by axis."""
         return status_html(self.status())
 
+    @own_errors
     def __len__(self) -> int:
         """Return the number of tasks; dormant parts of whole tasks do not count."""
         return n_counted(self._opened().counts())
@@ -202,8 +211,9 @@ class PoolView:
         Why
             Printed, it is what ``jobpool why`` shows.
         """
+        (word,) = task_ids([task])
         with umask_kept():
-            return why(self._opened(), task)
+            return why(self._opened(), word)
 
     @own_errors
     def plan(self, jobs: int = USUAL_JOBS) -> PoolPlan:
@@ -220,7 +230,7 @@ class PoolView:
             ``plan.arrays``, ``plan.core_hours``, ...; printed, it is what ``jobpool plan`` shows.
         """
         with umask_kept():
-            return read_plan(self._opened(), jobs)
+            return read_plan(self._opened(), at_least_one("jobs", jobs))
 
     @own_errors
     def wait(
@@ -278,10 +288,13 @@ class PoolView:
         Raises
         ------
         RequestError
-            If the file is called otherwise, or ``jobpool[report]`` is not installed.
+            If the file is called otherwise or its folder is missing, or ``jobpool[report]`` is not
+            installed.
         """
         if Path(path).suffix not in {".html", ".htm"}:
             raise RequestError(path, "is no name of an HTML file; write report.html")
+        if not Path(path).parent.exists():
+            raise RequestError(path, f"no such folder: {Path(path).parent}; make it first")
         require("report", *REPORT)
         making = import_module("jobpool.report.making")  # plotly and more, for this call alone
         selection = {"only": conditions(only), "skip": conditions(skip)}

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -19,6 +21,10 @@ CONFIG = {
     "axes": {"site": ("oslo", "berlin"), "number": range(3)},
     "passes": {"first": {"cores": 1, "memory_gb": np.float64(2), "walltime": "3:00:00"}},
 }
+
+
+class Site(StrEnum):
+    OSLO = "oslo"
 
 
 def test_a_dict_is_kept_as_readable_yaml(tmp_path: Path) -> None:
@@ -78,6 +84,12 @@ def test_a_value_that_no_file_can_hold_is_named(tmp_path: Path) -> None:
         jobpool.init({**CONFIG, "axes": {"site": {"oslo"}}}, tmp_path / "pool")
 
 
+@pytest.mark.parametrize("value", [Site.OSLO, pd.Timestamp("2020-01-01")])
+def test_a_value_of_a_type_that_no_file_has_is_named(tmp_path: Path, value: object) -> None:
+    with pytest.raises(jobpool.ConfigError, match=r"config: axes\.site\.1 = .*: must be text"):
+        jobpool.init({**CONFIG, "axes": {"site": ["a", value]}}, tmp_path / "pool")
+
+
 def test_a_function_that_workers_cannot_import_is_refused_before_anything_is_made(
     tmp_path: Path,
 ) -> None:
@@ -130,7 +142,7 @@ def test_a_selection_may_be_python_values(given: object, texts: tuple[str, ...])
     assert conditions(given) == texts  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("given", [{"site": []}, [3]])
+@pytest.mark.parametrize("given", [{"site": []}, {"site": None}, {"site": [["oslo"]]}, [3], 3])
 def test_a_selection_that_says_nothing_is_refused(given: object) -> None:
     with pytest.raises(jobpool.SelectionError):
         conditions(given)  # type: ignore[arg-type]

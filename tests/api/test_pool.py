@@ -2,7 +2,9 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -97,8 +99,10 @@ def test_a_table_says_what_it_came_from(worked: Path) -> None:
 def test_a_result_that_is_gone_is_a_warning(worked: Path) -> None:
     SimulatedWorker(worked).results_file.unlink()
 
-    with pytest.warns(UserWarning, match="5 tasks done without a result on disk"):
+    with pytest.warns(UserWarning, match="5 tasks done without a result on disk") as caught:
         jp.open(worked).results()
+
+    assert [one.filename for one in caught] == [__file__]
 
 
 def test_the_status_prints_what_the_command_prints(worked: Path, jobpool: Jobpool) -> None:
@@ -322,3 +326,45 @@ def test_a_result_counts_until_its_task_was_rerun(worked: Path, jobpool: Jobpool
 def test_rerunning_nothing_in_particular_is_refused(worked: Path) -> None:
     with pytest.raises(jp.SelectionError, match="everything=True"):
         jp.open(worked).rerun()
+
+
+def test_a_relative_folder_stays_that_of_the_folder_where_it_was_opened(
+    fast_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, n_tasks in {"one": 2, "other": 3}.items():
+        a_pool(fast_path / name, n_tasks)
+    monkeypatch.chdir(fast_path / "one")
+    pool = jp.open("pool")
+
+    monkeypatch.chdir(fast_path / "other")
+
+    assert len(pool) == 2
+    assert repr(pool) == "Pool('pool')"
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "2"])
+@pytest.mark.parametrize("name", ["workers", "cores", "jobs", "jobs of the plan"])
+def test_a_number_that_asks_for_nothing_is_refused(worked: Path, name: str, number: Any) -> None:
+    pool = jp.open(worked)
+    asks: dict[str, Callable[[], object]] = {
+        "workers": lambda: pool.run(workers=number),
+        "cores": lambda: pool.run(cores=number),
+        "jobs": lambda: pool.submit(jobs=number, dry_run=True),
+        "jobs of the plan": lambda: pool.plan(number),
+    }
+
+    with pytest.raises(jp.RequestError, match="must be a whole number of at least 1"):
+        asks[name]()
+
+
+def test_a_task_instead_of_its_id_is_refused(worked: Path) -> None:
+    pool = jp.open(worked)
+    task: Any = next(iter(pool))
+
+    with pytest.raises(jp.RequestError, match=r"Task is no id; .* such as task\.id"):
+        pool.hold(task)
+
+
+def test_a_report_in_a_folder_that_is_not_there_is_refused(worked: Path, tmp_path: Path) -> None:
+    with pytest.raises(jp.RequestError, match=r"no such folder: .*reports; make it first"):
+        jp.open(worked).report(tmp_path / "reports" / "report.html")

@@ -214,6 +214,7 @@ def test_a_task_that_is_parked_ends_the_wait(fast_path: Path) -> None:
     assert (waited.outcome, waited.counts.parked) == (Outcome.STUCK, 1)
 
 
-def test_a_length_of_time_that_is_none_is_refused(fast_path: Path) -> None:
+@pytest.mark.parametrize("given", ["soon", float("nan"), float("inf"), -1])
+def test_a_length_of_time_that_is_none_is_refused(fast_path: Path, given: str | float) -> None:
     with pytest.raises(jp.RequestError, match="is not a length of time"):
-        jp.open(a_pool(fast_path, 1)).wait(timeout="soon")
+        jp.open(a_pool(fast_path, 1)).wait(timeout=given)
