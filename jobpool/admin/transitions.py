@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.errors import RequestError
 from jobpool.pool import Pool
 from jobpool.table.arrays import state_of
 from jobpool.table.records import MOST_ATTEMPTS, WAITING_BASE, Record
@@ -162,9 +161,6 @@ def choose(
     chosen = select(pool.grid, only, skip)
     if not words:
         return chosen
-    if "" in words:  # of an unset variable of the shell: every id begins so
-        what = "an empty id would stand for every task; give the first letters of an id"
-        raise RequestError(pool.folder, what)
     has_id = np.zeros(len(chosen), bool)
     for position in find_tasks(pool.folder, pool.grid, words):
         has_id[[position, *pool.grid.parts.of(position)]] = True

@@ -184,7 +184,7 @@ def test_an_empty_id_stands_for_no_task(folder: Path, jobpool: Jobpool) -> None:
     shown = jobpool("hold", folder, "")
 
     assert shown.returncode == 1
-    assert "an empty id would stand for every task; give the first letters" in shown.stderr
+    assert "the id of a task is empty; give the id, or how it begins" in shown.stderr
     assert Pool(folder).counts()[TaskState.HELD] == 0
 
 
