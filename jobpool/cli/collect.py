@@ -166,7 +166,7 @@ def _short_table(frame: "pd.DataFrame", attributes: set[str]) -> list[str]:
         return ["no row: nothing that is selected is done"]
     shown = frame.drop(columns=_silent(frame, attributes))
     shown = shown.iloc[:_ROWS, :_COLUMNS]
-    texts = set(shown.select_dtypes("string").columns)
+    texts = [str(name) for name in shown.columns if shown[name].dtype == "string"]
     rows = [[_cell(value) for value in row] for row in shown.astype(object).itertuples(index=False)]
     lines = table(list(shown.columns), rows, texts)
     if len(frame) > _ROWS or len(frame.columns) > _COLUMNS:

@@ -291,7 +291,7 @@ def nothing(length: int) -> Column:
 
 def _masked(kind: Any, cells: NDArray[np.object_], dtype: type) -> Column:
     """Return values as a plain array or, if some are missing, as one that knows which."""
-    is_missing = np.equal(cells, None)
+    is_missing = np.fromiter((one is None for one in cells), bool, len(cells))
     if not is_missing.any():
         return cells.astype(dtype)
     return kind(np.where(is_missing, 0, cells).astype(dtype), is_missing)
