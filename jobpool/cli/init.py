@@ -1,6 +1,7 @@
 """``jobpool init``: make a pool from an experiment file."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,13 +31,13 @@ def init(
 
     from jobpool.admin.create import create_pool, free_to_make
     from jobpool.runners import load_study
-    from jobpool.runners.base import SupportsNotes, prepare
+    from jobpool.runners.base import SupportsNotes, SupportsUnderstood, prepare
 
     experiment, runner, grid = load_study(config)
     free_to_make(pool)
     if not dry_run:  # before anything is printed: the reader of the output may go away
         create_pool(pool, experiment, grid, partial(prepare, runner), now=time.time())
-    print_counts(grid)
+    print_counts(grid, runner.understood() if isinstance(runner, SupportsUnderstood) else ())
     for line in runner.notes() if isinstance(runner, SupportsNotes) else ():
         print(f"  {line}")
     if dry_run:
@@ -46,14 +47,14 @@ def init(
         print(f"or by SLURM: jobpool submit {pool} --pass {experiment.passes[0].name} --jobs 20")
 
 
-def print_counts(grid: "Grid", most: int = 12) -> None:
-    """Print how many tasks are offered, by each value of each axis."""
+def print_counts(grid: "Grid", understood: Sequence[tuple[str, str]] = (), most: int = 12) -> None:
+    """Print how many tasks are offered, by each value of each axis, and what data they have."""
     import numpy as np
 
     can_be_split = bool(grid.parts.is_dormant.any())
     grid = grid.take(np.flatnonzero(~grid.parts.is_dormant))
     print(f"{len(grid):,} tasks")
-    width = max(len(name) for name in grid.names)
+    width = max(len(name) for name in (*grid.names, *dict(understood)))
     for axis in grid.axes:
         if axis.name == grid.part_axis:
             continue
@@ -66,6 +67,8 @@ def print_counts(grid: "Grid", most: int = 12) -> None:
             print(f"  {'':{width}}    {value:{longest}} {count:>9,}")
         if len(rows) > most:
             print(f"  {'':{width}}    ... and {len(rows) - most:,} more")
+    for label, text in understood:
+        print(f"  {label:{width}}  {text}")
     if grid.part_axis is not None:
         _print_parts(grid, most)
     if can_be_split:

@@ -11,8 +11,8 @@ A target without settings is binary if its column holds two different values, el
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from jobpool.brain.arrays import Array
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment.reader import Reader
+from jobpool.learning.odd_values import Counted, codes_for_missing
 from jobpool.learning.pipelines.base import Kind
 
 _CONFLICTS = (
@@ -53,6 +54,8 @@ class Target:
     classes: tuple[str, ...] = ()  # what 0 and 1 stand for
     n_outliers: int = 0  # values left out as too far from the mean
     n_neither: int = 0  # values that are listed neither as positive nor as negative
+    reason: str = ""  # why it is of this kind
+    codes: Counted = ()  # values of the column that look like codes for missing
 
     @property
     def digest(self) -> str:
@@ -166,6 +169,23 @@ def read_target(frame: pd.DataFrame, name: str, settings: TargetSettings | None 
     if len(values) < 2:
         what = f"has {len(values)} different values; a target needs two classes or numbers"
         raise DataError(name, what)
+    target = _as_numbers(column, values, name, settings)
+    return replace(target, reason=_reason(settings, len(values)), codes=codes_for_missing(column))
+
+
+def _reason(settings: TargetSettings, n_values: int) -> str:
+    """Return why a target is of its kind: what the file says, or how many values there are."""
+    if settings.positive:
+        return "by the list of positive values"
+    if settings.threshold is not None:
+        return f"by threshold {_as_text(settings.threshold)}"
+    return f"kind: {settings.kind}" if settings.kind else f"{n_values:,} different values"
+
+
+def _as_numbers(
+    column: "pd.Series[Any]", values: list[Any], name: str, settings: TargetSettings
+) -> Target:
+    """Return the target that a column of these different values is."""
     if settings.positive:
         return _listed_classes(column, name, settings)
     if settings.threshold is not None:
@@ -192,7 +212,7 @@ def _different(column: "pd.Series[Any]", name: str) -> list[Any]:
 
 def _two_classes(column: "pd.Series[Any]", name: str, settings: TargetSettings) -> Target:
     values: list[Any] = column[column.notna()].unique().tolist()
-    values.sort(key=lambda one: (str(type(one)), one))
+    values.sort(key=_order(values))
     if settings.outliers_sd is not None:
         what = "outliers_sd is for numbers, but the column has two different values; remove it, or "
         raise DataError(name, what + "set kind: regression")
@@ -204,6 +224,14 @@ def _two_classes(column: "pd.Series[Any]", name: str, settings: TargetSettings) 
         y=codes.to_numpy(dtype=np.float64, na_value=np.nan),
         classes=tuple(str(value) for value in values),
     )
+
+
+def _order(values: list[Any]) -> Callable[[Any], Any]:
+    """Return what classes are sorted by: numbers by size, also where a file holds them as texts."""
+    numbers = pd.to_numeric(pd.Series(list(map(str, values))), errors="coerce")
+    if numbers.notna().all() and not any(isinstance(one, bool) for one in values):
+        return float
+    return lambda one: (str(type(one)), one)
 
 
 def _numbers(

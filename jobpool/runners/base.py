@@ -82,6 +82,15 @@ class SupportsNotes(Protocol):
 
 
 @runtime_checkable
+class SupportsUnderstood(Protocol):
+    """A runner that says what it understood of its data, for a person to check."""
+
+    def understood(self) -> list[tuple[str, str]]:
+        """Return labels and texts; a text without a label goes on with the one before."""
+        ...
+
+
+@runtime_checkable
 class SupportsPrepare(Protocol):
     """A runner whose tasks share something made once, such as the splits."""
 

@@ -34,6 +34,7 @@ from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, read_study
 from jobpool.learning.targets import Target
+from jobpool.learning.understood import understood
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.ensembles import EnsembleTask, evaluate_together
 from jobpool.runners.evaluate.members import MemberFits, Values
@@ -99,6 +100,10 @@ class Evaluate:
     def notes(self) -> list[str]:
         """Return more facts about the tasks than their number."""
         return notes(self._experiment, self._checked)
+
+    def understood(self) -> list[tuple[str, str]]:
+        """Return what was understood of the data, each line with its label."""
+        return understood(self._checked.study)
 
     def prepare(self, pool: Path) -> None:
         """Write the splits into the pool; if they are there, check that they are the same.
