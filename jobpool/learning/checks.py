@@ -21,7 +21,16 @@ from jobpool.learning.folds import Folds, TooFewError, TooFewGroupsError
 from jobpool.learning.methods import PACKAGES
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.scores import METRICS
-from jobpool.learning.splits import Splits, make_splits
+from jobpool.learning.splits import (
+    PLAIN,
+    THIRDS,
+    Dealer,
+    PoolSplits,
+    Splits,
+    deal_splits,
+    make_splits,
+)
+from jobpool.learning.strata import strata_of
 from jobpool.learning.study import PART_AXIS, Readers, Study
 from jobpool.learning.targets import Target
 
@@ -32,7 +41,7 @@ class Checked:
 
     study: Study
     parcellations: Mapping[str, ParcellationSummary]  # all single ones, in ensembles, too
-    splits: Splits
+    splits: PoolSplits
 
 
 def check_study(experiment: Experiment, study: Study, readers: Readers) -> Checked:
@@ -51,13 +60,9 @@ def check_study(experiment: Experiment, study: Study, readers: Readers) -> Check
     space = _check_maps(study, readers.section)
     described = _describe(study, space, readers.axes)
     _check_by_fold(experiment, study, readers.section)
-    splits = _make_splits(study, experiment.seed, readers.section)
+    splits = _make_splits(study, experiment.seed, readers)
     if splits is not None:
-        folds = _make_folds(splits, study, readers.section)
-        for target in study.targets.values():
-            if folds is not None:
-                _check_target(target, folds, study, readers.axes)
-            _check_kind(target, study, readers.axes)
+        _check_targets(splits, study, readers)
     readers.section.finish()
     if splits is None:
         raise ValueError("a study without problems has splits")
@@ -123,31 +128,55 @@ def _check_by_fold(experiment: Experiment, study: Study, reader: Reader) -> None
             reader.problem("by_fold.parcellations", pattern, advice)
 
 
-def _make_splits(study: Study, seed: int, reader: Reader) -> Splits | None:
-    n_outer, n_inner = study.settings.n_outer, study.settings.n_inner
+def _make_splits(study: Study, seed: int, readers: Readers) -> PoolSplits | None:
+    """Return the splits of all targets, without those of targets that too few groups have."""
+    settings = study.settings
+    n_outer, n_inner = settings.n_outer, settings.n_inner
     if not study.ids or len(study.groups) != len(study.ids) or min(n_outer, n_inner) < 2:
         return None
-    share = study.settings.holdout_share
+    numbers = (n_outer, n_inner, seed, settings.holdout_share)
     try:
-        return make_splits(study.ids, study.groups, n_outer, n_inner, seed, share)
+        plain = make_splits(study.ids, study.groups, *numbers)
     except ValueError:
         advice = (
             f"{len(set(study.groups))} groups are too few for {n_outer} outer folds with {n_inner} "
             "inner ones each, as no group is divided; set fewer folds"
         )
-        reader.problem("outer_folds", n_outer, advice)
+        readers.section.problem("outer_folds", n_outer, advice)
         return None
+    way = settings.conventions["splits"]
+    if way == PLAIN:
+        return PoolSplits(sets=(plain,), set_of={}, conventions=settings.conventions)
+    made: dict[str, Splits] = {}
+    for name, target in study.targets.items():
+        strata = strata_of(target, thirds=way == THIRDS)
+        dealer = Dealer(groups=study.groups, strata=strata)
+        try:
+            made[name] = deal_splits(study.ids, dealer, *numbers)
+        except ValueError:
+            advice = (
+                f"has values for {int(target.present.sum())} participants, in too few groups for "
+                f"{n_outer} outer folds with {n_inner} inner ones each; set fewer folds or leave "
+                "it out"
+            )
+            readers.axes.problem("target", name, advice)
+    return PoolSplits.made(made, settings.conventions) if made else None
 
 
-def _make_folds(splits: Splits, study: Study, reader: Reader) -> Folds | None:
-    folds = Folds(splits, study.groups)
+def _check_targets(splits: PoolSplits, study: Study, readers: Readers) -> None:
+    """Check every target, on the folds that it has."""
+    known = {one.digest: Folds(one, study.groups) for one in splits.sets}
     try:
-        if _fits_without(study):
+        for folds in known.values() if _fits_without(study) else ():
             folds.check_inner()
     except TooFewGroupsError as error:
-        reader.problem("inner_folds", study.settings.n_inner, str(error))
-        return None
-    return folds
+        readers.section.problem("inner_folds", study.settings.n_inner, str(error))
+        known = {}
+    for name, target in study.targets.items():
+        # too few groups are a problem of their own
+        if known and (not splits.set_of or name in splits.set_of):
+            _check_target(target, known[splits.of(name).digest], study, readers.axes)
+        _check_kind(target, study, readers.axes)
 
 
 def _check_target(target: Target, folds: Folds, study: Study, reader: Reader) -> None:

@@ -16,7 +16,7 @@ from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.scores import METRICS
 from jobpool.learning.search import FoldData, Recipe
-from jobpool.learning.splits import Splits, deal_groups, hold_out_groups
+from jobpool.learning.splits import Dealer, Splits
 from jobpool.learning.targets import Target
 
 
@@ -53,7 +53,7 @@ class TooFewGroupsError(JobpoolError):
 
 
 class Folds:
-    """The folds of a pool, for any of its targets and pipelines.
+    """The folds of a pool for one of its targets, or for several, and for any of its pipelines.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class Folds:
 
     def __init__(self, splits: Splits, groups: Sequence[str]) -> None:
         self._splits = splits
-        self._groups = groups
+        self._dealer = Dealer(groups=groups, strata=splits.strata)
         self._rank = group_ranks(groups, splits.seed)
         self._dealt: dict[tuple[int, int, bool], Array] = {}
 
@@ -167,22 +167,20 @@ class Folds:
         key = number, inner, held_out
         if key not in self._dealt:
             part = (self._splits.outer != number) & (self._splits.inner[number] != inner)
-            found = np.full(len(part), -1, np.int16)
+            part &= self._dealer.present()
+            seed = f"{self._splits.seed} {number} {inner}"
             try:
-                found[part] = self._deal(
-                    part, f"{self._splits.seed} {number} {inner}", held_out=held_out
-                )
+                self._dealt[key] = self._deal(part, seed, held_out=held_out)
             except ValueError as error:
                 raise TooFewGroupsError(number, inner, str(error)) from error
-            self._dealt[key] = found
         return self._dealt[key]
 
     def _deal(self, part: Array, seed: str, *, held_out: bool) -> Array:
-        groups = [self._groups[position] for position in np.flatnonzero(part).tolist()]
         if held_out:
-            out = hold_out_groups(groups, self._splits.holdout_share, f"holdout {seed}")
+            share = self._splits.holdout_share
+            out = self._dealer.hold_out(part, share, f"holdout {seed}")
             return np.where(out == 1, 0, -1)
-        return deal_groups(groups, self.n_inner, f"inner {seed}")
+        return self._dealer.deal(part, self.n_inner, f"inner {seed}")
 
 
 def check_fold(data: FoldData, kind: Kind, n_inner: int, *, ranked: bool = False) -> None:

@@ -14,7 +14,7 @@ from jobpool.learning.methods import METHODS
 from jobpool.learning.pipelines.base import Kind, Settings
 from jobpool.learning.pipelines.scaling import SCALERS
 from jobpool.learning.scores import METRICS
-from jobpool.learning.splits import HOLDOUT_SHARE
+from jobpool.learning.splits import EVEN, HOLDOUT_SHARE, PUBLISHED, WAYS
 from jobpool.learning.targets import TargetSettings, read_target_settings
 
 _CONDITION = re.compile(r"(>=|>|<=|<|=)\s*(\d+)")
@@ -76,6 +76,7 @@ class EvaluateSettings:
     n_outer: int
     n_inner: int
     holdout_share: float
+    conventions: Mapping[str, str]  # what a pool keeps for good: see `jobpool.learning.splits`
     targets: Mapping[str, TargetSettings]  # those that are not just the column of their name
     searching: Searching
     model_settings: Settings
@@ -102,6 +103,7 @@ def read_evaluate_settings(reader: Reader) -> EvaluateSettings:
         n_outer=reader.whole("outer_folds", default=5, least=2),
         n_inner=reader.whole("inner_folds", default=3, least=2),
         holdout_share=_read_share(reader),
+        conventions={**PUBLISHED, "splits": reader.text("splits", EVEN, WAYS)},
         targets=_read_targets(reader.child("targets")),
         searching=_read_searching(reader),
         model_settings=Settings(

@@ -1,12 +1,21 @@
-"""Splits: which participants are tested in which fold, the same for every task of a pool.
+"""Splits: which participants are tested in which fold, the same for every task with one target.
 
-    splits.npz    ``outer`` and ``inner`` folds, the ``holdout`` of each training part, and a JSON
-                  header with a hash of all that made them
+    splits.npz    for one target or several: the ``strata`` of participants, ``outer`` and ``inner``
+                  folds, and the ``holdout`` of each training part; and a JSON header with a hash of
+                  all that made them, and with the conventions of the pool
 
-They follow from participants, groups and seed alone, never from a target. A group (a family, a
-site, a paper) is never divided, in the outer folds, the inner ones or the holdouts. The order in
-which groups are dealt out comes from SHA-256, so that no other version of any library can change
-it. Format 1 had no holdout; it follows from the rest.
+A group (a family, a site, a paper) is never divided, in the outer folds, the inner ones or the
+holdouts. The order in which groups are dealt out comes from SHA-256, so that no other version of
+any library can change it. Conventions are choices that a pool keeps for good, whatever the default
+of a later version. Those of ``splits`` are:
+
+    even      the participants who have a target, with its classes as even as groups allow; all
+              values of a continuous target are one class
+    thirds    the same, and the lower, middle and upper third of a continuous target are classes
+    plain     all participants of the table, the same splits for every target, no classes
+
+Pools of format 1 and 2 have the conventions of the publication. Format 1 had no holdout; it follows
+from the rest.
 """
 
 import hashlib
@@ -14,6 +23,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +33,17 @@ from numpy.typing import NDArray
 from jobpool.disk.files import replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.errors import DataError
+from jobpool.learning.strata import Strata, deal_evenly
 
-FORMAT = 2
+FORMAT = 3
 FILE_NAME = "splits.npz"
 HOLDOUT_SHARE = 0.25
+EVEN, THIRDS, PLAIN = "even", "thirds", "plain"
+WAYS = (EVEN, THIRDS, PLAIN)
+# those of the publication: of pools that say nothing else
+PUBLISHED: Mapping[str, str] = {"splits": PLAIN, "target_scaling": "none"}
+_ARRAYS = ("outer", "inner", "holdout", "strata")  # in the order of their hash
+_N_ARRAYS = {1: 2, 2: 3}
 Folds = NDArray[np.int16]
 Holdout = NDArray[np.int8]
 
@@ -35,18 +52,56 @@ Holdout = NDArray[np.int8]
 class Splits:
     """The folds of all participants of a table, in its order."""
 
-    outer: Folds  # (n_participants,): the outer fold that tests the participant
+    outer: Folds  # (n_participants,): the outer fold that tests the participant; -1: no target
     inner: Folds  # (n_outer, n_participants): the inner fold within the training part, else -1
     holdout: Holdout  # (n_outer, n_participants): 1 tested, 0 trained, -1 not in the training part
     holdout_share: float  # of the training part, as near as whole groups come to it
     seed: int
     digest: str  # SHA-256 of all above, participants and groups
-    targets: Mapping[str, str] = field(default_factory=dict)  # digest of each target's values
+    strata: Strata | None = None  # (n_participants,): the class of each, -1: no target; None: plain
 
     @property
     def n_outer(self) -> int:
         """Return the number of outer folds."""
         return len(self.inner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PoolSplits:
+    """The splits of all targets of a pool, and the conventions that the pool was made with."""
+
+    sets: tuple[Splits, ...]
+    set_of: Mapping[str, int]  # by target
+    conventions: Mapping[str, str] = field(default_factory=lambda: PUBLISHED)
+    targets: Mapping[str, str] = field(default_factory=dict)  # digest of each target's values
+
+    @classmethod
+    def made(cls, by_target: Mapping[str, Splits], conventions: Mapping[str, str]) -> "PoolSplits":
+        """Return the splits of several targets; those that are the same are kept once."""
+        sets = {one.digest: one for one in by_target.values()}
+        numbers = {digest: number for number, digest in enumerate(sets)}
+        set_of = {target: numbers[one.digest] for target, one in by_target.items()}
+        return cls(sets=tuple(sets.values()), set_of=set_of, conventions=conventions)
+
+    @property
+    def n_outer(self) -> int:
+        """Return the number of outer folds."""
+        return self.sets[0].n_outer
+
+    def of(self, target: str) -> Splits:
+        """Return the splits of a target.
+
+        Raises
+        ------
+        DataError
+            If the pool has none for it.
+        """
+        if self.conventions["splits"] == PLAIN:
+            return self.sets[0]
+        if target not in self.set_of:
+            what = f"has no splits for the target {target}; add it with: jobpool extend"
+            raise DataError(FILE_NAME, what)
+        return self.sets[self.set_of[target]]
 
 
 def deal_groups(groups: Sequence[str], n_folds: int, seed: str) -> Folds:
@@ -148,9 +203,89 @@ def hold_out_groups(groups: Sequence[str], share: float, seed: str) -> Holdout:
     return is_out[members]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dealer:
+    """Deals out the groups of any part of the participants."""
+
+    groups: Sequence[str]  # of each participant
+    strata: Strata | None = None  # the class of each; -1: in no part; None: all in one
+
+    def present(self) -> NDArray[np.bool_]:
+        """Return who can be in a part, shape (n_participants,)."""
+        everyone = np.ones(len(self.groups), bool)
+        return everyone if self.strata is None else self.strata >= 0
+
+    def deal(self, part: NDArray[np.bool_], n_folds: int, seed: str) -> Folds:
+        """Return the fold of each participant in `part`, -1 of all others.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer groups than folds.
+        """
+        groups, strata = self._of(part)
+        folds = np.full(len(part), -1, np.int16)
+        if strata is None:
+            folds[part] = deal_groups(groups, n_folds, seed)
+        else:
+            folds[part] = deal_evenly(groups, strata, [1] * n_folds, seed)
+        return folds
+
+    def hold_out(self, part: NDArray[np.bool_], share: float, seed: str) -> Holdout:
+        """Return 1 for each participant of `part` that is held out, 0 for the others, else -1.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two groups, or `share` is not between 0 and 1.
+        """
+        groups, strata = self._of(part)
+        held_out = np.full(len(part), -1, np.int8)
+        if strata is None or len(set(groups)) < 2 or not 0 < share < 1:
+            held_out[part] = hold_out_groups(groups, share, seed)
+        else:
+            near = Fraction(share).limit_denominator(1000)
+            shares = [near.denominator - near.numerator, near.numerator]
+            held_out[part] = deal_evenly(groups, strata, shares, seed)
+        return held_out
+
+    def _of(self, part: NDArray[np.bool_]) -> tuple[list[str], Strata | None]:
+        """Return the groups of a part, and their strata if there are several."""
+        groups = [self.groups[position] for position in np.flatnonzero(part).tolist()]
+        if self.strata is None or len(np.unique(self.strata[part])) < 2:
+            return groups, None
+        return groups, self.strata[part]
+
+
 def make_splits(
     participants: Sequence[str],
     groups: Sequence[str],
+    n_outer: int,
+    n_inner: int,
+    seed: int,
+    holdout_share: float = HOLDOUT_SHARE,
+) -> Splits:
+    """Return plain splits: all participants, and nothing but the sizes of parts is even.
+
+    Parameters
+    ----------
+    participants, groups : sequence of str
+        Id and group of each participant.
+    n_outer, n_inner, seed, holdout_share
+        As of `deal_splits`.
+
+    Raises
+    ------
+    ValueError
+        If there are too few groups for the folds.
+    """
+    dealer = Dealer(groups=groups)
+    return deal_splits(participants, dealer, n_outer, n_inner, seed, holdout_share)
+
+
+def deal_splits(
+    participants: Sequence[str],
+    dealer: Dealer,
     n_outer: int,
     n_inner: int,
     seed: int,
@@ -160,8 +295,10 @@ def make_splits(
 
     Parameters
     ----------
-    participants, groups : sequence of str
-        Id and group of each participant.
+    participants : sequence of str
+        The id of each.
+    dealer : Dealer
+        Knows the group and the class of each participant.
     n_outer, n_inner : int
         Number of folds.
     seed : int
@@ -174,38 +311,41 @@ def make_splits(
     ValueError
         If there are too few groups for the folds.
     """
-    outer = deal_groups(groups, n_outer, f"outer {seed}")
+    present = dealer.present()
+    outer = dealer.deal(present, n_outer, f"outer {seed}")
     inner = np.full((n_outer, len(outer)), -1, np.int16)
     for fold in range(n_outer):
-        train, chosen = _training_part(outer, fold, groups)
-        inner[fold, train] = deal_groups(chosen, n_inner, f"inner {seed} {fold}")
-    holdout = _hold_out(outer, groups, holdout_share, seed)
-    numbers = (seed, holdout_share)
+        inner[fold] = dealer.deal(present & (outer != fold), n_inner, f"inner {seed} {fold}")
+    parts = (outer, inner, _hold_out(dealer, outer, holdout_share, seed))
+    return _splits(participants, dealer, (seed, holdout_share), parts)
+
+
+def _splits(
+    participants: Sequence[str],
+    dealer: Dealer,
+    numbers: tuple[int, float],
+    parts: Sequence[NDArray[Any]],
+) -> Splits:
+    outer, inner, holdout = parts
+    hashed = parts if dealer.strata is None else (*parts, dealer.strata)
     return Splits(
         outer=outer,
         inner=inner,
         holdout=holdout,
-        holdout_share=holdout_share,
-        seed=seed,
-        digest=_digest(participants, groups, numbers, (outer, inner, holdout)),
+        holdout_share=numbers[1],
+        seed=numbers[0],
+        digest=_digest(participants, dealer.groups, numbers, hashed),
+        strata=dealer.strata,
     )
 
 
-def _training_part(
-    outer: Folds, fold: int, groups: Sequence[str]
-) -> tuple[NDArray[np.intp], list[str]]:
-    """Return who is not tested in an outer fold, and the group of each."""
-    train = np.flatnonzero(outer != fold)
-    return train, [groups[position] for position in train.tolist()]
-
-
-def _hold_out(outer: Folds, groups: Sequence[str], share: float, seed: int) -> Holdout:
-    n_outer = int(outer.max()) + 1
-    holdout = np.full((n_outer, len(outer)), -1, np.int8)
-    for fold in range(n_outer):
-        train, chosen = _training_part(outer, fold, groups)
-        holdout[fold, train] = hold_out_groups(chosen, share, f"holdout {seed} {fold}")
-    return holdout
+def _hold_out(dealer: Dealer, outer: Folds, share: float, seed: int) -> Holdout:
+    return np.stack(
+        [
+            dealer.hold_out(dealer.present() & (outer != fold), share, f"holdout {seed} {fold}")
+            for fold in range(int(outer.max()) + 1)
+        ]
+    )
 
 
 def _digest(
@@ -221,19 +361,30 @@ def _digest(
     return digest.hexdigest()
 
 
-def write_splits(path: Path, splits: Splits) -> None:
+def write_splits(path: Path, splits: PoolSplits) -> None:
     """Replace `path` by the splits."""
-    about = {"format": FORMAT, "seed": splits.seed, "holdout_share": splits.holdout_share}
-    header = json.dumps({**about, "sha256": splits.digest, "targets": dict(splits.targets)})
-    text = np.frombuffer(header.encode(), np.uint8)
+    first = splits.sets[0]
+    header = {
+        "format": FORMAT,
+        "seed": first.seed,
+        "holdout_share": first.holdout_share,
+        "conventions": dict(splits.conventions),
+        "set_of": dict(splits.set_of),
+        "sha256": [one.digest for one in splits.sets],
+        "targets": dict(splits.targets),
+    }
+    plain = splits.conventions["splits"] == PLAIN
+    arrays = {
+        name: np.stack([getattr(one, name) for one in splits.sets])
+        for name in (_ARRAYS[:-1] if plain else _ARRAYS)
+    }
+    text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer, header=text, outer=splits.outer, inner=splits.inner, holdout=splits.holdout
-    )
+    np.savez_compressed(buffer, header=text, **arrays)  # type: ignore[arg-type]  # as in needs
     replace_whole(path, buffer.getvalue())
 
 
-def read_splits(path: Path, participants: Sequence[str], groups: Sequence[str]) -> Splits:
+def read_splits(path: Path, participants: Sequence[str], groups: Sequence[str]) -> PoolSplits:
     """Return the splits in `path`, checked against the participants they were made for.
 
     Parameters
@@ -249,27 +400,29 @@ def read_splits(path: Path, participants: Sequence[str], groups: Sequence[str]) 
         If the file is missing or damaged, of a newer format, or made for other participants or
         groups.
     """
-    header, parts = _read_parts(path)
+    header, arrays = _read_parts(path)
     seed, share = header["seed"], header.get("holdout_share", HOLDOUT_SHARE)
+    hashes = header["sha256"]
+    if header["format"] < 3:  # one set, for every target
+        hashes, arrays = [hashes], tuple(one[np.newaxis] for one in arrays)
     numbers = (seed,) if header["format"] == 1 else (seed, share)
-    digest = _digest(participants, groups, numbers, parts)
-    if digest != header["sha256"]:
-        what = (
-            "its hash is wrong: the file is damaged, or the participants, their order or their "
-            "groups changed since the pool was made; restore the table, or make a new pool"
-        )
-        raise DataError(path, what)
-    if header["format"] == 1:
-        parts = (*parts, _hold_out(parts[0], groups, share, seed))
-        digest = _digest(participants, groups, (seed, share), parts)
-    outer, inner, holdout = parts
-    return Splits(
-        outer=outer,
-        inner=inner,
-        holdout=holdout,
-        holdout_share=share,
-        seed=seed,
-        digest=digest,
+    sets: list[Splits] = []
+    for found, sha in zip(zip(*arrays, strict=True), hashes, strict=True):
+        if _digest(participants, groups, numbers, found) != sha:
+            what = (
+                "its hash is wrong: the file is damaged, or the participants, their order or their "
+                "groups changed since the pool was made; restore the table, or make a new pool"
+            )
+            raise DataError(path, what)
+        dealer = Dealer(groups=groups, strata=found[3] if len(found) == len(_ARRAYS) else None)
+        parts = found[:3]
+        if header["format"] == 1:
+            parts = (*found, _hold_out(dealer, found[0], share, seed))
+        sets.append(_splits(participants, dealer, (seed, share), parts))
+    return PoolSplits(
+        sets=tuple(sets),
+        set_of=header.get("set_of", {}),
+        conventions={**PUBLISHED, **header.get("conventions", {})},
         targets=header.get("targets", {}),
     )
 
@@ -282,7 +435,9 @@ def _read_parts(path: Path) -> tuple[dict[str, Any], tuple[NDArray[Any], ...]]:
             if header["format"] > FORMAT:
                 what = f"written in format {header['format']}, this jobpool knows {FORMAT}; install"
                 raise DataError(path, f"{what} a newer")
-            names = ("outer", "inner", "holdout")[: 2 if header["format"] == 1 else 3]
+            names = _ARRAYS[: _N_ARRAYS.get(header["format"], len(_ARRAYS))]
+            if header.get("conventions", PUBLISHED)["splits"] == PLAIN:
+                names = tuple(one for one in names if one != "strata")
             return header, tuple(archive[name] for name in names)
     except FileNotFoundError as error:
         raise DataError(path, "missing: the making of this pool was cut short") from error

@@ -35,7 +35,7 @@ from jobpool.brain.arrays import Array
 from jobpool.experiment.config import load_experiment
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.learning.pipelines.base import Kind
-from jobpool.learning.splits import Splits, make_splits
+from jobpool.learning.splits import Dealer, Splits, deal_splits
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.runner import Evaluate
@@ -153,7 +153,9 @@ def plain_program(study: StudyOnDisk, make: Make, pipeline: str, target: str) ->
     column = study.table[target]
     y = column.to_numpy(float) if target == "age" else (column == "m").to_numpy(float)
     groups = study.table["family"].tolist()
-    splits = make_splits(study.table["id"].tolist(), groups, FOLDS, 3, seed=SEED)
+    classes = (y if kind is Kind.BINARY else np.zeros(len(y))).astype(np.int8)
+    dealer = Dealer(groups=groups, strata=classes)
+    splits = deal_splits(study.table["id"].tolist(), dealer, FOLDS, 3, SEED)
     data = (study.roi(), y, splits)
     return [plain_fold(make, pipeline, kind, data, fold) for fold in range(FOLDS)]
 
@@ -292,7 +294,7 @@ def test_the_task_of_a_published_contrast_is_found_as_well_as_the_example_says(
     (tmp_path / "contrasts.tsv").write_bytes((EXAMPLE / "contrasts.tsv").read_bytes())
     axes = {"parcellation": ["yeo7", "yeo17", "schaefer100"], "target": ["is_nback"]}
 
-    found = aucs(tmp_path, pipeline, axes, candidates=6)
+    found = aucs(tmp_path, pipeline, axes, candidates=6, splits="plain")
 
     assert found == pytest.approx([0.59, 0.64, 0.70], abs=0.04)
 

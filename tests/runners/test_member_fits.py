@@ -233,9 +233,9 @@ def test_a_stack_of_several_pipelines_is_a_ridge_on_all_their_members(
     members = [kept_fits(study, *one) for one in pairs]
     y = study.table["age"].to_numpy()
     tested = (
-        read_splits(
-            study.pool / FILE_NAME, list(study.table["id"]), list(study.table["family"])
-        ).outer
+        read_splits(study.pool / FILE_NAME, list(study.table["id"]), list(study.table["family"]))
+        .of("age")
+        .outer
         == 0
     )
     seen, asked = np.flatnonzero(~tested), np.flatnonzero(tested)

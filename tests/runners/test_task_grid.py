@@ -12,7 +12,7 @@ from jobpool.admin.extend import extend_pool
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import Experiment, load_experiment
 from jobpool.learning.checks import Checked, check_study
-from jobpool.learning.splits import make_splits
+from jobpool.learning.splits import PoolSplits, make_splits
 from jobpool.learning.study import Ensemble, Readers, Study, find_members, read_study
 from jobpool.liveness.judge import Life
 from jobpool.overview.status import find_status
@@ -63,7 +63,7 @@ class SetsOnDisk(StudyOnDisk):
     def notes(self) -> list[str]:
         experiment = self.experiment()
         study = read_study(experiment, Readers.of(experiment))
-        splits = make_splits(study.ids, study.groups, 5, 3, seed=0)
+        splits = PoolSplits(sets=(make_splits(study.ids, study.groups, 5, 3, seed=0),), set_of={})
         return notes(experiment, Checked(study=study, parcellations={}, splits=splits))
 
     def found(self) -> dict[str, str]:
@@ -261,7 +261,7 @@ def test_too_few_groups_for_the_fits_of_a_strategy_are_named(sets: SetsOnDisk) -
 
 
 def test_a_target_too_rare_for_the_fits_of_a_strategy_is_named(sets: SetsOnDisk) -> None:
-    sets.table["sex"] = np.where(np.arange(120) % 20 == 0, "m", "f")
+    sets.table["sex"] = np.where(np.arange(120) % 30 == 0, "m", "f")
     sets.config["evaluate"]["outer_folds"] = 2
 
     found = sets.found()["axes.target"]

@@ -1,6 +1,6 @@
 """The runner ``evaluate``: a parcellation or an ensemble, a pipeline, a target, on grouped folds.
 
-    POOL/splits.npz     the folds of all participants, the same for every task
+    POOL/splits.npz     the folds of all participants, the same for every task with one target
     POOL/cache/roi/     the mean of every map in every parcel, computed by the first task to need it
     POOL/cache/fits/    what members of ensembles predict, computed by the first task to need it
 
@@ -31,7 +31,7 @@ from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.fits import evaluate_fold
 from jobpool.learning.folds import Folds
 from jobpool.learning.search import Recipe, describe
-from jobpool.learning.splits import FILE_NAME, Splits, read_splits, write_splits
+from jobpool.learning.splits import FILE_NAME, PoolSplits, read_splits, write_splits
 from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, read_study
 from jobpool.learning.targets import Target
 from jobpool.learning.understood import understood
@@ -70,6 +70,7 @@ class Evaluate:
         self._pool = pool
         self._cache: tuple[Path, RoiCache] | None = None
         self._fit_caches: dict[Path, FitCache] = {}
+        self._folds: dict[str, Folds] = {}  # by target
         if pool is None:
             _ = self._checked
 
@@ -88,7 +89,7 @@ class Evaluate:
         return study
 
     @cached_property
-    def _splits(self) -> Splits:
+    def _splits(self) -> PoolSplits:
         if self._pool is None:
             return self._checked.splits
         return read_splits(self._pool / FILE_NAME, self._study.ids, self._study.groups)
@@ -115,18 +116,36 @@ class Evaluate:
         """
         path = pool / FILE_NAME
         digests = {name: target.digest for name, target in self._study.targets.items()}
-        made = replace(self._checked.splits, targets=digests)
         if not path.exists():
-            write_splits(path, made)
+            write_splits(path, replace(self._checked.splits, targets=digests))
             return
         known = read_splits(path, self._study.ids, self._study.groups)
-        if known.digest != made.digest:
-            what = "the folds or the seed changed since the pool was made; make a new pool"
-            raise DataError(path, what)
+        made = self._splits_as(known.conventions)
         for name, digest in digests.items():
             _check_digest(self._study, known, name, digest)
+        # plain splits are the same for every target
+        for name in known.set_of or {"": 0}:
+            if known.of(name).digest != made.of(name).digest:
+                what = "the folds or the seed changed since the pool was made; make a new pool"
+                raise DataError(path, what)
         if digests.keys() - known.targets.keys():
             write_splits(path, replace(made, targets={**known.targets, **digests}))
+
+    def _splits_as(self, conventions: Mapping[str, str]) -> PoolSplits:
+        """Return the splits of the experiment by the conventions of a pool.
+
+        Raises
+        ------
+        ConfigError
+            If a target cannot be split and learned in that way.
+        """
+        settings = self._study.settings
+        if settings.conventions == conventions:
+            return self._checked.splits
+        readers = Readers.of(self._experiment)
+        study = read_study(self._experiment, readers)
+        study = replace(study, settings=replace(settings, conventions=conventions))
+        return check_study(self._experiment, study, readers).splits
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
         """Evaluate one task on all outer folds, or on the one that `point` names.
@@ -155,7 +174,7 @@ class Evaluate:
             "n_candidates": recipe.n_candidates,
             "search": recipe.method,
             "seed": recipe.seed,
-            "splits": self._splits.digest[:12],
+            "splits": self._splits.of(target.name).digest[:12],
             "versions": _versions(),
             **found,
             "seconds": {"total": round(time.perf_counter() - start, 3)},
@@ -183,7 +202,9 @@ class Evaluate:
         folds: list[Json] = []
         with checkpoint.kept_if_it_fails():
             for number in numbers:
-                data = self._folds.data(number, values.features, target, values.usable, recipe)
+                data = self._folds_of(target).data(
+                    number, values.features, target, values.usable, recipe
+                )
                 folds.append(evaluate_fold(recipe, data, context.cores, checkpoint))
         return {"folds": folds, **values.facts()}
 
@@ -194,7 +215,7 @@ class Evaluate:
         return MemberFits(
             target=target,
             recipe_of=lambda pipeline: self._recipe(pipeline, target),
-            folds=self._folds,
+            folds=self._folds_of(target),
             roi=self.roi_cache(context.cache),
             kept=self._fit_cache(context.cache if shares else context.checkpoint),
             out_of_fold=self._fit_cache(context.cache),
@@ -237,13 +258,15 @@ class Evaluate:
     def _made_of(self, target: Target) -> dict[str, Json]:
         return {
             "target": target.digest,
-            "splits": self._splits.digest,
+            "splits": self._splits.of(target.name).digest,
             "versions": dict(_makers()),
         }
 
-    @cached_property
-    def _folds(self) -> Folds:
-        return Folds(self._splits, self._study.groups)
+    def _folds_of(self, target: Target) -> Folds:
+        if target.name not in self._folds:
+            splits = self._splits.of(target.name)
+            self._folds[target.name] = Folds(splits, self._study.groups)
+        return self._folds[target.name]
 
     def predictions(
         self, point: Mapping[str, Value], result: Mapping[str, Json], cache: Path
@@ -258,7 +281,7 @@ class Evaluate:
                 yield prediction_table(fold["fold"], self._study.ids, y, entry.arrays)
 
 
-def _check_digest(study: Study, splits: Splits, name: str, digest: str) -> None:
+def _check_digest(study: Study, splits: PoolSplits, name: str, digest: str) -> None:
     """Refuse a target whose values changed: one row would mix folds of old and new data."""
     if splits.targets.get(name, digest) != digest:
         what = f"the values of {name} changed since the pool was made; restore the table, or make "
