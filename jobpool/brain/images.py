@@ -20,7 +20,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from jobpool.brain.arrays import CUT_SHORT, Array
-from jobpool.brain.spaces import Space
+from jobpool.brain.spaces import Space, structure
 from jobpool.errors import DataError, JobpoolError
 from jobpool.installation import missing
 
@@ -205,12 +205,19 @@ def _surface(path: Path, raw: Any) -> Image:
     return Image(
         path=path,
         kind="surface",
-        space=Space(n_vertices=int(next(iter(sizes)))),
+        space=Space(n_vertices=int(next(iter(sizes))), structures=_structures(raw)),
         n_columns=len(raw.darrays),
         dtype=_plain(path, dtype),
         raw=raw,
         label_keys=frozenset(raw.labeltable.get_labels_as_dict()) if labelled else None,
     )
+
+
+def _structures(raw: Any) -> tuple[str, ...]:
+    """Return which structure a GIFTI file says that it is, if it does."""
+    places = (raw.meta, *(array.meta for array in raw.darrays))
+    named = (dict(place or {}).get("AnatomicalStructurePrimary") for place in places)
+    return tuple(structure(name) for name in named if name)[:1]
 
 
 def _grayordinates(path: Path, raw: Any) -> Image:
@@ -224,7 +231,12 @@ def _grayordinates(path: Path, raw: Any) -> Image:
     return Image(
         path=path,
         kind="grayordinates",
-        space=Space(n_vertices=header.n_grayordinates, models=header.models),
+        space=Space(
+            n_vertices=header.n_grayordinates,
+            grid=header.grid,
+            affine=header.affine,
+            models=header.models,
+        ),
         n_columns=int(shape[4]),
         dtype=_plain(path, raw.header.get_data_dtype()),
         raw=raw,
@@ -244,6 +256,8 @@ class CiftiHeader:
 
     n_grayordinates: int  # along a row
     models: str  # digest of the brain models: structures, vertices and voxels
+    grid: tuple[int, ...] | None  # that the voxels are of
+    affine: tuple[float, ...] | None  # of the grid, to millimetres
     label_keys: frozenset[int] | None  # of all label tables; None if the rows hold no labels
 
 
@@ -277,8 +291,24 @@ def read_cifti_header(content: bytes) -> CiftiHeader:
     rows = maps.get("0")
     labelled = rows is not None and rows.get("IndicesMapToDataType") == "CIFTI_INDEX_TYPE_LABELS"
     keys = frozenset(int(label.get("Key", "0")) for label in root.iter("Label"))
+    grid, affine = _read_volume(columns.find("Volume"))
     return CiftiHeader(
         n_grayordinates=sum(int(model.get("IndexCount", "0")) for model in models),
         models=digest.hexdigest(),
+        grid=grid,
+        affine=affine,
         label_keys=keys if labelled else None,
     )
+
+
+def _read_volume(volume: Any) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
+    """Return the grid of the voxels of a CIFTI file and its affine to millimetres."""
+    if volume is None:
+        return None, None
+    grid = tuple(map(int, volume.get("VolumeDimensions", "").split(",")))
+    found = volume.find("TransformationMatrixVoxelIndicesIJKtoXYZ")
+    if found is None:
+        return grid, None
+    matrix = np.array("".join(found.itertext()).split(), np.float64).reshape(4, 4)
+    matrix[:3] *= 10.0 ** (int(found.get("MeterExponent", "-3")) + 3)
+    return grid, tuple(matrix.ravel().tolist())

@@ -99,7 +99,9 @@ class OneEach:
         DataError
             If no participant has a map, or this one cannot be read.
         """
-        return _joined([read_map_header(text, self.folder) for text in self._first()])
+        texts = self._first()
+        headers = [read_map_header(text, self.folder) for text in texts]
+        return _joined(headers, self.folder / texts[0])
 
     def _first(self) -> tuple[str, ...]:
         for position, texts in enumerate(self.texts):
@@ -154,7 +156,8 @@ class OneEach:
             raise DataError(absent, what)
         texts = self.texts[position]
         read = [read_map(text, self.folder) for text in texts]
-        apart = difference(join(tuple(space for _, space in read)), header.space)
+        space = join(tuple(space for _, space in read), self.folder / texts[0])
+        apart = difference(space, header.space)
         if apart is not None:
             if drops.space:
                 return OTHER_SPACE
@@ -187,7 +190,7 @@ class OneForAll:
             counts = [header.n_participants for header in headers]
             what = f"the hemispheres hold {counts[0]} participants, then {counts[1]}"
             raise DataError(self.folder / self.texts[0], what)
-        return _joined(headers)
+        return _joined(headers, self.folder / self.texts[0])
 
     def name(self, position: int) -> str:  # noqa: ARG002 - the same for all
         """Return the file of the array."""
@@ -223,13 +226,13 @@ class OneForAll:
             yield Piece(values=values, dropped={})
 
 
-def _joined(headers: list[MapHeader]) -> MapHeader:
+def _joined(headers: list[MapHeader], where: Path) -> MapHeader:
     """Return the header of two hemispheres, or of the one file there is."""
     first = headers[0]
     return MapHeader(
         n_modalities=first.n_modalities,
         dtype=np.result_type(*(header.dtype for header in headers)),
-        space=join(tuple(header.space for header in headers)),
+        space=join(tuple(header.space for header in headers), where),
         n_participants=first.n_participants,
         scattered=any(header.scattered for header in headers),
     )

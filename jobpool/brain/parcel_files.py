@@ -20,7 +20,8 @@ from jobpool.brain.arrays import (
     split_location,
 )
 from jobpool.brain.images import Image, is_image, open_image
-from jobpool.brain.spaces import Space, join
+from jobpool.brain.parcel_kinds import BY_SIGN, ParcelSource, may_be_weights, saying
+from jobpool.brain.spaces import Space, join, sides
 from jobpool.errors import DataError
 
 _BLOCK_BYTES = 32 << 20
@@ -43,10 +44,20 @@ class Weights:
 
     matrix: Any  # scipy CSC matrix (n_vertices, n_parcels), float64
     space: Space
+    whole: bool = False  # stored as integers
 
 
-def read_content(text: str, folder: Path) -> Labels | Weights:
+def read_content(source: ParcelSource, text: str, folder: Path) -> Labels | Weights:
     """Return what one file holds.
+
+    Parameters
+    ----------
+    source : ParcelSource
+        What is said of the parcellation.
+    text : str
+        The file: that of the source, or of one hemisphere.
+    folder : Path
+        Where a relative path starts.
 
     Raises
     ------
@@ -54,19 +65,82 @@ def read_content(text: str, folder: Path) -> Labels | Weights:
         If it cannot be read, or holds neither labels nor weights.
     """
     if is_image(text):
-        return _from_image(open_image(folder / text))
+        return _from_image(open_image(folder / text), source)
     if split_location(text)[1] is None and is_sparse(folder / text):
-        matrix = sparse.csc_matrix(read_sparse(folder / text), dtype=np.float64)
-        return Weights(matrix=matrix, space=Space(n_vertices=matrix.shape[0]))
-    file = locate(text, folder)
-    header = file.header()
-    space = Space(n_vertices=header.shape[0]) if header.shape else Space(n_vertices=1)
-    if len(header.shape) == 1:
-        return Labels(values=_integers(file.read(), str(file)), space=space)
-    if len(header.shape) == 2:
-        return Weights(matrix=_read_dense(file, header.shape[1]), space=space)
-    what = f"has {len(header.shape)} axes; give (vertices,) labels or (vertices, parcels) weights"
-    raise DataError(str(file), what)
+        return _from_sparse(read_sparse(folder / text), source, str(folder / text))
+    return _from_array(locate(text, folder), source)
+
+
+def _from_sparse(matrix: Any, source: ParcelSource, where: str) -> Labels | Weights:
+    if 1 in matrix.shape and matrix.dtype.kind in "iub":
+        return _from_dense(matrix.toarray(), source, where)
+    return Weights(
+        matrix=sparse.csc_matrix(matrix, dtype=np.float64),
+        space=Space(n_vertices=matrix.shape[0]),
+        whole=matrix.dtype.kind in "iu",
+    )
+
+
+def _from_array(file: ArrayFile, source: ParcelSource) -> Labels | Weights:
+    header, where = file.header(), str(file)
+    whole = header.dtype.kind in "iub"
+    one_column = len(header.shape) == 1 or 1 in header.shape
+    if len(header.shape) == 2 and not one_column and source.column is None:
+        return Weights(
+            matrix=_read_dense(file, header.shape[1]),
+            space=Space(n_vertices=header.shape[0]),
+            whole=whole,
+        )
+    if not 1 <= len(header.shape) <= 4 or (len(header.shape) > 2 and not whole):
+        axes = f"has {len(header.shape)} axes"
+        raise DataError(where, f"{axes}; give (vertices,) labels or (vertices, parcels) weights")
+    return _from_dense(file.read(), source, where)
+
+
+def _from_dense(values: Array, source: ParcelSource, where: str) -> Labels | Weights:
+    """Return what an array of one to four axes holds: a grid of labels may have three."""
+    whole, shape = values.dtype.kind in "iub", values.shape
+    if whole and len(shape) == 2 and shape[0] == 1:  # labels written as a row
+        values = values.T
+    grid = shape[:3] if len(shape) > 2 and sum(size > 1 for size in shape[:3]) > 1 else None
+    columns = values.reshape(-1, 1 if values.ndim in {1, 3} else values.shape[-1])
+    space = Space(n_vertices=len(columns), grid=grid)
+    if columns.shape[1] > 1 and source.column is None:
+        matrix = sparse.csc_matrix(columns, dtype=np.float64)
+        return Weights(matrix=matrix, space=space, whole=whole)
+    if source.kind == BY_SIGN and whole and len(shape) > 1:
+        what = "holds labels, which were taken for weights when the pool was made; make a new pool"
+        raise DataError(where, what)
+    found = columns[:, [_chosen(source, columns.shape[1], where)]]
+    as_weights = source.kind in {"soft", "signed"} or (
+        not whole and len(shape) == 2 and source.kind != "hard" and may_be_weights(found)
+    )
+    if as_weights or (source.kind == BY_SIGN and len(shape) == 2):
+        matrix = sparse.csc_matrix(found, dtype=np.float64)
+        return Weights(matrix=matrix, space=space, whole=whole)
+    return Labels(values=_labels(found.ravel(), source, where), space=space)
+
+
+def _chosen(source: ParcelSource, n_columns: int, where: str) -> int:
+    """Return the position of the column that a source names, or of the only one."""
+    if source.column is not None and source.column > n_columns:
+        what = f"has no column {source.column}; it has {n_columns}, counted from 1"
+        raise DataError(where, what)
+    return (source.column or 1) - 1
+
+
+def count_columns(text: str, folder: Path) -> int:
+    """Return how many columns a file has, each of labels or weights.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    if is_image(text):
+        return open_image(folder / sides(text)[0], stream=True).n_columns
+    shape = locate(sides(text)[0], folder).header().shape
+    return shape[-1] if len(shape) in {2, 4} else 1
 
 
 def join_content(parts: Sequence[Labels | Weights], where: str) -> Labels | Weights:
@@ -83,7 +157,7 @@ def join_content(parts: Sequence[Labels | Weights], where: str) -> Labels | Weig
     """
     if len(parts) == 1:
         return parts[0]
-    space = join(tuple(part.space for part in parts))
+    space = join(tuple(part.space for part in parts), where)
     labels = [part for part in parts if isinstance(part, Labels)]
     weights = [part for part in parts if isinstance(part, Weights)]
     if labels and weights:
@@ -93,8 +167,8 @@ def join_content(parts: Sequence[Labels | Weights], where: str) -> Labels | Weig
         if len(set(widths)) > 1:
             what = f"has {widths[0]} parcels in the left hemisphere, {widths[1]} in the right one"
             raise DataError(where, what)
-        stacked = sparse.vstack([part.matrix for part in weights])
-        return Weights(matrix=sparse.csc_matrix(stacked), space=space)
+        stacked = sparse.csc_matrix(sparse.vstack([part.matrix for part in weights]))
+        return Weights(matrix=stacked, space=space, whole=any(part.whole for part in weights))
     return _join_labels(labels[0], labels[1], space, where)
 
 
@@ -111,25 +185,38 @@ def _join_labels(left: Labels, right: Labels, space: Space, where: str) -> Label
     return Labels(values=np.concatenate(values), space=space, keys=left.keys | keys)
 
 
-def _from_image(image: Image) -> Labels | Weights:
-    where = str(image.path)
-    if image.label_keys is None and image.n_columns > 1:
-        step = max(1, _BLOCK_BYTES // (8 * image.space.n_vertices))
-        if image.kind == "grayordinates":  # lies by vertex: every read is one of the whole file
-            step = image.n_columns
-        blocks = [
-            sparse.csc_matrix(image.columns(start, min(start + step, image.n_columns)), dtype=float)
-            for start in range(0, image.n_columns, step)
-        ]
-        return Weights(matrix=sparse.csc_matrix(sparse.hstack(blocks)), space=image.space)
-    if image.n_columns > 1:
-        raise DataError(where, f"holds {image.n_columns} maps of labels; keep one of them")
-    values = image.columns().ravel()
-    if values.dtype.kind == "f" and (image.dtype.kind in "iu" or image.label_keys is not None):
+def _from_image(image: Image, source: ParcelSource) -> Labels | Weights:
+    where, declared = str(image.path), image.label_keys is not None
+    if declared and source.kind not in {None, "hard", BY_SIGN}:
+        raise DataError(where, f"says that it holds labels; take {source.kind} away")
+    if image.n_columns > 1 and source.column is None:
+        if declared:
+            what = f"holds {image.n_columns} maps of labels; name one of them, {source.file}:1 to "
+            raise DataError(where, f"{what}{source.file}:{image.n_columns}")
+        return Weights(
+            matrix=_image_columns(image), space=image.space, whole=image.dtype.kind in "iu"
+        )
+    position = _chosen(source, image.n_columns, where)
+    values = image.columns(position, position + 1).ravel()
+    if source.kind in {"soft", "signed"}:
+        matrix = sparse.csc_matrix(values[:, np.newaxis], dtype=np.float64)
+        return Weights(matrix=matrix, space=image.space, whole=image.dtype.kind in "iu")
+    if values.dtype.kind == "f" and (image.dtype.kind in "iu" or declared):
         values = _whole(values, where)  # scaled, or declared to be labels by the file itself
-    return Labels(
-        values=_integers(values, where), space=image.space, keys=image.label_keys or frozenset()
-    )
+    keys = image.label_keys or frozenset()
+    return Labels(values=_labels(values, source, where), space=image.space, keys=keys)
+
+
+def _image_columns(image: Image) -> Any:
+    """Return all columns of an image as a sparse matrix, never holding all of them dense."""
+    step = max(1, _BLOCK_BYTES // (8 * image.space.n_vertices))
+    if image.kind == "grayordinates":  # lies by vertex: every read is one of the whole file
+        step = image.n_columns
+    blocks = [
+        sparse.csc_matrix(image.columns(start, min(start + step, image.n_columns)), dtype=float)
+        for start in range(0, image.n_columns, step)
+    ]
+    return sparse.csc_matrix(sparse.hstack(blocks))
 
 
 def _whole(values: Array, where: str) -> Array:
@@ -146,11 +233,15 @@ def _whole(values: Array, where: str) -> Array:
     return values.astype(np.int64)
 
 
-def _integers(labels: Array, where: str) -> Array:
+def _labels(labels: Array, source: ParcelSource, where: str) -> Array:
+    if labels.dtype.kind == "f" and source.kind == "hard":
+        labels = _whole(labels, where)
+    if labels.dtype.kind == "b":
+        labels = labels.astype(np.uint8)
     if labels.dtype.kind not in "iu":
         what = (
             f"labels are {labels.dtype}, not integers; check that they are whole numbers, then "
-            "save them with labels.astype('int32')"
+            f"save them with labels.astype('int32'), or {saying('hard')}"
         )
         raise DataError(where, what)
     if labels.size and labels.min() < 0:

@@ -1,8 +1,9 @@
 """Parcellations: which vertices make up each parcel, and with which weight.
 
 A hard parcellation gives every vertex a label, 0 for background. A soft (probabilistic) one gives
-it a weight in each parcel, none negative; a signed one has negative weights, too. All become one
-sparse matrix, so that everything after treats them alike. Reads, never writes.
+it a weight in each parcel, none negative; a signed one has negative weights, too, and is fitted by
+least squares. All become one sparse matrix, so that everything after treats them alike. Which kind
+one is, `jobpool.brain.parcel_kinds` says. Reads, never writes.
 """
 
 import hashlib
@@ -16,11 +17,11 @@ from scipy import sparse
 
 from jobpool.brain.arrays import Array, stamp
 from jobpool.brain.parcel_files import Labels, Weights, join_content, read_content
+from jobpool.brain.parcel_kinds import Kind, ParcelSource, check_weights, read_source
 from jobpool.brain.random import grow_labels, is_random, read_recipe
 from jobpool.brain.spaces import Space, sides
 from jobpool.errors import DataError
 
-Kind = Literal["hard", "soft", "signed"]
 Choice = Literal["error", "drop"]
 
 
@@ -33,6 +34,8 @@ class Parcellation:
     labels: Array  # (n_parcels,): the label, or the column of the weights, of each parcel
     n_empty: int  # parcels without vertices; they are left out of `weights`
     space: Space
+    greatest: float = 1.0  # of the weights
+    n_traces: int = 0  # negative weights that count as 0
 
     @property
     def n_parcels(self) -> int:
@@ -49,6 +52,8 @@ class Parcellation:
         digest = hashlib.sha256(repr(self.weights.shape).encode())
         for part, kind in (("indptr", "<i8"), ("indices", "<i8"), ("data", "<f8")):
             digest.update(np.ascontiguousarray(getattr(self.weights, part), kind).tobytes())
+        if self.kind == "signed" and self.weights.data.min() >= 0:  # only its kind tells it apart
+            digest.update(b"signed")
         return digest.hexdigest()
 
     def summary(self) -> "ParcellationSummary":
@@ -60,6 +65,8 @@ class Parcellation:
             n_vertices=self.n_vertices,
             digest=self.digest(),
             space=self.space,
+            greatest=self.greatest,
+            n_traces=self.n_traces,
         )
 
 
@@ -73,6 +80,8 @@ class ParcellationSummary:
     n_vertices: int
     digest: str
     space: Space
+    greatest: float = 1.0  # of the weights
+    n_traces: int = 0  # negative weights that count as 0
 
 
 def describe_parcellation(text: str, folder: Path, empty: Choice = "drop") -> ParcellationSummary:
@@ -94,7 +103,7 @@ def parcellation_stamps(text: str, folder: Path) -> tuple[tuple[object, ...], ..
     DataError
         If the disk does not answer.
     """
-    files = read_recipe(text).files if is_random(text) else sides(text)
+    files = read_recipe(text).files if is_random(text) else sides(read_source(text).file)
     return tuple(stamp(file, folder) for file in files)
 
 
@@ -115,10 +124,11 @@ def read_parcellation(text: str, folder: Path, empty: Choice = "drop") -> Parcel
     ----------
     text : str
         ``file.npy``, ``archive.npz:member``, a sparse matrix written by ``scipy.sparse.save_npz``,
-        or an image. One axis of integers, one image of integers or of labels is a hard
+        or an image. Integers in one column, or one image of integers or of labels, are a hard
         parcellation of any integer type, its labels not necessarily contiguous; two axes
-        (vertices, parcels) or several images are weights. ``{hemisphere}`` stands for L, then R.
-        ``random:...`` is grown, see `jobpool.brain.random`.
+        (vertices, parcels) or several images are weights. ``file:2`` is the second column alone,
+        ``signed:file`` says the kind. ``{hemisphere}`` stands for L, then R. ``random:...`` is
+        grown, see `jobpool.brain.random`.
     folder : Path
         Where a relative path starts.
     empty : {"drop", "error"}
@@ -131,13 +141,15 @@ def read_parcellation(text: str, folder: Path, empty: Choice = "drop") -> Parcel
         If it cannot be read, is no parcellation, or has empty parcels where they are an error.
     """
     if is_random(text):
-        content: Labels | Weights = grow_labels(read_recipe(text), folder)
+        found = _from_labels(grow_labels(read_recipe(text), folder), text)
     else:
-        content = join_content([read_content(side, folder) for side in sides(text)], text)
-    if isinstance(content, Labels):
-        found = _from_labels(content, text)
-    else:
-        found = _from_weights(content, text)
+        source = read_source(text)
+        parts = [read_content(source, side, folder) for side in sides(source.file)]
+        content = join_content(parts, source.file)
+        if isinstance(content, Labels):
+            found = _from_labels(content, text)
+        else:
+            found = _from_weights(content, source)
     if found.n_empty and empty == "error":
         what = f"has {found.n_empty} parcels without vertices; set on_empty_parcel: drop"
         raise DataError(text, what)
@@ -161,21 +173,20 @@ def _from_labels(labels: Labels, text: str) -> Parcellation:
     )
 
 
-def _from_weights(given: Weights, text: str) -> Parcellation:
-    weights = given.matrix
-    if not np.isfinite(weights.data).all():
-        raise DataError(text, "has weights that are not finite; write 0 outside of a parcel")
-    weights.sum_duplicates()
-    weights.eliminate_zeros()
+def _from_weights(given: Weights, source: ParcelSource) -> Parcellation:
+    found = check_weights(given.matrix, source, whole=given.whole)
+    weights = found.matrix
     used = np.flatnonzero(np.diff(weights.indptr))
     if not used.size:
-        raise DataError(text, "has no parcels: every weight is 0")
+        raise DataError(source.file, "has no parcels: every weight is 0")
     by_parcel = sparse.csr_matrix(weights[:, used].T)
     by_parcel.sort_indices()
     return Parcellation(
-        kind="signed" if weights.data.min() < 0 else "soft",
+        kind=found.kind,
         weights=by_parcel,
         labels=used,
         n_empty=int(weights.shape[1] - len(used)),
         space=given.space,
+        greatest=found.greatest,
+        n_traces=found.n_traces,
     )

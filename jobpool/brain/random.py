@@ -145,7 +145,7 @@ def _read_triangles(text: str, folder: Path) -> tuple[Integers, int]:
 
 def _read_grid(path: Path) -> tuple[Graph, Booleans, Space]:
     image = open_image(path)
-    if image.space.grid is None or image.n_columns != 1:
+    if image.kind != "volume" or image.space.grid is None or image.n_columns != 1:
         raise DataError(path, "is no mask; give a GIFTI surface or one NIfTI volume")
     inside = image.columns().reshape(image.space.grid) > 0
     numbers = np.arange(inside.size).reshape(inside.shape)
@@ -159,7 +159,7 @@ def _read_grid(path: Path) -> tuple[Graph, Booleans, Space]:
 
 def _read_mask(text: str, folder: Path, space: Space) -> Booleans:
     parts = [_read_one_mask(side, folder) for side in sides(text)]
-    apart = difference(join(tuple(found for _, found in parts)), space)
+    apart = difference(join(tuple(found for _, found in parts), text), space)
     if apart is not None:
         raise DataError(folder / text, f"has {apart} as in the mesh; give a mask of its vertices")
     return np.concatenate([np.isfinite(values) & (values != 0) for values, _ in parts])

@@ -1,13 +1,16 @@
 """Spaces: what the vertices of a map or a parcellation are, as far as its file says so.
 
 A plain array says how many there are. A volume also has a grid and an affine, a CIFTI file its
-brain models, a pair of hemispheres the number of vertices in each.
+brain models with the grid and affine of their voxels, a GIFTI file may name its structure, a pair
+of hemispheres has a number of vertices in each.
 """
 
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from jobpool.errors import DataError
 
 HEMISPHERE = "{hemisphere}"  # in a path: L, then R
 
@@ -23,6 +26,7 @@ class Space:
     affine: tuple[float, ...] | None = None  # its 16 numbers, row by row: voxels to millimetres
     hemispheres: tuple[int, ...] | None = None  # vertices of the left one, then of the right one
     models: str | None = None  # digest of the brain models of a CIFTI file
+    structures: tuple[str, ...] = ()  # such as cortexleft, one a side; empty where none is named
 
     @property
     def informed(self) -> bool:
@@ -52,12 +56,40 @@ def sides(text: str) -> tuple[str, ...]:
     return tuple(text.replace(HEMISPHERE, side) for side in ("L", "R"))
 
 
-def join(spaces: tuple[Space, ...]) -> Space:
-    """Return the space of files whose vertices are put one after the other: left, then right."""
+def structure(name: str) -> str:
+    """Return the name of a structure in the one form that is compared.
+
+    Examples
+    --------
+    >>> structure("CortexLeft"), structure("CIFTI_STRUCTURE_CORTEX_LEFT")
+    ('cortexleft', 'cortexleft')
+    """
+    return name.upper().removeprefix("CIFTI_STRUCTURE_").replace("_", "").lower()
+
+
+def join(spaces: tuple[Space, ...], where: object = "") -> Space:
+    """Return the space of files whose vertices are put one after the other: left, then right.
+
+    Raises
+    ------
+    DataError
+        If a file says that it is the other hemisphere; `where` names the files.
+    """
     if len(spaces) == 1:
         return spaces[0]
+    named = [space.structures[0] if space.structures else "" for space in spaces]
+    for side, other, name in zip(("left", "right"), ("right", "left"), named, strict=True):
+        if name.endswith(other):
+            what = f"says in its {side} file that it is the {other} hemisphere"
+            raise DataError(str(where), f"{what}; exchange the files, or correct what it says")
     sizes = tuple(space.n_vertices for space in spaces)
-    return Space(n_vertices=sum(sizes), hemispheres=sizes)
+    models = [space.models for space in spaces if space.models is not None]
+    return Space(
+        n_vertices=sum(sizes),
+        hemispheres=sizes,
+        models="+".join(models) if len(models) == len(spaces) else None,
+        structures=tuple(named) if any(named) else (),
+    )
 
 
 def difference(one: Space, other: Space) -> str | None:
@@ -71,15 +103,17 @@ def difference(one: Space, other: Space) -> str | None:
     """
     if one.n_vertices != other.n_vertices:
         return f"{one.n_vertices} vertices, not {other.n_vertices}{_grids(one, other)}"
-    if one.grid and other.grid:
-        if one.grid != other.grid:
-            return f"{one.n_vertices} vertices{_grids(one, other)}"
-        return _shift(one, other)
     if one.hemispheres and other.hemispheres and one.hemispheres != other.hemispheres:
         return f"hemispheres of {one.hemispheres} vertices, not {other.hemispheres}"
     if one.models and other.models and one.models != other.models:
         return "other brain models: the same number of grayordinates elsewhere in the brain"
-    return None
+    if one.grid and other.grid and bool(one.models) != bool(other.models):
+        kinds = ("grayordinates", "the voxels of a volume")
+        return "{}, not {}".format(*(kinds if one.models else kinds[::-1]))
+    for here, there in zip(one.structures, other.structures, strict=False):
+        if here and there and here != there:
+            return f"the structure {here}, not {there}"
+    return _shift(one, other)
 
 
 def _grids(one: Space, other: Space) -> str:
@@ -87,8 +121,12 @@ def _grids(one: Space, other: Space) -> str:
 
 
 def _shift(one: Space, other: Space) -> str | None:
-    """Compare where two volumes of the same grid put its corners."""
-    if one.affine is None or other.affine is None or one.grid is None:
+    """Compare the grids of two volumes, and where they put their corners."""
+    if one.grid is None or other.grid is None:
+        return None
+    if one.grid != other.grid:
+        return f"{one.n_vertices} vertices{_grids(one, other)}"
+    if one.affine is None or other.affine is None:
         return None
     first, second = np.reshape(one.affine, (4, 4)), np.reshape(other.affine, (4, 4))
     ends = [(0, size - 1) for size in one.grid]

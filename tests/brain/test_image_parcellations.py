@@ -133,7 +133,7 @@ def test_several_arrays_of_a_surface_are_weights(tmp_path: Path) -> None:
         tmp_path / "p.gii", np.array([0.5, 0, 1], np.float32), np.array([0, -1, 0], np.float32)
     )
 
-    parcellation = read_parcellation("p.gii", tmp_path)
+    parcellation = read_parcellation("signed:p.gii", tmp_path)
 
     assert parcellation.kind == "signed"
     assert parcellation.weights.toarray().tolist() == [[0.5, 0, 1], [0, -1, 0]]
@@ -156,7 +156,7 @@ def test_two_maps_of_labels_are_refused(tmp_path: Path) -> None:
     arrays = np.array([0, 1], np.int32), np.array([1, 0], np.int32)
     write_gifti(tmp_path / "p.gii", *arrays, intent="NIFTI_INTENT_LABEL")
 
-    with pytest.raises(DataError, match="holds 2 maps of labels; keep one"):
+    with pytest.raises(DataError, match="holds 2 maps of labels; name one of them"):
         read_parcellation("p.gii", tmp_path)
 
 

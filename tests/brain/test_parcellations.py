@@ -105,7 +105,9 @@ def test_a_column_without_weight_counts_as_an_empty_parcel(tmp_path: Path) -> No
 
 
 def test_negative_weights_make_a_signed_parcellation(tmp_path: Path) -> None:
-    parcellation = saved(tmp_path, np.array([[0.5, -0.1], [0.0, 1.0]]))
+    np.save(tmp_path / "p.npy", np.array([[0.5, -0.1], [0.0, 1.0]]))
+
+    parcellation = read_parcellation("signed:p.npy", tmp_path)
 
     assert parcellation.kind == "signed"
     assert parcellation.weights.toarray().tolist() == [[0.5, 0.0], [-0.1, 1.0]]
@@ -217,9 +219,10 @@ def test_labels_beside_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_summary_says_what_the_parcellation_says(tmp_path: Path) -> None:
-    parcellation = saved(tmp_path, np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.0]]))
+    np.save(tmp_path / "p.npy", np.array([[0.5, 0.0], [-0.5, 0.0], [0.0, 0.0]]))
+    parcellation = read_parcellation("signed:p.npy", tmp_path)
 
-    summary = describe_parcellation("p.npy", tmp_path)
+    summary = describe_parcellation("signed:p.npy", tmp_path)
 
     assert (summary.kind, summary.n_parcels, summary.n_empty) == ("signed", 1, 1)
     assert (summary.n_vertices, summary.digest) == (3, parcellation.digest())

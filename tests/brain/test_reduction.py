@@ -22,7 +22,7 @@ def maps_of(folder: Path, values: Array) -> Maps:
 
 def parcels_of(folder: Path, values: Array) -> Parcellation:
     np.save(folder / "p.npy", values)
-    return read_parcellation("p.npy", folder)
+    return read_parcellation("signed:p.npy" if values.min() < 0 else "p.npy", folder)
 
 
 def roi_means(maps: Maps, parcellation: Parcellation, divisor: float = 1.0) -> Array:
@@ -216,6 +216,6 @@ def test_sparse_signed_weights_equal_dense_ones(tmp_path: Path) -> None:
     sparse.save_npz(tmp_path / "w.npz", sparse.coo_matrix(weights))
     expected = Reducer(parcels_of(tmp_path, weights)).reduce(block_of(MAPS))
 
-    values = Reducer(read_parcellation("w.npz", tmp_path)).reduce(block_of(MAPS))
+    values = Reducer(read_parcellation("signed:w.npz", tmp_path)).reduce(block_of(MAPS))
 
     np.testing.assert_array_equal(values, expected)

@@ -102,7 +102,7 @@ class Lab:
         (row,) = EvaluateResults().rows(result, "task")
         return row
 
-    def refused(self, maps: Texts, atlas: str = "atlas.npy", **settings: Any) -> str:
+    def refused(self, maps: Texts, atlas: object = "atlas.npy", **settings: Any) -> str:
         """Return what `jobpool init` says."""
         with pytest.raises(ConfigError) as caught:
             self.runner(maps, atlas, **settings)
@@ -255,11 +255,70 @@ def test_signed_weights_give_coefficients_by_least_squares(tmp_path: Path) -> No
     weights = np.random.default_rng(3).normal(size=(9, 4))
     np.save(tmp_path / "signed.npy", weights)
 
-    result, values = lab.result(save_array(lab), "signed.npy")
+    result, values = lab.result(save_array(lab), "signed:signed.npy")
 
     expected = np.linalg.lstsq(weights, lab.values[:, :, 0].T.astype(float))[0].T
     np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-6)
     assert result["n_parcels"] == 4
+
+
+def test_negative_weights_are_refused_until_their_kind_is_said(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    np.save(tmp_path / "w.npy", np.random.default_rng(3).normal(size=(9, 4)))
+
+    said = lab.refused(save_array(lab), "w.npy")
+
+    assert "axes.parcellation = 'w.npy': w.npy: has the weight -" in said
+    assert "write kind: signed beside its glob, or signed: before its path" in said
+
+
+@pytest.mark.parametrize("kind", ["soft", "signed"])
+def test_a_glob_says_the_kind_of_what_it_matches(tmp_path: Path, kind: str) -> None:
+    lab = Lab(tmp_path)
+    weights = np.random.default_rng(3).normal(size=(9, 4))
+    np.save(tmp_path / "w.npy", weights)
+
+    runner = lab.runner(save_array(lab), {"glob": "w.np*", "kind": kind})
+    found = lab.run(runner, "w")
+    values = runner.roi_cache(tmp_path).matrix("w").values
+
+    maps, parts = lab.values[:, :, 0], np.maximum(weights, 0)
+    least_squares = np.linalg.lstsq(weights, maps.T.astype(float))[0].T
+    expected = {"signed": least_squares, "soft": maps @ parts / parts.sum(axis=0)}
+    np.testing.assert_allclose(values, expected[kind], rtol=1e-4, atol=1e-6)
+    assert found["n_parcels"] == 4
+
+
+def test_a_glob_names_the_columns_of_a_file(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    np.save(tmp_path / "two.npy", np.stack([LABELS, LABELS[::-1]], axis=1))
+
+    runner = lab.runner(save_array(lab), {"glob": "two.npy:*"})
+    cache = runner.roi_cache(tmp_path)
+
+    for name, labels in (("two_1", LABELS), ("two_2", LABELS[::-1])):
+        expected = means(lab.values, labels)
+        np.testing.assert_allclose(cache.matrix(name).values, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_glob_of_columns_that_are_not_there_is_refused(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+
+    said = lab.refused(save_array(lab), {"glob": "atlas.npy:2"})
+
+    assert "matches no column of" in said
+    assert "it has 1, counted from 1" in said
+
+
+def test_members_of_a_set_have_the_kind_that_it_says(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    for name in ("ica_1", "ica_2"):
+        np.save(tmp_path / f"{name}.npy", np.random.default_rng(3).normal(size=(9, 4)))
+    ica = {"name": "ica", "glob": "ica_*.npy", "kind": "signed"}
+
+    runner = lab.runner(save_array(lab), {"strategies": ["voted"], "sets": [ica]})
+
+    assert runner.roi_cache(tmp_path).matrix("ica_1").kind == "signed"
 
 
 def test_random_parcellations_are_laid_out_with_their_numbers_of_parcels(tmp_path: Path) -> None:

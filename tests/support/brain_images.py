@@ -31,11 +31,15 @@ def write_scaled(path: Path, stored: Array, slope: float) -> None:
     image.to_filename(path)
 
 
-def write_gifti(path: Path, *arrays: Array, intent: str = "NIFTI_INTENT_NONE") -> None:
+def write_gifti(
+    path: Path, *arrays: Array, intent: str = "NIFTI_INTENT_NONE", structure: str = ""
+) -> None:
     parts = [
         NIBABEL.gifti.GiftiDataArray(array, intent=intent, datatype=array.dtype) for array in arrays
     ]
-    NIBABEL.save(NIBABEL.gifti.GiftiImage(darrays=parts), path)
+    meta = {"AnatomicalStructurePrimary": structure} if structure else {}
+    image = NIBABEL.gifti.GiftiImage(darrays=parts, meta=NIBABEL.gifti.GiftiMetaData(meta))
+    NIBABEL.save(image, path)
 
 
 def write_labels(path: Path, labels: Array, names: Mapping[int, str]) -> None:
@@ -57,13 +61,14 @@ def write_surface(path: Path, triangles: Array, n_vertices: int) -> None:
     NIBABEL.save(NIBABEL.gifti.GiftiImage(darrays=[points, faces]), path)
 
 
-def grey_matter(left: Sequence[int] = (0, 1, 3)) -> Any:
-    mask = np.zeros((3, 3, 3), np.bool_)
+def grey_matter(left: Sequence[int] = (0, 1, 3), affine: Array = MILLIMETRES, more: int = 0) -> Any:
+    """Return the axis of a small CIFTI file; `more` slices of voxels are added to its volume."""
+    mask = np.zeros((3, 3, 3 + more), np.bool_)
     mask[1, :2, :2] = True
     return (
         NIBABEL.cifti2.BrainModelAxis.from_surface(np.array(left), 5, "CortexLeft")
         + NIBABEL.cifti2.BrainModelAxis.from_surface(np.array([1, 2]), 5, "CortexRight")
-        + NIBABEL.cifti2.BrainModelAxis.from_mask(mask, affine=MILLIMETRES, name="thalamus_left")
+        + NIBABEL.cifti2.BrainModelAxis.from_mask(mask, affine=affine, name="thalamus_left")
     )
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobpool import __version__
+from jobpool.brain.parcel_kinds import READING
 from jobpool.brain.parcellations import ParcellationSummary
 from jobpool.brain.spaces import check_space
 from jobpool.cache.roi.extraction import Extraction, Loader
@@ -210,4 +211,4 @@ class Digests:
 
 def _named(stamp: str) -> str:
     # with the version: another one may read the same file differently
-    return hashlib.sha256(f"{__version__} {stamp}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{__version__} {READING} {stamp}".encode()).hexdigest()[:32]

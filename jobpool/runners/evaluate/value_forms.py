@@ -15,9 +15,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jobpool.errors import listing, nearest
-from jobpool.experiment.axes import Pairs, ValueForm, from_files, whole_numbers
+from jobpool.experiment.axes import Pairs, ValueForm, whole_numbers
 from jobpool.experiment.ensembles import STRATEGIES, EnsembleSource, read_ensemble
 from jobpool.experiment.reader import Reader
+from jobpool.runners.evaluate.file_forms import FILES, parcellation_files
 
 _BRACES = re.compile(r"\{\w+\}")
 _FORMS = ("random", "members", "glob")
@@ -128,8 +129,7 @@ def _read_set(reader: Reader, singles: Mapping[str, str], folder: Path) -> list[
     if given == ["members"]:
         members = _named(reader, singles)
     else:
-        patterns = reader.texts("glob")
-        members = tuple(pair for one in patterns for pair in from_files(reader, one, folder))
+        members = tuple(parcellation_files(reader, folder))
     return _nested(reader, name, members, counts)
 
 
@@ -249,5 +249,5 @@ SETS = ValueForm(
     of_others=True,
     check=check_members,
 )
-# what the runner evaluate adds to the forms that every experiment has
-FORMS: Mapping[str, ValueForm] = {"random": GROWN, "sets": SETS}
+# what the runner evaluate adds to the forms that every experiment has, or puts in their place
+FORMS: Mapping[str, ValueForm] = {"files": FILES, "random": GROWN, "sets": SETS}
