@@ -67,10 +67,14 @@ class Checkpoint:
         StorageError
             If the disk is full, over quota or failing.
         """
-        self._known[name] = value
+        self.remember(name, value)
         self._fresh[name] = value
         if self._clock() - self._written >= self._every_s:
             self.flush()
+
+    def remember(self, name: str, value: Json) -> None:
+        """Keep a value for this attempt alone."""
+        self._known[name] = value
 
     @contextmanager
     def kept_if_it_fails(self) -> Iterator[None]:

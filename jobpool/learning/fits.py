@@ -8,7 +8,7 @@ can be used, whichever task made it. A task of a single member is evaluated fold
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ import numpy as np
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.checkpoint import Checkpoint
-from jobpool.learning.methods import METHODS
+from jobpool.learning.methods import METHODS, SearchResult, by_score
 from jobpool.learning.pipelines.base import Candidate, Predictions
 from jobpool.learning.probability import solver_for_probability, with_probability
 from jobpool.learning.scores import METRICS, reported_scores
@@ -29,17 +29,20 @@ class NoCandidateError(JobpoolError):
     """No candidate of a search could be fitted and scored."""
 
     fault = Fault.TASK
-    advice = "use scaling: standard, more candidates, or another search_metric"
+    advice = (
+        "correct the pipeline or its space, or use scaling: standard, more candidates, or another "
+        "search_metric"
+    )
 
-    def __init__(self, n_candidates: int) -> None:
-        super().__init__(n_candidates)
-        self.n_candidates = n_candidates
+    def __init__(self, n_candidates: int, first_error: str = "") -> None:
+        super().__init__(n_candidates, first_error)
+        self.n_candidates, self.first_error = n_candidates, first_error
 
     def __str__(self) -> str:
-        return (
-            f"none of {self.n_candidates} candidates has a score on every inner fold: models "
-            f"overflowed, or the score is not defined for what they predict; {self.advice}"
-        )
+        none = f"none of {self.n_candidates} candidates has a score on every inner fold"
+        if self.first_error:
+            return f"{none} and can be fitted; first error: {self.first_error}; {self.advice}"
+        return f"{none}: the score is not defined for what they predict; {self.advice}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +60,8 @@ class Fitted:
     n_unconverged: int  # models of the search that stopped at the limit of iterations
     converged: bool  # the last model, of the chosen candidate
     seconds: float  # wall time, on the cores there were
+    n_failed: int = 0  # models of the search that raised an error, or predicted what is not finite
+    first_error: str = ""  # of these
 
     @property
     def predictions(self) -> Predictions:
@@ -83,6 +88,8 @@ class Fitted:
             "n_unconverged": self.n_unconverged,
             "converged": self.converged,
             "seconds": self.seconds,
+            "n_failed": self.n_failed,
+            "first_error": self.first_error,
         }
 
     @classmethod
@@ -140,13 +147,10 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
     training = data.training()
     trials = Trials(recipe=recipe, data=training, cores=cores, checkpoint=checkpoint)
     found = METHODS[recipe.method](trials)
-    mean = float(found.scores[found.best].mean())
-    if np.isnan(mean):
-        raise NoCandidateError(len(found.candidates))
-    chosen = found.candidates[found.best]
-    split = recipe.split(data.X, data.y, ~data.test, data.test)
-    solver = solver_for_probability(recipe)
-    last = next(iter(solver.solve(solver.prepare(split), [chosen])))
+    if np.isnan(found.scores[found.best].mean()):
+        raise NoCandidateError(len(found.candidates), trials.first_error)
+    best, mean, last = _refit(recipe, data, trials, found)
+    chosen = found.candidates[best]
     last = with_probability(recipe, training, chosen, last)
     return Fitted(
         rows=data.rows[data.test].astype(np.int32),
@@ -154,13 +158,29 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
         decision=np.asarray(last.decision, dtype=np.float64),
         probability=last.probability,
         chosen=chosen,
-        candidate=found.best,
+        candidate=best,
         search_score=mean,
         n_train=len(training.y),
-        n_unconverged=found.n_unconverged,
+        n_unconverged=trials.n_unconverged,
         converged=last.converged,
         seconds=round(time.perf_counter() - start, 3),
+        n_failed=trials.n_failed,
+        first_error=trials.first_error,
     )
+
+
+def _refit(
+    recipe: Recipe, data: FoldData, trials: Trials, found: SearchResult
+) -> tuple[int, float, Predictions]:
+    """Fit the best candidate on the training part; the next best if it fails there, and so on."""
+    solver = solver_for_probability(recipe)
+    prepared = solver.prepare(recipe.split(data.X, data.y, ~data.test, data.test))
+    for best, mean in by_score(trials, found):
+        last = next(iter(solver.solve(prepared, [found.candidates[best]])))
+        if not last.failure:
+            return best, mean, last
+        trials.add_failure(last.failure)
+    raise NoCandidateError(len(found.candidates), trials.first_error)
 
 
 def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str, Json]:
@@ -186,9 +206,17 @@ def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str
         "n_train": fitted.n_train,
         "n_test": len(fitted.rows),
         "n_unconverged": fitted.n_unconverged,
+        **failures_of([fitted]),
         "converged": fitted.converged,
         "seconds": fitted.seconds,
     }
+
+
+def failures_of(fits: Sequence[Fitted]) -> dict[str, Json]:
+    """Return how many models failed in the searches of fits, and the first error if any did."""
+    errors = [one.first_error for one in fits if one.first_error]
+    first: dict[str, Json] = {"first_error": errors[0]} if errors else {}
+    return {"n_failed": sum(one.n_failed for one in fits), **first}
 
 
 def shown_scores(recipe: Recipe, y: Array, predictions: Predictions) -> dict[str, Json]:

@@ -4,7 +4,7 @@ Each gives the same candidates on any number of cores, and after any interruptio
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,6 +170,22 @@ def _suggested(trial: Any, dimension: Dimension) -> Any:
     if dimension.whole:
         return trial.suggest_int(dimension.name, int(dimension.low), int(dimension.high))
     return trial.suggest_float(dimension.name, dimension.low, dimension.high, log=dimension.log)
+
+
+def by_score(trials: Trials, found: SearchResult) -> Iterator[tuple[int, float]]:
+    """Yield the candidates that have a score with their mean, the best first.
+
+    What a random search passed over, as it could not win, is scored if more than the best one is
+    asked for.
+    """
+    yield found.best, float(found.scores[found.best].mean())
+    scores = found.scores
+    if trials.recipe.method == "random":
+        scores = trials.score(found.candidates)
+    means = scores.mean(axis=1)
+    order = np.argsort(-np.where(np.isnan(means), -np.inf, means), kind="stable")
+    others = (one for one in order.tolist() if one != found.best and not np.isnan(means[one]))
+    yield from ((one, float(means[one])) for one in others)
 
 
 def _random(trials: Trials) -> tuple[Candidate, ...]:

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
 from sklearn.metrics import (
     accuracy_score,
@@ -93,9 +92,9 @@ REPORTED: Mapping[Kind, tuple[str, ...]] = {
 
 
 def score(metric: Metric, y: Array, predictions: Predictions) -> float:
-    """Return a score in the metric's own unit; NaN for a candidate that could not be fitted."""
+    """Return a score in the metric's own unit; NaN for a candidate without finite predictions."""
     values = predictions.decision if metric.ranks else predictions.predicted
-    if np.isnan(values).any():
+    if predictions.failure:
         return float("nan")
     return float(metric.of(y, values))
 

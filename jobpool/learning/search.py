@@ -7,11 +7,9 @@ cores and interruptions change nothing; finished chunks are kept in the checkpoi
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -20,8 +18,10 @@ from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.parallel import in_processes, in_threads
 from jobpool.learning.pipelines.base import Candidate, Kind, Pipeline, Settings, Solver, Split
+from jobpool.learning.pipelines.factory import as_text
 from jobpool.learning.pipelines.plain import PlainSolver
 from jobpool.learning.scores import REPORTED, SEARCH_METRIC, search_score
+from jobpool.task import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,15 +150,17 @@ class _Unit:
 
 
 def _score_chunk(unit: _Unit) -> dict[str, Any]:
-    """Return the scores of a chunk, and how many models did not converge."""
+    """Return the scores of a chunk, how many models did not converge, and what failed."""
     scores: list[float] = []
+    failures: list[str] = []
     n_unconverged = 0
     for predictions in unit.solver.solve(unit.prepared, unit.candidates):
         scores.append(search_score(unit.kind, unit.metric, unit.y_test, predictions))
         n_unconverged += not predictions.converged
+        failures += [predictions.failure] if predictions.failure else []
     # JSON has no NaN
     known = [None if np.isnan(one) else one for one in scores]
-    return {"scores": known, "n_unconverged": n_unconverged}
+    return {"scores": known, "n_unconverged": n_unconverged, "failures": failures}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -170,6 +172,9 @@ class Trials:
     cores: int
     checkpoint: Checkpoint
     n_unconverged: int = 0
+    n_failed: int = 0  # models that raised an error, or whose predictions are not finite
+    first_error: str = ""
+    _counted: set[str] = field(default_factory=set)
     _prepared: dict[tuple[int, float], Any] = field(default_factory=dict)
 
     def score(
@@ -203,8 +208,17 @@ class Trials:
             scores[chunk, tests.index(test)] = [
                 np.nan if one is None else one for one in found["scores"]
             ]
-            self.n_unconverged += found["n_unconverged"]
+            if name not in self._counted:
+                self._counted.add(name)
+                self.n_unconverged += found["n_unconverged"]
+                for failure in found.get("failures", ()):
+                    self.add_failure(failure)
         return scores
+
+    def add_failure(self, failure: str) -> None:
+        """Count a model that failed."""
+        self.n_failed += 1
+        self.first_error = self.first_error or failure
 
     def _name(self, test: int, share: float, candidates: Sequence[Candidate]) -> str:
         text = json.dumps([dict(one) for one in candidates], sort_keys=True)
@@ -227,7 +241,10 @@ class Trials:
                 for (test, chunk), _ in mine
             ]
             for position, found in in_processes(_score_chunk, units, self.cores):
-                self.checkpoint.put(mine[position][1], found)
+                if found["failures"]:  # it may be corrected before the next attempt
+                    self.checkpoint.remember(mine[position][1], found)
+                else:
+                    self.checkpoint.put(mine[position][1], found)
 
     def _unit(self, test: int, share: float, candidates: tuple[Candidate, ...]) -> _Unit:
         return _Unit(
@@ -264,14 +281,12 @@ def describe(recipe: Recipe) -> Mapping[str, Any]:
 def describe_search(recipe: Recipe) -> Mapping[str, Any]:
     """Return all of a recipe that predictions depend on: not what is reported of them."""
     space = recipe.pipeline.spaces[recipe.kind]
-    first = recipe.pipeline.candidates(recipe.kind, 1, recipe.seed)[0]
-    model = recipe.pipeline.make(recipe.kind, first, recipe.settings, recipe.seed)
-    parameters = sorted(model.get_params(deep=True).items())
+    with recipe.pipeline.apart(recipe.seed):
+        estimator = _estimator(recipe)
     return {
         "pipeline": recipe.pipeline.name,
         "space": repr(space),
-        # what a factory of the user's own makes may change
-        "estimator": [_named(type(model)), [[name, _as_text(one)] for name, one in parameters]],
+        "estimator": estimator,
         "kind": str(recipe.kind),
         "settings": repr(recipe.settings),
         "seed": recipe.seed,
@@ -282,12 +297,9 @@ def describe_search(recipe: Recipe) -> Mapping[str, Any]:
     }
 
 
-def _named(thing: Any) -> str:
-    return f"{thing.__module__}.{thing.__qualname__}"
-
-
-def _as_text(value: Any) -> str:
-    """Return a text that is the same in every process."""
-    if isinstance(value, type | FunctionType | BuiltinFunctionType):
-        return _named(value)
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+def _estimator(recipe: Recipe) -> Json:
+    """Return class and parameters of an estimator: a factory of the user's own may change them."""
+    first = recipe.pipeline.candidates(recipe.kind, 1, recipe.seed)[0]
+    model = recipe.pipeline.make(recipe.kind, first, recipe.settings, recipe.seed)
+    parameters = sorted(model.get_params(deep=True).items())
+    return [as_text(type(model)), [[name, as_text(one)] for name, one in parameters]]

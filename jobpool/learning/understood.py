@@ -43,6 +43,7 @@ def understood(study: Study) -> Lines:
         *labelled("groups", _groups_lines(study.groups, settings.group_column)),
         ("maps", _maps_line(study)),
         *labelled("targets", _targets_lines(list(study.targets.values()))),
+        *labelled("look at", [one for made in study.pipelines.values() for one in made.cautions]),
         ("folds", folds),
     ]
 

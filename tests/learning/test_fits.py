@@ -136,6 +136,7 @@ def test_a_fold_says_how_it_came_out() -> None:
         "n_train",
         "n_test",
         "n_unconverged",
+        "n_failed",
         "converged",
         "seconds",
     ]

@@ -419,21 +419,16 @@ class OddError(Exception):
         super().__init__(f"{first} {second}")
 
 
-class Odd:
-    def fit(self, _X: FloatArray, _y: Array) -> None:
-        raise OddError("a very", "odd thing")
-
-
-def odd(kind: Kind, candidate: Candidate, settings: Settings, seed: int) -> object:
-    return Odd()
+class Odd(Counting):
+    def solve(self, prepared: Split, candidates: Sequence[Candidate]) -> Iterator[Predictions]:
+        raise OddError(f"{len(prepared.y_train)} and {len(candidates)}", "odd things")
 
 
 def test_an_error_that_cannot_be_pickled_keeps_its_traceback() -> None:
-    pipeline = Pipeline(name="odd", spaces={}, make=odd)
-    trials = some_trials(a_recipe(Kind.REGRESSION, pipeline=pipeline), cores=2)
+    trials = some_trials(a_recipe(Kind.REGRESSION, pipeline=counting_pipeline(Odd())), cores=2)
 
-    with pytest.raises(HelperError, match=r"OddError: a very odd thing(.|\n)*in fit"):
-        trials.score([{"a": 1.0}, {"a": 2.0}])
+    with pytest.raises(HelperError, match=r"OddError: 60 and [12] odd things(.|\n)*in solve"):
+        trials.score([{"a": 1.0}, {"a": 2.0}, {"a": 3.0}])
 
 
 def scoring(_X: Array, y: Array) -> Array:

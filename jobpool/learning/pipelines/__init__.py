@@ -8,6 +8,9 @@
     svm         support vectors
     lgbm        LightGBM
     factory     pipelines from the user's own module
+    answers     what their estimators answer, as predictions
+    apart       their settings of the process, apart from jobpool's
+    seeds       where they draw without a seed
 
 The spaces are those of the published study. Callers find a pipeline by name here, and take the
 records from `base`.

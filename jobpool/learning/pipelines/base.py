@@ -12,9 +12,10 @@ candidates of a longer list are those of a shorter one.
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -119,12 +120,21 @@ class Predictions:
     decision: FloatArray  # (n_test,): grows with the positive class; `predicted` in a regression
     converged: bool = True
     probability: FloatArray | None = None  # (n_test,): of the positive class, where it is known
+    error: str = ""  # why there are none
 
     @classmethod
-    def none(cls, n_test: int) -> "Predictions":
+    def none(cls, n_test: int, error: str = "") -> "Predictions":
         """Return the predictions of a candidate that could not be fitted: they score NaN."""
         nothing = np.full(n_test, np.nan)
-        return cls(predicted=nothing, decision=nothing, converged=False)
+        return cls(predicted=nothing, decision=nothing, converged=False, error=error)
+
+    @property
+    def failure(self) -> str:
+        """Return why the candidate has no score; empty if all it says is finite."""
+        if self.error:
+            return self.error
+        finite = np.isfinite(self.predicted).all() and np.isfinite(self.decision).all()
+        return "" if finite else "what it predicts is not finite"
 
 
 class Solver(Protocol):
@@ -154,6 +164,15 @@ class Solver(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsApart(Protocol):
+    """Makes estimators that are not jobpool's own."""
+
+    def apart(self, seed: int) -> AbstractContextManager[None]:
+        """Return a context for all calls of their code: see `jobpool.learning.pipelines.apart`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
     """A named way to learn.
@@ -179,6 +198,8 @@ class Pipeline:
         Whether the decision of `solver` for a binary target is the logarithm of the odds.
     packages : tuple of str
         The optional ones that it needs: keys of `jobpool.installation.EXTRAS`.
+    cautions : tuple of str
+        What a user should know of it before it is used.
     """
 
     name: str
@@ -190,7 +211,12 @@ class Pipeline:
     scaled: bool = True
     log_odds: bool = False
     packages: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
 
     def candidates(self, kind: Kind, count: int, seed: int) -> tuple[Candidate, ...]:
         """Return random candidates: the same for the same pipeline, kind and seed."""
         return random_candidates(self.spaces[kind], count, f"{seed} {self.name} {kind}")
+
+    def apart(self, seed: int) -> AbstractContextManager[None]:
+        """Return a context in which its estimators are made and called."""
+        return self.make.apart(seed) if isinstance(self.make, SupportsApart) else nullcontext()

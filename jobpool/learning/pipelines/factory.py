@@ -9,14 +9,19 @@ its space, or None if it cannot learn that kind. A list holds choices; a tuple i
 ``("uniform", low, high)``, ``("log", low, high)`` or, in whole numbers, ``("int", low, high)``.
 """
 
-import importlib
+import copy
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from jobpool.errors import Fault, JobpoolError, listing, nearest
+from jobpool.learning.pipelines.apart import apart, user_module
 from jobpool.learning.pipelines.base import Candidate, Dimension, Kind, Pipeline, Settings
+from jobpool.learning.pipelines.seeds import unseeded
 
 _FORMS = ("uniform", "log", "int")
 _METHODS = ("fit", "predict", "get_params", "set_params")
@@ -42,7 +47,27 @@ class Factory:
     """Makes estimators as a factory says; goes to other processes by the factory's name."""
 
     name: str
-    function: Callable[[str, int], Any]
+
+    @property
+    def function(self) -> Callable[[str, int], Any]:
+        """Return the factory itself; it goes to other processes by its name.
+
+        Raises
+        ------
+        PipelineError
+            If it cannot be imported.
+        """
+        return _import(self.name)[1]
+
+    def apart(self, seed: int) -> AbstractContextManager[None]:
+        """Return a context for all calls of its code and of its estimators.
+
+        Raises
+        ------
+        PipelineError
+            If it cannot be imported.
+        """
+        return apart(_import(self.name)[0], seed)
 
     def __call__(self, kind: Kind, candidate: Candidate, settings: Settings, seed: int) -> Any:  # noqa: ARG002
         """Return the estimator with the parameters of a candidate.
@@ -55,8 +80,7 @@ class Factory:
         made = self.build(kind, seed)
         if made is None:
             raise PipelineError(self.name, f"it learns no {kind} target; leave these targets out")
-        estimator, _ = made
-        return estimator.set_params(**candidate)
+        return _own(made[0]).set_params(**candidate)
 
     def build(self, kind: Kind, seed: int) -> tuple[Any, Mapping[str, Any]] | None:
         """Return the estimator and its space as the factory gives them, or None.
@@ -106,23 +130,50 @@ def load_pipeline(name: str) -> Pipeline:
     PipelineError
         If it cannot be imported, or does not return what a factory returns.
     """
-    factory = Factory(name=name, function=_import(name))
-    spaces = {}
+    factory = Factory(name=name)
+    spaces: dict[Kind, tuple[Dimension, ...]] = {}
+    cautions: list[str] = []
     for kind in Kind:
-        made = factory.build(kind, 0)
-        if made is not None:
-            spaces[kind] = _read_space(name, *made)
+        with factory.apart(0):
+            made, again = factory.build(kind, 0), factory.build(kind, 0)
+            if made is not None and again is not None:
+                spaces[kind] = _read_space(name, *made)
+                cautions += _cautions(name, made, again)
     if not spaces:
         raise PipelineError(name, f"it returned None for every kind of target; {_SHAPE}")
-    return Pipeline(name=name, spaces=spaces, make=factory)
+    return Pipeline(name=name, spaces=spaces, make=factory, cautions=tuple(dict.fromkeys(cautions)))
 
 
-def _import(name: str) -> Callable[[str, int], Any]:
+Made = tuple[Any, Mapping[str, Any]]  # an estimator and its space
+
+
+def _cautions(name: str, made: Made, again: Made) -> Iterator[str]:
+    """Yield what a user should know of what a factory made twice with the same seed."""
+    if seeds := unseeded(*made):
+        what = f"draws without a seed: {listing(seeds)} is None in {_shown(made[0])}; pass on the "
+        yield f"{name} {what}seed of the factory's call, so that any program can repeat its scores"
+    first, second = (as_text(one.get_params(deep=True)) for one, _ in (made, again))
+    if first != second:
+        yield (
+            f"{name} makes another estimator each time it is called with the same seed; make it "
+            "depend on the seed alone, as each candidate and each process calls it again"
+        )
+
+
+def _own(estimator: Any) -> Any:
+    """Return a copy: a factory may give the same estimator each time."""
+    try:
+        return copy.deepcopy(estimator)
+    except Exception:  # it holds what cannot be copied, such as an open file
+        return estimator
+
+
+def _import(name: str) -> tuple[ModuleType, Callable[[str, int], Any]]:
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
         raise PipelineError(name, "names no factory; write module:function")
     try:
-        module = importlib.import_module(module_name)
+        module = user_module(module_name)
     except (Exception, SystemExit) as error:  # whatever the user's module raises
         what = f"cannot be imported: {error or type(error).__name__}; write module:function, and "
         what += "install the module or put its folder on PYTHONPATH"
@@ -133,7 +184,7 @@ def _import(name: str) -> Callable[[str, int], Any]:
     function = getattr(module, attribute)
     if not callable(function):
         raise PipelineError(name, f"is no function but {_shown(function)}; write module:function")
-    return function  # type: ignore[no-any-return] # what it takes is not known before the call
+    return module, function
 
 
 def _read_space(name: str, estimator: Any, space: Mapping[str, Any]) -> tuple[Dimension, ...]:
@@ -182,6 +233,13 @@ def _is_number(value: object) -> bool:
 
 def _is_plain(value: object) -> bool:
     return value is None or isinstance(value, str | bool) or _is_number(value)
+
+
+def as_text(value: object) -> str:
+    """Return a value as text that is the same in every process."""
+    if isinstance(value, type | FunctionType | BuiltinFunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def _shown(value: object) -> str:

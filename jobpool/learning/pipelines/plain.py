@@ -1,15 +1,25 @@
-"""The plain solver: scikit-learn's own estimators, one model for each candidate."""
+"""The plain solver: scikit-learn's own estimators, one model for each candidate.
 
+No model sees what another one did: each fit and each prediction gets a copy of its own of the data,
+so that a step that works in place changes nothing, on one core as on many. A candidate that fails
+has no score, and its error is kept; answers without a meaning are an error of the whole pipeline.
+"""
+
+import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.learning.pipelines.base import Candidate, Kind, Pipeline, Predictions, Split
+from jobpool.errors import STORAGE_ERRNOS, JobpoolError
+from jobpool.learning.pipelines.answers import AnswerError, ask, fresh
+from jobpool.learning.pipelines.base import Candidate, Pipeline, Predictions, Split
+from jobpool.learning.pipelines.factory import PipelineError
 from jobpool.learning.pipelines.scaling import scale
 
 
@@ -34,8 +44,32 @@ class PlainSolver:
     def solve(self, prepared: Split, candidates: Sequence[Candidate]) -> Iterator[Predictions]:
         """Yield the predictions of each candidate."""
         for candidate in candidates:
-            model = self.pipeline.make(prepared.kind, candidate, prepared.settings, prepared.seed)
-            yield _predictions(model, prepared, probabilities=self.probabilities)
+            with self.pipeline.apart(prepared.seed):
+                found = self._tried(prepared, candidate)
+            yield found
+
+    def _tried(self, split: Split, candidate: Candidate) -> Predictions:
+        try:
+            model = self.pipeline.make(split.kind, candidate, split.settings, split.seed)
+            converged = fit_model(model, fresh(split.X_train), fresh(split.y_train))
+            found = ask(model, split, probabilities=self.probabilities)
+        except AnswerError as error:
+            raise PipelineError(self.pipeline.name, str(error)) from error
+        except (JobpoolError, MemoryError, BrokenExecutor):  # not the candidate's fault
+            raise
+        except Exception as error:  # whatever an estimator raises
+            if isinstance(error, OSError) and error.errno in STORAGE_ERRNOS:
+                raise
+            what = f"pipeline {self.pipeline.name!r}: {_described(error)}"
+            return Predictions.none(len(split.X_test), what)
+        return replace(found, converged=converged)
+
+
+def _described(error: Exception) -> str:
+    """Return an error in one line, with the place in the code that raised it."""
+    text = " ".join(str(error).split())
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def fit_model(model: Any, X: FloatArray, y: Array) -> bool:
@@ -51,36 +85,3 @@ def fit_model(model: Any, X: FloatArray, y: Array) -> bool:
     for one in others:
         warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     return len(others) == len(caught)
-
-
-def _predictions(model: Any, split: Split, *, probabilities: bool) -> Predictions:
-    try:
-        converged = fit_model(model, split.X_train, split.y_train)
-    except ValueError as error:
-        if "overflow" not in str(error):  # saga on features of very unequal range
-            raise
-        return Predictions.none(len(split.X_test))
-    predicted = np.asarray(model.predict(split.X_test))
-    probability = None
-    if probabilities and split.kind is Kind.BINARY and hasattr(model, "predict_proba"):
-        probability = _positive(model, split)
-    return Predictions(
-        predicted=predicted,
-        decision=_decision(model, split, predicted),
-        converged=converged,
-        probability=probability,
-    )
-
-
-def _decision(model: Any, split: Split, predicted: Array) -> FloatArray:
-    """Return what ranks the test part: a distance, as probabilities that round to 1 would tie."""
-    if split.kind is Kind.REGRESSION:
-        return np.asarray(predicted, dtype=np.float64)
-    if hasattr(model, "decision_function"):
-        return np.asarray(model.decision_function(split.X_test), dtype=np.float64)
-    return _positive(model, split)
-
-
-def _positive(model: Any, split: Split) -> FloatArray:
-    found: FloatArray = np.asarray(model.predict_proba(split.X_test), dtype=np.float64)[:, 1]
-    return found

@@ -12,7 +12,13 @@ from typing import Any
 
 from jobpool.brain.arrays import Array
 from jobpool.cache.fits.file import Entry
-from jobpool.learning.fits import Fitted, fold_result, shown_scores, shown_search_score
+from jobpool.learning.fits import (
+    Fitted,
+    failures_of,
+    fold_result,
+    shown_scores,
+    shown_search_score,
+)
 from jobpool.learning.search import Recipe
 from jobpool.learning.strategies import (
     NEEDS_INNER,
@@ -159,6 +165,7 @@ def _fold_of_all(
         one.n_train for required, one in fitted.items() if required.inner is None
     )
     result["n_unconverged"] = sum(one.n_unconverged for one in fitted.values())
+    result |= failures_of(list(fitted.values()))
     result["fit_seconds"] = round(sum(one.seconds for one in fitted.values()), 3)
     if keep:
         made_of = [task.strategy, *(fits.key(required) for required in found)]

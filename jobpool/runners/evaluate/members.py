@@ -236,6 +236,8 @@ class MemberFits:
             with checkpoint.kept_if_it_fails():
                 fitted = fit(recipe, data, self.context.cores, checkpoint)
         except (NoCandidateError, TooFewError) as error:
+            if isinstance(error, NoCandidateError) and error.first_error:  # it may be corrected
+                raise MemberError(required, str(error)) from error
             # any other worker would fail in the same way
             return {}, {FAILED: str(error)}
         except (DataError, ArithmeticError, LookupError, TypeError, ValueError) as error:

@@ -88,6 +88,7 @@ def _task_row(whole: dict[str, Any]) -> Row:
         row[_search_name(name)] = score
     row.update(_counts(whole))
     row["n_unconverged"] = sum([fold["n_unconverged"] for fold in folds])
+    row.update(_failures(folds))
     if "n_left_out" in folds[0]:
         row["n_left_out"] = sum([fold["n_left_out"] for fold in folds])
     row["seconds"] = whole["seconds"]["total"]
@@ -102,6 +103,14 @@ def _task_row(whole: dict[str, Any]) -> Row:
         values = (*scores.values(), *chosen.values(), fold["n_test"])
         row.update(zip(names, values, strict=True))
     return row
+
+
+def _failures(folds: Sequence[Mapping[str, Any]]) -> Row:
+    """Return how many models failed, and the first error; nothing of an older jobpool."""
+    counts = [fold["n_failed"] for fold in folds if "n_failed" in fold]
+    errors = [fold["first_error"] for fold in folds if "first_error" in fold]
+    count: Row = {"n_failed": sum(counts)} if counts else {}
+    return {**count, "first_error": errors[0]} if errors else count
 
 
 def _means(scores: Sequence[Mapping[str, float | None]]) -> Row:
@@ -166,8 +175,8 @@ def _fold_row(fold: dict[str, Any], counts: Row) -> Row:
 
 
 _OF_FOLD = (
-    *("candidate", "n_train", "n_test", "n_left_out", "n_unconverged", "converged"),
-    *("seconds", "fit_seconds"),
+    *("candidate", "n_train", "n_test", "n_left_out", "n_unconverged", "n_failed", "first_error"),
+    *("converged", "seconds", "fit_seconds"),
 )
 
 

@@ -1,0 +1,86 @@
+"""Seeds: where an estimator of the user's draws random numbers without one."""
+
+from collections.abc import Container, Iterator, Mapping
+from typing import Any
+
+from sklearn.ensemble import BaseEnsemble
+
+_SEED = "random_state"
+# scikit-learn's that draw with some values of a parameter only
+_DRAWS_WITH: Mapping[str, tuple[str, frozenset[Any]]] = {
+    "Ridge": ("solver", frozenset({"sag", "saga"})),
+    "RidgeClassifier": ("solver", frozenset({"sag", "saga"})),
+    "LogisticRegression": ("solver", frozenset({"sag", "saga", "liblinear"})),
+    "ElasticNet": ("selection", frozenset({"random"})),
+    "SVC": ("probability", frozenset({True})),
+    "NuSVC": ("probability", frozenset({True})),
+    "PCA": ("svd_solver", frozenset({"auto", "arpack", "randomized"})),
+    "StratifiedKFold": ("shuffle", frozenset({True})),
+    "KFold": ("shuffle", frozenset({True})),
+    "StratifiedGroupKFold": ("shuffle", frozenset({True})),
+}
+_SEED_THEMSELVES = ("lightgbm.", "xgboost.", "catboost.")  # with a number of their own
+
+
+def unseeded(estimator: Any, space: Container[str] = ()) -> list[str]:
+    """Return the parameters that are seeds and are None, of the estimator and of all in it.
+
+    A seed that is not used does not count, nor does one that an ensemble of scikit-learn with a
+    seed sets in its members.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Unfitted.
+    space : container of str
+        Parameters that are searched.
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import BaggingRegressor, RandomForestRegressor
+    >>> from sklearn.linear_model import Ridge
+    >>> unseeded(BaggingRegressor(RandomForestRegressor()))
+    ['estimator__random_state', 'random_state']
+    >>> unseeded(BaggingRegressor(RandomForestRegressor(), random_state=1)), unseeded(Ridge())
+    ([], [])
+    """
+    parts = {"": estimator, **_parts(estimator)}
+    return [
+        name
+        for path, part in sorted(parts.items())
+        if (name := f"{path}__{_SEED}".removeprefix("__")) not in space
+        and getattr(part, _SEED, 0) is None
+        and _draws(part, path, space)
+        and not any(_seeds_members(parts[above]) for above in _above(path) if above in parts)
+    ]
+
+
+def _parts(estimator: Any) -> dict[str, Any]:
+    return {
+        str(name): value
+        for name, value in estimator.get_params(deep=True).items()
+        if hasattr(value, _SEED) and not isinstance(value, type)
+    }
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the paths of all that a part is in; the whole has none."""
+    while path:
+        path = path.rpartition("__")[0]
+        yield path
+
+
+def _draws(part: Any, path: str, space: Container[str]) -> bool:
+    kinds = type(part).__mro__
+    if any(one.__module__.startswith(_SEED_THEMSELVES) for one in kinds):
+        return False
+    for one in kinds:
+        if one.__module__.startswith("sklearn.") and one.__name__ in _DRAWS_WITH:
+            parameter, values = _DRAWS_WITH[one.__name__]
+            searched = f"{path}__{parameter}".removeprefix("__") in space
+            return searched or getattr(part, parameter, None) in values
+    return True
+
+
+def _seeds_members(part: Any) -> bool:
+    return isinstance(part, BaseEnsemble) and getattr(part, _SEED, None) is not None
