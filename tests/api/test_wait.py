@@ -10,7 +10,8 @@ import pytest
 
 import jobpool as jp
 from jobpool.errors import SchedulerError, SchedulerMissingError
-from jobpool.journal.jsonl import worker_file, worker_name
+from jobpool.journal.jsonl import worker_file
+from jobpool.journal.workers import own_worker_record
 from jobpool.overview.waiting import POLL_S, Outcome, Waited, WaitSettings, wait_for
 from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings
@@ -182,9 +183,8 @@ def test_a_pool_without_a_scheduler_is_given_time_to_start(fast_path: Path) -> N
 def test_the_wait_for_another_worker_begins_with_the_last_heartbeat(fast_path: Path) -> None:
     worker = SimulatedWorker(a_pool(fast_path, 3))
     worker.do(0)
-    clock = AgingClock(
-        heartbeat=worker_file(worker.pool.folder, "workers", worker_name(worker.pool.worker))
-    )
+    own_worker_record(started=0.0, cores=1).write(worker.pool.folder, worker.name)
+    clock = AgingClock(heartbeat=worker_file(worker.pool.folder, "workers", worker.name))
 
     waited = wait_for(
         lambda: Pool(worker.pool.folder),

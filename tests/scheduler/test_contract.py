@@ -60,5 +60,9 @@ def test_a_program_that_is_not_there_is_named_with_what_was_started_before(tmp_p
         for program in ("true", "/no/jobpool")
     )
 
+    scheduler = ThisMachine()
+
     with pytest.raises(SchedulerError, match=r"(?s)/no/jobpool cannot be run.*before that: \d+\."):
-        ThisMachine().submit([true, missing])
+        scheduler.submit([true, missing])
+
+    wait_until(lambda: not scheduler.queued(tmp_path, "first"))
