@@ -102,7 +102,7 @@ def _check_maps(study: Study, reader: Reader) -> Space | None:
 
 def _describe(study: Study, space: Space | None, reader: Reader) -> dict[str, ParcellationSummary]:
     described: dict[str, ParcellationSummary] = {}
-    for name, file in study.parcellations.items():
+    for name, file in study.sources(study.settings.conventions).items():
         try:
             found = describe_parcellation(file, study.folder)
         except DataError as error:

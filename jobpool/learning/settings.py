@@ -14,7 +14,7 @@ from jobpool.learning.methods import METHODS
 from jobpool.learning.pipelines.base import Kind, Settings
 from jobpool.learning.pipelines.scaling import SCALERS
 from jobpool.learning.scores import METRICS
-from jobpool.learning.splits import EVEN, HOLDOUT_SHARE, PUBLISHED, WAYS
+from jobpool.learning.splits import EVEN, HOLDOUT_SHARE, PUBLISHED, SAID, WAYS
 from jobpool.learning.targets import TargetSettings, read_target_settings
 
 _CONDITION = re.compile(r"(>=|>|<=|<|=)\s*(\d+)")
@@ -103,7 +103,11 @@ def read_evaluate_settings(reader: Reader) -> EvaluateSettings:
         n_outer=reader.whole("outer_folds", default=5, least=2),
         n_inner=reader.whole("inner_folds", default=3, least=2),
         holdout_share=_read_share(reader),
-        conventions={**PUBLISHED, "splits": reader.text("splits", EVEN, WAYS)},
+        conventions={
+            **PUBLISHED,
+            "splits": reader.text("splits", EVEN, WAYS),
+            "weights": SAID,
+        },
         targets=_read_targets(reader.child("targets")),
         searching=_read_searching(reader),
         model_settings=Settings(

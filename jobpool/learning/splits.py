@@ -14,6 +14,11 @@ of a later version. Those of ``splits`` are:
     thirds    the same, and the lower, middle and upper third of a continuous target are classes
     plain     all participants of the table, the same splits for every target, no classes
 
+Those of ``weights``, the parcellations of weights whose kind nobody says:
+
+    said      what could be meant in two ways is refused
+    by-sign   any negative weight makes a parcellation signed
+
 Pools of format 1 and 2 have the conventions of the publication. Format 1 had no holdout; it follows
 from the rest.
 """
@@ -30,6 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.brain.parcel_kinds import BY_SIGN
 from jobpool.disk.files import replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.errors import DataError
@@ -40,8 +46,9 @@ FILE_NAME = "splits.npz"
 HOLDOUT_SHARE = 0.25
 EVEN, THIRDS, PLAIN = "even", "thirds", "plain"
 WAYS = (EVEN, THIRDS, PLAIN)
+SAID = "said"
 # those of the publication: of pools that say nothing else
-PUBLISHED: Mapping[str, str] = {"splits": PLAIN, "target_scaling": "none"}
+PUBLISHED: Mapping[str, str] = {"splits": PLAIN, "target_scaling": "none", "weights": BY_SIGN}
 _ARRAYS = ("outer", "inner", "holdout", "strata")  # in the order of their hash
 _N_ARRAYS = {1: 2, 2: 3}
 Folds = NDArray[np.int16]
@@ -425,6 +432,17 @@ def read_splits(path: Path, participants: Sequence[str], groups: Sequence[str]) 
         conventions={**PUBLISHED, **header.get("conventions", {})},
         targets=header.get("targets", {}),
     )
+
+
+def read_conventions(path: Path) -> Mapping[str, str]:
+    """Return the conventions of a pool alone.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or damaged, or of a newer format.
+    """
+    return {**PUBLISHED, **_read_parts(path)[0].get("conventions", {})}
 
 
 def _read_parts(path: Path) -> tuple[dict[str, Any], tuple[NDArray[Any], ...]]:

@@ -15,6 +15,8 @@ from pathlib import Path
 import pandas as pd
 
 from jobpool.brain.maps import Maps, find_maps
+from jobpool.brain.parcel_kinds import of_kind
+from jobpool.brain.random import is_random
 from jobpool.disk.tables import read_table
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment.config import Experiment
@@ -26,6 +28,7 @@ from jobpool.learning.pipelines.base import Pipeline
 from jobpool.learning.pipelines.factory import PipelineError
 from jobpool.learning.search import Recipe
 from jobpool.learning.settings import EvaluateSettings, read_evaluate_settings
+from jobpool.learning.splits import SAID
 from jobpool.learning.targets import Target, TargetSettings, read_target
 from jobpool.task import Axis, Value
 
@@ -73,6 +76,15 @@ class Study:
             If the text of `maps` cannot be a file of maps.
         """
         return find_maps(self.settings.maps, self.folder, self.ids, self.settings.problems)
+
+    def sources(self, conventions: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the source of every single parcellation, read by the conventions of a pool."""
+        if conventions["weights"] == SAID:
+            return self.parcellations
+        return {
+            name: text if is_random(text) else of_kind(text, conventions["weights"])
+            for name, text in self.parcellations.items()
+        }
 
     def n_candidates(self, pipeline: Pipeline) -> int:
         """Return how many candidates a search of a pipeline tries."""

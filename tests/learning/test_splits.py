@@ -286,7 +286,7 @@ def test_splits_of_format_2_stay_as_they_are_for_every_target(tmp_path: Path) ->
 
 
 def test_splits_of_two_targets_come_back_from_disk_unchanged(tmp_path: Path) -> None:
-    conventions = {"splits": "even", "target_scaling": "standard"}
+    conventions = {"splits": "even", "target_scaling": "standard", "weights": "said"}
     made = PoolSplits.made({"sex": EVEN_SPLITS, "twin": EVEN_SPLITS, "age": OF_SOME}, conventions)
     write_splits(tmp_path / "splits.npz", made)
 

@@ -1,4 +1,4 @@
-"""The choices that a pool keeps for good: which splits its targets have."""
+"""The choices that a pool keeps for good: its splits, and what negative weights mean."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jobpool.learning.splits import FILE_NAME, PoolSplits, make_splits, read_splits
-from tests.support.brain_study import StudyOnDisk, without_seconds
+from tests.support.brain_study import VERTICES, StudyOnDisk, without_seconds
 
 
 @pytest.fixture
@@ -108,6 +108,20 @@ def test_a_target_added_later_has_splits_of_its_own(study: StudyOnDisk) -> None:
     found = kept(study)
     assert found.of("rare").digest == before.of("rare").digest
     assert found.of("sex").digest not in {before.of("rare").digest, before.of("age").digest}
+
+
+def test_a_pool_made_before_takes_any_negative_weight_for_signed(study: StudyOnDisk) -> None:
+    weights = np.random.default_rng(1).random((VERTICES, 5))
+    weights[7, 2] = -1e-9
+    np.save(study.folder / "soft.npy", weights)
+    study.config["axes"]["parcellation"] = ["soft.npy"]
+    kinds = [study.runner().roi_cache(study.folder / "new").matrix("soft.npy").kind]
+
+    (study.pool / FILE_NAME).unlink()
+    make_old(study)
+    kinds += [study.runner().roi_cache(study.folder / "old").matrix("soft.npy").kind]
+
+    assert kinds == ["soft", "signed"]
 
 
 def test_a_target_in_too_few_groups_is_named(study: StudyOnDisk) -> None:

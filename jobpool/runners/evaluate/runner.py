@@ -31,7 +31,13 @@ from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.fits import evaluate_fold
 from jobpool.learning.folds import Folds
 from jobpool.learning.search import Recipe, describe
-from jobpool.learning.splits import FILE_NAME, PoolSplits, read_splits, write_splits
+from jobpool.learning.splits import (
+    FILE_NAME,
+    PoolSplits,
+    read_conventions,
+    read_splits,
+    write_splits,
+)
 from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, read_study
 from jobpool.learning.targets import Target
 from jobpool.learning.understood import understood
@@ -93,6 +99,12 @@ class Evaluate:
         if self._pool is None:
             return self._checked.splits
         return read_splits(self._pool / FILE_NAME, self._study.ids, self._study.groups)
+
+    @cached_property
+    def _conventions(self) -> Mapping[str, str]:
+        if self._pool is None:
+            return self._study.settings.conventions
+        return read_conventions(self._pool / FILE_NAME)
 
     def task_grid(self) -> Grid:
         """Return one task per parcellation, pipeline and target, large ones split into folds."""
@@ -239,7 +251,7 @@ class Evaluate:
             cache = RoiCache(
                 folder,
                 study.maps(),
-                study.parcellations,
+                study.sources(self._conventions),
                 study.folder,
                 study.settings.divisor,
                 "drop" if study.settings.drop_empty else "error",
