@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.analysis.coverage import combined_pipelines
+from jobpool.analysis.precision import gains, units_of
 from jobpool.analysis.ranks import ABOUT, means_of, rank
 from jobpool.analysis.study_table import SCORE, StudyTable
 
@@ -39,7 +40,8 @@ def compare_strategies(table: StudyTable) -> pd.DataFrame:
     DataFrame
         One row per ensemble, pipeline and target. *Comparable* are single parcellations with half
         to double the ensemble's parcels, summed over its members; ``best_single`` is the best of
-        any size. Gains are differences of scores; NaN where there is nothing to compare with.
+        any size. Gains are differences of scores: 0 where they are equal within the precision of
+        their computation, NaN where there is nothing to compare with.
         Empty for a table of mean ranks, and without ensembles.
     """
     ensembles, singles = table.ensembles.frame, table.singles.frame
@@ -50,10 +52,11 @@ def compare_strategies(table: StudyTable) -> pd.DataFrame:
         for pipeline, rows in ensembles.groupby("pipeline", sort=True)
     ]
     frame = pd.concat(parts, ignore_index=True)
+    units = frame["target"].map(units_of(table))
     for name, other in zip(
         _GAINS, ("mean_comparable", "best_comparable", "best_single"), strict=True
     ):
-        frame[name] = frame["score"] - frame[other]
+        frame[name] = gains(frame["score"], frame[other], units)
     return frame[list(COMPARED)].sort_values(
         ["size", "parcellation", "pipeline", "target"], ignore_index=True
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from jobpool.analysis.coverage import Coverage, complete_part, coverage
+from jobpool.analysis.precision import equal_scores
 from jobpool.analysis.study_table import SCORE, StudyTable
 
 ABOUT = ("parcellation", "size", "type", "strategy", "set", "members")
@@ -47,7 +48,8 @@ def rank(
     """Rank parcellations by score, the highest 1, and average the ranks.
 
     Equal scores share the mean of the ranks they take up: scores 0.5, 0.4, 0.4, 0.3 have ranks
-    1, 2.5, 2.5, 4 [1]_. Every parcellation ranked has every pair of pipeline and target, so the
+    1, 2.5, 2.5, 4 [1]_. Scores that differ by no more than the precision of their computation are
+    equal (`equal_scores`). Every parcellation ranked has every pair of pipeline and target, so the
     mean over cells, over targets of the means over pipelines, and the other way round, are one
     number. In a table of mean ranks, these are the ranks.
 
@@ -68,9 +70,10 @@ def rank(
     if pairs is not None:
         table = table.of_pairs(pairs)
     covered = coverage(table, pairs)
-    cells = complete_part(table, covered).frame
+    complete = complete_part(table, covered)
+    cells = complete.frame
     if table.measure == SCORE:
-        groups = cells.groupby(list(within), sort=False)[SCORE]
+        groups = equal_scores(complete).groupby([cells[name] for name in within], sort=False)
         cells["rank"] = groups.rank(method="average", ascending=False)
     else:
         cells["rank"] = cells["mean_rank"]
