@@ -3,16 +3,8 @@
 The law is ``mean rank = factor * size ** exponent``: a straight line of log10(mean rank) on
 log10(size), fitted by ordinary least squares. It cannot hold everywhere: ranks end at 1 and at
 the number of parcellations, and the largest parcellations may bring nothing more. So the law is
-fitted in a region of sizes, chosen as the published study of 220 parcellations did [1]_ by the
-criterion of [2]_: the region in which the data are nearest to the law that is fitted to them, by
-the Kolmogorov-Smirnov distance. A regression fits the same line with terms for type and pipeline.
-
-References
-----------
-.. [1] Hahn et al., "Performance scaling for structural MRI surface parcellations", Cereb Cortex
-   33:176, 2023.
-.. [2] Clauset, Shalizi and Newman, "Power-law distributions in empirical data", SIAM Review
-   51:661, 2009.
+fitted in a region of sizes, which `jobpool.analysis.regions` chooses. A regression fits the same
+line with terms for type and pipeline, and for how the slope differs between them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,9 +21,6 @@ from jobpool.errors import DataError
 
 FloatArray = NDArray[np.float64]
 ALPHA = 0.05  # of all intervals
-MIN_SIZES = 5  # different sizes in a region: a line through fewer says little
-MIN_SHARE = 0.5  # of the parcellations in a region: a law of the minority is none of the study
-MOST_BORDERS = 200  # sizes tried as each border: with more, every second or third, ...
 _DECIMALS = 9  # of log10: noise of the last digits must not choose a region
 N_SIZES = 100  # predicted for each type and pipeline
 
@@ -53,7 +42,7 @@ class PowerLaw:
     smallest, largest : int
         Sizes that the line was fitted to.
     ks : float
-        Kolmogorov-Smirnov distance, see `find_region`.
+        Kolmogorov-Smirnov distance, see `jobpool.analysis.regions.find_region`.
     residual_sd, center, spread : float
         Of log10(mean rank) around the line; mean of log10(size), and its sum of squares.
     """
@@ -89,19 +78,10 @@ class PowerLaw:
         )
 
     def __str__(self) -> str:
-        interval = f"95 % {self.exponent_low:.3f} to {self.exponent_high:.3f}"
+        interval = f"95 % {self.exponent_low:.4f} to {self.exponent_high:.4f}"
         sizes = f"{self.smallest:,} to {self.largest:,} parcels"
-        law = f"mean rank = {self.factor:.3g} x parcels^{self.exponent:.3f} ({interval})"
-        return f"{law}, {sizes}, R2 {self.r2:.3f}, {self.n} parcellations"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scaling:
-    """The law where it holds, and over all sizes for comparison."""
-
-    region: PowerLaw
-    whole: PowerLaw
-    n_candidates: int  # regions that were compared
+        law = f"mean rank = {self.factor:.3g} x parcels^{self.exponent:.4f} ({interval})"
+        return f"{law}, {sizes}, R2 {self.r2:.4f}, {self.n} parcellations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,8 +144,8 @@ def fit_power_law(points: pd.DataFrame) -> PowerLaw:
     DataError
         If there are fewer than three different sizes, or all mean ranks are equal.
     """
-    sizes, x, y = _sorted(points)
-    _check_varied(sizes, y)
+    sizes, x, y = by_size(points)
+    check_varied(sizes, y)
     n_sizes = len(np.unique(sizes))
     if n_sizes < 3:
         raise DataError("mean ranks", f"a power law takes 3 different sizes, there are {n_sizes}")
@@ -196,71 +176,6 @@ def fit_power_law(points: pd.DataFrame) -> PowerLaw:
     )
 
 
-def find_region(points: pd.DataFrame) -> Scaling:
-    r"""Find the region of sizes in which the power law holds best, and fit it there.
-
-    A region holds all parcellations from one size to another: those of one size enter and leave
-    together, so that the order of rows cannot matter. In each region the line is fitted to its n
-    parcellations, and the mean ranks :math:`r_i` there are compared with those that the law gives
-    for the same sizes, :math:`\hat r_i = a s_i^b`, by the two-sample Kolmogorov-Smirnov distance
-
-    .. math:: D = \max_r \frac{1}{n} | \#\{i: r_i \le r\} - \#\{i: \hat r_i \le r\} |
-
-    which is large where the points turn away from the line at an end, and falls with n where they
-    only scatter around it. The region with the smallest D is taken; of equals, the one with more
-    parcellations, then the one that starts at the smaller size. Both borders are tried together:
-    one after the other, the second would spoil the choice of the first.
-
-    Parameters
-    ----------
-    points : DataFrame
-        ``size`` (parcels) and ``mean_rank`` (above 0), one row per parcellation.
-
-    Returns
-    -------
-    Scaling
-        A region has at least `MIN_SIZES` different sizes and half of the parcellations, and not
-        all mean ranks in it are equal.
-
-    Raises
-    ------
-    DataError
-        If there are fewer different sizes than that, or all mean ranks are equal.
-    """
-    sizes, x, y = _sorted(points)
-    _check_varied(sizes, y)
-    different, starts = np.unique(sizes, return_index=True)
-    borders = np.append(starts, len(x))  # group k is rows borders[k] to borders[k + 1]
-    n_groups = len(different)
-    if n_groups < MIN_SIZES:
-        what = f"a region takes {MIN_SIZES} different sizes, there are {n_groups}"
-        raise DataError("mean ranks", what)
-    step = -(-n_groups // MOST_BORDERS)
-    candidates = []
-    for first in range(0, n_groups - MIN_SIZES + 1, step):
-        for last in range(n_groups, first + MIN_SIZES - 1, -step):
-            low, high = int(borders[first]), int(borders[last])
-            if high - low < MIN_SHARE * len(x):
-                break
-            if _equal(y[low:high]):
-                continue  # nearest to a law of exponent 0, and none
-            distance = ks_distance(y[low:high], _line(x[low:high], y[low:high]))
-            candidates.append((distance, low - high, low))
-    _, negative, low = min(candidates)
-    inside = points["size"].between(sizes[low], sizes[low - negative - 1])
-    return Scaling(
-        region=fit_power_law(points[inside]),
-        whole=fit_power_law(points),
-        n_candidates=len(candidates),
-    )
-
-
-def in_region(points: pd.DataFrame, law: PowerLaw) -> pd.DataFrame:
-    """Return the rows whose size is in the region of a law."""
-    inside = points["size"].between(law.smallest, law.largest)
-    return points[inside].reset_index(drop=True)
-
-
 def ks_distance(one: FloatArray, another: FloatArray) -> float:
     """Return the largest distance of the distribution functions of two samples of one length.
 
@@ -275,7 +190,11 @@ def ks_distance(one: FloatArray, another: FloatArray) -> float:
     return float(np.abs(below).max()) / len(first)
 
 
-def regress(points: pd.DataFrame, factors: Sequence[str] = ("type", "pipeline")) -> Regression:
+def regress(
+    points: pd.DataFrame,
+    factors: Sequence[str] = ("type", "pipeline"),
+    by_size: Sequence[str] = (),
+) -> Regression:
     """Fit ``log10(mean rank) ~ log10(size) + C(type) + C(pipeline)`` by ordinary least squares.
 
     Standard errors are those of independent rows with one variance. The rows of one parcellation
@@ -290,6 +209,9 @@ def regress(points: pd.DataFrame, factors: Sequence[str] = ("type", "pipeline"))
     factors : sequence of str
         Columns that get one term per value but the first. One that has a single value, or that
         size or earlier factors already determine, is left out, and the result says so.
+    by_size : sequence of str
+        Factors whose values may have slopes of their own: one more term for each value but the
+        first, what its slope differs by.
 
     Raises
     ------
@@ -297,9 +219,10 @@ def regress(points: pd.DataFrame, factors: Sequence[str] = ("type", "pipeline"))
         If there are not more rows than coefficients, or all sizes or all mean ranks are equal.
     """
     frame = _prepared(points, factors)
-    kept, left_out = _usable(frame, factors)
-    formula = " + ".join(["log10_rank ~ log10_size", *(f"C({one})" for one in kept)])
-    n_parameters = 2 + sum(frame[one].nunique() - 1 for one in kept)
+    kept, crossed, left_out = _usable(frame, factors, by_size)
+    terms = [*(f"C({one})" for one in kept), *(f"log10_size:C({one})" for one in crossed)]
+    formula = " + ".join(["log10_rank ~ log10_size", *terms])
+    n_parameters = 2 + sum(frame[one].nunique() - 1 for one in [*kept, *crossed])
     n_sizes, n_ranks = frame["size"].nunique(), frame["mean_rank"].nunique()
     for number, what in ((n_sizes, "sizes"), (n_ranks, "mean ranks")):
         if number == 1 and len(frame) > 1:
@@ -321,26 +244,27 @@ def regress(points: pd.DataFrame, factors: Sequence[str] = ("type", "pipeline"))
     )
 
 
-def _sorted(points: pd.DataFrame) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+def by_size(points: pd.DataFrame) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
     """Return sizes, their log10, and the log10 of the mean ranks, in an order of their own."""
     frame = points[["size", "mean_rank"]].sort_values(["size", "mean_rank"])
     sizes = frame["size"].to_numpy(np.int64)
     return sizes, np.log10(sizes), np.log10(frame["mean_rank"].to_numpy(np.float64))
 
 
-def _check_varied(sizes: NDArray[np.int64], y: FloatArray) -> None:
+def check_varied(sizes: NDArray[np.int64], y: FloatArray) -> None:
     """Raise a DataError if several points have one size, or one mean rank."""
     if len(sizes) > 1 and sizes[0] == sizes[-1]:
         raise DataError("mean ranks", "all sizes are equal")
-    if len(y) > 1 and _equal(y):
+    if len(y) > 1 and are_equal(y):
         raise DataError("mean ranks", "all mean ranks are equal")
 
 
-def _equal(y: FloatArray) -> bool:
+def are_equal(y: FloatArray) -> bool:
+    """Return whether logarithms differ in noise of the last digits alone."""
     return bool(np.ptp(np.round(y, _DECIMALS)) == 0)
 
 
-def _line(x: FloatArray, y: FloatArray) -> FloatArray:
+def line_at(x: FloatArray, y: FloatArray) -> FloatArray:
     """Return the least-squares line of y on x, at x."""
     distance = x - x.mean()
     slope = (distance @ y) / (distance @ distance)
@@ -363,24 +287,32 @@ def _prepared(points: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
-def _usable(frame: pd.DataFrame, factors: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Return the factors that add as many dimensions as they have terms, and why others do not."""
-    design = np.column_stack([np.ones(len(frame)), frame["log10_size"]])
-    kept, left_out = [], []
+def _usable(
+    frame: pd.DataFrame, factors: Sequence[str], by_size: Sequence[str]
+) -> tuple[list[str], list[str], tuple[str, ...]]:
+    """Return factors and crossed ones that add as many dimensions as terms, and why others not."""
+    size = frame["log10_size"].to_numpy(np.float64)
+    design = np.column_stack([np.ones(len(frame)), size])
+    kept: list[str] = []
+    crossed: list[str] = []
+    left_out = []
     for one in factors:
         values = sorted(set(frame[one])) if one in frame else []
         if len(values) < 2:
             only = f"all rows have {one} {values[0]!r}" if values else f"there is no {one} column"
             left_out.append(f"No {one} term: {only}.")
             continue
-        coded = [(frame[one] == value).to_numpy(np.float64) for value in values[1:]]
-        wider = np.column_stack([design, *coded])
-        if np.linalg.matrix_rank(wider) < np.linalg.matrix_rank(design) + len(coded):
-            left_out.append(f"No {one} term: sizes and the other terms determine the {one}.")
-            continue
-        design = wider
-        kept.append(one)
-    return kept, tuple(left_out)
+        coded = np.column_stack([frame[one] == value for value in values[1:]]).astype(np.float64)
+        wider = [(kept, one, coded)]
+        wider += [(crossed, f"{one} x size", coded * size[:, None])] if one in by_size else []
+        for names, term, columns in wider:
+            more = np.column_stack([design, columns])
+            if np.linalg.matrix_rank(more) < np.linalg.matrix_rank(design) + columns.shape[1]:
+                left_out.append(f"No {term} term: sizes and the other terms determine the {one}.")
+                break
+            design = more
+            names.append(one)
+    return kept, crossed, tuple(left_out)
 
 
 def _terms(fitted: Any) -> tuple[Term, ...]:
@@ -404,9 +336,11 @@ def _plain(name: str) -> str:
 
     Examples
     --------
-    >>> _plain("C(type)[T.random]"), _plain("log10_size")
-    ('type random', 'log10(size)')
+    >>> _plain("C(type)[T.random]"), _plain("log10_size:C(pipeline)[T.svm]")
+    ('type random', 'log10(size) x pipeline svm')
     """
+    if name.startswith("log10_size:"):
+        return f"log10(size) x {_plain(name.partition(':')[2])}"
     if name.startswith("C("):
         factor, _, value = name[2:].partition(")[T.")
         return f"{factor} {value.removesuffix(']')}"

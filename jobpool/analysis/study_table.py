@@ -71,6 +71,8 @@ class StudyTable:
         The score of each target, such as ``r2``; empty for a table from elsewhere.
     no_score : DataFrame
         Rows that have no score, with the same columns but the measure: missing cells.
+    order : tuple of str
+        The parcellations as they come in the source.
     """
 
     frame: pd.DataFrame
@@ -78,6 +80,7 @@ class StudyTable:
     measure: str
     metrics: Mapping[str, str] = field(default_factory=dict)
     no_score: pd.DataFrame
+    order: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("frame", "no_score"):
@@ -271,6 +274,7 @@ def _checked(
         measure=measure,
         metrics=dict(metrics),
         no_score=clean[missing].drop(columns=measure),
+        order=tuple(dict.fromkeys(clean["parcellation"])),
     )
 
 

@@ -8,9 +8,11 @@ import pandas as pd
 from jobpool.analysis.comparison import compare_strategies, summarise_strategies, trade_off
 from jobpool.analysis.coverage import Coverage, combined_pipelines, coverage
 from jobpool.analysis.ranks import Ranking, rank
-from jobpool.analysis.scaling import Regression, Scaling, find_region, in_region, regress
+from jobpool.analysis.regions import Scaling, find_region, in_region, laws_by_target
+from jobpool.analysis.scaling import Regression, regress
 from jobpool.analysis.study_table import SCORE, SINGLE, StudyTable
 from jobpool.errors import DataError, listing
+from jobpool.experiment.report import RegionChoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,10 +33,17 @@ class Analysis:
         Mean rank of `ranking` against size.
     scaling_by_pipeline, scaling_by_type : mapping of str to Scaling
         The same of each pipeline's and of each type's mean ranks.
+    laws_by_target : DataFrame
+        The power law of each target in the region of `scaling`; empty with fewer than two targets.
     regression : Regression, optional
         Of `ranking`, one row per parcellation in the region of `scaling`: size and type.
     regression_by_pipeline : Regression, optional
         Of `across`, one row per parcellation and pipeline there: size, type and pipeline.
+    regression_pipeline_by_size : Regression, optional
+        The same with a slope for each pipeline.
+    regression_ensemble_by_size : Regression, optional
+        Of `together`, over the sizes that ensembles have, or in a region that is chosen another
+        way: size, and whether it is an ensemble, with a slope for each of the two.
     together : Ranking, optional
         Single parcellations and ensembles, within each pipeline and target that an ensemble has.
     together_notes : tuple of str
@@ -54,8 +63,11 @@ class Analysis:
     scaling: Scaling | None
     scaling_by_pipeline: Mapping[str, Scaling]
     scaling_by_type: Mapping[str, Scaling]
+    laws_by_target: pd.DataFrame
     regression: Regression | None
     regression_by_pipeline: Regression | None
+    regression_pipeline_by_size: Regression | None
+    regression_ensemble_by_size: Regression | None
     together: Ranking | None
     together_notes: tuple[str, ...]
     compared: pd.DataFrame
@@ -64,22 +76,24 @@ class Analysis:
     notes: tuple[str, ...]
 
 
-def analyse(table: StudyTable) -> Analysis:
+def analyse(table: StudyTable, choice: RegionChoice | None = None) -> Analysis:
     """Return everything that can be said of a study.
 
     Parameters
     ----------
     table : StudyTable
         From `read_study_table` or `from_results`.
+    choice : RegionChoice, optional
+        How the region of the power law is chosen; see `find_region`.
     """
-    return _Analyst(table).analyse()
+    return _Analyst(table, choice or RegionChoice()).analyse()
 
 
 class _Analyst:
     """Does one part after the other, and notes what cannot be done."""
 
-    def __init__(self, table: StudyTable) -> None:
-        self._table, self._singles = table, table.singles
+    def __init__(self, table: StudyTable, choice: RegionChoice) -> None:
+        self._table, self._singles, self._choice = table, table.singles, choice
         self._notes: list[str] = []
 
     def analyse(self) -> Analysis:
@@ -90,10 +104,11 @@ class _Analyst:
         overall = ranking.overall if ranking else None
         pairs = ranking.by_pipeline if ranking else None
         compared_pairs = across.by_pipeline if across else pairs
-        scaling = self._scaling(overall, "all single parcellations")
+        scaling = self._scaling(overall, "all single parcellations", resample=True)
         compared = compare_strategies(self._table)
         together, together_notes = self._together()
         pairs_and_costs = trade_off(self._table)
+        both = ("type", "pipeline")
         return Analysis(
             table=self._table,
             coverage=covered,
@@ -102,8 +117,13 @@ class _Analyst:
             scaling=scaling,
             scaling_by_pipeline=self._scalings(pairs if scaling else None, "pipeline"),
             scaling_by_type=self._scalings(overall if scaling else None, "type"),
+            laws_by_target=_by_target(ranking, scaling),
             regression=self._regression(overall, scaling, ("type",)),
-            regression_by_pipeline=self._regression(compared_pairs, scaling, ("type", "pipeline")),
+            regression_by_pipeline=self._regression(compared_pairs, scaling, both),
+            regression_pipeline_by_size=self._regression(
+                across.by_pipeline if across else None, scaling, both, ("pipeline",)
+            ),
+            regression_ensemble_by_size=self._of_ensembles(together),
             together=together,
             together_notes=together_notes,
             compared=compared,
@@ -185,24 +205,63 @@ class _Analyst:
                 found[str(name)] = scaling
         return found
 
-    def _scaling(self, points: pd.DataFrame | None, what: str) -> Scaling | None:
-        try:
-            return None if points is None else find_region(points)
-        except DataError as error:
-            self._notes.append(f"No power law of {what}: {error.what}.")
-            return None
-
-    def _regression(
-        self, points: pd.DataFrame | None, scaling: Scaling | None, factors: tuple[str, ...]
-    ) -> Regression | None:
-        """Regress in the region of the power law, or over all sizes if there is none."""
+    def _scaling(
+        self,
+        points: pd.DataFrame | None,
+        what: str,
+        choice: RegionChoice | None = None,
+        *,
+        resample: bool = False,
+    ) -> Scaling | None:
         if points is None:
             return None
+        place = {name: row for row, name in enumerate(self._table.order)}
+        ordered = points.sort_values("parcellation", key=lambda names: names.map(place))
         try:
-            rows = in_region(points, scaling.region) if scaling else points
-            found = regress(rows, factors)
+            return find_region(ordered, choice or self._choice, resample=resample)
         except DataError as error:
-            self._notes.append(f"No regression with {' and '.join(factors)}: {error.what}.")
+            without = " and no regression" if resample else ""
+            self._notes.append(f"No power law{without} of {what}: {error.what}.")
+            return None
+
+    def _of_ensembles(self, together: Ranking | None) -> Regression | None:
+        """Regress on size and whether it is an ensemble, over the sizes that ensembles have.
+
+        The nearest region of all could have none of them.
+        """
+        if together is None:
+            return None
+        is_one = together.overall["strategy"].ne(SINGLE)
+        points = together.overall.assign(ensemble=is_one.map({True: "yes", False: "no"}))
+        choice = self._choice
+        if choice == RegionChoice():
+            sizes = points.loc[is_one, "size"]
+            choice = RegionChoice(sizes=(int(sizes.min()), int(sizes.max())))
+        scaling = self._scaling(points, "ensembles and single parcellations", choice)
+        return self._regression(points, scaling, ("ensemble",), ("ensemble",))
+
+    def _regression(
+        self,
+        points: pd.DataFrame | None,
+        scaling: Scaling | None,
+        factors: tuple[str, ...],
+        by_size: tuple[str, ...] = (),
+    ) -> Regression | None:
+        """Regress in the region of the power law; without one, no regression is believed."""
+        if points is None or scaling is None:
+            return None
+        terms = [*factors, *(f"{name} x size" for name in by_size)]
+        try:
+            found = regress(in_region(points, scaling), factors, by_size)
+        except DataError as error:
+            self._notes.append(f"No regression with {' and '.join(terms)}: {error.what}.")
             return None
         self._notes += [f"In the regression: {one}" for one in found.left_out]
         return found
+
+
+def _by_target(ranking: Ranking | None, scaling: Scaling | None) -> pd.DataFrame:
+    """Return the laws of targets, where there are several."""
+    if ranking is None or scaling is None or ranking.cells["target"].nunique() < 2:
+        return pd.DataFrame()
+    return laws_by_target(ranking.cells, scaling)

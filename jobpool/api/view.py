@@ -29,6 +29,7 @@ from jobpool.api.tables import (
     tasks_of,
 )
 from jobpool.errors import RequestError
+from jobpool.experiment.report import region_choice
 from jobpool.installation import REPORT, require
 from jobpool.overview.status import AxisCounts, Counts, Status, read_status, time_left
 from jobpool.overview.waiting import POLL_S, Waited, WaitSettings, wait_for
@@ -272,6 +273,8 @@ class PoolView:
         only: Selection = None,
         skip: Selection = None,
         metrics: Mapping[str, str] | None = None,
+        region: str | None = None,
+        region_method: str | None = None,
     ) -> None:
         """Write the report of the pool: one HTML file that opens anywhere.
 
@@ -284,12 +287,17 @@ class PoolView:
         metrics : mapping, optional
             The score to rank by, by kind of target: ``{"regression": "mae"}``; by default the
             first one reported.
+        region : str, optional
+            The sizes that the power law is fitted to, such as ``"7:3000"``.
+        region_method : str, optional
+            How the region is chosen: ``"together"`` or ``"published"``. By default, with both,
+            as the experiment file says.
 
         Raises
         ------
         RequestError
-            If the file is called otherwise or its folder is missing, or ``jobpool[report]`` is not
-            installed.
+            If the file is called otherwise or its folder is missing, ``jobpool[report]`` is not
+            installed, or the region is none.
         """
         if Path(path).suffix not in {".html", ".htm"}:
             raise RequestError(path, "is no name of an HTML file; write report.html")
@@ -298,7 +306,11 @@ class PoolView:
         require("report", *REPORT)
         making = import_module("jobpool.report.making")  # plotly and more, for this call alone
         selection = {"only": conditions(only), "skip": conditions(skip)}
-        made = making.make_report(self._opened(), _quiet, **selection, metrics=metrics or {})
+        given = region is not None or region_method is not None
+        choice = region_choice(region, region_method) if given else None
+        made = making.make_report(
+            self._opened(), _quiet, **selection, metrics=metrics or {}, region=choice
+        )
         making.write_report(made, Path(path), _quiet)
 
     def _opened(self) -> Pool:

@@ -10,6 +10,7 @@ from jobpool.cli.options import Only, Skip, check_output
 from jobpool.installation import REPORT, require
 
 if TYPE_CHECKING:
+    from jobpool.experiment.report import RegionChoice
     from jobpool.report.making import Made
 
 
@@ -39,6 +40,22 @@ def report(
             "times; by default the first one reported.",
         ),
     ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZES",
+            help="Fit the power law to these sizes, such as 7:3000; by default the region is "
+            "chosen, or as the experiment file says.",
+        ),
+    ] = None,
+    region_method: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD",
+            help="How the region is chosen: together (both borders), or published (one after the "
+            "other, as in the published study).",
+        ),
+    ] = None,
     figures: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Also write the study's figures here, as PNG and SVG."),
@@ -54,22 +71,22 @@ def report(
     jobpool report POOL -o report.html
     jobpool report POOL -o report.html --only pipeline=elastic --metric regression=mae
     jobpool report POOL -o report.html --figures figures
-    jobpool report --table results.csv -o report.html
+    jobpool report --table results.csv -o report.html --region 7:3000
     """
     source = _source(pool, table, [*(only or ()), *(skip or ()), *(metric or ())])
     target = _target(output)
     _check_folder(figures)
     metrics = dict(_pair(text) for text in metric or ())
+    choice = _choice(region, region_method)
     require("report", *REPORT)
     from jobpool.pool import Pool
     from jobpool.report.making import make_report, make_table_report, write_report
 
     if pool is not None:
-        made = make_report(
-            Pool(pool), _tell, only=tuple(only or ()), skip=tuple(skip or ()), metrics=metrics
-        )
+        chosen = {"only": tuple(only or ()), "skip": tuple(skip or ())}
+        made = make_report(Pool(pool), _tell, **chosen, metrics=metrics, region=choice)
     else:
-        made = make_table_report(source, _tell)
+        made = make_table_report(source, _tell, choice)
     n_bytes = write_report(made, target, _tell)
     print(f"{target}: {n_bytes / 1e6:.1f} MB", file=sys.stderr)
     if figures is not None:
@@ -110,6 +127,20 @@ def _pair(text: str) -> tuple[str, str]:
         what = f"{text!r} is not KIND=NAME, such as regression=mae"
         raise typer.BadParameter(what, param_hint="--metric")
     return kind, name
+
+
+def _choice(region: str | None, method: str | None) -> "RegionChoice | None":
+    """Return how the region is chosen; None if nothing is said of it."""
+    from jobpool.errors import RequestError
+    from jobpool.experiment.report import region_choice
+
+    if region is None and method is None:
+        return None
+    try:
+        return region_choice(region, method)
+    except RequestError as error:
+        hint = "--region-method" if region is None else "--region"
+        raise typer.BadParameter(error.what, param_hint=hint) from error
 
 
 def _tell(what: str) -> None:

@@ -5,7 +5,7 @@ stands: what it means is not known here.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from jobpool.disk.locks import LOCKS
 from jobpool.errors import ConfigError, Problem
 from jobpool.experiment.axes import PLAIN, ValueForm, read_axes
 from jobpool.experiment.reader import Reader
+from jobpool.experiment.report import ReportSettings, read_report
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Axis
 
@@ -60,6 +61,7 @@ class Experiment:
     passes: tuple[Pass, ...]
     workers: WorkerSettings
     needs: tuple[InitialEstimate, ...] = ()
+    report: ReportSettings = field(default_factory=ReportSettings)
 
 
 class _Loader(yaml.SafeLoader):
@@ -183,6 +185,7 @@ def read_experiment(
         passes=_read_passes(reader.child("passes")),
         workers=_read_workers(reader.child("workers")),
         needs=_read_needs(reader),
+        report=read_report(reader.child("report")),
     )
     if axes is not None:
         reader.mapping("axes")

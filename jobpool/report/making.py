@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from jobpool.collect.frames import frame_of, provenance
 from jobpool.collect.row_columns import point_columns
 from jobpool.disk.files import replace_whole, server_time
 from jobpool.errors import DataError
+from jobpool.experiment.report import RegionChoice
 from jobpool.needs.estimates import load_estimates
 from jobpool.overview.spending import Spending, read_spending
 from jobpool.plan.arrays import Wanted, make_plan
@@ -67,6 +68,7 @@ class ReportRequest:
     version: str  # of jobpool
     selection: str = ""  # in words; empty for the whole pool
     metrics: Mapping[str, str]  # the score to use by kind of target; empty for the first reported
+    region: RegionChoice = field(default_factory=RegionChoice)
     facts: tuple[tuple[str, str], ...] = ()  # label and value, of what it was made from
     rest: tuple[Tile, ...] = ()  # estimates for the remaining tasks
 
@@ -86,6 +88,7 @@ def make_report(
     only: tuple[str, ...] = (),
     skip: tuple[str, ...] = (),
     metrics: Mapping[str, str],
+    region: RegionChoice | None = None,
 ) -> Made:
     """Return the report of a pool.
 
@@ -99,6 +102,8 @@ def make_report(
         Conditions of a selection.
     metrics : mapping
         The score to rank by, by kind of target; the first reported where none is named.
+    region : RegionChoice, optional
+        How the region of the power law is chosen; by default as the experiment says.
 
     Raises
     ------
@@ -110,6 +115,7 @@ def make_report(
     request = _request(
         selection="; ".join(words),
         metrics=metrics,
+        region=region or pool.experiment().report.region,
         facts=_facts_of(pool),
         rest=() if words else _rest(pool),
     )
@@ -117,12 +123,13 @@ def make_report(
     return report_of_pool(pool, make_results(pool.info.runner), chosen, request, tell, processes)
 
 
-def make_table_report(table: Path, tell: Tell) -> Made:
+def make_table_report(table: Path, tell: Tell, region: RegionChoice | None = None) -> Made:
     """Return the report of a table of results from elsewhere."""
     read = read_study_table(table)
     digest = hashlib.sha256(table.read_bytes()).hexdigest()
     facts = (("table", str(table)), ("sha256 of the table", digest))
-    return report_of_table(read, _request(metrics={}, facts=facts), tell)
+    request = _request(metrics={}, facts=facts, region=region or RegionChoice())
+    return report_of_table(read, request, tell)
 
 
 def write_report(made: Made, output: Path, tell: Tell) -> int:
@@ -208,7 +215,7 @@ def report_of_pool(
     tell("analysing")
     asked = mask & is_counted(states)
     results = _with_unfinished(found, pool.grid, asked)
-    analysis, warnings = _analysed(found, results, str(pool.folder), request.metrics)
+    analysis, warnings = _analysed(found, results, str(pool.folder), request)
     sections = [
         progress_section(pool.grid, states, mask),
         attention_section(pool.grid, states, mask, found, spending.failed),
@@ -229,9 +236,10 @@ def report_of_pool(
 
 
 def _analysed(
-    found: "Collected", results: "pd.DataFrame", source: str, metrics: Mapping[str, str]
+    found: "Collected", results: "pd.DataFrame", source: str, request: ReportRequest
 ) -> "tuple[Analysis | None, tuple[str, ...]]":
     """Return the analysis of results with the axes of a study, or the reason why there is none."""
+    metrics = request.metrics
     if not set(KEY) <= set(found.axes):
         if metrics:
             raise DataError(source, f"no study with {', '.join(KEY)}; leave --metric out")
@@ -239,7 +247,7 @@ def _analysed(
     if results.empty:
         return None, ()
     try:
-        return analyse(from_results(results, source, metrics, found.metrics)), ()
+        return analyse(from_results(results, source, metrics, found.metrics), request.region), ()
     except DataError as error:
         if metrics:
             raise
@@ -347,7 +355,7 @@ def report_of_table(table: "StudyTable", request: ReportRequest, tell: Tell) -> 
         Takes one line about each step.
     """
     tell("analysing")
-    analysis = analyse(table)
+    analysis = analyse(table, request.region)
     covered = analysis.coverage
     everything = DataTable(
         name=RESULTS, title="All results", frame=table.frame, source=f"as in {table.source}"

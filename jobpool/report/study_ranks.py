@@ -1,5 +1,6 @@
 """Mean rank against number of parcels: points, the power law where it holds, its table."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,13 @@ from jobpool.report.parts import (
     plain,
     rows,
 )
+from jobpool.report.study_fits import regression_tables, scaling_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from jobpool.analysis.ranks import Ranking
-    from jobpool.analysis.scaling import Regression, Scaling
+    from jobpool.analysis.regions import Scaling
     from jobpool.analysis.whole import Analysis
 
 NAME, PIPELINE, TARGET = KEY
@@ -30,9 +32,16 @@ STEPS = 60  # points of a curve
 _TEXT = (
     "Parcellations are ranked by score within each pipeline and target, the best 1; equal scores "
     "share the mean of their ranks; a parcellation's mean rank is over all pairs of pipeline and "
-    "target. In the shaded region of sizes the mean rank follows a power law best, by the "
-    "Kolmogorov-Smirnov distance; there the line is fitted, outside it is dashed."
+    "target."
 )
+_CHOSEN = {
+    "together": "In the shaded region of sizes the mean rank follows a power law best, by the "
+    "Kolmogorov-Smirnov distance",
+    "published": "The shaded region of sizes is the one in which the mean rank follows a power law "
+    "best by the published way: the low end is cut first, then the high end, each where the "
+    "Kolmogorov-Smirnov distance is least",
+    "given": "The shaded region of sizes was named by the user",
+}
 
 
 def rank_section(found: "Analysis") -> Section | None:
@@ -46,22 +55,41 @@ def rank_section(found: "Analysis") -> Section | None:
         source="from all results: ranks within pipeline and target",
         traced_by=(NAME, PIPELINE),
     )
-    tables = [points]
     scalings = _scalings(found)
-    if scalings:
-        tables.append(_curves(scalings, points.frame))
-        tables.append(_laws(scalings, found.scaling_by_type))
-    regressions = _regressions(found)
-    notes = (f"Over all: {found.scaling.region}.",) if found.scaling else ()
-    shown = [table for table in tables[2:] + regressions if len(table.frame)]
+    curves = (_curves(scalings, points.frame),) if scalings else ()
+    shown = [*scaling_tables(scalings, found), *regression_tables(found)]
     return Section(
         name="ranks",
         title="Rank and number of parcels",
-        text=_TEXT,
+        text=f"{_TEXT} {_how_chosen(found.scaling)}".rstrip(),
         items=(_figure(points.frame, bool(scalings)), *shown),
-        tables=(points, *tables[1:2]),
-        notes=notes,
+        tables=(points, *curves),
+        notes=_notes(found.scaling),
     )
+
+
+def _how_chosen(scaling: "Scaling | None") -> str:
+    """Say which region the law is fitted in; nothing where there is no law."""
+    if scaling is None:
+        return ""
+    chosen = _CHOSEN["given" if scaling.choice.sizes else scaling.choice.method]
+    return f"{chosen}; there the line is fitted, outside it is dashed."
+
+
+def _notes(scaling: "Scaling | None") -> tuple[str, ...]:
+    """Return the law, with what makes it less sure than its interval says."""
+    if scaling is None:
+        return ()
+    law, whole = scaling.region, scaling.whole
+    said = [f"Over all: {law}."]
+    if not math.isnan(scaling.exponent_low):
+        includes = "with the region held" if scaling.choice.sizes else "with the region chosen anew"
+        said.append(
+            f"95 % interval of the exponent from parcellations drawn again, {includes} each time: "
+            f"{scaling.exponent_low:.4f} to {scaling.exponent_high:.4f}."
+        )
+    said.append(f"Exponent over all sizes: {whole.exponent:.4f}.")
+    return tuple(said)
 
 
 def both_views(ranking: "Ranking") -> "pd.DataFrame":
@@ -118,70 +146,8 @@ def _curves(scalings: Mapping[str, "Scaling"], points: "pd.DataFrame") -> DataTa
     )
 
 
-def _laws(all_scalings: Mapping[str, "Scaling"], by_type: Mapping[str, "Scaling"]) -> DataTable:
-    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
-
-    entries = [("all", name.strip(), one) for name, one in all_scalings.items() if name == EVERY]
-    entries += [(PIPELINE, name, one) for name, one in all_scalings.items() if name != EVERY]
-    entries += [("type", name, one) for name, one in by_type.items()]
-    frame = pd.DataFrame(
-        {
-            "of": kind,
-            "what": name,
-            "exponent": one.region.exponent,
-            "standard error": one.region.exponent_error,
-            "low": one.region.exponent_low,
-            "high": one.region.exponent_high,
-            "factor": one.region.factor,
-            "from parcels": one.region.smallest,
-            "to parcels": one.region.largest,
-            "parcellations": one.region.n,
-            "R2": one.region.r2,
-            "KS distance": one.region.ks,
-            "exponent over all sizes": one.whole.exponent,
-            "R2 over all sizes": one.whole.r2,
-        }
-        for kind, name, one in entries
-    )
-    return DataTable(
-        name="power-laws",
-        title="Power laws",
-        frame=frame,
-        source="from the mean ranks (table of the figure above)",
-        note="mean rank = factor x parcels ^ exponent; low and high: 95 % confidence interval.",
-    )
-
-
-def _regressions(found: "Analysis") -> list[DataTable]:
-    known = {one.formula: one for one in (found.regression, found.regression_by_pipeline) if one}
-    return [_regression(one, f"regression-{i}") for i, one in enumerate(known.values())]
-
-
-def _regression(one: "Regression", name: str) -> DataTable:
-    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
-
-    frame = pd.DataFrame(
-        {
-            "term": term.name,
-            "coefficient": term.coefficient,
-            "standard error": term.error,
-            "t": term.t,
-            "p": term.p,
-            "low": term.low,
-            "high": term.high,
-        }
-        for term in one.terms
-    )
-    bases = ", ".join(f"{factor} {value}" for factor, value in one.baselines.items())
-    against = f" Compared with {bases}." if bases else ""
-    return DataTable(
-        name=name,
-        title=f"Regression: {one.formula}",
-        frame=frame,
-        source="from the mean ranks in the region of the power law",
-        note=f"Ordinary least squares of log10(mean rank): {one.n:,} rows, R2 {one.r2:.3f}, "
-        f"adjusted {one.adjusted_r2:.3f}.{against} Low and high: 95 % confidence interval.",
-    )
+_POINT = "Each point is a parcellation, coloured by type; lower is better."
+_LAW = " Line and band: power law with its 95 % confidence band."
 
 
 def _figure(points: "pd.DataFrame", with_law: bool) -> Figure:
@@ -194,8 +160,7 @@ def _figure(points: "pd.DataFrame", with_law: bool) -> Figure:
     return Figure(
         name="figure-ranks",
         title="Mean rank against number of parcels",
-        caption="Each point is a parcellation, coloured by type; lower is better. Line and band: "
-        "power law with its 95 % confidence band. The inset shows the same on linear axes.",
+        caption=f"{_POINT}{_LAW if with_law else ''} The inset shows the same on linear axes.",
         table="ranks",
         traces=tuple(traces),
         choose=PIPELINE if several else "",

@@ -7,15 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import t as student
 
-from jobpool.analysis.scaling import (
-    Regression,
-    find_region,
-    fit_power_law,
-    in_region,
-    ks_distance,
-    regress,
-)
+from jobpool.analysis.regions import find_region, in_region
+from jobpool.analysis.scaling import Regression, fit_power_law, ks_distance, regress
 from jobpool.errors import DataError
+from jobpool.experiment.report import RegionChoice
 
 # log10 of size       1     2     3     4     5     mean 3, squares around it 10
 # log10 of mean rank  3     2     2     1     0     mean 1.6
@@ -84,8 +79,8 @@ def test_the_law_is_one_line_of_text() -> None:
     text = str(fit_power_law(BY_HAND))
 
     assert text == (
-        "mean rank = 5.01e+03 x parcels^-0.700 (95 % -1.018 to -0.382), 10 to 100,000 parcels, "
-        "R2 0.942, 5 parcellations"
+        "mean rank = 5.01e+03 x parcels^-0.7000 (95 % -1.0182 to -0.3818), 10 to 100,000 parcels, "
+        "R2 0.9423, 5 parcellations"
     )
 
 
@@ -189,11 +184,11 @@ def test_a_region_of_equal_mean_ranks_is_none() -> None:
 
 
 def test_rows_in_a_region_include_its_borders() -> None:
-    points = a_law([10, 20, 40, 80])
+    points = a_law([10, 20, 40, 80, 160, 320])
 
-    law = fit_power_law(points.iloc[1:])
+    scaling = find_region(points, RegionChoice(sizes=(20, 320)))
 
-    assert in_region(points, law)["size"].tolist() == [20, 40, 80]
+    assert in_region(points, scaling)["size"].tolist() == [20, 40, 80, 160, 320]
 
 
 def test_two_sizes_give_no_law() -> None:

@@ -72,10 +72,10 @@ def test_a_small_study_says_what_it_is_too_small_for(tmp_path: Path) -> None:
     assert found.ranking is not None
     assert found.scaling is None
     assert found.notes == (
-        "No power law of all single parcellations: a region takes 5 different sizes, there are 4.",
-        "No regression with type: 4 coefficients take more than 4 rows of 4 sizes with 4 mean "
-        "ranks.",
+        "No power law and no regression of all single parcellations: a region takes 5 different "
+        "sizes, there are 4.",
     )
+    assert found.regression is None
 
 
 def test_a_single_row_has_no_ranks(tmp_path: Path) -> None:
@@ -194,5 +194,7 @@ def test_what_does_not_vary_is_said(column: str, said: str, tmp_path: Path) -> N
 
     found = analysed(study.assign(**{column: 100}), tmp_path)
 
-    assert found.notes[0] == f"No power law of all single parcellations: {said}."
-    assert found.notes[1] == f"No regression with type: {said}."
+    assert found.notes[0] == (
+        f"No power law and no regression of all single parcellations: {said}."
+    )
+    assert found.regression is None

@@ -15,7 +15,7 @@ from jobpool.table.grid import full_product
 from jobpool.task import Axis
 from tests.conftest import Jobpool
 from tests.support.builders import an_experiment
-from tests.support.report_pages import EVIL, a_full_pool
+from tests.support.report_pages import EVIL, a_full_pool, unpacked
 from tests.support.synthetic_study import a_study
 
 
@@ -55,6 +55,17 @@ def test_a_table_from_elsewhere_becomes_one_file(tmp_path: Path, study: Path) ->
     report(None, tmp_path / "report.html", table=study)
 
     assert "<title>study.csv</title>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_published_ranks_give_the_published_coefficient(tmp_path: Path) -> None:
+    table = Path(__file__).parents[1] / "assets" / "published-ranks.csv"
+
+    report(None, tmp_path / "report.html", table=table, region_method="published")
+
+    page = (tmp_path / "report.html").read_bytes()
+    terms, coefficients = unpacked(page)["tables"]["regression-0"]["columns"][:2]
+    assert (terms["values"][-1], coefficients["values"][-1]) == ("log10(size)", -0.277596)
+    assert b"7 to 4,000 parcels" in page
 
 
 def test_figures_are_written_beside(tmp_path: Path, study: Path) -> None:
@@ -106,6 +117,22 @@ def test_the_name_of_a_pool_is_escaped(tmp_path: Path) -> None:
         (("POOL", "-o", "r.html", "--metric", "regression=mae"), 1, "leave --metric out"),
         (("--table", "x.csv", "--only", "a=b", "-o", "r.html"), 2, "are for a pool"),
         (("--table", "x.csv", "-o", "r.html"), 1, "x.csv: no such file"),
+        (
+            ("--table", "x.csv", "-o", "r.html", "--region", "7-9"),
+            2,
+            "largest size, such as 7:3000",
+        ),
+        (
+            ("--table", "x.csv", "-o", "r.html", "--region", "9:7"),
+            2,
+            "largest size, such as 7:3000",
+        ),
+        (("POOL", "-o", "r.html", "--region-method", "publshed"), 2, "did you mean 'published'"),
+        (
+            ("POOL", "-o", "r.html", "--region-method", "published", "--region", "7:9"),
+            2,
+            "leave one out",
+        ),
         (("nopool", "-o", "r.html"), 1, "nopool: no such folder"),
         (("POOL", "-o", "r.html", "--only", "nothing=1"), 1, "the pool has no 'nothing'"),
     ],

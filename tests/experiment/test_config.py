@@ -95,7 +95,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         "passes.first.walltime: '3 weeks' is not a length of time; "
         "write for example 90s, 30m, 2h or 1d12h",
         "seeed: unknown key; known here: runner, name, seed, axes, evaluate, function, passes, "
-        "workers, needs; did you mean 'seed'?",
+        "workers, needs, report; did you mean 'seed'?",
     ]
 
 
@@ -220,3 +220,36 @@ def test_a_job_hangs_after_three_times_the_silence_that_loses_it(tmp_path: Path)
     )
 
     assert load_experiment(tmp_path / "e.yaml").workers.hung == 360
+
+
+AN_AXIS = "runner: function\naxes: {site: [oslo]}\n"
+
+
+def test_a_region_is_read_from_the_file(tmp_path: Path) -> None:
+    experiment = load(tmp_path, AN_AXIS + 'report: {region: "7:3000"}')
+
+    assert experiment.report.region.sizes == (7, 3000)
+
+
+def test_the_published_way_is_read_from_the_file(tmp_path: Path) -> None:
+    experiment = load(tmp_path, AN_AXIS + "report: {region_method: published, compare_on: own}")
+
+    assert experiment.report.region.method == "published"
+    assert experiment.report.compare_on == "own"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{region: 7-30}", "report.region: '7-30' is no region; write its smallest"),
+        ('{region: "30:7"}', "report.region: '30:7' is no region; write its smallest"),
+        ('{region: "7:30", region_method: published}', "report.region: is given beside a region"),
+        ("{region_method: joint}", "report.region_method: must be one of: together, published"),
+        ("{compare_on: all}", "report.compare_on: must be one of: common, own"),
+        ("{regoin: x}", "report.regoin: unknown key; known here: region, region_method"),
+    ],
+)
+def test_a_mistake_in_the_report_section_is_named(tmp_path: Path, text: str, said: str) -> None:
+    found = problems(tmp_path, f"{AN_AXIS}report: {text}")
+
+    assert any(problem.startswith(said) for problem in found), found

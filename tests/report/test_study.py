@@ -1,13 +1,15 @@
 """What the report of a study says: every figure is a view of a table that the analysis made."""
 
+import re
 from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
 
 from jobpool.report.making import Made
-from jobpool.report.parts import EVERY, Report
+from jobpool.report.parts import EVERY, Figure, Report
 from jobpool.report.study_strategies import GREY, NOT_COMPARED
+from jobpool.report.writing import tables_of
 from tests.support.report_pages import (
     drawn,
     figures_of,
@@ -75,6 +77,60 @@ def test_each_pipeline_has_a_power_law_of_its_own(report: Report) -> None:
     rows = rows_of(table_of(report, "power-laws"))
 
     assert {row["what"] for row in rows if row["of"] == "pipeline"} == {"elastic", "svm", "lgbm"}
+
+
+def test_rivals_stand_beside_the_region(made: Made) -> None:
+    assert made.analysis is not None
+    assert made.analysis.scaling is not None
+
+    regions = table_of(made.report, "regions").frame
+
+    law = made.analysis.scaling.region
+    assert regions["region"].tolist()[0::6] == ["chosen", "all sizes"]
+    assert regions["exponent"].tolist()[0] == law.exponent
+    assert regions["KS distance"].tolist()[:6] == sorted(regions["KS distance"].tolist()[:6])
+
+
+def test_the_interval_that_includes_the_choice_is_told(made: Made) -> None:
+    assert made.analysis is not None
+    assert made.analysis.scaling is not None
+    scaling = made.analysis.scaling
+
+    section = section_of(made.report, "ranks")
+
+    interval = f"{scaling.exponent_low:.4f} to {scaling.exponent_high:.4f}"
+    assert any(interval in note and "chosen anew" in note for note in section.notes)
+
+
+def test_every_regression_is_a_table(report: Report) -> None:
+    titles = [table.title for table in tables_of(report) if table.name.startswith("regression")]
+
+    law = "Regression: log10_rank ~ log10_size + C(type)"
+    assert titles == [
+        law,
+        f"{law} + C(pipeline)",
+        f"{law} + C(pipeline) + log10_size:C(pipeline)",
+        "Regression: log10_rank ~ log10_size + C(ensemble) + log10_size:C(ensemble)",
+    ]
+
+
+def test_targets_have_laws_of_their_own(made: Made) -> None:
+    assert made.analysis is not None
+
+    laws = table_of(made.report, "laws-by-target").frame
+
+    assert laws["exponent"].tolist() == made.analysis.laws_by_target["exponent"].tolist()
+
+
+def test_nothing_is_said_of_a_region_that_is_not_there(tmp_path: Path) -> None:
+    report = study_report(tmp_path, a_study(n_parcellations=4, ensembles=False)).report
+    section = section_of(report, "ranks")
+
+    figures = [item for item in section.items if isinstance(item, Figure)]
+    words = " ".join([section.text, *section.notes, *(figure.caption for figure in figures)])
+
+    assert len(section.items) == 1
+    assert not re.search("region|power law|band|regression", words)
 
 
 def test_the_reader_chooses_the_pipeline_or_the_target(report: Report) -> None:
