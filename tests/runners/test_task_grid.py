@@ -363,8 +363,13 @@ def test_nothing_is_told_of_a_study_without_ensembles(sets: SetsOnDisk) -> None:
 
 
 def test_the_published_study_needs_712_fits_instead_of_3392(sets: SetsOnDisk) -> None:
-    sizes = [100, 200, 300, 500, 700]
-    random = {"mesh": "mesh.npy", "sizes": [50, 150, *sizes], "across": [10, 800], "seeds": [1, 2]}
+    random = {
+        "mesh": "mesh.npy",
+        "sizes": [100, 200, 300, 400, 500],
+        "across": [[50, 500], [100, 1000], [300, 1200]],
+        "spacing": "linear",
+        "seeds": [0, 1],
+    }
     sets.sets = [{"random": random, "counts": [3, 5, 8, 10]}]
     sets.config["axes"]["pipeline"] = ["elastic", "svm"]
 

@@ -16,9 +16,14 @@ from jobpool.task import Axis
 PUBLISHED = """
 - strategies: [voted, stacked, grid]
   sets:
-    - random: {mesh: m.npy, sizes: [100, 200, 300, 500, 700, 1000, 2000], across: [10, 6000], seeds: [1, 2]}
+    - random:
+        mesh: m.npy
+        sizes: [100, 200, 300, 400, 500]
+        across: [[50, 500], [100, 1000], [300, 1200]]
+        spacing: linear
+        seeds: [0, 1]
       counts: [3, 5, 8, 10]
-"""  # noqa: E501 - as in the documentation
+"""
 PLAIN = {"random": {"mesh": "m.npy", "sizes": [2], "repeats": 3, "seed": 1}}
 
 
@@ -143,7 +148,46 @@ def test_one_block_makes_the_published_ensembles(tmp_path: Path) -> None:
     assert len({source for one in found.values() for _, source in one.members}) == 178
     assert len({one.set for one in found.values()}) == 16
     assert "voted_random_300_x5_1" in found
-    assert "grid_random_10-6000_x10_2" in found
+    assert "grid_random_100-1000_x10_0" in found
+
+
+@pytest.mark.parametrize("ends", [(50, 500), (100, 1000), (300, 1200)])
+@pytest.mark.parametrize("count", [3, 5, 8, 10])
+def test_the_published_sizes_across_a_range_are_those_of_numpy(
+    ends: tuple[int, int], count: int, tmp_path: Path
+) -> None:
+    found = ensembles(axis(tmp_path, yaml.safe_load(PUBLISHED)))
+
+    members = found[f"voted_random_{ends[0]}-{ends[1]}_x{count}_1"].members
+
+    sizes = [int(name.split("_")[1]) for name, _ in members]
+    assert sizes == np.linspace(*ends, count).astype(int).tolist()
+
+
+def test_a_member_across_a_range_is_the_first_of_its_fixed_size(tmp_path: Path) -> None:
+    found = axis(tmp_path, yaml.safe_load(PUBLISHED))
+
+    across = names(found, "voted_random_100-1000_x3_0")
+
+    assert across == ["random_100_1_seed0", "random_550_1_seed0", "random_1000_1_seed0"]
+    assert names(found, "voted_random_100_x3_0")[0] == across[0]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"across": [[10, 50], [10, 50]]}, "across: is given twice; give it once"),
+        ({"across": [[10, 50], [50, 10]]}, "across: must be two whole numbers of at least 1"),
+        ({"across": [[10, 50], 7]}, "across: must be two whole numbers: [smallest, largest]; or"),
+        ({"across": [10, 50], "spacing": "even"}, "spacing: must be one of: log, linear"),
+        ({"sizes": [2], "spacing": "linear"}, "spacing: is of sizes across a range; give across"),
+        ({"across": [[2, 3]], "spacing": "linear", "counts": [3]}, "counts: is more than the 2"),
+    ],
+)
+def test_a_mistake_in_ranges_is_named(form: dict[str, object], said: str, tmp_path: Path) -> None:
+    found = problems(tmp_path, [one_set(**grown(**form))])
+
+    assert any(said in problem for problem in found), found
 
 
 def test_smaller_sets_are_the_beginning_of_larger_ones(tmp_path: Path) -> None:

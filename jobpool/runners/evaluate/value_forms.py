@@ -22,6 +22,7 @@ from jobpool.runners.evaluate.file_forms import FILES, parcellation_files
 
 _BRACES = re.compile(r"\{\w+\}")
 _FORMS = ("random", "members", "glob")
+SPACINGS = ("log", "linear")  # of sizes across a range
 _Members = tuple[tuple[str, str], ...]  # name and source of each
 
 
@@ -167,19 +168,22 @@ def _grown(reader: Reader, name: str, counts: list[int], folder: Path) -> list[_
     ground = read_ground(form, folder)
     seeds = whole_numbers(form, "seeds", least=0, example=1) if form.has("seeds") else [0]
     fixed = whole_numbers(form, "sizes", least=1, example=100) if form.has("sizes") else []
-    across = _read_across(form) if form.has("across") else None
+    ranges = _read_across(form) if form.has("across") else []
+    spacing = form.text("spacing", SPACINGS[0], SPACINGS)
     if not form.has("sizes") and not form.has("across"):
         form.problem("sizes", None, "missing; give a list of whole numbers, or: across")
+    if form.has("spacing") and not form.has("across"):
+        form.problem("spacing", spacing, "is of sizes across a range; give across, or leave it out")
     sets = []
     for seed in seeds:
         for count in counts:
             plans = {str(size): [(size, one + 1) for one in range(count)] for size in fixed}
-            if across is not None:
-                spread = spread_sizes(*across, count)
-                plans[f"{across[0]}-{across[1]}"] = [(size, 1) for size in spread]
+            for least, most in ranges:
+                spread = spread_sizes(least, most, count, spacing)
+                plans[f"{least}-{most}"] = [(size, 1) for size in spread]
                 if len(spread) < count:
                     advice = f"is more than the {len(spread)} different sizes in"
-                    reader.problem("counts", count, f"{advice} {list(across)}; give a wider range")
+                    reader.problem("counts", count, f"{advice} {[least, most]}; give a wider range")
             sets += [
                 _Set(
                     name=f"{name}_{size}_x{count}_{seed}",
@@ -198,29 +202,43 @@ def _grown_members(name: str, plan: list[tuple[int, int]], seed: int, ground: Gr
     )
 
 
-def _read_across(reader: Reader) -> tuple[int, int] | None:
+def _read_across(reader: Reader) -> list[tuple[int, int]]:
+    """Return the ranges: one alone, or a list of them."""
     given = reader.raw("across")
-    # type: true is an int, too
-    if not isinstance(given, list) or [type(one) for one in given] != [int, int]:
-        reader.problem("across", given, "must be two whole numbers: [smallest, largest]")
-        return None
-    if not 1 <= given[0] < given[1]:
-        reader.problem(
-            "across", given, "must be two whole numbers of at least 1, the smaller first"
-        )
-        return None
-    return int(given[0]), int(given[1])
+    several = isinstance(given, list) and bool(given) and isinstance(given[0], list)
+    found = []
+    for one in given if several else [given]:
+        # type: true is an int, too
+        if not isinstance(one, list) or [type(end) for end in one] != [int, int]:
+            advice = "must be two whole numbers: [smallest, largest]; or a list of such ranges"
+            reader.problem("across", one, advice)
+        elif not 1 <= one[0] < one[1]:
+            advice = "must be two whole numbers of at least 1, the smaller first"
+            reader.problem("across", one, advice)
+        elif (one[0], one[1]) in found:
+            reader.problem("across", one, "is given twice; give it once")
+        else:
+            found.append((one[0], one[1]))
+    return found
 
 
-def spread_sizes(least: int, most: int, count: int) -> list[int]:
-    """Return up to `count` different sizes, spread evenly on a log scale.
+def spread_sizes(least: int, most: int, count: int, spacing: str = SPACINGS[0]) -> list[int]:
+    """Return up to `count` different sizes, spread evenly from the smallest to the largest.
+
+    On a log scale they are rounded to the nearest whole number; ``linear`` ones are rounded down,
+    as in the published study.
 
     Examples
     --------
     >>> spread_sizes(10, 1000, 3), spread_sizes(10, 1000, 5)
     ([10, 100, 1000], [10, 32, 100, 316, 1000])
+    >>> spread_sizes(100, 1000, 5, "linear"), spread_sizes(50, 500, 8, "linear")
+    ([100, 325, 550, 775, 1000], [50, 114, 178, 242, 307, 371, 435, 500])
     """
-    fractions = [number / (count - 1) for number in range(count)]
+    steps = count - 1
+    if spacing == "linear":
+        return list(dict.fromkeys(least + (most - least) * k // steps for k in range(count)))
+    fractions = [number / steps for number in range(count)]
     return list(dict.fromkeys(round(least * (most / least) ** one) for one in fractions))
 
 
