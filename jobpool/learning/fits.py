@@ -17,7 +17,7 @@ import numpy as np
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.checkpoint import Checkpoint
-from jobpool.learning.methods import METHODS, SearchResult, by_score
+from jobpool.learning.methods import SearchResult, by_score, search
 from jobpool.learning.pipelines.base import Candidate, Predictions
 from jobpool.learning.probability import solver_for_probability, with_probability
 from jobpool.learning.scores import METRICS, reported_scores
@@ -55,13 +55,17 @@ class Fitted:
     probability: FloatArray | None  # (n_test,): of the positive class; None in a regression
     chosen: Candidate
     candidate: int  # its number among those that were tried
-    search_score: float  # its mean over the inner splits; higher is better: errors are negated
+    search_score: (
+        float | None
+    )  # its mean over the inner splits; higher is better: errors are negated
     n_train: int
     n_unconverged: int  # models of the search that stopped at the limit of iterations
     converged: bool  # the last model, of the chosen candidate
     seconds: float  # wall time, on the cores there were
     n_failed: int = 0  # models of the search that raised an error, or predicted what is not finite
     first_error: str = ""  # of these
+    n_tied: int | None = None  # candidates that share the highest score; None: made before this
+    n_inner_undefined: int | None = None  # inner splits on which no candidate has a score
 
     @property
     def predictions(self) -> Predictions:
@@ -90,7 +94,14 @@ class Fitted:
             "seconds": self.seconds,
             "n_failed": self.n_failed,
             "first_error": self.first_error,
+            "n_tied": self.n_tied,
+            "n_inner_undefined": self.n_inner_undefined,
         }
+
+    @property
+    def decided(self) -> bool | None:
+        """Return whether one candidate was better than all others; None if that is not known."""
+        return None if self.n_tied is None else self.n_tied == 1
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array], about: Mapping[str, Json]) -> "Fitted":
@@ -146,8 +157,8 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
     start = time.perf_counter()
     training = data.training()
     trials = Trials(recipe=recipe, data=training, cores=cores, checkpoint=checkpoint)
-    found = METHODS[recipe.method](trials)
-    if np.isnan(found.scores[found.best].mean()):
+    found = search(trials)
+    if trials.splits and np.isnan(found.means[found.best]):
         raise NoCandidateError(len(found.candidates), trials.first_error)
     best, mean, last = _refit(recipe, data, trials, found)
     chosen = found.candidates[best]
@@ -159,13 +170,15 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
         probability=last.probability,
         chosen=chosen,
         candidate=best,
-        search_score=mean,
+        search_score=None if np.isnan(mean) else mean,
         n_train=len(training.y),
         n_unconverged=trials.n_unconverged,
         converged=last.converged,
         seconds=round(time.perf_counter() - start, 3),
         n_failed=trials.n_failed,
         first_error=trials.first_error,
+        n_tied=found.n_tied,
+        n_inner_undefined=len(training.tests) - len(trials.splits),
     )
 
 
@@ -207,6 +220,9 @@ def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str
         "n_test": len(fitted.rows),
         "n_unconverged": fitted.n_unconverged,
         **failures_of([fitted]),
+        "search_decided": fitted.decided,
+        "n_tied": fitted.n_tied,
+        "n_inner_undefined": fitted.n_inner_undefined,
         "converged": fitted.converged,
         "seconds": fitted.seconds,
     }
@@ -225,9 +241,11 @@ def shown_scores(recipe: Recipe, y: Array, predictions: Predictions) -> dict[str
     return {name: None if np.isnan(one) else one for name, one in scores.items()}
 
 
-def shown_search_score(recipe: Recipe, score: float) -> dict[str, Json]:
+def shown_search_score(recipe: Recipe, score: float | None) -> dict[str, Json]:
     """Return a mean search score by its metric's name, in the metric's own unit."""
     metric = recipe.search_metric
+    if score is None:
+        return {metric: None}
     return {metric: -score if METRICS[recipe.kind][metric].lower_is_better else score}
 
 

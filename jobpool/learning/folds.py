@@ -14,7 +14,7 @@ import numpy as np
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.pipelines.base import Kind
-from jobpool.learning.scores import METRICS
+from jobpool.learning.scores import METRICS, Metric
 from jobpool.learning.search import FoldData, Recipe
 from jobpool.learning.splits import Dealer, Splits
 from jobpool.learning.targets import Target
@@ -138,8 +138,8 @@ class Folds:
             rows=np.flatnonzero(part).astype(np.int32),
             without=inner,
         )
-        ranked = METRICS[recipe.kind][recipe.search_metric].ranks
-        check_fold(data, recipe.kind, int(own.max()) + 1, ranked=ranked)
+        metric = METRICS[recipe.kind][recipe.search_metric]
+        check_fold(data, recipe.kind, int(own.max()) + 1, metric)
         return data
 
     def check_inner(self) -> None:
@@ -183,7 +183,7 @@ class Folds:
         return self._dealer.deal(part, self.n_inner, f"inner {seed}")
 
 
-def check_fold(data: FoldData, kind: Kind, n_inner: int, *, ranked: bool = False) -> None:
+def check_fold(data: FoldData, kind: Kind, n_inner: int, metric: Metric | None = None) -> None:
     """Check that every part of a fold has what models and scores need.
 
     Parameters
@@ -194,13 +194,14 @@ def check_fold(data: FoldData, kind: Kind, n_inner: int, *, ranked: bool = False
         Of the target.
     n_inner : int
         Number of inner folds if no participant is left out.
-    ranked : bool
-        Whether candidates are compared by a score that needs both classes.
+    metric : Metric, optional
+        By which candidates are compared.
 
     Raises
     ------
     TooFewError
-        If a part lacks a class or has fewer than two participants.
+        If a part that a model learns from, or the test part, lacks a class or has fewer than two
+        participants; or if candidates for two classes have a score on no inner part at all.
     """
     train = ~data.test
     inner = [data.inner == one for one in range(n_inner)]
@@ -210,8 +211,11 @@ def check_fold(data: FoldData, kind: Kind, n_inner: int, *, ranked: bool = False
         if part.sum() < 2:
             raise TooFewError(data.place, "fewer than two participants are in a part of it")
     for part in inner:
-        if part.sum() < 2 or (ranked and len(np.unique(data.y[part])) < 2):
+        if part.sum() < 2:
             raise TooFewError(data.place, "an inner fold has too few to score candidates on")
+    # numbers that are all the same somewhere are not too few: such a search decides nothing
+    if kind is Kind.BINARY and metric and not any(metric.defined(data.y[one]) for one in inner):
+        raise TooFewError(data.place, "no part that candidates are compared on has both classes")
 
 
 def group_ranks(groups: Sequence[str], seed: int) -> FloatArray:

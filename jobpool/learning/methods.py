@@ -3,6 +3,7 @@
 Each gives the same candidates on any number of cores, and after any interruption.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 
 from jobpool.brain.arrays import FloatArray
 from jobpool.learning.pipelines.base import Candidate, Dimension
-from jobpool.learning.scores import METRICS
+from jobpool.learning.scores import tied
 from jobpool.learning.search import Trials
 
 HALVING_FACTOR = 3
@@ -29,10 +30,39 @@ class SearchResult:
     n_unconverged: int  # models that stopped at the limit of iterations
 
     @property
+    def means(self) -> FloatArray:
+        """Return the mean score of each candidate; NaN without a score on every split."""
+        if not self.scores.shape[1]:
+            return np.full(len(self.candidates), np.nan)
+        means: FloatArray = self.scores.mean(axis=1)
+        return means
+
+    @property
     def best(self) -> int:
         """Return the candidate with the highest mean score, the first of equals."""
-        means = self.scores.mean(axis=1)
-        return int(np.argmax(np.where(np.isnan(means), -np.inf, means)))
+        return int(np.argmax(np.where(np.isnan(self.means), -np.inf, self.means)))
+
+    @property
+    def n_tied(self) -> int:
+        """Return how many different candidates share the highest mean score: 1 if one is best.
+
+        Without any split that tells candidates apart, all of them do.
+        """
+        equal = (dict(self.candidates[one]) for one in np.flatnonzero(tied(self.means)).tolist())
+        return len({json.dumps(one, sort_keys=True, default=repr) for one in equal})
+
+
+def search(trials: Trials) -> SearchResult:
+    """Return what the recipe's method finds.
+
+    A split on which no prediction has a score, such as one whose participants are all of one
+    class, is not counted for any candidate. If that leaves none, the candidates are those of a
+    random search, and nothing is known of them.
+    """
+    if not trials.splits:
+        candidates = _random(trials)
+        return _result(trials, candidates, np.empty((len(candidates), 0)))
+    return METHODS[trials.recipe.method](trials)
 
 
 def random_search(trials: Trials) -> SearchResult:
@@ -42,28 +72,26 @@ def random_search(trials: Trials) -> SearchResult:
     another one even with the best value on all splits that are left is not scored on them: the
     candidate chosen is the same as if all had been.
     """
-    candidates = _random(trials)
-    n_splits = len(trials.data.tests)
-    scores = np.full((len(candidates), n_splits), np.nan)
-    scores[:, 0] = trials.score(candidates, tests=[0])[:, 0]
-    if n_splits == 1 or np.isnan(scores[:, 0]).all():
+    candidates, splits = _random(trials), trials.splits
+    scores = np.full((len(candidates), len(splits)), np.nan)
+    scores[:, 0] = trials.score(candidates, tests=splits[:1])[:, 0]
+    if len(splits) == 1 or np.isnan(scores[:, 0]).all():
         return _result(trials, candidates, scores)
     leader = int(np.nanargmax(scores[:, 0]))
-    others = list(range(1, n_splits))
-    scores[leader, 1:] = trials.score([candidates[leader]], tests=others)
-    best = METRICS[trials.recipe.kind][trials.recipe.search_metric].best
+    others = list(range(1, len(splits)))
+    scores[leader, 1:] = trials.score([candidates[leader]], tests=splits[1:])
     challengers = [one for one in range(len(candidates)) if one != leader]
-    left = _hopeful(scores, challengers, [0], best)
+    left = _hopeful(scores, challengers, [0], trials.metric.best)
     if left == challengers:  # nothing to be saved: one batch
         chosen = [candidates[one] for one in left]
-        scores[np.ix_(left, others)] = trials.score(chosen, tests=others)
+        scores[np.ix_(left, others)] = trials.score(chosen, tests=splits[1:])
         return _result(trials, candidates, scores)
     done = [0]
-    for split in reversed(others):  # the last one is still prepared from the leader
+    for position in reversed(others):  # the last one is still prepared from the leader
         chosen = [candidates[one] for one in left]
-        scores[left, split] = trials.score(chosen, tests=[split])[:, 0]
-        done.append(split)
-        left = _hopeful(scores, left, done, best)
+        scores[left, position] = trials.score(chosen, tests=[splits[position]])[:, 0]
+        done.append(position)
+        left = _hopeful(scores, left, done, trials.metric.best)
     return _result(trials, candidates, scores)
 
 
@@ -114,7 +142,7 @@ def halving_search(trials: Trials) -> SearchResult:
         order = np.argsort(-np.where(np.isnan(means), -np.inf, means), kind="stable")
         kept = math.ceil(len(left) / HALVING_FACTOR)
         left = sorted(left[one] for one in order[:kept].tolist())
-    scores = np.full((len(candidates), len(trials.data.tests)), np.nan)
+    scores = np.full((len(candidates), len(trials.splits)), np.nan)
     scores[left] = trials.score([candidates[one] for one in left])
     return _result(trials, candidates, scores)
 
@@ -173,12 +201,15 @@ def _suggested(trial: Any, dimension: Dimension) -> Any:
 
 
 def by_score(trials: Trials, found: SearchResult) -> Iterator[tuple[int, float]]:
-    """Yield the candidates that have a score with their mean, the best first.
+    """Yield the candidates that have a score with their mean, the best first; else all of them.
 
     What a random search passed over, as it could not win, is scored if more than the best one is
     asked for.
     """
-    yield found.best, float(found.scores[found.best].mean())
+    yield found.best, float(found.means[found.best])
+    if not trials.splits:  # nothing is known of any
+        yield from ((one, np.nan) for one in range(1, len(found.candidates)))
+        return
     scores = found.scores
     if trials.recipe.method == "random":
         scores = trials.score(found.candidates)

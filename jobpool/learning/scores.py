@@ -1,9 +1,17 @@
-"""Scores: what candidates are compared by, and what is reported of the chosen one."""
+"""Scores: what candidates are compared by, and what is reported of the chosen one.
 
+A score that is not defined is NaN, where scikit-learn gives 1.0 or 0.0: nothing is explained of a
+target that has one value only, and one class cannot be told from another that is not there. So is a
+score that is not finite, or of predictions that are not. Constant predictions of a target that
+varies have scores, as in scikit-learn (Matthews 0, balanced accuracy a half), but no correlation.
+"""
+
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
 from sklearn.metrics import (
     accuracy_score,
@@ -21,8 +29,10 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
-from jobpool.brain.arrays import Array
+from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.pipelines.base import Kind, Predictions
+
+_SINGLE = 1e-7  # LightGBM computes in single precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +40,7 @@ class Metric:
     """How well predictions fit the target of the test part."""
 
     of: Callable[[Array, Array], float]
+    needs: Callable[[Array], bool] | None = None  # of a target, if not every one has a score
     ranks: bool = False  # takes the decision instead of the predicted class
     lower_is_better: bool = False
 
@@ -37,6 +48,22 @@ class Metric:
     def best(self) -> float:
         """Return the best value that `search_score` can have: no error, or a perfect fit."""
         return 0.0 if self.lower_is_better else 1.0
+
+    def defined(self, y: Array) -> bool:
+        """Say whether predictions of the target `y` have a score, shape (n,)."""
+        return len(y) > 0 and (self.needs is None or self.needs(y))
+
+
+def _varies(y: Array) -> bool:
+    return bool(np.min(y) < np.max(y))
+
+
+def _has_positives(y: Array) -> bool:
+    return bool((y == 1).any())
+
+
+def _has_negatives(y: Array) -> bool:
+    return bool((y == 0).any())
 
 
 def _pearson(y: Array, predicted: Array) -> float:
@@ -60,25 +87,25 @@ def _specificity(y: Array, predicted: Array) -> float:
 
 METRICS: Mapping[Kind, Mapping[str, Metric]] = {
     Kind.REGRESSION: {
-        "r2": Metric(of=r2_score),
-        "explained_variance": Metric(of=explained_variance_score),
+        "r2": Metric(of=r2_score, needs=_varies),
+        "explained_variance": Metric(of=explained_variance_score, needs=_varies),
         "mse": Metric(of=mean_squared_error, lower_is_better=True),
         "rmse": Metric(of=root_mean_squared_error, lower_is_better=True),
         "mae": Metric(of=mean_absolute_error, lower_is_better=True),
         "median_absolute_error": Metric(of=median_absolute_error, lower_is_better=True),
-        "pearson": Metric(of=_pearson),
-        "spearman": Metric(of=_spearman),
+        "pearson": Metric(of=_pearson, needs=_varies),
+        "spearman": Metric(of=_spearman, needs=_varies),
     },
     Kind.BINARY: {
         # of the distance from the decision boundary: probabilities that round to 1 would tie
-        "roc_auc": Metric(of=roc_auc_score, ranks=True),
-        "average_precision": Metric(of=average_precision_score, ranks=True),
-        "balanced_accuracy": Metric(of=balanced_accuracy_score),
-        "matthews": Metric(of=matthews_corrcoef),
+        "roc_auc": Metric(of=roc_auc_score, needs=_varies, ranks=True),
+        "average_precision": Metric(of=average_precision_score, needs=_varies, ranks=True),
+        "balanced_accuracy": Metric(of=balanced_accuracy_score, needs=_varies),
+        "matthews": Metric(of=matthews_corrcoef, needs=_varies),
         "accuracy": Metric(of=accuracy_score),
-        "f1": Metric(of=f1_score),
-        "sensitivity": Metric(of=recall_score),
-        "specificity": Metric(of=_specificity),
+        "f1": Metric(of=f1_score, needs=_has_positives),
+        "sensitivity": Metric(of=recall_score, needs=_has_positives),
+        "specificity": Metric(of=_specificity, needs=_has_negatives),
     },
 }
 SEARCH_METRIC: Mapping[Kind, str] = {
@@ -92,11 +119,13 @@ REPORTED: Mapping[Kind, tuple[str, ...]] = {
 
 
 def score(metric: Metric, y: Array, predictions: Predictions) -> float:
-    """Return a score in the metric's own unit; NaN for a candidate without finite predictions."""
+    """Return a score in the metric's own unit; NaN if it is not defined, or not finite."""
     values = predictions.decision if metric.ranks else predictions.predicted
-    if predictions.failure:
+    if predictions.failure or not metric.defined(y):
         return float("nan")
-    return float(metric.of(y, values))
+    with np.errstate(over="ignore", invalid="ignore"):  # errors that have no square
+        found = float(metric.of(y, values))
+    return found if math.isfinite(found) else float("nan")
 
 
 def search_score(kind: Kind, name: str, y: Array, predictions: Predictions) -> float:
@@ -104,6 +133,23 @@ def search_score(kind: Kind, name: str, y: Array, predictions: Predictions) -> f
     metric = METRICS[kind][name]
     value = score(metric, y, predictions)
     return -value if metric.lower_is_better else value
+
+
+def tied(means: FloatArray) -> Array:
+    """Return which scores are the highest, a mask of the same shape; all, if none is known.
+
+    Scores that differ by less than the computation is exact are equal.
+
+    Examples
+    --------
+    >>> tied(np.array([0.2, 0.3 + 1e-9, 0.3, np.nan])).tolist()
+    [False, True, True, False]
+    """
+    if np.isnan(means).all():
+        return np.ones(means.shape, bool)
+    highest = float(np.nanmax(means))
+    found: Array = means >= highest - _SINGLE * max(1.0, abs(highest))
+    return found
 
 
 def reported_scores(

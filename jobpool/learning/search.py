@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from jobpool.learning.parallel import in_processes, in_threads
 from jobpool.learning.pipelines.base import Candidate, Kind, Pipeline, Settings, Solver, Split
 from jobpool.learning.pipelines.factory import as_text
 from jobpool.learning.pipelines.plain import PlainSolver
-from jobpool.learning.scores import REPORTED, SEARCH_METRIC, search_score
+from jobpool.learning.scores import METRICS, REPORTED, SEARCH_METRIC, Metric, search_score
 from jobpool.task import Json
 
 
@@ -119,6 +119,12 @@ class TrainingData:
         """Return the test part of each inner split, masks of shape (n,)."""
         return tuple(self.inner == fold for fold in np.unique(self.inner[self.inner >= 0]))
 
+    def comparable(self, metric: Metric) -> tuple[int, ...]:
+        """Return on which of `tests` candidates have a score, whatever they predict."""
+        return tuple(
+            number for number, test in enumerate(self.tests) if metric.defined(self.y[test])
+        )
+
     def train(self, test: Array, share: float) -> Array:
         """Return the training part that belongs to a test part, a mask of shape (n,).
 
@@ -177,6 +183,16 @@ class Trials:
     _counted: set[str] = field(default_factory=set)
     _prepared: dict[tuple[int, float], Any] = field(default_factory=dict)
 
+    @property
+    def metric(self) -> Metric:
+        """Return the metric by which candidates are compared."""
+        return METRICS[self.recipe.kind][self.recipe.search_metric]
+
+    @cached_property
+    def splits(self) -> tuple[int, ...]:
+        """Return the splits that candidates are compared on: those on which they have a score."""
+        return self.data.comparable(self.metric)
+
     def score(
         self,
         candidates: Sequence[Candidate],
@@ -192,10 +208,10 @@ class Trials:
         share : float
             Of the training part of each split, by whole groups.
         tests : sequence of int, optional
-            On these splits only, in this order; by default on all.
+            On these splits only, in this order; by default on all of `splits`.
         """
         chunks = [list(chunk) for chunk in self.recipe.solver.chunks(candidates)]
-        tests = range(len(self.data.tests)) if tests is None else tests
+        tests = self.splits if tests is None else tests
         places = [(test, chunk) for test in tests for chunk in chunks]
         names = [
             self._name(test, share, [candidates[one] for one in chunk]) for test, chunk in places

@@ -27,7 +27,7 @@ from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.fits import Fitted
 from jobpool.learning.pipelines.base import Candidate, Kind, Pipeline, Predictions, Settings, Split
 from jobpool.learning.pipelines.plain import PlainSolver
-from jobpool.learning.scores import METRICS, search_score
+from jobpool.learning.scores import METRICS, search_score, tied
 from jobpool.task import Json
 
 _MAX_ITERATIONS = 1000  # of lbfgs: the weakest penalties take more than its usual 100
@@ -94,7 +94,17 @@ class Combined:
     predictions: Predictions
     chosen: Mapping[str, Json]  # nothing, the strength of the penalty, or the member
     search_score: float | None  # of what was chosen: mean over the inner folds, higher is better
+    decided: bool | None  # whether nothing else had that score; None: nothing was chosen
     n_left_out: int  # participants that some members predict, but not all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is best on the inner folds, among members or strengths of a penalty."""
+
+    best: int  # the first of equals
+    score: float | None  # its mean; None where no inner fold has a score for anything
+    n_tied: int  # how many share that score
 
 
 def voted(members: FoldMembers) -> Combined:
@@ -146,11 +156,18 @@ def stacked(members: FoldMembers) -> Combined:
         test = np.isin(trained_on, part)
         meta = Meta(kind=members.kind, X=features[~test], y=y[~test], X_test=features[test])
         scores[:, fold] = [_score(members, part, one) for one in solve_ridge(meta, strengths)]
-    best, score = _best(members, scores)
+    choice = _best(members, scores, parts)
     meta = Meta(kind=members.kind, X=features, y=y, X_test=tested)
-    [found] = solve_ridge(meta, [strengths[best]])
+    [found] = solve_ridge(meta, [strengths[choice.best]])
     converged = found.converged and all(one.converged for one in members.wholes)
-    return _combined(members, rows, replace(found, converged=converged), strengths[best], score)
+    combined = _combined(members, rows, replace(found, converged=converged))
+    return replace(
+        combined,
+        chosen=strengths[choice.best],
+        search_score=choice.score,
+        # the strongest of some equals is a choice
+        decided=choice.n_tied < len(strengths),
+    )
 
 
 def grid(members: FoldMembers) -> Combined:
@@ -163,14 +180,14 @@ def grid(members: FoldMembers) -> Combined:
     NothingComparedError
         If no member has a score on every inner fold.
     """
-    best, score = best_member(members)
+    choice = best_member(members)
     rows, _ = _tested(members)
-    found = _of(members.wholes[best], rows)
-    return _combined(members, rows, found, {"member": members.names[best]}, score)
+    n_left_out = _combined(members, rows, Predictions.none(len(rows))).n_left_out
+    return chosen_member(members, choice, members.wholes[choice.best], rows, n_left_out)
 
 
-def best_member(members: FoldMembers) -> tuple[int, float]:
-    """Return which member is best on the inner folds, the first of equals, and its score.
+def best_member(members: FoldMembers) -> Choice:
+    """Return which member is best on the inner folds, the first of equals.
 
     The score of a member is the mean of its scores on the inner folds, each predicted by its fit
     without that fold. No fit on the whole training part is used.
@@ -187,11 +204,11 @@ def best_member(members: FoldMembers) -> tuple[int, float]:
             for fits in members.inners
         ]
     )
-    return _best(members, scores)
+    return _best(members, scores, parts)
 
 
 def chosen_member(
-    members: FoldMembers, best: int, score: float, whole: Fitted, rows: Array, n_left_out: int
+    members: FoldMembers, choice: Choice, whole: Fitted, rows: Array, n_left_out: int
 ) -> Combined:
     """Return what `grid` returns where only the best member was fitted on the training part.
 
@@ -199,7 +216,7 @@ def chosen_member(
     ----------
     members : FoldMembers
         Their fits without each inner fold.
-    best, score : int, float
+    choice : Choice
         From `best_member`.
     whole : Fitted
         The best member's fit on the whole training part.
@@ -217,8 +234,9 @@ def chosen_member(
     return Combined(
         rows=rows.astype(np.int32),
         predictions=_of(whole, rows),
-        chosen={"member": members.names[best]},
-        search_score=score,
+        chosen={"member": members.names[choice.best]},
+        search_score=choice.score,
+        decided=choice.n_tied == 1,
         n_left_out=n_left_out,
     )
 
@@ -241,10 +259,9 @@ def _tested(members: FoldMembers) -> tuple[Array, FloatArray]:
 def _inner_parts(members: FoldMembers) -> list[Array]:
     """Return the participants that all members predict in each inner fold."""
     parts = [_common([one.rows for one in fits]) for fits in zip(*members.inners, strict=True)]
-    ranked = METRICS[members.kind][members.metric].ranks
     for fold, part in enumerate(parts):
         others = np.concatenate([one for one in parts if one is not part])
-        _check_part(members, part, f"inner fold {fold}", both=ranked)
+        _check_part(members, part, f"inner fold {fold}", both=False)
         _check_part(members, others, f"the training part without inner fold {fold}", both=True)
     return parts
 
@@ -284,28 +301,30 @@ def _score(members: FoldMembers, rows: Array, predictions: Predictions) -> float
     return search_score(members.kind, members.metric, members.y[rows], predictions)
 
 
-def _best(members: FoldMembers, scores: FloatArray) -> tuple[int, float]:
-    """Return the first row with the highest mean, and that mean."""
-    means = scores.mean(axis=1)
+def _best(members: FoldMembers, scores: FloatArray, parts: Sequence[Array]) -> Choice:
+    """Return the first row with the highest mean over the parts on which anything has a score."""
+    metric = METRICS[members.kind][members.metric]
+    defined = [metric.defined(members.y[part]) for part in parts]
+    if not any(defined):
+        if members.kind is Kind.BINARY:
+            raise NothingComparedError(members.fold, members.metric)
+        return Choice(best=0, score=None, n_tied=len(scores))  # the target is the same for all
+    means = scores[:, defined].mean(axis=1)
     best = int(np.argmax(np.where(np.isnan(means), -np.inf, means)))
     if np.isnan(means[best]):
         raise NothingComparedError(members.fold, members.metric)
-    return best, float(means[best])
+    return Choice(best=best, score=float(means[best]), n_tied=int(tied(means).sum()))
 
 
-def _combined(
-    members: FoldMembers,
-    rows: Array,
-    predictions: Predictions,
-    chosen: Mapping[str, Json] | None = None,
-    score: float | None = None,
-) -> Combined:
+def _combined(members: FoldMembers, rows: Array, predictions: Predictions) -> Combined:
+    """Return predictions for which nothing was chosen."""
     of_any = reduce(np.union1d, [one.rows for one in members.wholes])
     return Combined(
         rows=rows.astype(np.int32),
         predictions=predictions,
-        chosen={} if chosen is None else chosen,
-        search_score=score,
+        chosen={},
+        search_score=None,
+        decided=None,
         n_left_out=len(of_any) - len(rows),
     )
 

@@ -118,7 +118,7 @@ def test_a_fold_is_evaluated_by_its_fit() -> None:
 
     expected = evaluate_fold(recipe, data, 1, nowhere())
     assert result == {**expected, "seconds": 1.5}
-    assert result["search_score"] == {"mae": -found.search_score}
+    assert result["search_score"] == {"mae": -float(found.search_score or 0)}
 
 
 def test_a_fold_says_how_it_came_out() -> None:
@@ -137,6 +137,9 @@ def test_a_fold_says_how_it_came_out() -> None:
         "n_test",
         "n_unconverged",
         "n_failed",
+        "search_decided",
+        "n_tied",
+        "n_inner_undefined",
         "converged",
         "seconds",
     ]

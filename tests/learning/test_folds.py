@@ -14,6 +14,7 @@ from jobpool.learning.folds import (
     group_ranks,
 )
 from jobpool.learning.pipelines.base import Kind
+from jobpool.learning.scores import METRICS
 from jobpool.learning.search import FoldData
 from jobpool.learning.splits import deal_groups, hold_out_groups, make_splits
 from jobpool.learning.targets import Target
@@ -157,6 +158,7 @@ def test_enough_groups_pass() -> None:
     assert [FOLDS.n_outer, FOLDS.n_inner] == [5, 3]
 
 
+MATTHEWS = METRICS[Kind.BINARY]["matthews"]
 Y = np.tile([0.0, 1.0], 12)
 FOLD = FoldData(
     fold=3,
@@ -178,7 +180,7 @@ def test_a_group_has_one_rank_in_every_version() -> None:
 
 
 def test_a_whole_fold_passes() -> None:
-    check_fold(FOLD, Kind.BINARY, 3, ranked=True)
+    check_fold(FOLD, Kind.BINARY, 3, MATTHEWS)
 
 
 def test_an_inner_fold_without_participants_is_an_error() -> None:
@@ -188,17 +190,23 @@ def test_an_inner_fold_without_participants_is_an_error() -> None:
         check_fold(gone, Kind.BINARY, 3)
 
 
-def test_an_inner_fold_of_one_class_is_an_error_where_ranks_are_compared() -> None:
+def test_candidates_can_be_compared_where_one_inner_fold_has_one_class() -> None:
     y = np.where(FOLD.inner == 1, 0.0, Y)
 
-    with pytest.raises(TooFewError, match="an inner fold has too few"):
-        check_fold(replace(FOLD, y=y), Kind.BINARY, 3, ranked=True)
+    check_fold(replace(FOLD, y=y), Kind.BINARY, 3, MATTHEWS)
 
 
-def test_an_inner_fold_of_one_class_can_be_compared_by_classes() -> None:
+@pytest.mark.parametrize("metric", ["matthews", "roc_auc", "balanced_accuracy"])
+def test_a_holdout_of_one_class_is_an_error(metric: str) -> None:
+    held_out = replace(FOLD, inner=np.where(FOLD.inner == 1, 0, -1))
     y = np.where(FOLD.inner == 1, 0.0, Y)
 
-    check_fold(replace(FOLD, y=y), Kind.BINARY, 3)
+    with pytest.raises(TooFewError, match="no part that candidates are compared on has both"):
+        check_fold(replace(held_out, y=y), Kind.BINARY, 1, METRICS[Kind.BINARY][metric])
+
+
+def test_numbers_that_are_all_the_same_in_every_inner_fold_are_no_error() -> None:
+    check_fold(replace(FOLD, y=np.zeros(24)), Kind.REGRESSION, 3, METRICS[Kind.REGRESSION]["r2"])
 
 
 def test_a_test_part_of_one_class_is_an_error() -> None:

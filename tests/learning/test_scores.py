@@ -85,3 +85,70 @@ def test_constant_predictions_have_no_correlation(name: str) -> None:
     found = search_score(Kind.REGRESSION, name, AGE, constant)
 
     assert math.isnan(found)
+
+
+def of_one_value(kind: Kind, name: str, value: float) -> float:
+    """Return the score of perfect predictions of a target that has one value only."""
+    y = np.full(8, value)
+    decision = y if kind is Kind.REGRESSION else y - 0.5
+    found = reported_scores(kind, [name], y, Predictions(predicted=y, decision=decision))
+    return found[name]
+
+
+@pytest.mark.parametrize("name", ["r2", "explained_variance", "pearson", "spearman"])
+def test_nothing_is_explained_of_a_target_with_one_value(name: str) -> None:
+    assert math.isnan(of_one_value(Kind.REGRESSION, name, 3.0))
+
+
+@pytest.mark.parametrize("name", ["mse", "rmse", "mae", "median_absolute_error"])
+def test_an_error_is_known_for_a_target_with_one_value(name: str) -> None:
+    assert of_one_value(Kind.REGRESSION, name, 3.0) == 0.0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "balanced_accuracy", "matthews"])
+def test_one_class_alone_is_told_from_nothing(name: str, value: float) -> None:
+    assert math.isnan(of_one_value(Kind.BINARY, name, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("f1", 0.0), ("sensitivity", 0.0), ("specificity", 1.0)]
+)
+def test_a_share_of_a_class_that_is_not_there_is_not_defined(name: str, value: float) -> None:
+    assert math.isnan(of_one_value(Kind.BINARY, name, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("f1", 1.0), ("sensitivity", 1.0), ("specificity", 0.0), ("accuracy", 0.0)]
+)
+def test_a_share_of_the_class_that_is_there_is_known(name: str, value: float) -> None:
+    assert of_one_value(Kind.BINARY, name, value) == 1.0
+
+
+def test_constant_predictions_of_two_classes_are_at_chance_as_in_scikit_learn() -> None:
+    constant = Predictions(predicted=np.ones(40), decision=np.ones(40))
+
+    found = reported_scores(Kind.BINARY, ["matthews", "balanced_accuracy"], SEX, constant)
+
+    assert found == {
+        "matthews": metrics.matthews_corrcoef(SEX, np.ones(40)),
+        "balanced_accuracy": metrics.balanced_accuracy_score(SEX, np.ones(40)),
+    }
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e300])
+@pytest.mark.parametrize("name", ["r2", "mse", "explained_variance"])
+def test_a_prediction_that_is_not_finite_has_no_score(name: str, value: float) -> None:
+    guess = np.where(np.arange(40) == 7, value, GUESS)
+
+    found = search_score(Kind.REGRESSION, name, AGE, Predictions(predicted=guess, decision=guess))
+
+    assert math.isnan(found)
+
+
+def test_a_decision_that_is_not_finite_has_no_rank() -> None:
+    decision = np.where(np.arange(40) == 7, np.inf, DECISION)
+
+    found = search_score(Kind.BINARY, "roc_auc", SEX, Predictions(predicted=SEX, decision=decision))
+
+    assert math.isnan(found)

@@ -22,7 +22,7 @@ from sklearn.preprocessing import RobustScaler
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.fits import NoCandidateError, evaluate_fold
-from jobpool.learning.methods import METHODS, SearchResult, random_search
+from jobpool.learning.methods import METHODS, SearchResult, random_search, search
 from jobpool.learning.parallel import HelperError, HelperKilledError
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.learning.pipelines.base import (
@@ -34,6 +34,7 @@ from jobpool.learning.pipelines.base import (
     Settings,
     Split,
 )
+from jobpool.learning.scores import search_score
 from jobpool.learning.search import FoldData, Recipe, TrainingData, Trials, describe
 from jobpool.learning.splits import deal_groups
 
@@ -410,6 +411,72 @@ def test_a_search_without_a_usable_candidate_is_an_error() -> None:
         evaluate_fold(
             a_recipe(Kind.BINARY, 2, pipeline=broken), data, 1, Checkpoint(Path("none"), {})
         )
+
+
+def of_counts(y: Array) -> Trials:
+    """Return trials on a target that is the same for everybody in the first inner fold."""
+    data = TrainingData(name="fold 0", X=X, y=np.where(INNER == 0, 0.0, y), inner=INNER, rank=RANK)
+    recipe = a_recipe(Kind.REGRESSION, pipeline=counting_pipeline(Counting()))
+    return Trials(recipe=recipe, data=data, cores=1, checkpoint=Checkpoint(Path("none"), {}))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_split_on_which_nothing_has_a_score_counts_for_no_candidate(method: str) -> None:
+    trials = of_counts(AGE)
+    trials.recipe = replace(trials.recipe, method=method)
+
+    found = search(trials)
+
+    slopes = [float(one["a"] or 0.0) for one in found.candidates]
+    plain = [
+        np.mean(
+            [
+                explained_variance_score(AGE[part], X[part, 0] * slope)
+                for part in (INNER == 1, INNER == 2)
+            ]
+        )
+        for slope in slopes
+    ]
+    assert found.best == np.argmax(plain)
+    assert found.means[found.best] == pytest.approx(max(plain), rel=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_search_on_a_target_with_one_value_decides_nothing(method: str) -> None:
+    trials = of_counts(np.zeros(90))
+    trials.recipe = replace(trials.recipe, method=method)
+
+    found = search(trials)
+
+    assert (found.best, found.n_tied) == (0, len(found.candidates))
+
+
+def test_candidates_with_equal_scores_are_tied() -> None:
+    scores = np.array([[0.3, 0.2], [0.2, 0.3 + 1e-9], [0.2, 0.2], [np.nan, 0.9]])
+    candidates = tuple({"C": one} for one in range(4))
+
+    result = SearchResult(candidates=candidates, scores=scores, n_unconverged=0)
+
+    assert result.n_tied == 2
+
+
+def test_a_candidate_that_was_drawn_twice_is_not_tied_with_itself() -> None:
+    scores = np.array([[0.3, 0.2], [0.3, 0.2], [0.2, 0.2]])
+
+    result = SearchResult(candidates=({"C": 1}, {"C": 1}, {"C": 2}), scores=scores, n_unconverged=0)
+
+    assert result.n_tied == 1
+
+
+def test_a_candidate_that_predicts_an_infinite_number_is_not_chosen() -> None:
+    scores = [
+        search_score(Kind.REGRESSION, "mse", AGE, Predictions(predicted=one, decision=one))
+        for one in (AGE + 50, np.where(AGE.mean() < AGE, np.inf, AGE))
+    ]
+
+    result = SearchResult(candidates=({}, {}), scores=np.array([scores]).T, n_unconverged=0)
+
+    assert result.best == 0
 
 
 class OddError(Exception):

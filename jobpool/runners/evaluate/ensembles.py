@@ -151,13 +151,13 @@ def _fold_of_all(
         ),
     )
     if task.strategy == GRID:
-        best, score = best_member(members)
-        required = RequiredFit(member=task.members[best], fold=fold)
+        choice = best_member(members)
+        required = RequiredFit(member=task.members[choice.best], fold=fold)
         found |= fits.get([required])
         fitted[required] = _fitted(found[required])
         one_each = {required.member: entry for required, entry in found.items()}
         rows, n_left_out = fits.tested(fold, [one_each[one] for one in task.members])
-        combined = chosen_member(members, best, score, fitted[required], rows, n_left_out)
+        combined = chosen_member(members, choice, fitted[required], rows, n_left_out)
     else:
         combined = STRATEGIES[task.strategy](members)
     result = _fold_result(recipe, fold, fits.target.y[combined.rows], combined)
@@ -166,6 +166,9 @@ def _fold_of_all(
     )
     result["n_unconverged"] = sum(one.n_unconverged for one in fitted.values())
     result |= failures_of(list(fitted.values()))
+    result["n_inner_undefined"] = sum(one.n_inner_undefined or 0 for one in fitted.values())
+    searches = [combined.decided, *(one.decided for one in fitted.values())]
+    result["search_decided"] = False not in searches
     result["fit_seconds"] = round(sum(one.seconds for one in fitted.values()), 3)
     if keep:
         made_of = [task.strategy, *(fits.key(required) for required in found)]
@@ -175,10 +178,12 @@ def _fold_of_all(
 
 def _fold_result(recipe: Recipe, fold: int, y: Array, combined: Combined) -> dict[str, Json]:
     score = combined.search_score
+    # a ridge has a search, even where it has no score; a vote has none
+    searched = score is not None or combined.decided is not None
     return {
         "fold": fold,
         "scores": shown_scores(recipe, y, combined.predictions),
-        "search_score": {} if score is None else shown_search_score(recipe, score),
+        "search_score": shown_search_score(recipe, score) if searched else {},
         "chosen": dict(combined.chosen),
         "n_test": len(combined.rows),
         "n_left_out": combined.n_left_out,

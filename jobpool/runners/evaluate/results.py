@@ -89,6 +89,8 @@ def _task_row(whole: dict[str, Any]) -> Row:
     row.update(_counts(whole))
     row["n_unconverged"] = sum([fold["n_unconverged"] for fold in folds])
     row.update(_failures(folds))
+    row["n_undefined"] = sum([_n_undefined(fold) for fold in folds])
+    row.update(_decisions(folds))
     if "n_left_out" in folds[0]:
         row["n_left_out"] = sum([fold["n_left_out"] for fold in folds])
     row["seconds"] = whole["seconds"]["total"]
@@ -111,6 +113,23 @@ def _failures(folds: Sequence[Mapping[str, Any]]) -> Row:
     errors = [fold["first_error"] for fold in folds if "first_error" in fold]
     count: Row = {"n_failed": sum(counts)} if counts else {}
     return {**count, "first_error": errors[0]} if errors else count
+
+
+def _n_undefined(fold: Mapping[str, Any]) -> int:
+    """Return how many scores of a fold are missing: not defined for its target, or not finite."""
+    return list(fold["scores"].values()).count(None)
+
+
+def _decisions(folds: Sequence[Mapping[str, Any]]) -> Row:
+    """Return how far the searches of all folds told candidates apart; nothing of older results."""
+    if any(fold.get("search_decided") is None for fold in folds):
+        return {}
+    undecided = [not fold["search_decided"] for fold in folds]
+    return {
+        "search_decided": not any(undecided),
+        "n_undecided": sum(undecided),
+        "n_inner_undefined": sum([fold["n_inner_undefined"] for fold in folds]),
+    }
 
 
 def _means(scores: Sequence[Mapping[str, float | None]]) -> Row:
@@ -170,12 +189,14 @@ def _fold_row(fold: dict[str, Any], counts: Row) -> Row:
     for name in _OF_FOLD:
         if name in fold:
             row[name] = fold[name]
+    row["n_undefined"] = _n_undefined(fold)
     row.update(counts)
     return row
 
 
 _OF_FOLD = (
     *("candidate", "n_train", "n_test", "n_left_out", "n_unconverged", "n_failed", "first_error"),
+    *("search_decided", "n_tied", "n_inner_undefined"),
     *("converged", "seconds", "fit_seconds"),
 )
 
