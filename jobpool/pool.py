@@ -129,7 +129,9 @@ class Pool:
         file = self.folder / "experiment.yaml"
         if not file.exists():
             raise PoolError(file, "missing; restore it from a backup")
-        return load_experiment(file, folder=Path(self.info.folder), axes=axes)
+        return load_experiment(
+            file, folder=Path(self.info.folder), axes=axes, reading=self.info.reading
+        )
 
     def index(self) -> NDArray[np.uint8]:
         """Return the index byte of every task, shape (n_tasks,), without taking a lock."""

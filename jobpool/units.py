@@ -16,6 +16,29 @@ _MEMORY = re.compile(r"([\d.]+)([KMGT]?)")
 _MEMORY_MB = {"": 1 / MB, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?B)", re.IGNORECASE)
 _SIZES = ("B", "kB", "MB", "GB", "TB")  # of files, by 1,000
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_MOST_DIGITS = 400  # of a number: of more no float is finite
+
+
+def parse_number(text: str) -> int | float | None:
+    """Return the number that a person reads in a text, a whole one as it is; None for others.
+
+    Others are numbers with leading zeros, which codes have, with signs between the digits
+    (``1_000``, ``1,5``), of another base, and words such as ``nan`` and ``inf``.
+
+    Examples
+    --------
+    >>> parse_number("9007199254740993"), parse_number("1e-3"), parse_number("-.5")
+    (9007199254740993, 0.001, -0.5)
+    >>> parse_number("007"), parse_number("1_000"), parse_number("0x1F"), parse_number("1,5")
+    (None, None, None, None)
+    """
+    if len(text) > _MOST_DIGITS:
+        return None
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def parse_clock(text: str) -> float | None:

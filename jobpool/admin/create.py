@@ -18,7 +18,14 @@ from jobpool.disk.locks import best_lock
 from jobpool.errors import AccessError, ConfigError, JobpoolError, Problem, RequestError
 from jobpool.experiment.config import Experiment
 from jobpool.table.grid import Grid, in_random_order, write_grid
-from jobpool.table.settings import GROUP, OF_OWNER, PoolInfo, keep_to_owner, set_umask
+from jobpool.table.settings import (
+    GROUP,
+    OF_OWNER,
+    READING,
+    PoolInfo,
+    keep_to_owner,
+    set_umask,
+)
 from jobpool.table.shards import write_shards
 
 FOLDERS = ("state", "workers", "attempts", "results", "logs", "cache", "checkpoints")
@@ -109,6 +116,7 @@ def _fill(
         folder=str(experiment.folder),
         created=now,
         version=__version__,
+        reading=READING,
     )
     info.write(building)
     prepare(building)

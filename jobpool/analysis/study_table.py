@@ -11,8 +11,9 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from jobpool.disk.tables import read_table
+from jobpool.disk.tables import Missing, place, places, read_table
 from jobpool.errors import DataError, listing, nearest
+from jobpool.units import parse_number
 
 KEY = ("parcellation", "pipeline", "target")
 SINGLE = "single"
@@ -37,7 +38,6 @@ LABELS: Mapping[str, str] = {
 }
 LOWER_IS_BETTER = frozenset({"mse", "rmse", "mae", "median_absolute_error"})
 _TEXTS = ("parcellation", "type", "pipeline", "target", "strategy", "set", "task")
-_MISSING = ("", "n/a", "NA", "N/A", "nan", "NaN", "None")
 _DEFAULTS: dict[str, str | int | float] = {
     "strategy": SINGLE,
     "set": "",
@@ -125,7 +125,7 @@ class StudyTable:
         return replace(self, frame=kept[0], no_score=kept[1])
 
 
-def read_study_table(path: Path) -> StudyTable:
+def read_study_table(path: Path, missing: Collection[str] | None = None) -> StudyTable:
     """Return the table in a ``.csv``, ``.tsv`` or ``.parquet`` file.
 
     Parameters
@@ -135,15 +135,20 @@ def read_study_table(path: Path) -> StudyTable:
         (higher is better); or ``parcellation``, ``size``, ``type`` and ``mean_rank`` (1 is best),
         where ``pipeline`` and ``target`` may be missing. ``strategy``, ``set``, ``members``,
         ``seconds``, ``memory_mb`` and ``task`` may be given; other columns are left aside.
+    missing : collection of str, optional
+        The words for a missing value; by default the usual ones.
 
     Raises
     ------
     DataError
         If it cannot be read, lacks a column, or holds a value that cannot be. The text names
-        the column, the row (the first one below the header is row 1) and the value.
+        the column, the line and the value.
     """
+    table, source = read_table(path, once=_NAMES, missing=missing), str(path)
     # as text: an error shows the value as it was written
-    frame, source = read_table(path, texts=None, missing_words=(), once=_NAMES), str(path)
+    written = {name: table.written(name) for name in table.header}
+    index = pd.Index(table.raw.places, name=table.raw.by)
+    frame = pd.DataFrame(written, index=index, dtype=object)
     if frame.empty:
         raise DataError(path, "has no rows; give one per parcellation, pipeline and target")
     if SCORE in frame and MEAN_RANK in frame:
@@ -152,8 +157,9 @@ def read_study_table(path: Path) -> StudyTable:
     if measure == MEAN_RANK:
         frame = frame.assign(**{one: "all" for one in ("pipeline", "target") if one not in frame})
     _check_columns(frame, [*KEY, "size", "type", measure], source)
-    values = _numbers(frame, measure, source, above_zero=measure == MEAN_RANK)
-    return _checked(frame.assign(**{measure: values}), source, measure, {})
+    words = table.missing
+    values = _numbers(frame, measure, source, words, above_zero=measure == MEAN_RANK)
+    return _checked(frame.assign(**{measure: values}), source, measure, {}, words)
 
 
 def from_results(
@@ -201,7 +207,7 @@ def from_results(
         table["seconds"] = frame["fit_seconds"].fillna(table["seconds"])
     chosen = _chosen_metrics(frame, source, metrics, scores)
     table[SCORE] = _scores(frame, chosen)
-    return _checked(table, source, SCORE, chosen)
+    return _checked(table.reset_index(drop=True), source, SCORE, chosen, Missing())
 
 
 def _chosen_metrics(
@@ -251,29 +257,29 @@ def _scores(frame: pd.DataFrame, chosen: Mapping[str, str]) -> pd.Series:
 
 
 def _checked(
-    frame: pd.DataFrame, source: str, measure: str, metrics: Mapping[str, str]
+    frame: pd.DataFrame, source: str, measure: str, metrics: Mapping[str, str], missing: Missing
 ) -> StudyTable:
     """Return the table with columns of fixed types, in its order."""
-    frame = _with_defaults(frame)
+    frame = _with_defaults(frame, missing)
     clean = pd.DataFrame({name: _texts(frame, name, source) for name in _TEXTS})
-    clean["size"] = _whole_numbers(frame, "size", source)
-    clean["members"] = _whole_numbers(frame, "members", source)
+    clean["size"] = _whole_numbers(frame, "size", source, missing)
+    clean["members"] = _whole_numbers(frame, "members", source, missing)
     clean[measure] = pd.to_numeric(frame[measure]).astype("float64")
     for name in ("seconds", "memory_mb"):
-        clean[name] = _numbers(frame, name, source, may_miss=True)
+        clean[name] = _numbers(frame, name, source, missing, may_miss=True)
     _check_unique(clean, source)
     for name in ("size", "type", "strategy", "members"):
         _check_one_value_each(clean, name, source)
     order = ["parcellation", "size", "type", "pipeline", "target", measure]
     order += ["strategy", "set", "members", "seconds", "memory_mb", "task"]
     clean = clean[order]
-    missing = clean[measure].isna()
+    without = clean[measure].isna()
     return StudyTable(
-        frame=clean[~missing],
+        frame=clean[~without],
         source=source,
         measure=measure,
         metrics=dict(metrics),
-        no_score=clean[missing].drop(columns=measure),
+        no_score=clean[without].drop(columns=measure),
         order=tuple(dict.fromkeys(clean["parcellation"])),
     )
 
@@ -288,27 +294,28 @@ def _check_columns(frame: pd.DataFrame, wanted: Sequence[str], source: str) -> N
         raise DataError(source, f"{what}; name the columns as docs/analysis.md does")
 
 
-def _with_defaults(frame: pd.DataFrame) -> pd.DataFrame:
+def _with_defaults(frame: pd.DataFrame, missing: Missing) -> pd.DataFrame:
     """Return the frame with the columns that may be left out, whether they were or not.
 
     Empty cells are filled too. The number of members is filled for single parcellations alone: of
     an ensemble it must be known, unless the whole column is left out.
     """
-    frame = frame.reset_index(drop=True)
+    frame = frame.copy()
     for name, value in _DEFAULTS.items():
         if name not in frame:
             frame[name] = value
     every = pd.Series(data=True, index=frame.index)
-    _fill(frame, "strategy", every)
-    _fill(frame, "set", every)
-    _fill(frame, "members", frame["strategy"].astype(str).str.strip() == SINGLE)
+    _fill(frame, "strategy", every, missing)
+    _fill(frame, "set", every, missing)
+    is_single = frame["strategy"].astype(str).str.strip() == SINGLE
+    _fill(frame, "members", is_single, missing)
     return frame
 
 
-def _fill(frame: pd.DataFrame, name: str, rows: pd.Series) -> None:
+def _fill(frame: pd.DataFrame, name: str, rows: pd.Series, missing: Missing) -> None:
     """Fill the empty cells of some rows of a column."""
     column = frame[name].astype("object")
-    empty = column.isna() | column.astype(str).str.strip().isin(_MISSING)
+    empty = column.isna() | column.astype(str).str.strip().isin(missing.everywhere)
     frame[name] = column.mask(rows & empty, _DEFAULTS[name])
 
 
@@ -332,6 +339,7 @@ def _numbers(
     frame: pd.DataFrame,
     name: str,
     source: str,
+    missing: Missing,
     *,
     above_zero: bool = False,
     may_miss: bool = False,
@@ -345,11 +353,12 @@ def _numbers(
         it must not be.
     """
     column = frame[name]
-    gone = column.isna() | column.isin(_MISSING)
+    gone = column.isna() | column.isin((*missing.everywhere, *missing.in_numbers))
+    gone |= column.map(_float).isin(missing.numbers)
     if not may_miss:
         cure = "is missing; leave out rows that have no result"
         _raise_at(frame, name, gone, source, cure)
-    found = pd.to_numeric(column.mask(gone), errors="coerce").astype("float64")
+    found = column.map(_float).astype("float64").mask(gone)
     bad = ~gone & ~np.isfinite(found)
     _raise_at(frame, name, bad, source, "is no finite number; write one such as 0.25")
     if above_zero:
@@ -357,7 +366,13 @@ def _numbers(
     return found
 
 
-def _whole_numbers(frame: pd.DataFrame, name: str, source: str) -> pd.Series:
+def _float(value: object) -> float:
+    """Return a number or the text of one as a number; NaN for others."""
+    number = parse_number(value) if isinstance(value, str) else value
+    return float(number) if isinstance(number, int | float | np.number) else float("nan")
+
+
+def _whole_numbers(frame: pd.DataFrame, name: str, source: str, missing: Missing) -> pd.Series:
     """Return a column as int64.
 
     Raises
@@ -365,7 +380,7 @@ def _whole_numbers(frame: pd.DataFrame, name: str, source: str) -> pd.Series:
     DataError
         If a value is no whole number from 1.
     """
-    found = _numbers(frame, name, source)
+    found = _numbers(frame, name, source, missing)
     bad = (found < 1) | (found != found.round()) | (found > 2**53)
     _raise_at(frame, name, bad, source, "is no whole number from 1; correct it")
     return found.astype("int64")
@@ -377,10 +392,10 @@ def _check_unique(frame: pd.DataFrame, source: str) -> None:
     twice = frame.duplicated(key)
     if twice.any():
         second = int(np.argmax(twice))
-        same = (frame[key] == frame.loc[second, key]).all(axis=1)
-        rows = listing((np.flatnonzero(same) + 1).tolist(), most=5)
+        same = (frame[key] == frame[key].iloc[second]).all(axis=1)
+        rows = places(frame.index, np.flatnonzero(same).tolist())
         values = ", ".join(f"{name} {frame[name].tolist()[second]!r}" for name in KEY)
-        what = f"rows {rows} are all of {values}; keep one row for each"
+        what = f"{rows} are all of {values}; keep one row for each"
         raise DataError(source, what)
 
 
@@ -390,11 +405,11 @@ def _check_one_value_each(frame: pd.DataFrame, name: str, source: str) -> None:
     other = first != frame[name]
     if other.any():
         second = int(np.argmax(other))
-        label = str(frame.loc[second, "parcellation"])
-        row = int(np.argmax(frame["parcellation"] == label))
-        one, another = frame[name].iloc[[row, second]].tolist()
-        values = f"{one} in row {row + 1}, {another} in row"
-        what = f"column {name!r}: parcellation {label!r} has two values: {values} {second + 1}"
+        label = str(frame["parcellation"].iloc[second])
+        rows = [int(np.argmax(frame["parcellation"] == label)), second]
+        both = zip(frame[name].iloc[rows].tolist(), rows, strict=True)
+        values = ", ".join(f"{value} in {place(frame.index, row)}" for value, row in both)
+        what = f"column {name!r}: parcellation {label!r} has two values: {values}"
         raise DataError(source, f"{what}; give it one, or two names")
 
 
@@ -404,4 +419,5 @@ def _raise_at(frame: pd.DataFrame, name: str, bad: pd.Series, source: str, cure:
         others = int(bad.sum()) - 1
         more = f" ({others} more rows like it)" if others else ""
         value = frame[name].iloc[[row]].tolist()[0]  # plain Python: no np.float64() in the text
-        raise DataError(source, f"column {name!r}, row {row + 1}: {value!r} {cure}{more}")
+        where = f"column {name!r}, {place(frame.index, row)}"
+        raise DataError(source, f"{where}: {value!r} {cure}{more}")

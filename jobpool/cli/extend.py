@@ -32,13 +32,15 @@ def extend(
     jobpool extend newplace/study.yaml newplace/pool --moved
     """
     from jobpool.admin.extend import extend_pool
+    from jobpool.experiment.config import InPool
     from jobpool.runners import load_study
     from jobpool.runners.base import prepare
     from jobpool.table.arrays import n_counted
 
     opened = open_to_change(pool)
+    in_pool = InPool(axes=opened.grid.names, reading=opened.info.reading)
     n_before = n_counted(opened.counts())
-    experiment, runner, grid = load_study(config, known=opened.grid.names)
+    experiment, runner, grid = load_study(config, pool=in_pool)
     shared = partial(prepare, runner)
     added = extend_pool(opened, experiment, grid, shared, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"

@@ -30,6 +30,14 @@ def report(
             help="Instead of a pool: results from elsewhere (.csv, .tsv, .parquet).",
         ),
     ] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WORD",
+            help="A word that stands for a missing value in that table. May be given several "
+            "times; by default the usual ones.",
+        ),
+    ] = None,
     only: Only = None,
     skip: Skip = None,
     metric: Annotated[
@@ -74,6 +82,8 @@ def report(
     jobpool report --table results.csv -o report.html --region 7:3000
     """
     source = _source(pool, table, [*(only or ()), *(skip or ()), *(metric or ())])
+    if missing and table is None:
+        raise typer.BadParameter("is for the table of --table", param_hint="--missing")
     target = _target(output)
     _check_folder(figures)
     metrics = dict(_pair(text) for text in metric or ())
@@ -86,7 +96,7 @@ def report(
         chosen = {"only": tuple(only or ()), "skip": tuple(skip or ())}
         made = make_report(Pool(pool), _tell, **chosen, metrics=metrics, region=choice)
     else:
-        made = make_table_report(source, _tell, choice)
+        made = make_table_report(source, _tell, choice, missing)
     n_bytes = write_report(made, target, _tell)
     print(f"{target}: {n_bytes / 1e6:.1f} MB", file=sys.stderr)
     if figures is not None:

@@ -1,164 +1,293 @@
 """Tables from files: ``.csv``, ``.tsv`` and ``.parquet``, read by one reader with one set of rules.
 
-1. Text is UTF-8, with or without a byte order mark; blank lines count for nothing.
-2. Columns are separated by commas (``.csv``) or tabs (``.tsv``) and have different names.
-3. Every row is as long as the header; one empty field at the end of all rows is no field.
-4. The caller says what counts as missing, and which columns stay text.
+1. Columns have different names; blanks around a name are no part of it. An index with a name is a
+   column, one without a name is left aside. What else a file must be: `jobpool.disk.text_tables`
+   and `jobpool.disk.parquet_tables`.
+2. A cell is missing if it is empty or one of `MISSING`; in a column whose other cells are all
+   numbers, also if it is one of `MISSING_IN_NUMBERS`. The caller may give another list, which then
+   counts for every column, numbers in it by value. An empty cell is always missing.
+3. A column is of numbers if every cell that is not missing is one: digits, perhaps with a sign, a
+   point and an exponent. If all of them are whole, also when written ``1.0``, they are whole
+   numbers. Leading zeros make a code, which is text, and so do commas, ``_`` and other signs.
+4. A column in which all are ``true`` or ``false``, in any capitals, is of these.
+5. Every other column is text, in the normal form of `jobpool.disk.spelling`.
+6. As an id, a group or the value of an axis every cell is text: ``007`` stays what it is, ``1.0``
+   is ``1``.
 
 An error names the file, and the line where there is one.
 """
 
-import csv
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from jobpool.disk.parquet_tables import read_parquet
+from jobpool.disk.spelling import name_of, normal
+from jobpool.disk.text_tables import SEPARATORS, Raw, read_text
 from jobpool.errors import DataError, listing
-from jobpool.installation import missing
+from jobpool.units import parse_number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_OTHER_SEPARATORS = (";", "\t", ",", "|")
+MISSING = ("", "n/a", "N/A", "nan", "NaN")
+MISSING_IN_NUMBERS = ("NA", "None", "NULL", "null", "#N/A", "<NA>")
+_MOST_EXACT = 2.0**53  # beyond it, a floating point number is not the whole number it was
+_INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """A table as text: its header, and rows of the same length."""
+class Missing:
+    """The words for a missing value."""
 
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    everywhere: tuple[str, ...] = MISSING
+    in_numbers: tuple[str, ...] = MISSING_IN_NUMBERS
+    numbers: frozenset[float] = frozenset()  # codes such as -9
+
+    @classmethod
+    def of(cls, words: Iterable[str] | None) -> "Missing":
+        """Return those of a user's list; None for the usual ones."""
+        if words is None:
+            return cls()
+        known = tuple(map(name_of, words))
+        numbers = {number for one in known if (number := parse_number(one)) is not None}
+        return cls(everywhere=("", *known), in_numbers=(), numbers=frozenset(numbers))
 
 
-def read_rows(path: Path, once: Collection[str] | None = None) -> Rows:
-    """Return the table in a file as text; a missing value of a Parquet file is an empty text.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Table:
+    """A table in memory: its cells as they are stored, and what they mean."""
 
-    Parameters
-    ----------
-    path : Path
-        Its ending says what it is.
-    once : collection of str, optional
-        Columns that must not be there twice; by default all.
+    path: Path
+    raw: Raw
+    missing: Missing
 
-    Raises
-    ------
-    DataError
-        If it cannot be read, or breaks one of the rules.
-    """
-    if path.suffix in _SEPARATORS:
-        return _read_text(path, once)
-    import pandas as pd  # noqa: PLC0415 - half a second, for this kind of table only
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Return the names of all columns, also of those that were not kept."""
+        return self.raw.header
 
-    frame = read_table(path, once=once)
-    rows = [["" if pd.isna(v) else str(v) for v in row] for row in frame.astype(object).to_numpy()]
-    return Rows(header=tuple(frame.columns), rows=tuple(map(tuple, rows)))
+    def __len__(self) -> int:
+        return len(self.raw.places)
+
+    def place(self, row: int) -> str:
+        """Return where a row, counted from 0, stands in the file: ``line 2``."""
+        return f"{self.raw.by} {self.raw.places[row]}"
+
+    def texts(self, name: str) -> list[str | None]:
+        """Return a column as names: of people, groups, sites; None where one is missing.
+
+        Raises
+        ------
+        DataError
+            If a value is no text, or a number that has lost its last digits.
+        """
+        cells = self.raw.cells[name]
+        try:
+            meaning = _as_texts(cells, self.missing)
+        except TypeError as error:
+            what = f"column {name!r} holds lists or the like; make a column for each value"
+            raise DataError(self.path, what) from error
+        except ValueError as error:
+            at = next(i for i, one in enumerate(cells) if _is_inexact(one))
+            what = f"column {name!r}, {self.place(at)}: {cells[at]!r} has lost its last digits"
+            raise DataError(self.path, f"{what}; store whole numbers or text") from error
+        return [meaning[cell] for cell in cells]
+
+    def written(self, name: str) -> list[str]:
+        """Return a column as text that shows missing words, too; empty where nothing is."""
+        return ["" if one is None else normal(str(one)) for one in self.raw.cells[name]]
+
+    def frame(self, names: Collection[str] | None = None) -> "pd.DataFrame":
+        """Return columns by their types, by default all; the index is the line of each row.
+
+        Whole numbers are ``int64``, with gaps ``Int64``; other numbers ``float64``; true and false
+        ``bool``, with gaps ``boolean``; texts, and values of other kinds, ``object``.
+        """
+        import pandas as pd  # noqa: PLC0415 - half a second, and not needed for texts
+
+        chosen = self.raw.cells if names is None else names
+        index = pd.Index(np.asarray(self.raw.places, dtype=np.int64), name=self.raw.by)
+        columns = {name: _series(self.raw.cells[name], self.missing, index) for name in chosen}
+        return pd.DataFrame(columns, index=index)
 
 
 def read_table(
     path: Path,
     *,
-    texts: Collection[str] | None = (),
-    missing_words: Collection[str] | None = None,
+    wanted: Collection[str] | None = None,
     once: Collection[str] | None = None,
-) -> "pd.DataFrame":
-    """Return the table in a file; its rows are numbered from 0.
+    missing: Collection[str] | None = None,
+) -> Table:
+    """Return the table in a file.
 
     Parameters
     ----------
     path : Path
         Its ending says what it is.
-    texts : collection of str, optional
-        Columns of a text file that stay text, so that ``007`` stays what it is; None for all.
-    missing_words : collection of str, optional
-        What counts as missing in a text file; by default what pandas takes for it, such as an
-        empty cell, ``n/a`` and ``NA``.
+    wanted : collection of str, optional
+        The columns to keep in memory, where they are there; by default all.
     once : collection of str, optional
         Columns that must not be there twice; by default all.
+    missing : collection of str, optional
+        The words for a missing value; by default those of the second rule.
 
     Raises
     ------
     DataError
         If it cannot be read, or breaks one of the rules.
     """
-    import pandas as pd  # noqa: PLC0415 - half a second, and not needed to read rows
-
-    try:
-        if path.suffix == ".parquet":
-            if why := missing("pyarrow"):
-                raise DataError(path, why)
-            frame = pd.read_parquet(path).rename(columns=str).reset_index(drop=True)
-            _check_names(path, list(frame.columns), once)
-            return frame
-        _read_text(path, once, keep=False)
-        return pd.read_csv(
-            path,
-            sep=_SEPARATORS[path.suffix],
-            dtype=str if texts is None else dict.fromkeys(texts, str),
-            na_values=None if missing_words is None else list(missing_words),
-            keep_default_na=missing_words is None,
-            index_col=False,  # a comma at the end of all rows shifts no column
-            low_memory=False,
-        )
-    except FileNotFoundError as error:
-        raise DataError(path, "no such file; correct the path") from error
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"cannot be read as a table: {error}") from error
-
-
-def _read_text(path: Path, once: Collection[str] | None, *, keep: bool = True) -> Rows:
-    """Check a text file, and return its header with its rows, or without: they may be many."""
-    if path.suffix not in _SEPARATORS:
+    if path.suffix in SEPARATORS:
+        raw = read_text(path, wanted, once)
+    elif path.suffix == ".parquet":
+        raw = read_parquet(path, wanted, once)
+    else:
         known = ".csv, .tsv, .parquet"
         raise DataError(path, f"cannot be read as a table; save it as one of: {known}")
-    rows: list[tuple[str, ...]] = []
-    others: list[tuple[int, int]] = []  # line and length of each row not as long as the header
-    n_rows = n_longer = 0  # longer by one empty field
+    return Table(path=path, raw=raw, missing=Missing.of(missing))
+
+
+def place(index: "pd.Index[Any]", row: int) -> str:
+    """Return where a row of a frame stands, counted from 0 here and from 1 for people.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> place(pd.Index([2, 5], name="line"), 1), place(pd.RangeIndex(2), 1)
+    ('line 5', 'row 2')
+    """
+    return f"{index.name} {index[row]}" if index.name else f"row {row + 1}"
+
+
+def places(index: "pd.Index[Any]", rows: Sequence[int], most: int = 5) -> str:
+    """Return where several rows of a frame stand.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> places(pd.Index([2, 5], name="line"), [0, 1]), places(pd.RangeIndex(2), [1])
+    ('lines 2, 5', 'row 2')
+    """
+    numbers = listing((place(index, row).split()[1] for row in rows), most=most)
+    return f"{index.name or 'row'}{'s' if len(rows) > 1 else ''} {numbers}"
+
+
+def _as_texts(cells: Sequence[object], missing: Missing) -> Mapping[object, str | None]:
+    """Return the text of each different cell."""
+    texts = {cell: None if cell is None else _text(cell) for cell in dict.fromkeys(cells)}
+    words: Collection[str] = missing.everywhere
+    if _numbers(dict.fromkeys(cells), missing) is not None:
+        words = (*words, *missing.in_numbers)
+    return {cell: None if text in words else text for cell, text in texts.items()}
+
+
+def _text(cell: object) -> str:
+    if isinstance(cell, str):
+        return name_of(cell)
+    if isinstance(cell, bool | int):
+        return str(cell)
+    if isinstance(cell, float | np.floating):
+        if _is_inexact(cell):
+            raise ValueError(f"{cell} may have been another whole number")
+        return name_of(str(cell))
+    if isinstance(cell, Decimal):
+        return name_of(f"{cell:f}".rstrip("0") if cell % 1 else f"{cell:f}")
+    raise TypeError(f"{cell!r} is neither a text nor a number")
+
+
+def _is_inexact(cell: object) -> bool:
+    return isinstance(cell, float | np.floating) and abs(float(cell)) >= _MOST_EXACT
+
+
+def _series(cells: Sequence[object], missing: Missing, index: "pd.Index") -> "pd.Series":
+    """Return a column by its type."""
+    import pandas as pd  # noqa: PLC0415 - loaded by now
+
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, delimiter=_SEPARATORS[path.suffix])
-            filled = filter(None, reader)
-            header = tuple(next(filled, ()))
-            for row in filled:
-                n_rows += 1
-                if len(row) != len(header):
-                    others.append((reader.line_num, len(row)))
-                    n_longer += len(row) == len(header) + 1 and not row[-1]
-                if keep:
-                    rows.append(tuple(row))
-    except FileNotFoundError as error:
-        raise DataError(path, "no such file; correct the path") from error
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(path, f"cannot be read as a table: {error}") from error
-    if not header:
-        raise DataError(path, "cannot be read as a table: it is empty; write a header and rows")
-    _check_separator(path, header)
-    if n_longer < n_rows:
-        _check_lengths(path, header, others)
-    _check_names(path, header, once)
-    return Rows(header=header, rows=tuple(row[: len(header)] for row in rows))
+        different = dict.fromkeys(cells)
+    except TypeError:  # lists, as Parquet may hold them
+        return pd.Series(list(cells), index=index, dtype=object)
+    meaning: Mapping[Any, Any] | None = None
+    kinds: tuple[tuple[Callable[..., Any], str, str], ...] = (
+        (_whole_numbers, "int64", "Int64"),
+        (_numbers, "float64", "float64"),
+        (_booleans, "bool", "boolean"),
+        (_plain_texts, "object", "object"),
+    )
+    for read, whole, with_gaps in kinds:
+        meaning = read(different, missing)
+        if meaning is not None:
+            kind = with_gaps if None in meaning.values() else whole
+            values = [meaning[cell] for cell in cells]
+            return pd.Series(values, index=index, dtype=kind)
+    return pd.Series(list(cells), index=index, dtype=object)
 
 
-def _check_separator(path: Path, header: Sequence[str]) -> None:
-    others = [one for one in _OTHER_SEPARATORS if len(header) == 1 and one in header[0]]
-    if others:
-        what = f"its columns are separated by {others[0]!r}; save it with a comma between them"
-        raise DataError(path, f"{what} (.csv), or a tab (.tsv)")
+def _numbers(
+    different: Mapping[object, object], missing: Missing
+) -> Mapping[object, int | float | None] | None:
+    """Return the number of each cell; None if one is no number, or all are missing."""
+    words = {*missing.everywhere, *missing.in_numbers}
+    found: dict[object, int | float | None] = {}
+    for cell in different:
+        text = normal(cell) if isinstance(cell, str) else None
+        if cell is None or text in words:
+            found[cell] = None
+            continue
+        number = _number(cell) if text is None else parse_number(text)
+        if number is None:
+            return None
+        found[cell] = None if number in missing.numbers else number
+    return found if any(number is not None for number in found.values()) else None
 
 
-def _check_lengths(path: Path, header: Sequence[str], others: Sequence[tuple[int, int]]) -> None:
-    if others:
-        lines = [line for line, _ in others]
-        what = f"line {lines[0]} has {others[0][1]} fields, the header {len(header)}"
-        more = f" (so {len(lines)} lines: {listing(lines, most=5)})" if len(lines) > 1 else ""
-        what = f"cannot be read as a table: {what}{more}"
-        raise DataError(path, f"{what}; give each row one field for each column")
+def _number(cell: object) -> int | float | None:
+    if isinstance(cell, bool) or not isinstance(cell, int | float | np.floating | Decimal):
+        return None
+    if isinstance(cell, Decimal) and cell % 1 == 0:
+        return int(cell)
+    return cell if isinstance(cell, int) else float(cell)
 
 
-def _check_names(path: Path, header: Sequence[str], once: Collection[str] | None) -> None:
-    checked = header if once is None else once
-    twice = [n for n in dict.fromkeys(header) if n and n in checked and header.count(n) > 1]
-    if twice:
-        what = f"has {header.count(twice[0])} columns {twice[0]!r}; keep one, or rename the others"
-        raise DataError(path, what)
+def _whole_numbers(
+    different: Mapping[object, object], missing: Missing
+) -> Mapping[object, int | None] | None:
+    numbers = _numbers(different, missing)
+    if numbers is None:
+        return None
+    known = [number for number in numbers.values() if number is not None]
+    if not all(
+        isinstance(one, int) or (one.is_integer() and abs(one) < _MOST_EXACT) for one in known
+    ):
+        return None
+    if not all(int(number) in _INT64 for number in known):
+        return None
+    return {cell: None if one is None else int(one) for cell, one in numbers.items()}
+
+
+def _booleans(
+    different: Mapping[object, object], missing: Missing
+) -> Mapping[object, bool | None] | None:
+    found: dict[object, bool | None] = {}
+    for cell in different:
+        word = normal(str(cell))
+        if cell is None or word in missing.everywhere:
+            found[cell] = None
+        elif word.lower() in {"true", "false"}:
+            found[cell] = word.lower() == "true"
+        else:
+            return None
+    return found if any(one is not None for one in found.values()) else None
+
+
+def _plain_texts(
+    different: Mapping[object, object], missing: Missing
+) -> Mapping[object, str | None] | None:
+    try:
+        return _as_texts(tuple(different), missing)
+    except (TypeError, ValueError):
+        return None

@@ -8,14 +8,15 @@ import glob
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from jobpool.disk.npz import UNREADABLE, array_names
-from jobpool.disk.tables import read_rows
+from jobpool.disk.spelling import normal
+from jobpool.disk.tables import read_table
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment.ensembles import describe_source
 from jobpool.experiment.reader import Reader
@@ -103,32 +104,50 @@ def _table(reader: Reader, folder: Path, _singles: Mapping[str, str]) -> Pairs:
 
 
 def _from_table(reader: Reader, folder: Path) -> list[Value]:
-    path = folder / reader.text("table")
+    path, missing = folder / reader.text("table"), read_missing(reader)
+    patterns = reader.texts("columns") if reader.has("columns") else None
+    column = "" if patterns is not None else normal(reader.text("column"))
     try:
-        found = read_rows(path)
+        # every name must be known, but one column is enough
+        table = read_table(path, wanted={column}, missing=missing)
+        if patterns is not None:
+            return _columns(reader, patterns, table.header, path)
+        if column in table.header:
+            return sorted({one for one in table.texts(column) if one is not None})
     except DataError as error:
         reader.problem("table", str(path), error.what)
-        reader.names()
         return []
-    header = list(found.header)
-    if reader.has("columns"):
-        names: list[Value] = []
-        for pattern in reader.texts("columns"):
-            matching = [name for name in header if fnmatchcase(name, pattern)]
-            if not matching:
-                advice = f"matches no column of {path.name}; it has: {listing(header)}"
-                reader.problem("columns", pattern, advice)
-            names += matching
-        return names
-    column = reader.text("column")
-    if column not in header:
-        if column:
-            advice = f"is no column of {path.name}; it has: {listing(header)}"
-            reader.problem("column", column, advice + nearest(column, header))
-        return []
-    position = header.index(column)
-    values = {row[position] for row in found.rows}
-    return sorted(value for value in values if value not in {"", "n/a", "NA", "nan"})
+    if column:
+        advice = f"is no column of {path.name}; it has: {listing(table.header)}"
+        reader.problem("column", column, advice + nearest(column, table.header))
+    return []
+
+
+def _columns(
+    reader: Reader, patterns: Sequence[str], header: Sequence[str], path: Path
+) -> list[Value]:
+    """Return the names of the columns that match."""
+    names: list[Value] = []
+    for pattern in patterns:
+        matching = [name for name in header if fnmatchcase(name, normal(pattern))]
+        if not matching:
+            advice = f"matches no column of {path.name}; it has: {listing(header)}"
+            reader.problem("columns", pattern, advice)
+        names += matching
+    return names
+
+
+def read_missing(reader: Reader) -> tuple[str, ...] | None:
+    """Return the words for a missing value in a table; None if the file gives no list."""
+    value = reader.raw("missing")
+    if value is None:
+        return None
+    given = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, str | int | float) for one in given) or True in given:
+        advice = 'must be a list of words and numbers, such as ["NA", -9]'
+        reader.problem("missing", value, advice)
+        return None
+    return tuple(map(str, given))
 
 
 def whole_numbers(reader: Reader, name: str, least: int, example: int) -> list[int]:

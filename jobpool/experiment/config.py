@@ -16,7 +16,7 @@ from jobpool.errors import ConfigError, Problem
 from jobpool.experiment.axes import PLAIN, ValueForm, read_axes
 from jobpool.experiment.reader import Reader
 from jobpool.experiment.report import ReportSettings, read_report
-from jobpool.table.settings import WorkerSettings
+from jobpool.table.settings import READING, WorkerSettings
 from jobpool.task import Axis
 
 MOST_SAME_INPUTS = 0.9  # with more, tasks far from those that run could wait very long
@@ -62,6 +62,18 @@ class Experiment:
     workers: WorkerSettings
     needs: tuple[InitialEstimate, ...] = ()
     report: ReportSettings = field(default_factory=ReportSettings)
+    reading: int = READING  # how its files are read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InPool:
+    """What a pool has that an experiment is read for."""
+
+    axes: tuple[str, ...] = ()  # their names, which are not refused for being taken
+    reading: int = READING
+
+
+_NO_POOL = InPool()
 
 
 class _Loader(yaml.SafeLoader):
@@ -123,6 +135,7 @@ def load_experiment(
     axes: tuple[Axis, ...] | None = None,
     runners: tuple[str, ...] = (),
     forms: Callable[[str], Mapping[str, ValueForm]] = _no_forms,
+    reading: int = READING,
 ) -> Experiment:
     """Return the experiment in `file`, completely checked but for the runner's own section.
 
@@ -138,6 +151,8 @@ def load_experiment(
         The runners there are; empty to accept any.
     forms : callable
         Given the name of the runner, returns the forms of axis values that it adds.
+    reading : int
+        How files are read: that of the pool, where there is one.
 
     Raises
     ------
@@ -145,7 +160,12 @@ def load_experiment(
         With every problem found.
     """
     experiment, problems = read_experiment(
-        file, folder=folder, axes=axes, runners=runners, forms=forms
+        file,
+        folder=folder,
+        axes=axes,
+        runners=runners,
+        forms=forms,
+        pool=InPool(reading=reading),
     )
     if problems:
         raise ConfigError(problems)
@@ -159,12 +179,12 @@ def read_experiment(
     axes: tuple[Axis, ...] | None = None,
     runners: tuple[str, ...] = (),
     forms: Callable[[str], Mapping[str, ValueForm]] = _no_forms,
-    known: tuple[str, ...] = (),
+    pool: InPool = _NO_POOL,
 ) -> tuple[Experiment, tuple[Problem, ...]]:
     """Return the experiment in `file` and its problems, so that a runner can look for more.
 
-    What is wrong has an empty value in its place. Parameters as of `load_experiment`, and `known`:
-    the names of axes that a pool has already, which are not refused for being taken.
+    What is wrong has an empty value in its place. Parameters as of `load_experiment`, and `pool`:
+    what the pool has that is extended.
 
     Raises
     ------
@@ -180,12 +200,13 @@ def read_experiment(
         folder=folder,
         runner=runner,
         seed=reader.whole("seed", default=0, least=0),
-        axes=_read_axes(reader, folder, forms(runner), known) if axes is None else axes,
+        axes=_read_axes(reader, folder, forms(runner), pool.axes) if axes is None else axes,
         section=_read_section(reader, runner, runners),
         passes=_read_passes(reader.child("passes")),
         workers=_read_workers(reader.child("workers")),
         needs=_read_needs(reader),
         report=read_report(reader.child("report")),
+        reading=pool.reading,
     )
     if axes is not None:
         reader.mapping("axes")

@@ -21,6 +21,7 @@ from jobpool.learning.folds import Folds, TooFewError, TooFewGroupsError
 from jobpool.learning.methods import PACKAGES
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.scores import METRICS
+from jobpool.learning.spellings import check_spellings
 from jobpool.learning.splits import (
     PLAIN,
     THIRDS,
@@ -57,6 +58,7 @@ def check_study(experiment: Experiment, study: Study, readers: Readers) -> Check
             advice = "is added by jobpool: remove it, and set evaluate.outer_folds"
             readers.axes.problem(PART_AXIS, list(axis.values), advice)
     _check_packages(study, readers)
+    check_spellings(study, readers)
     space = _check_maps(study, readers.section)
     described = _describe(study, space, readers.axes)
     _check_by_fold(experiment, study, readers.section)

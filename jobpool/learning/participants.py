@@ -5,17 +5,70 @@ a map is left out of that task alone, and counted.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.brain.arrays import Array
+from jobpool.disk.former_tables import read_formerly
+from jobpool.disk.tables import places, read_table
 from jobpool.errors import DataError, listing
 from jobpool.learning.targets import Target
 
 NOT_FINITE = "a parcel without finite values"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ParticipantsTable:
+    """The columns of the participants table that a study uses; the index is that of the file."""
+
+    header: tuple[str, ...]  # all columns of the file
+    names: pd.DataFrame  # ids and groups, as text
+    values: pd.DataFrame  # what targets are made from, by its types
+
+
+def read_participants(
+    path: Path,
+    names: Collection[str],
+    values: Collection[str],
+    missing: Collection[str] | None = None,
+    *,
+    formerly: bool = False,
+) -> ParticipantsTable:
+    """Return the columns of a participants table that are wanted and there.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    names : collection of str
+        Columns of ids and groups.
+    values : collection of str
+        Columns that targets are made from.
+    missing : collection of str, optional
+        The words for a missing value, where the user gave a list.
+    formerly : bool
+        Read as for pools that were made before there were rules of our own.
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read.
+    """
+    if formerly:
+        frame = read_formerly(path, names)
+        header = tuple(map(str, frame.columns))
+        return ParticipantsTable(header=header, names=frame, values=frame)
+    table = read_table(path, wanted={*names, *values}, missing=missing)
+    there = table.raw.cells
+    values_frame = table.frame([one for one in dict.fromkeys(values) if one in there])
+    texts = {one: table.texts(one) for one in dict.fromkeys(names) if one in there}
+    names_frame = pd.DataFrame(texts, index=values_frame.index, dtype=object)
+    return ParticipantsTable(header=table.header, names=names_frame, values=values_frame)
 
 
 def text_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
@@ -29,10 +82,10 @@ def text_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
     column = frame[name]
     # "family 1" with a blank after it is no other family
     values = tuple("" if pd.isna(value) else str(value).strip() for value in column.tolist())
-    missing = np.flatnonzero([not value for value in values])
-    if missing.size:
-        rows = listing((missing + 1).tolist(), most=5)
-        what = f"{missing.size} of {len(column)} values are missing (rows {rows}); fill them in"
+    missing = np.flatnonzero([not value for value in values]).tolist()
+    if missing:
+        where = places(frame.index, missing)
+        what = f"{len(missing)} of {len(column)} values are missing ({where}); fill them in"
         raise DataError(name, what)
     return values
 
@@ -48,7 +101,10 @@ def unique_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
     values = text_column(frame, name)
     twice = [one for one, count in Counter(values).items() if count > 1]
     if twice:
+        rows = [at for at, one in enumerate(values) if one == twice[0]]
+        where = places(frame.index, rows)
         what = f"{len(twice)} occur more than once ({listing(twice, most=5)}); give each one row"
+        what += f" ({twice[0]} stands in {where})"
         raise DataError(name, what)
     return values
 

@@ -8,7 +8,9 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from jobpool.brain.maps import MapProblems
+from jobpool.disk.spelling import normal
 from jobpool.errors import listing, nearest
+from jobpool.experiment.axes import read_missing
 from jobpool.experiment.reader import Reader
 from jobpool.learning.methods import METHODS
 from jobpool.learning.pipelines.base import Kind, Settings
@@ -73,6 +75,7 @@ class EvaluateSettings:
     participants: str
     id_column: str
     group_column: str | None
+    missing: tuple[str, ...] | None  # words for a missing value; None: the usual ones
     n_outer: int
     n_inner: int
     holdout_share: float
@@ -98,8 +101,9 @@ def read_evaluate_settings(reader: Reader) -> EvaluateSettings:
         ),
         drop_empty=_read_choice(reader, "on_empty_parcel", "drop") == "drop",
         participants=reader.text("participants"),
-        id_column=reader.text("id", default="participant_id"),
-        group_column=reader.optional_text("group"),
+        id_column=normal(reader.text("id", default="participant_id")),
+        group_column=normal(reader.text("group")) if reader.has("group") else None,
+        missing=read_missing(reader),
         n_outer=reader.whole("outer_folds", default=5, least=2),
         n_inner=reader.whole("inner_folds", default=3, least=2),
         holdout_share=_read_share(reader),

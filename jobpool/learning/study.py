@@ -12,17 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from jobpool.brain.maps import Maps, find_maps
 from jobpool.brain.parcel_kinds import of_kind
 from jobpool.brain.random import is_random
-from jobpool.disk.tables import read_table
+from jobpool.disk.spelling import normal
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment.config import Experiment
 from jobpool.experiment.ensembles import read_ensemble
 from jobpool.experiment.reader import Reader
-from jobpool.learning.participants import text_column, unique_column
+from jobpool.learning.participants import (
+    ParticipantsTable,
+    read_participants,
+    text_column,
+    unique_column,
+)
 from jobpool.learning.pipelines import find_pipeline
 from jobpool.learning.pipelines.base import Pipeline
 from jobpool.learning.pipelines.factory import PipelineError
@@ -30,6 +33,7 @@ from jobpool.learning.search import Recipe
 from jobpool.learning.settings import EvaluateSettings, read_evaluate_settings
 from jobpool.learning.splits import SAID
 from jobpool.learning.targets import Target, TargetSettings, read_target
+from jobpool.table.settings import READING
 from jobpool.task import Axis, Value
 
 AXES = ("parcellation", "pipeline", "target")
@@ -138,11 +142,13 @@ def read_study(experiment: Experiment, readers: Readers) -> Study:
     settings = read_evaluate_settings(readers.section)
     axes = {axis.name: axis for axis in experiment.axes}
     _check_axes(axes, readers.axes)
-    frame = _read_frame(settings, experiment.folder, readers.section)
-    ids = _column(frame, "id", settings.id_column, readers.section)
+    targets = tuple(map(str, _values(axes, "target")))
+    by_target = _target_settings(targets, settings, readers.section)
+    table = _read_table(settings, by_target, experiment, readers.section)
+    ids = _column(table, "id", settings.id_column, readers.section)
     groups = ids
     if settings.group_column:
-        groups = _column(frame, "group", settings.group_column, readers.section)
+        groups = _column(table, "group", settings.group_column, readers.section)
     found = find_members(axes.get("parcellation", Axis(name="parcellation", values=())))
     pipelines = _load_pipelines(_values(axes, "pipeline"), readers.axes)
     _check_combined(_values(axes, "pipeline"), found, readers.axes)
@@ -150,14 +156,12 @@ def read_study(experiment: Experiment, readers: Readers) -> Study:
         if name not in pipelines:
             advice = f"is no value of the axis pipeline; there are: {listing(pipelines)}"
             readers.section.problem(f"candidates.{name}", None, advice + nearest(name, pipelines))
-    targets = tuple(map(str, _values(axes, "target")))
-    by_target = _target_settings(targets, settings, readers.section)
     return Study(
         settings=settings,
         folder=experiment.folder,
         ids=ids,
         groups=groups,
-        targets=_read_targets(frame, by_target, readers),
+        targets=_read_targets(table, by_target, readers),
         parcellations=found.singles,
         ensembles=found.ensembles,
         shared=found.shared,
@@ -249,54 +253,68 @@ def _target_settings(
         if name not in names:
             advice = f"is no value of the axis target; there are: {listing(names)}"
             reader.problem(f"targets.{name}", None, advice + nearest(name, names))
-    return {name: settings.targets.get(name, TargetSettings(column=name)) for name in names}
+    return {name: settings.targets.get(name, TargetSettings(column=normal(name))) for name in names}
 
 
-def _read_frame(settings: EvaluateSettings, folder: Path, reader: Reader) -> pd.DataFrame | None:
+def _read_table(
+    settings: EvaluateSettings,
+    targets: Mapping[str, TargetSettings],
+    experiment: Experiment,
+    reader: Reader,
+) -> ParticipantsTable | None:
     if not settings.participants:
         return None
-    texts = (settings.id_column, *([settings.group_column] if settings.group_column else []))
+    names = (settings.id_column, *([settings.group_column] if settings.group_column else []))
     try:
-        return read_table(folder / settings.participants, texts=texts)
+        return read_participants(
+            experiment.folder / settings.participants,
+            names,
+            [one.column for one in targets.values()],
+            settings.missing,
+            formerly=experiment.reading < READING,
+        )
     except DataError as error:
         reader.problem("participants", settings.participants, error.what)
         return None
 
 
-def _unknown_column(frame: pd.DataFrame, name: str) -> str:
-    known = [str(column) for column in frame.columns]
+def _unknown_column(table: ParticipantsTable, name: str) -> str:
+    known = table.header
     return f"is no column of the participants table; it has: {listing(known)}{nearest(name, known)}"
 
 
-def _column(frame: pd.DataFrame | None, key: str, name: str, reader: Reader) -> tuple[str, ...]:
-    if frame is None:
+def _column(
+    table: ParticipantsTable | None, key: str, name: str, reader: Reader
+) -> tuple[str, ...]:
+    if table is None:
         return ()
-    if name not in frame.columns:
-        reader.problem(key, name, _unknown_column(frame, name))
+    if name not in table.names:
+        reader.problem(key, name, _unknown_column(table, name))
         return ()
     try:
-        return unique_column(frame, name) if key == "id" else text_column(frame, name)
+        names = table.names
+        return unique_column(names, name) if key == "id" else text_column(names, name)
     except DataError as error:
         reader.problem(key, name, error.what)
         return ()
 
 
 def _read_targets(
-    frame: pd.DataFrame | None, settings: Mapping[str, TargetSettings], readers: Readers
+    table: ParticipantsTable | None, settings: Mapping[str, TargetSettings], readers: Readers
 ) -> dict[str, Target]:
     targets: dict[str, Target] = {}
-    if frame is None:
+    if table is None:
         return targets
     for name, one in settings.items():
-        if one.column not in frame.columns:
-            what = _unknown_column(frame, one.column)
+        if one.column not in table.values:
+            what = _unknown_column(table, one.column)
             if one.column == name:
                 readers.axes.problem("target", name, what)
             else:
                 readers.section.problem(f"targets.{name}.column", one.column, what)
             continue
         try:
-            targets[name] = read_target(frame, name, one)
+            targets[name] = read_target(table.values, name, one)
         except DataError as error:
             readers.axes.problem("target", name, error.what)
     return targets

@@ -11,7 +11,7 @@ A target without settings is binary if its column holds two different values, el
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,10 +20,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.brain.arrays import Array
+from jobpool.disk.spelling import alike, folded, name_of, normal
+from jobpool.disk.tables import place
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment.reader import Reader
-from jobpool.learning.odd_values import Counted, codes_for_missing
+from jobpool.learning.odd_values import WORDS, Counted, codes_for_missing
 from jobpool.learning.pipelines.base import Kind
+from jobpool.units import parse_number
 
 _CONFLICTS = (
     ("threshold", "positive", "a threshold cuts numbers, positive lists classes; remove one"),
@@ -94,7 +97,7 @@ def read_target_settings(reader: Reader, name: str) -> TargetSettings:
     kinds = {one.value: one for one in Kind}
     kind = own.text("kind", choices=tuple(kinds)) if own.has("kind") else ""
     settings = TargetSettings(
-        column=own.text("column", default=name),
+        column=normal(own.text("column", default=name)),
         kind=kinds.get(kind),
         threshold=own.number("threshold") if own.has("threshold") else None,
         outliers_sd=own.number("outliers_sd", above=0) if own.has("outliers_sd") else None,
@@ -114,7 +117,7 @@ def _read_values(reader: Reader, key: str) -> tuple[str, ...]:
     if not values or not all(isinstance(one, str | int | float) for one in values):
         reader.problem(key, value, "must be a list of values of the column, such as [left, both]")
         return ()
-    return tuple(dict.fromkeys(map(_as_text, values)))
+    return tuple(dict.fromkeys(name_of(_as_text(one)) for one in values))
 
 
 def _check_together(reader: Reader, settings: TargetSettings) -> None:
@@ -213,6 +216,9 @@ def _different(column: "pd.Series[Any]", name: str) -> list[Any]:
 def _two_classes(column: "pd.Series[Any]", name: str, settings: TargetSettings) -> Target:
     values: list[Any] = column[column.notna()].unique().tolist()
     values.sort(key=_order(values))
+    if alike(map(str, values), folded):
+        what = f"its two classes are {values[0]!r} and {values[1]!r}, which differ in capitals "
+        raise DataError(name, what + "only; write them in one way")
     if settings.outliers_sd is not None:
         what = "outliers_sd is for numbers, but the column has two different values; remove it, or "
         raise DataError(name, what + "set kind: regression")
@@ -244,7 +250,7 @@ def _numbers(
             f"holds {len(values)} different texts ({listing(values, most=4)}), neither numbers nor "
             "two classes; recode it in the table, or list which values are positive"
         )
-        raise DataError(name, what)
+        raise DataError(name, what + _first_odd(column))
     y = column.to_numpy(dtype=np.float64, na_value=np.nan)
     if np.isinf(y).any():
         what = f"{int(np.isinf(y).sum())} values are infinite; leave those cells empty"
@@ -258,6 +264,29 @@ def _numbers(
         what = f"{int(far.sum())} values are outliers and the others are all the same; give a "
         raise DataError(name, what + "larger outliers_sd")
     return y, int(far.sum())
+
+
+def _first_odd(column: "pd.Series[Any]") -> str:
+    """Say which text keeps a column from being numbers, and what to do about it."""
+    texts = [None if pd.isna(one) else str(one) for one in column.tolist()]
+    odd = [at for at, one in enumerate(texts) if one is not None and parse_number(one) is None]
+    some_are_numbers = len(odd) < sum(one is not None for one in texts)
+    at = next((at for at in odd if some_are_numbers or str(texts[at])[:1].isdigit()), None)
+    if at is None:
+        return ""
+    text = str(texts[at])
+    return f"; {place(column.index, at)}: {text!r} is no number: {_cure(text)}"
+
+
+def _cure(text: str) -> str:
+    if text.casefold() in WORDS:
+        return f"if it stands for a missing value, list it: missing: [{text!r}]"
+    if text.lstrip("+-")[:1].isdigit():
+        if any(sign in text for sign in ",' _"):
+            return "write a point before the decimals, and nothing between thousands"
+        if text.lstrip("+-").startswith("0"):
+            return "leading zeros make it a code; leave them out"
+    return "write digits alone, or leave the cell empty"
 
 
 def _cut(column: "pd.Series[Any]", name: str, settings: TargetSettings, threshold: float) -> Target:
@@ -281,11 +310,18 @@ def _cut(column: "pd.Series[Any]", name: str, settings: TargetSettings, threshol
 
 def _listed_classes(column: "pd.Series[Any]", name: str, settings: TargetSettings) -> Target:
     texts = column.map(_as_text, na_action="ignore")
+    if pd.api.types.is_bool_dtype(column):  # "TRUE" in the file
+        settings = replace(
+            settings,
+            positive=tuple(one.capitalize() for one in settings.positive),
+            negative=tuple(one.capitalize() for one in settings.negative),
+        )
     known = sorted(texts[texts.notna()].unique().tolist())
     for key, listed in (("positive", settings.positive), ("negative", settings.negative)):
         strange = [one for one in listed if one not in known]
         if strange:
             raise DataError(name, _not_held(key, strange, settings.column, known))
+    _check_spelling(known, (*settings.positive, *settings.negative), name, settings.column)
     one = texts.isin(settings.positive).to_numpy()
     present = texts.notna().to_numpy()
     zero = texts.isin(settings.negative).to_numpy() if settings.negative else present & ~one
@@ -304,6 +340,16 @@ def _listed_classes(column: "pd.Series[Any]", name: str, settings: TargetSetting
         ),
         n_neither=int((present & ~one & ~zero).sum()),
     )
+
+
+def _check_spelling(known: list[str], listed: Collection[str], name: str, column: str) -> None:
+    """Refuse a value that is not listed, while another spelling of it is."""
+    for both in alike(known, folded):
+        others = [one for one in both if one not in listed]
+        if others and len(others) < len(both):
+            what = f"the column {column} holds {listing(map(repr, both))}, which differ only in "
+            what += f"capitals; list {listing(map(repr, others))} too, or write them in one way"
+            raise DataError(name, what)
 
 
 def _not_held(key: str, strange: list[str], column: str, known: list[str]) -> str:

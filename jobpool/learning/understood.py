@@ -13,6 +13,7 @@ import pandas as pd
 from jobpool.brain.arrays import Array
 from jobpool.learning.odd_values import Counted, codes_for_missing, number_text
 from jobpool.learning.pipelines.base import Kind
+from jobpool.learning.spellings import lines_on_groups
 from jobpool.learning.study import Study
 from jobpool.learning.targets import Target
 
@@ -40,7 +41,7 @@ def understood(study: Study) -> Lines:
     folds = f"{settings.n_outer} outer, in the training part of each {settings.n_inner} inner"
     return [
         ("participants", who),
-        *labelled("groups", _groups_lines(study.groups, settings.group_column)),
+        *labelled("groups", _groups_lines(study)),
         ("maps", _maps_line(study)),
         *labelled("targets", _targets_lines(list(study.targets.values()))),
         *labelled("look at", [one for made in study.pipelines.values() for one in made.cautions]),
@@ -62,10 +63,12 @@ def _maps_line(study: Study) -> str:
     return f"{n_participants - n_missing:,}, each of {each}{without}"
 
 
-def _groups_lines(groups: tuple[str, ...], column: str | None) -> Iterator[str]:
+def _groups_lines(study: Study) -> Iterator[str]:
+    groups, column = study.groups, study.settings.group_column
     yield groups_line(groups, column)
     if column is not None and (codes := codes_for_missing(pd.Series(groups, dtype=str))):
         yield _look(column, codes, "give each of these participants a group of its own")
+    yield from lines_on_groups(study)
 
 
 def groups_line(groups: tuple[str, ...], column: str | None) -> str:
@@ -105,7 +108,7 @@ def target_lines(target: Target) -> Iterator[str]:
     lost = "".join(f"; {n:,} {why}" for why, n in _missing(target))
     yield f"{name}: {target.kind}, {what} [{target.reason}]{lost}"
     if target.codes:
-        yield _look(target.column, target.codes, "leave these cells empty")
+        yield _look(target.column, target.codes, "list them under missing")
 
 
 def _look(column: str, codes: Counted, cure: str) -> str:

@@ -7,7 +7,7 @@ order on the page; `jobpool.report.writing` makes the file. A pool is only read.
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,9 +123,14 @@ def make_report(
     return report_of_pool(pool, make_results(pool.info.runner), chosen, request, tell, processes)
 
 
-def make_table_report(table: Path, tell: Tell, region: RegionChoice | None = None) -> Made:
-    """Return the report of a table of results from elsewhere."""
-    read = read_study_table(table)
+def make_table_report(
+    table: Path,
+    tell: Tell,
+    region: RegionChoice | None = None,
+    missing: Collection[str] | None = None,
+) -> Made:
+    """Return the report of a table of results from elsewhere; `missing` as of its reader."""
+    read = read_study_table(table, missing)
     digest = hashlib.sha256(table.read_bytes()).hexdigest()
     facts = (("table", str(table)), ("sha256 of the table", digest))
     request = _request(metrics={}, facts=facts, region=region or RegionChoice())

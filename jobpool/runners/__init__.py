@@ -18,7 +18,7 @@ from typing import Any
 
 from jobpool.errors import ConfigError, Problem, SelectionError, listing
 from jobpool.experiment.axes import ValueForm
-from jobpool.experiment.config import Experiment, read_experiment
+from jobpool.experiment.config import Experiment, InPool, read_experiment
 from jobpool.runners.base import Results, Runner
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select
@@ -66,7 +66,9 @@ def make_runner(experiment: Experiment, pool: Path | None = None) -> Runner:
 
 
 def load_study(
-    file: Path, folder: Path | None = None, known: tuple[str, ...] = ()
+    file: Path,
+    folder: Path | None = None,
+    pool: InPool | None = None,
 ) -> tuple[Experiment, Runner, Grid]:
     """Return the experiment in a file, its runner and its tasks, completely checked.
 
@@ -76,8 +78,8 @@ def load_study(
         The experiment file (YAML).
     folder : Path, optional
         Where its relative paths start: by default the folder of `file`.
-    known : tuple of str
-        The axes of a pool that is being extended.
+    pool : InPool, optional
+        What a pool has that is being extended.
 
     Raises
     ------
@@ -85,7 +87,11 @@ def load_study(
         With every problem found.
     """
     experiment, found = read_experiment(
-        file, folder=folder, runners=tuple(RUNNERS), forms=forms_of, known=known
+        file,
+        folder=folder,
+        runners=tuple(RUNNERS),
+        forms=forms_of,
+        pool=pool or InPool(),
     )
     problems = list(found)
     if experiment.runner in RUNNERS:

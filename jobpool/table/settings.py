@@ -17,6 +17,8 @@ from jobpool.disk.validation import has_shape, is_number, is_text, is_whole, one
 from jobpool.errors import AccessError, PoolError, RequestError
 
 FORMAT = 2  # 1: no tasks superseded, no bounds in the records
+# how files are read; a pool keeps to the way in which it was made
+READING = 2  # 1: scalars as in YAML 1.1, tables as pandas reads them
 PRIVATE, GROUP = "private", "group"
 OF_OWNER = ("pool.json", "experiment.yaml", "tasks.npz")  # they say which code runs, on what
 _UMASKS = {PRIVATE: 0o077, GROUP: 0o007}
@@ -31,6 +33,7 @@ _SHAPE = {
     "park_after": optional(is_whole),
     "shared": optional(one_of(frozenset(_UMASKS))),
     "same_inputs": optional(is_number),
+    "reading": optional(is_whole),
 }
 _ON_DISK = {"ask_scheduler_s": "ask_slurm_s"}  # fields whose key is another
 _FIRST = ("name", "runner", "folder", "lock", "created", "version")
@@ -66,6 +69,7 @@ class PoolInfo(WorkerSettings):
     folder: str  # where relative paths of the experiment start
     created: float
     version: str  # of the jobpool that made it
+    reading: int = 1
 
     def write(self, pool: Path) -> None:
         """Replace ``pool.json`` in the folder `pool`."""

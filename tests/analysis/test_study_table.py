@@ -107,7 +107,7 @@ def test_an_ensemble_says_how_many_members_it_has(tmp_path: Path) -> None:
     header = f"{HEADER},strategy,members"
     path = a_file(tmp_path, f"{ROWS[0]},,", f"{ROWS[1]},voted,", header=header)
 
-    with pytest.raises(DataError, match="column 'members', row 2: '' is missing"):
+    with pytest.raises(DataError, match="column 'members', line 3: '' is missing"):
         read_study_table(path)
 
 
@@ -120,25 +120,25 @@ def test_a_name_that_looks_like_a_number_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (["small,10,hard,svm,age,good"], "column 'score', row 1: 'good' is no finite number"),
-        (["small,10,hard,svm,age,inf"], "column 'score', row 1: 'inf' is no finite number"),
-        ([ROWS[0], "large,20,hard,svm,age,"], "column 'score', row 2: '' is missing"),
-        ([ROWS[0], "large,20,hard,svm,age,NaN"], "column 'score', row 2: 'NaN' is missing"),
-        (["small,ten,hard,svm,age,0.1"], "column 'size', row 1: 'ten' is no finite number"),
-        (["small,10.5,hard,svm,age,0.1"], "column 'size', row 1: '10.5' is no whole number"),
-        (["small,0,hard,svm,age,0.1"], "column 'size', row 1: '0' is no whole number"),
-        ([",10,hard,svm,age,0.1"], "column 'parcellation', row 1: '' is empty; fill it in"),
+        (["small,10,hard,svm,age,good"], "column 'score', line 2: 'good' is no finite number"),
+        (["small,10,hard,svm,age,inf"], "column 'score', line 2: 'inf' is no finite number"),
+        ([ROWS[0], "large,20,hard,svm,age,"], "column 'score', line 3: '' is missing"),
+        ([ROWS[0], "large,20,hard,svm,age,NaN"], "column 'score', line 3: 'NaN' is missing"),
+        (["small,ten,hard,svm,age,0.1"], "column 'size', line 2: 'ten' is no finite number"),
+        (["small,10.5,hard,svm,age,0.1"], "column 'size', line 2: '10.5' is no whole number"),
+        (["small,0,hard,svm,age,0.1"], "column 'size', line 2: '0' is no whole number"),
+        ([",10,hard,svm,age,0.1"], "column 'parcellation', line 2: '' is empty; fill it in"),
         (
             [*ROWS, "small,10,hard,svm,age,0.2"],
-            "rows 1, 3 are all of parcellation 'small', pipeline 'svm', target 'age'; keep one",
+            "lines 2, 4 are all of parcellation 'small', pipeline 'svm', target 'age'; keep one",
         ),
         (
             [*ROWS, "small,11,hard,svm,sex,0.2"],
-            "column 'size': parcellation 'small' has two values: 10 in row 1, 11 in row 3; give",
+            "column 'size': parcellation 'small' has two values: 10 in line 2, 11 in line 4; give",
         ),
         (
             [*ROWS, "small,10,soft,svm,sex,0.2"],
-            "column 'type': parcellation 'small' has two values: hard in row 1, soft in row 3",
+            "column 'type': parcellation 'small' has two values: hard in line 2, soft in line 4",
         ),
         ([], "has no rows; give one per parcellation"),
     ],
@@ -155,7 +155,7 @@ def test_a_wrong_value_is_named_with_its_place(rows: list[str], said: str, tmp_p
 def test_many_wrong_values_are_counted(tmp_path: Path) -> None:
     path = a_file(tmp_path, *(f"p{i},10,hard,svm,age,x" for i in range(5)))
 
-    with pytest.raises(DataError, match=r"row 1: 'x' .*\(4 more rows like it\)"):
+    with pytest.raises(DataError, match=r"line 2: 'x' .*\(4 more rows like it\)"):
         read_study_table(path)
 
 
@@ -169,7 +169,7 @@ def test_a_missing_column_is_named_with_the_nearest_one(tmp_path: Path) -> None:
 def test_a_mean_rank_of_zero_is_refused(tmp_path: Path) -> None:
     path = a_file(tmp_path, "small,10,hard,0", header="parcellation,size,type,mean_rank")
 
-    with pytest.raises(DataError, match="column 'mean_rank', row 1: '0' is not above 0"):
+    with pytest.raises(DataError, match="column 'mean_rank', line 2: '0' is not above 0"):
         read_study_table(path)
 
 

@@ -65,7 +65,7 @@ def test_codes_for_missing_in_a_target_are_named_with_a_cure() -> None:
     said = lines_of([34, 51, 28, 47, 999, -9, 999])[1]
 
     assert said == (
-        "  look at y: -9 (1), 999 (2) may stand for missing; if so, leave these cells empty"
+        "  look at y: -9 (1), 999 (2) may stand for missing; if so, list them under missing"
     )
 
 
@@ -96,8 +96,8 @@ def test_a_dry_run_says_what_it_understood(tmp_path: Path, jobpool: Jobpool) -> 
         "  maps          120, each of 900 vertices, 2 modalities",
         "  targets       age: regression, 120 numbers from -999 to 69, mean 45.6, SD 96.54 "
         "[31 different values]",
-        "                  look at age: -999 (1) may stand for missing; if so, leave these cells "
-        "empty",
+        "                  look at age: -999 (1) may stand for missing; if so, list them under "
+        "missing",
         "                sex: binary, 1 = no (74), 0 = Yes (46) [2 different values]",
         "  folds         5 outer, in the training part of each 3 inner",
     ]

@@ -12,7 +12,7 @@ from jobpool.collect.attempts import attempts_frame
 from jobpool.collect.collect import collect
 from jobpool.collect.predictions import EVERYTHING, write_predictions
 from jobpool.errors import ConfigError
-from jobpool.experiment.config import load_experiment, read_experiment
+from jobpool.experiment.config import InPool, load_experiment, read_experiment
 from jobpool.journal.attempts import Attempt
 from jobpool.pool import Pool
 from jobpool.table import columns
@@ -52,7 +52,7 @@ def test_an_axis_that_the_pool_has_is_not_refused_when_it_is_extended(tmp_path: 
     file = tmp_path / "study.yaml"
     file.write_text("runner: function\naxes: {cores: [1, 2], node: [a]}", encoding="utf-8")
 
-    _, problems = read_experiment(file, known=("cores",))
+    _, problems = read_experiment(file, pool=InPool(axes=("cores",)))
 
     assert [problem.key for problem in problems] == ["axes.node"]
 
