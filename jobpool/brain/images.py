@@ -63,6 +63,12 @@ class Image:
     raw: Any  # of nibabel
     label_keys: frozenset[int] | None = None  # of its label table; None if it declares no labels
 
+    @property
+    def end(self) -> int:
+        """Return how many bytes header and values have; not of a surface."""
+        data = self.raw.dataobj
+        return int(data.offset) + math.prod(map(int, data.shape)) * int(data.dtype.itemsize)
+
     def columns(self, start: int = 0, stop: int | None = None) -> Array:
         """Return some columns, scaled as the file says: shape (n_vertices, stop - start).
 
@@ -103,11 +109,8 @@ def open_image(path: Path, *, stream: bool = False) -> Image:
     with naming(path):
         raw, n_bytes = _load(path, stream)
         image = _image(path, raw)
-        if n_bytes is not None:
-            data = raw.dataobj
-            end = data.offset + math.prod(map(int, data.shape)) * data.dtype.itemsize
-            if n_bytes < end:
-                raise EOFError(CUT_SHORT)
+        if n_bytes is not None and n_bytes < image.end:
+            raise EOFError(CUT_SHORT)
         return image
 
 

@@ -23,6 +23,7 @@ from jobpool.brain.arrays import (
     split_location,
     stamp,
 )
+from jobpool.brain.image_headers import read_image_header
 from jobpool.brain.images import is_image, open_image
 from jobpool.brain.spaces import Space, difference, join
 from jobpool.errors import DataError
@@ -71,6 +72,10 @@ class Source(Protocol):
 
     def absent(self, position: int) -> Path | None:
         """Return a file of one participant that is not there, or None."""
+        ...
+
+    def look(self, position: int, header: MapHeader, drops: Drops) -> str | None:
+        """Open the header of one participant's map, and return why it is dropped, or None."""
         ...
 
     def identity(self, start: int, stop: int) -> str:
@@ -146,28 +151,60 @@ class OneEach:
                 maps.append(found)
             yield Piece(values=np.stack(maps), dropped=dropped)
 
+    def look(self, position: int, header: MapHeader, drops: Drops) -> str | None:
+        """Open the header of one participant's map, and return why it is dropped, or None.
+
+        Raises
+        ------
+        DataError
+            If it cannot be used, as far as its header and length say.
+        """
+        if self._is_dropped(position, drops):
+            return NO_MAP
+        read = [read_map_header(text, self.folder) for text in self.texts[position]]
+        widths = [one.n_modalities for one in read]
+        return self._compare(position, [one.space for one in read], widths, header, drops)
+
     def _one(self, position: int, header: MapHeader, drops: Drops) -> Array | str:
         """Return the map of one participant, or why it is dropped."""
+        if self._is_dropped(position, drops):
+            return NO_MAP
+        read = [read_map(text, self.folder) for text in self.texts[position]]
+        widths = [values.shape[1] for values, _ in read]
+        why = self._compare(position, [space for _, space in read], widths, header, drops)
+        if why is not None:
+            return why
+        return read[0][0] if len(read) == 1 else np.concatenate([values for values, _ in read])
+
+    def _is_dropped(self, position: int, drops: Drops) -> bool:
+        """Say whether a file of one participant is not there, where that is no error."""
         absent = self.absent(position)
-        if absent is not None:
-            if drops.missing:
-                return NO_MAP
+        if absent is not None and not drops.missing:
             what = "no such file; correct the path, or set on_missing_map: drop"
             raise DataError(absent, what)
+        return absent is not None
+
+    def _compare(
+        self,
+        position: int,
+        spaces: list[Space],
+        widths: list[int],
+        header: MapHeader,
+        drops: Drops,
+    ) -> str | None:
+        """Return why a map that differs from the first one is dropped, or None."""
         texts = self.texts[position]
-        read = [read_map(text, self.folder) for text in texts]
-        space = join(tuple(space for _, space in read), self.folder / texts[0])
-        apart = difference(space, header.space)
+        apart = difference(join(tuple(spaces), self.folder / texts[0]), header.space)
         if apart is not None:
             if drops.space:
                 return OTHER_SPACE
             what = f"has {apart} as in the first map; resample it, or set on_other_space: drop"
             raise DataError(self.folder / texts[0], what)
-        for (values, _), text in zip(read, texts, strict=True):
-            if values.shape[1] != header.n_modalities:
-                what = f"has {values.shape[1]} modalities, the first map {header.n_modalities}"
+        for width, text in zip(widths, texts, strict=True):
+            if width != header.n_modalities:
+                what = f"has {width} modalities, the first map {header.n_modalities}"
                 raise DataError(self.folder / text, what)
-        return read[0][0] if len(read) == 1 else np.concatenate([values for values, _ in read])
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +235,10 @@ class OneForAll:
 
     def absent(self, position: int) -> Path | None:  # noqa: ARG002 - the same for all
         """Return None: where there is no array, no participant can be dropped for it."""
+        return None
+
+    def look(self, position: int, header: MapHeader, drops: Drops) -> str | None:  # noqa: ARG002
+        """Return None: the header of the array, which `first` reads, is that of all."""
         return None
 
     def identity(self, start: int, stop: int) -> str:  # noqa: ARG002 - the same for all
@@ -259,7 +300,7 @@ def read_map_header(text: str, folder: Path) -> MapHeader:
         If it cannot be read, or has other axes than (vertices,) or (vertices, modalities).
     """
     if is_image(text):
-        image = open_image(folder / text)
+        image = read_image_header(folder / text)
         return MapHeader(n_modalities=image.n_columns, dtype=image.dtype, space=image.space)
     file = locate(text, folder)
     header = file.header()
@@ -301,6 +342,7 @@ def read_stack_header(text: str, folder: Path) -> MapHeader:
         If it cannot be read, or has other axes than those of all participants' maps.
     """
     if is_image(text):
+        read_image_header(folder / text)  # it is as long as it says
         image = open_image(folder / text, stream=True)
         return MapHeader(
             n_modalities=1,

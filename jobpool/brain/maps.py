@@ -6,6 +6,7 @@ per modality. Reads, never writes.
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ _READING = 1  # part of the identity: another number where the same files would 
 _BLOCK_BYTES = 64 << 20
 _SPAN_BYTES = 256 << 20
 _MOST_IN_SPAN = 256
+_AT_ONCE = 8  # files opened at the same time: most of it is waiting for the disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,14 @@ class MapBlock:
         """Return float64 of shape (vertices, participants * modalities), for sparse products."""
         by_vertex = np.ascontiguousarray(self.values.transpose(1, 0, 2), np.float64)
         return by_vertex.reshape(len(by_vertex), -1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapsSeen:
+    """What the headers of all maps say."""
+
+    dropped: Mapping[int, str]  # position among all participants, and why
+    problems: tuple[DataError, ...]  # maps that cannot be used, one each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +122,36 @@ class Maps:
     def _absent(self, position: int) -> Path | None:
         found = (source.absent(position) for source in self.sources)
         return next((path for path in found if path is not None), None)
+
+    def look(self) -> "MapsSeen":
+        """Open the header of every map that is there, several at a time.
+
+        Raises
+        ------
+        DataError
+            As `shape` does.
+        """
+        headers = self._headers()
+        drops = self._drops()
+
+        def look_at(position: int) -> str | DataError | None:
+            try:
+                for source, header in zip(self.sources, headers, strict=True):
+                    if why := source.look(position, header, drops):
+                        return why
+            except DataError as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            found = list(threads.map(look_at, range(len(self.participants))))
+        return MapsSeen(
+            dropped={who: why for who, why in enumerate(found) if isinstance(why, str)},
+            problems=tuple(one for one in found if isinstance(one, DataError)),
+        )
+
+    def _drops(self) -> Drops:
+        return Drops(missing=self.problems.missing == "drop", space=self.problems.space == "drop")
 
     def spans(self) -> tuple[tuple[int, int], ...]:
         """Return ranges of participants that are best read together, by one process each.
@@ -167,7 +207,7 @@ class Maps:
         n_values = sum(header.space.n_vertices * header.n_modalities for header in headers)
         rows = max(1, _BLOCK_BYTES // (8 * max(n_values, 1)))
         span = (start, len(self.participants) if stop is None else stop)
-        drops = Drops(missing=self.problems.missing == "drop", space=self.problems.space == "drop")
+        drops = self._drops()
         dtype = np.result_type(np.float32, *(header.dtype for header in headers))
         streams = [
             source.pieces(span, rows, header, drops)

@@ -1,22 +1,22 @@
 """The checks made once, before there is a pool: every file is what the experiment says it is.
 
-Opens one map and every parcellation. Problems are collected; what depends on something wrong is
-passed over, so that each mistake is reported once.
+Opens the header of every map, and every parcellation. Problems are collected; what depends on
+something wrong is passed over, so that each mistake is reported once.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 
 import numpy as np
 
-from jobpool.brain.parcellations import ParcellationSummary, describe_parcellation
-from jobpool.brain.spaces import Space, difference
-from jobpool.errors import DataError, listing
+from jobpool.brain.parcellations import ParcellationSummary
+from jobpool.errors import listing
 from jobpool.experiment.config import Experiment
 from jobpool.experiment.reader import Reader
 from jobpool.installation import missing
+from jobpool.learning.brain_checks import check_maps, describe_all
 from jobpool.learning.folds import Folds, TooFewError, TooFewGroupsError
 from jobpool.learning.methods import PACKAGES
 from jobpool.learning.pipelines.base import Kind
@@ -43,6 +43,8 @@ class Checked:
     study: Study
     parcellations: Mapping[str, ParcellationSummary]  # all single ones, in ensembles, too
     splits: PoolSplits
+    # participants without a map that can be used, and why
+    dropped: Mapping[int, str] = field(default_factory=dict)
 
 
 def check_study(experiment: Experiment, study: Study, readers: Readers) -> Checked:
@@ -59,8 +61,8 @@ def check_study(experiment: Experiment, study: Study, readers: Readers) -> Check
             readers.axes.problem(PART_AXIS, list(axis.values), advice)
     _check_packages(study, readers)
     check_spellings(study, readers)
-    space = _check_maps(study, readers.section)
-    described = _describe(study, space, readers.axes)
+    maps = check_maps(study, readers.section)
+    described = describe_all(study, maps.space if maps else None, readers.axes)
     _check_by_fold(experiment, study, readers.section)
     splits = _make_splits(study, experiment.seed, readers)
     if splits is not None:
@@ -68,7 +70,12 @@ def check_study(experiment: Experiment, study: Study, readers: Readers) -> Check
     readers.section.finish()
     if splits is None:
         raise ValueError("a study without problems has splits")
-    return Checked(study=study, parcellations=described, splits=splits)
+    return Checked(
+        study=study,
+        parcellations=described,
+        splits=splits,
+        dropped=maps.dropped if maps else {},
+    )
 
 
 def _check_packages(study: Study, readers: Readers) -> None:
@@ -78,47 +85,6 @@ def _check_packages(study: Study, readers: Readers) -> None:
             readers.axes.problem("pipeline", name, why)
     if why := missing(*PACKAGES.get(study.settings.searching.method, ())):
         readers.section.problem("search", study.settings.searching.method, why)
-
-
-def _check_maps(study: Study, reader: Reader) -> Space | None:
-    """Return the space of the maps, or None if it cannot be known."""
-    text = study.settings.maps
-    if not text or not study.ids:
-        return None
-    try:
-        maps = study.maps()
-        maps.find_missing()
-        n_participants, _, _ = maps.shape()
-        space = maps.space()
-    except DataError as error:
-        reader.problem("maps", text, str(error))
-        return None
-    if n_participants != len(study.ids):
-        advice = (
-            f"has maps of {n_participants} participants, but the participants table has "
-            f"{len(study.ids)} rows; give one row per map, in the same order"
-        )
-        reader.problem("maps", text, advice)
-    return space
-
-
-def _describe(study: Study, space: Space | None, reader: Reader) -> dict[str, ParcellationSummary]:
-    described: dict[str, ParcellationSummary] = {}
-    for name, file in study.sources(study.settings.conventions).items():
-        try:
-            found = describe_parcellation(file, study.folder)
-        except DataError as error:
-            reader.problem("parcellation", name, str(error))
-            continue
-        described[name] = found
-        other = difference(found.space, space) if space is not None else None
-        if other is not None:
-            advice = f"has another space than the maps: {other}; give one in the space of the maps"
-            reader.problem("parcellation", name, advice)
-        if found.n_empty and not study.settings.drop_empty:
-            advice = f"has {found.n_empty} parcels without vertices; set on_empty_parcel: drop"
-            reader.problem("parcellation", name, advice)
-    return described
 
 
 def _check_by_fold(experiment: Experiment, study: Study, reader: Reader) -> None:

@@ -23,13 +23,15 @@ _MOST_TARGETS = 10  # more are counted, except those with something odd
 _MOST_CODES = 4
 
 
-def understood(study: Study) -> Lines:
+def understood(study: Study, brain: Iterable[tuple[str, str]] = ()) -> Lines:
     """Return what was understood of the participants, groups, maps and targets of a study.
 
     Parameters
     ----------
     study : Study
         Without problems.
+    brain : iterable of pairs of str
+        Labels and lines about maps and parcellations, which stand after the line of the maps.
 
     Raises
     ------
@@ -43,6 +45,7 @@ def understood(study: Study) -> Lines:
         ("participants", who),
         *labelled("groups", _groups_lines(study)),
         ("maps", _maps_line(study)),
+        *brain,
         *labelled("targets", _targets_lines(list(study.targets.values()))),
         *labelled("look at", [one for made in study.pipelines.values() for one in made.cautions]),
         ("folds", folds),

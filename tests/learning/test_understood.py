@@ -90,10 +90,11 @@ def test_a_dry_run_says_what_it_understood(tmp_path: Path, jobpool: Jobpool) -> 
 
     lines = shown.stdout.splitlines()
     first = next(number for number, line in enumerate(lines) if "participants" in line)
-    assert lines[first : first + 7] == [
+    assert lines[first : first + 8] == [
         "  participants  120 in table.csv, by id",
         "  groups        39 by family, the largest family-00: 6 of 120 participants",
         "  maps          120, each of 900 vertices, 2 modalities",
+        "  parcels       1 hard of 12 parcels; 1 soft of 5 parcels",
         "  targets       age: regression, 120 numbers from -999 to 69, mean 45.6, SD 96.54 "
         "[31 different values]",
         "                  look at age: -999 (1) may stand for missing; if so, list them under "

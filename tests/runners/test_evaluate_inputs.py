@@ -433,8 +433,8 @@ def shifted(tmp_path: Path) -> Lab:
     return study
 
 
-def test_a_map_in_another_space_is_named_by_the_task(shifted: Lab) -> None:
-    said = shifted.failed("maps/{participant}.nii", "atlas.nii")
+def test_a_map_in_another_space_is_named_before_there_is_a_pool(shifted: Lab) -> None:
+    said = shifted.refused("maps/{participant}.nii", "atlas.nii")
 
     assert f"{shifted.folder}/maps/sub-07.nii: has the same grid, but its corners" in said
     assert "resample it, or set on_other_space: drop" in said
@@ -497,3 +497,31 @@ def test_what_was_dropped_stands_in_the_collected_table(lab: Lab, jobpool: Jobpo
     rows = pd.read_csv(lab.folder / "rows.csv")
     counts = rows[["n_used", "n_dropped", "n_non_finite", "n_empty_parcels"]]
     assert counts.to_numpy().tolist() == [[29, 1, 1, 1]]
+
+
+def test_init_names_every_map_that_is_damaged(lab: Lab) -> None:
+    for one in (3, 7):
+        (lab.folder / "maps" / f"{NAMES[one]}.npy").write_bytes(b"\x93NUMPY")
+
+    said = lab.refused("maps/{participant}.npy")
+
+    assert "maps/sub-03.npy: cannot be read" in said
+    assert "maps/sub-07.npy: cannot be read" in said
+
+
+def test_init_counts_the_maps_that_cannot_be_used_beyond_five(lab: Lab) -> None:
+    for name in NAMES[1:]:
+        (lab.folder / "maps" / f"{name}.npy").write_bytes(b"")
+
+    assert "24 more maps cannot be used" in lab.refused("maps/{participant}.npy")
+
+
+def test_init_says_whose_map_is_in_another_space(lab: Lab) -> None:
+    np.save(lab.folder / "maps" / "sub-04.npy", np.zeros(8, np.float32))
+
+    runner = lab.runner("maps/{participant}.npy", on_other_space="drop")
+    said = dict(Evaluate(runner._experiment).understood())
+
+    assert said["parcels"] == "1 hard of 3 parcels"
+    texts = [text for _, text in Evaluate(runner._experiment).understood()]
+    assert "1 participants are left out, map in another space: sub-04" in texts

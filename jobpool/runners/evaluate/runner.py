@@ -26,6 +26,7 @@ from jobpool.cache.roi.cache import RoiCache
 from jobpool.disk.locks import best_lock
 from jobpool.errors import DataError
 from jobpool.experiment.config import Experiment
+from jobpool.learning.brain_checks import dropped_lines, parcellation_lines
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.fits import evaluate_fold
@@ -40,7 +41,7 @@ from jobpool.learning.splits import (
 )
 from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, read_study
 from jobpool.learning.targets import Target
-from jobpool.learning.understood import understood
+from jobpool.learning.understood import labelled, understood
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.ensembles import EnsembleTask, evaluate_together
 from jobpool.runners.evaluate.members import MemberFits, Values
@@ -116,7 +117,12 @@ class Evaluate:
 
     def understood(self) -> list[tuple[str, str]]:
         """Return what was understood of the data, each line with its label."""
-        return understood(self._checked.study)
+        checked = self._checked
+        brain = [
+            *labelled("", dropped_lines(checked.study, checked.dropped)),
+            *labelled("parcels", parcellation_lines(checked.study, checked.parcellations)),
+        ]
+        return understood(checked.study, brain)
 
     def prepare(self, pool: Path) -> None:
         """Write the splits into the pool; if they are there, check that they are the same.
