@@ -7,9 +7,6 @@ something wrong is passed over, so that each mistake is reported once.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import product
-
-import numpy as np
 
 from jobpool.brain.parcellations import ParcellationSummary
 from jobpool.errors import listing
@@ -17,10 +14,10 @@ from jobpool.experiment.config import Experiment
 from jobpool.experiment.reader import Reader
 from jobpool.installation import missing
 from jobpool.learning.brain_checks import check_maps, describe_all
+from jobpool.learning.fold_cases import every_fit, fits_without
 from jobpool.learning.folds import Folds, TooFewError, TooFewGroupsError
 from jobpool.learning.methods import PACKAGES
 from jobpool.learning.pipelines.base import Kind
-from jobpool.learning.scores import METRICS
 from jobpool.learning.spellings import check_spellings
 from jobpool.learning.splits import (
     PLAIN,
@@ -135,7 +132,7 @@ def _check_targets(splits: PoolSplits, study: Study, readers: Readers) -> None:
     """Check every target, on the folds that it has."""
     known = {one.digest: Folds(one, study.groups) for one in splits.sets}
     try:
-        for folds in known.values() if _fits_without(study) else ():
+        for folds in known.values() if fits_without(study) else ():
             folds.check_inner()
     except TooFewGroupsError as error:
         readers.section.problem("inner_folds", study.settings.n_inner, str(error))
@@ -150,32 +147,19 @@ def _check_targets(splits: PoolSplits, study: Study, readers: Readers) -> None:
 def _check_target(target: Target, folds: Folds, study: Study, reader: Reader) -> None:
     """Check that every model can be fitted and scored with the participants that have the target.
 
-    A binary target needs both classes wherever a model is fitted or reported, and wherever
-    candidates are compared by ranks; any other part needs two participants.
+    A binary target needs both classes wherever a model is fitted or reported, and somewhere among
+    the parts that its candidates are compared on; any other part needs two participants.
     """
-    by_holdout = {one.holdout is None: name for name, one in study.pipelines.items()}
-    recipes = [study.recipe(name, target, seed=0) for name in by_holdout.values()]
-    nothing = np.empty((int(target.present.sum()), 0))
-    parts: list[int | None] = [None, *(range(folds.n_inner) if _fits_without(study) else ())]
-    for recipe, fold, part in product(recipes, range(folds.n_outer), parts):
-        if recipe.search_metric not in METRICS[target.kind]:
-            continue  # a problem of its own
-        try:
-            folds.data(fold, nothing, target, target.present, recipe, part)
-        except TooFewError:
-            needs = "both classes" if target.kind is Kind.BINARY else "two participants"
-            where = f"outer fold {fold}" + ("" if part is None else f" without inner fold {part}")
-            advice = (
-                f"has values for {len(nothing)} participants, too few for {where}, where every "
-                f"part needs {needs}; set fewer folds or leave it out"
-            )
-            reader.problem("target", target.name, advice)
-            return
-
-
-def _fits_without(study: Study) -> bool:
-    """Say whether there are fits that leave out an inner fold."""
-    return any(ensemble.strategy != "voted" for ensemble in study.ensembles.values())
+    try:
+        for _ in every_fit(study, target, folds):
+            pass
+    except TooFewError as error:
+        needs = "both classes" if target.kind is Kind.BINARY else "two participants"
+        advice = (
+            f"has values for {int(target.present.sum())} participants, too few for {error.place}, "
+            f"where every part needs {needs}; set fewer folds or leave it out"
+        )
+        reader.problem("target", target.name, advice)
 
 
 def _check_kind(target: Target, study: Study, reader: Reader) -> None:

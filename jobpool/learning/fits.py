@@ -21,7 +21,14 @@ from jobpool.learning.methods import SearchResult, by_score, search
 from jobpool.learning.pipelines.base import Candidate, Predictions
 from jobpool.learning.probability import solver_for_probability, with_probability
 from jobpool.learning.scores import METRICS, reported_scores
-from jobpool.learning.search import FoldData, Recipe, Trials, describe_search
+from jobpool.learning.search import (
+    FoldData,
+    Recipe,
+    TrainingData,
+    Trials,
+    describe_search,
+    n_compared,
+)
 from jobpool.task import Json
 
 
@@ -66,6 +73,7 @@ class Fitted:
     first_error: str = ""  # of these
     n_tied: int | None = None  # candidates that share the highest score; None: made before this
     n_inner_undefined: int | None = None  # inner splits on which no candidate has a score
+    n_constant_candidates: int | None = None  # that can only predict a constant when compared
 
     @property
     def predictions(self) -> Predictions:
@@ -96,6 +104,7 @@ class Fitted:
             "first_error": self.first_error,
             "n_tied": self.n_tied,
             "n_inner_undefined": self.n_inner_undefined,
+            "n_constant_candidates": self.n_constant_candidates,
         }
 
     @property
@@ -179,7 +188,17 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
         first_error=trials.first_error,
         n_tied=found.n_tied,
         n_inner_undefined=len(training.tests) - len(trials.splits),
+        n_constant_candidates=_n_constant(recipe, training, found),
     )
+
+
+def _n_constant(recipe: Recipe, training: TrainingData, found: SearchResult) -> int | None:
+    """Return how many candidates surely predict a constant; None if the pipeline cannot tell."""
+    constant = recipe.pipeline.constant
+    if constant is None:
+        return None
+    n = n_compared(training.inner)
+    return sum(constant(recipe.kind, one, n) for one in found.candidates)
 
 
 def _refit(
@@ -210,6 +229,7 @@ def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str
     fitted : Fitted
         Their predictions, in the same order.
     """
+    constant = fitted.n_constant_candidates
     return {
         "fold": fold,
         "scores": shown_scores(recipe, y, fitted.predictions),
@@ -223,6 +243,7 @@ def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str
         "search_decided": fitted.decided,
         "n_tied": fitted.n_tied,
         "n_inner_undefined": fitted.n_inner_undefined,
+        **({} if constant is None else {"n_constant_candidates": constant}),
         "converged": fitted.converged,
         "seconds": fitted.seconds,
     }

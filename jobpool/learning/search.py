@@ -143,6 +143,22 @@ class TrainingData:
         return train
 
 
+def n_compared(inner: Array) -> int:
+    """Return how many participants a candidate learns from when it is compared, at the fewest.
+
+    Parameters
+    ----------
+    inner : ndarray of shape (n_train,), int
+        The inner fold that tests each participant of the training part; -1: none does.
+
+    Examples
+    --------
+    >>> n_compared(np.array([0, 0, 1, 1, 1])), n_compared(np.array([-1, -1, -1, 0]))
+    (2, 3)
+    """
+    return len(inner) - max(int((inner == one).sum()) for one in np.unique(inner[inner >= 0]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Unit:
     """One chunk of candidates on one inner split."""

@@ -198,6 +198,9 @@ class Pipeline:
         Whether the decision of `solver` for a binary target is the logarithm of the odds.
     packages : tuple of str
         The optional ones that it needs: keys of `jobpool.installation.EXTRAS`.
+    constant : callable, optional
+        ``constant(kind, candidate, n_train)`` says whether a candidate surely predicts a constant
+        when it learns from so many participants.
     cautions : tuple of str
         What a user should know of it before it is used.
     """
@@ -211,6 +214,7 @@ class Pipeline:
     scaled: bool = True
     log_odds: bool = False
     packages: tuple[str, ...] = ()
+    constant: Callable[[Kind, Candidate, int], bool] | None = None
     cautions: tuple[str, ...] = ()
 
     def candidates(self, kind: Kind, count: int, seed: int) -> tuple[Candidate, ...]:

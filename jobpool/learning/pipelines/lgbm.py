@@ -246,6 +246,18 @@ def surely_constant(kind: Kind, candidate: Candidate, reach: Array, n_rows: int)
     return max(rows, weight / steepest) > min(best, half) * (1 + _ROUNDING)
 
 
+def never_splits(kind: Kind, candidate: Candidate, n_rows: int) -> bool:
+    """Return whether no tree can have a split, whatever the features are.
+
+    Examples
+    --------
+    >>> few = {"boosting_type": "goss", "min_child_samples": 40, "min_child_weight": 1e-5}
+    >>> never_splits(Kind.REGRESSION, few, 79), never_splits(Kind.REGRESSION, few, 80)
+    (True, False)
+    """
+    return surely_constant(kind, candidate, np.array([n_rows // 2]), n_rows)
+
+
 def _most_drawn(candidate: Candidate, n_rows: int) -> float:
     """Return how many rows a tree sees at most; `goss` draws none before the first good tree."""
     if candidate["boosting_type"] == "goss":
@@ -283,5 +295,6 @@ LGBM = Pipeline(
     holdout=0.25,
     scaled=False,
     log_odds=True,
+    constant=never_splits,
     packages=("lightgbm",),
 )

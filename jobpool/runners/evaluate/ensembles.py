@@ -167,6 +167,9 @@ def _fold_of_all(
     result["n_unconverged"] = sum(one.n_unconverged for one in fitted.values())
     result |= failures_of(list(fitted.values()))
     result["n_inner_undefined"] = sum(one.n_inner_undefined or 0 for one in fitted.values())
+    constant = [one.n_constant_candidates for one in fitted.values()]
+    if None not in constant:
+        result["n_constant_candidates"] = sum(one or 0 for one in constant)
     searches = [combined.decided, *(one.decided for one in fitted.values())]
     result["search_decided"] = False not in searches
     result["fit_seconds"] = round(sum(one.seconds for one in fitted.values()), 3)

@@ -129,7 +129,13 @@ def _decisions(folds: Sequence[Mapping[str, Any]]) -> Row:
         "search_decided": not any(undecided),
         "n_undecided": sum(undecided),
         "n_inner_undefined": sum([fold["n_inner_undefined"] for fold in folds]),
+        **_constants(folds),
     }
+
+
+def _constants(folds: Sequence[Mapping[str, Any]]) -> Row:
+    counts = [fold["n_constant_candidates"] for fold in folds if "n_constant_candidates" in fold]
+    return {"n_constant_candidates": sum(counts)} if counts else {}
 
 
 def _means(scores: Sequence[Mapping[str, float | None]]) -> Row:
@@ -196,7 +202,7 @@ def _fold_row(fold: dict[str, Any], counts: Row) -> Row:
 
 _OF_FOLD = (
     *("candidate", "n_train", "n_test", "n_left_out", "n_unconverged", "n_failed", "first_error"),
-    *("search_decided", "n_tied", "n_inner_undefined"),
+    *("search_decided", "n_tied", "n_inner_undefined", "n_constant_candidates"),
     *("converged", "seconds", "fit_seconds"),
 )
 

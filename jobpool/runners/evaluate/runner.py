@@ -30,6 +30,7 @@ from jobpool.learning.brain_checks import dropped_lines, parcellation_lines
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
 from jobpool.learning.fits import evaluate_fold
+from jobpool.learning.fold_cases import case_lines
 from jobpool.learning.folds import Folds
 from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import (
@@ -118,11 +119,13 @@ class Evaluate:
     def understood(self) -> list[tuple[str, str]]:
         """Return what was understood of the data, each line with its label."""
         checked = self._checked
+        study = checked.study
         brain = [
-            *labelled("", dropped_lines(checked.study, checked.dropped)),
-            *labelled("parcels", parcellation_lines(checked.study, checked.parcellations)),
+            *labelled("", dropped_lines(study, checked.dropped)),
+            *labelled("parcels", parcellation_lines(study, checked.parcellations)),
         ]
-        return understood(checked.study, brain)
+        cases = case_lines(study, checked.splits, self._experiment.seed)
+        return [*understood(study, brain), *cases]
 
     def prepare(self, pool: Path) -> None:
         """Write the splits into the pool; if they are there, check that they are the same.
