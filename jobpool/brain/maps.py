@@ -5,7 +5,7 @@ per modality. Reads, never writes.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -78,6 +78,7 @@ class Maps:
     sources: tuple[Source, ...]  # their modalities are put one after the other
     participants: tuple[str, ...]
     problems: MapProblems = MapProblems()
+    watch: Callable[[MapBlock], None] | None = None  # given each block that is read
 
     def shape(self) -> tuple[int, int, int]:
         """Return (n_participants, n_vertices, n_modalities) from the header of the first map.
@@ -101,6 +102,11 @@ class Maps:
             As `shape` does.
         """
         return _space(self._headers())
+
+    @property
+    def one_each(self) -> bool:
+        """Say whether every participant has files of their own."""
+        return all(isinstance(source, OneEach) for source in self.sources)
 
     def find_missing(self) -> tuple[int, ...]:
         """Return the positions of the participants without a file, opening none.
@@ -216,6 +222,8 @@ class Maps:
         first = span[0]
         for pieces in zip(*streams, strict=True):
             block = self._block(first, pieces, dtype)
+            if self.watch is not None:
+                self.watch(block)
             yield block
             first += len(block.values)
 

@@ -87,7 +87,7 @@ def _fill_here(found: "RoiCache", pool: Path, workers: int) -> None:
     """Fill a cache by processes of this machine, and say what is there then."""
     try:
         with _signals_as_ctrl_c(), _helpers(pool, workers - 1):
-            report = found.fill(_Teller())
+            report = found.fill(FillTeller())
     except KeyboardInterrupt:
         print("stopped: what was computed is kept", file=sys.stderr)
         raise typer.Exit(Fault.TASK) from None
@@ -144,7 +144,7 @@ def _last_line(log: IO[bytes]) -> str:
     return lines[-1] if lines else "it wrote nothing"
 
 
-class _Teller:
+class FillTeller:
     """Prints how far a fill is, from time to time."""
 
     def __init__(self) -> None:
@@ -153,6 +153,7 @@ class _Teller:
         self._spans_before: int | None = None
 
     def __call__(self, progress: "Progress") -> None:
+        """Print the progress, if it is time."""
         now = time.monotonic()
         if self._spans_before is None:
             self._spans_before = progress.spans

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 from jobpool.cli.options import ConfigArgument
 
 if TYPE_CHECKING:
+    from jobpool.runners.base import Runner
     from jobpool.table.grid import Grid
 
 
@@ -20,12 +20,19 @@ def init(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, print the counts, make nothing.")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read all maps, too, and fill the ROI cache with them.")
+    ] = False,
 ) -> None:
     """Check an experiment file and make its pool.
+
+    The header of every data file is checked. With --full the maps are read as well: values that are
+    not finite, and damage that only reading shows, are found before there is a pool.
 
     \b
     jobpool init configs/nback-flanker.yaml POOL --dry-run
     jobpool init configs/nback-flanker.yaml POOL
+    jobpool init configs/nback-flanker.yaml POOL --full
     """
     import time
 
@@ -35,9 +42,18 @@ def init(
 
     experiment, runner, grid = load_study(config)
     free_to_make(pool)
+    lines = runner.understood() if isinstance(runner, SupportsUnderstood) else []
+
+    def fill(building: Path) -> None:
+        prepare(runner, building)
+        if full:
+            lines.extend(_read_fully(runner, building / "cache"))
+
     if not dry_run:  # before anything is printed: the reader of the output may go away
-        create_pool(pool, experiment, grid, partial(prepare, runner), now=time.time())
-    print_counts(grid, runner.understood() if isinstance(runner, SupportsUnderstood) else ())
+        create_pool(pool, experiment, grid, fill, now=time.time())
+    elif full:
+        lines.extend(_read_fully(runner, None))
+    print_counts(grid, lines)
     for line in runner.notes() if isinstance(runner, SupportsNotes) else ():
         print(f"  {line}")
     if dry_run:
@@ -45,6 +61,16 @@ def init(
     print(f"made {pool}; next: jobpool run {pool} --workers 2")
     if experiment.passes:
         print(f"or by SLURM: jobpool submit {pool} --pass {experiment.passes[0].name} --jobs 20")
+
+
+def _read_fully(runner: "Runner", cache: Path | None) -> list[tuple[str, str]]:
+    """Read all data of a runner, say how far that is, and return what there is to say."""
+    from jobpool.cli.cache import FillTeller
+    from jobpool.runners.base import SupportsFullReading
+
+    if not isinstance(runner, SupportsFullReading):
+        raise typer.BadParameter("--full is for the runner evaluate; this one reads no data")
+    return runner.read_fully(cache, FillTeller())
 
 
 def print_counts(grid: "Grid", understood: Sequence[tuple[str, str]] = (), most: int = 12) -> None:

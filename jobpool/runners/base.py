@@ -5,7 +5,7 @@ own. Each further ability is a protocol of one method, looked for where it is us
 lacks the ability writes nothing for it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -87,6 +87,23 @@ class SupportsUnderstood(Protocol):
 
     def understood(self) -> list[tuple[str, str]]:
         """Return labels and texts; a text without a label goes on with the one before."""
+        ...
+
+
+@runtime_checkable
+class SupportsFullReading(Protocol):
+    """A runner that can read all data of its tasks before there is a pool."""
+
+    def read_fully(
+        self, cache: Path | None, on_progress: Callable[[Any], None]
+    ) -> list[tuple[str, str]]:
+        """Return labels and texts about the data; what is computed on the way is kept in `cache`.
+
+        Raises
+        ------
+        ConfigError
+            With every file that cannot be used.
+        """
         ...
 
 

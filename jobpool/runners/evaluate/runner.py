@@ -10,10 +10,10 @@ whether its folds ran as one task or as several.
 
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from jobpool import __version__
+from jobpool.brain.maps import Maps
 from jobpool.cache.fits.cache import FitCache
 from jobpool.cache.roi.cache import RoiCache
 from jobpool.disk.locks import best_lock
@@ -45,6 +46,7 @@ from jobpool.learning.targets import Target
 from jobpool.learning.understood import labelled, understood
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.ensembles import EnsembleTask, evaluate_together
+from jobpool.runners.evaluate.full_reading import read_fully
 from jobpool.runners.evaluate.members import MemberFits, Values
 from jobpool.runners.evaluate.results import prediction_table
 from jobpool.runners.evaluate.task_grid import notes, task_grid
@@ -126,6 +128,19 @@ class Evaluate:
         ]
         cases = case_lines(study, checked.splits, self._experiment.seed)
         return [*understood(study, brain), *cases]
+
+    def read_fully(
+        self, cache: Path | None, on_progress: Callable[[Any], None]
+    ) -> list[tuple[str, str]]:
+        """Read all maps, fill the ROI cache in `cache`, and return what there is to say.
+
+        Raises
+        ------
+        ConfigError
+            With every map that cannot be used.
+        """
+        make = None if cache is None else partial(self._make_cache, cache)
+        return read_fully(self._checked.study, make, on_progress, self._experiment.file)
 
     def prepare(self, pool: Path) -> None:
         """Write the splits into the pool; if they are there, check that they are the same.
@@ -256,17 +271,19 @@ class Evaluate:
     def roi_cache(self, folder: Path) -> RoiCache:
         """Return the ROI values of the experiment's parcellations, kept under `folder`."""
         if self._cache is None or self._cache[0] != folder:
-            study = self._study
-            cache = RoiCache(
-                folder,
-                study.maps(),
-                study.sources(self._conventions),
-                study.folder,
-                study.settings.divisor,
-                "drop" if study.settings.drop_empty else "error",
-            )
-            self._cache = (folder, cache)
+            self._cache = (folder, self._make_cache(folder, self._study.maps()))
         return self._cache[1]
+
+    def _make_cache(self, folder: Path, maps: Maps) -> RoiCache:
+        study = self._study
+        return RoiCache(
+            folder,
+            maps,
+            study.sources(self._conventions),
+            study.folder,
+            study.settings.divisor,
+            "drop" if study.settings.drop_empty else "error",
+        )
 
     def _target(self, name: str) -> Target:
         target = self._study.targets[name]
