@@ -14,14 +14,13 @@ from jobpool.experiment.config import Experiment
 from jobpool.experiment.reader import Reader
 from jobpool.installation import missing
 from jobpool.learning.brain_checks import check_maps, describe_all
+from jobpool.learning.conventions import PLAIN, THIRDS
 from jobpool.learning.fold_cases import every_fit, fits_without
 from jobpool.learning.folds import Folds, TooFewError, TooFewGroupsError
 from jobpool.learning.methods import PACKAGES
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.spellings import check_spellings
 from jobpool.learning.splits import (
-    PLAIN,
-    THIRDS,
     Dealer,
     PoolSplits,
     Splits,

@@ -5,8 +5,8 @@ Each gives the same candidates on any number of cores, and after any interruptio
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from jobpool.learning.search import Trials
 
 HALVING_FACTOR = 3
 _ROUNDING = 1e-9  # of scores: those of equal candidates may differ in their last digits
+_PATIENCE = 5  # batches for each candidate that is wanted
 TPE_BATCH = 10  # candidates asked for at a time: fixed, or the number of cores would show
 
 
@@ -160,7 +161,8 @@ def _usable(trials: Trials, share: float) -> bool:
 def tpe_search(trials: Trials) -> SearchResult:
     """Ask for candidates where good ones were found before: tree-structured Parzen estimator [1]_.
 
-    By optuna, ten candidates at a time.
+    By optuna, ten candidates at a time. Where no candidate is to be tried twice, one that is asked
+    for again counts for the estimator only; if hardly any are new, random ones take their place.
 
     References
     ----------
@@ -173,21 +175,47 @@ def tpe_search(trials: Trials) -> SearchResult:
     sampler = optuna.samplers.TPESampler(seed=recipe.seed % 2**32, constant_liar=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     space = recipe.pipeline.spaces[recipe.kind]
-    candidates: list[Candidate] = []
-    found: list[FloatArray] = []
-    while len(candidates) < recipe.n_candidates:
-        count = min(TPE_BATCH, recipe.n_candidates - len(candidates))
+    tried = _Tried(trials=trials)
+    for _ in range(_PATIENCE * recipe.n_candidates):
+        count = min(TPE_BATCH, recipe.n_candidates - len(tried.candidates))
+        if not count:
+            break
         asked = [study.ask() for _ in range(count)]
         batch = [{one.name: _suggested(trial, one) for one in space} for trial in asked]
-        scores = trials.score(batch)
-        for trial, mean in zip(asked, scores.mean(axis=1).tolist(), strict=True):
+        for trial, mean in zip(asked, tried.means(batch), strict=True):
             if math.isnan(mean):
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
                 study.tell(trial, mean)
-        candidates += batch
-        found.append(scores)
-    return _result(trials, tuple(candidates), np.concatenate(found))
+    if left := recipe.n_candidates - len(tried.candidates):
+        others = [one for one in _random(trials) if _text(one) not in tried.scores]
+        tried.means(others[:left])
+    scores = np.stack([tried.scores[_text(one)] for one in tried.candidates])
+    return _result(trials, tuple(tried.candidates), scores)
+
+
+@dataclass(kw_only=True, eq=False)
+class _Tried:
+    """The candidates that were tried, and the scores of each."""
+
+    trials: Trials
+    candidates: list[Candidate] = field(default_factory=list)
+    scores: dict[str, FloatArray] = field(default_factory=dict)
+
+    def means(self, batch: Sequence[Candidate]) -> list[float]:
+        """Return the mean score of each candidate; those that are known are not tried again."""
+        new = list(batch)
+        if self.trials.recipe.distinct:
+            unknown = {_text(one): one for one in batch if _text(one) not in self.scores}
+            new = list(unknown.values())
+        if new:
+            self.candidates += new
+            self.scores |= zip(map(_text, new), self.trials.score(new), strict=True)
+        return [float(self.scores[_text(one)].mean()) for one in batch]
+
+
+def _text(candidate: Candidate) -> str:
+    return json.dumps(dict(candidate), sort_keys=True)
 
 
 def _suggested(trial: Any, dimension: Dimension) -> Any:
@@ -220,8 +248,7 @@ def by_score(trials: Trials, found: SearchResult) -> Iterator[tuple[int, float]]
 
 
 def _random(trials: Trials) -> tuple[Candidate, ...]:
-    recipe = trials.recipe
-    return recipe.pipeline.candidates(recipe.kind, recipe.n_candidates, recipe.seed)
+    return trials.recipe.candidates()
 
 
 def _result(trials: Trials, candidates: tuple[Candidate, ...], scores: FloatArray) -> SearchResult:

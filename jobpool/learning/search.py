@@ -16,10 +16,12 @@ import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.checkpoint import Checkpoint
+from jobpool.learning.conventions import DISTINCT, DRAWN, PUBLISHED, STANDARD
 from jobpool.learning.parallel import in_processes, in_threads
 from jobpool.learning.pipelines.base import Candidate, Kind, Pipeline, Settings, Solver, Split
 from jobpool.learning.pipelines.factory import as_text
 from jobpool.learning.pipelines.plain import PlainSolver
+from jobpool.learning.pipelines.scaling import TargetScaled
 from jobpool.learning.scores import METRICS, REPORTED, SEARCH_METRIC, Metric, search_score
 from jobpool.task import Json
 
@@ -37,6 +39,13 @@ class Recipe:
     metric: str = ""  # by which candidates are compared; the default of the kind if empty
     reported: tuple[str, ...] = ()
     plain: bool = False  # the plain estimator for each candidate, instead of the solver
+    distinct: bool = False  # no candidate is tried twice
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Return the random candidates of a search."""
+        return self.pipeline.candidates(
+            self.kind, self.n_candidates, self.seed, distinct=self.distinct
+        )
 
     @property
     def search_metric(self) -> str:
@@ -51,9 +60,11 @@ class Recipe:
     @property
     def solver(self) -> Solver:
         """Return what fits the candidates."""
-        if self.plain or self.pipeline.solver is None:
-            return PlainSolver(pipeline=self.pipeline)
-        return self.pipeline.solver
+        found: Solver = PlainSolver(pipeline=self.pipeline)
+        if not self.plain and self.pipeline.solver is not None:
+            found = self.pipeline.solver
+        scales = self.settings.target_scaling == STANDARD and self.pipeline.has_unit
+        return TargetScaled(solver=found) if scales and self.kind is Kind.REGRESSION else found
 
     def split(self, X: FloatArray, y: Array, train: Array, test: Array) -> Split:
         """Return one training and one test part; `train` and `test` are masks of shape (n,)."""
@@ -326,12 +337,23 @@ def describe_search(recipe: Recipe) -> Mapping[str, Any]:
         "method": recipe.method,
         "metric": recipe.search_metric,
         "plain": recipe.plain,
+        **_unpublished(recipe),
     }
+
+
+def _unpublished(recipe: Recipe) -> Mapping[str, Json]:
+    """Return what differs from the publication: fits of pools made before keep their keys."""
+    chosen = {
+        "target_scaling": recipe.settings.target_scaling,
+        "ranges": recipe.settings.ranges,
+        "candidates": DISTINCT if recipe.distinct else DRAWN,
+    }
+    return {name: one for name, one in chosen.items() if one != PUBLISHED[name]}
 
 
 def _estimator(recipe: Recipe) -> Json:
     """Return class and parameters of an estimator: a factory of the user's own may change them."""
-    first = recipe.pipeline.candidates(recipe.kind, 1, recipe.seed)[0]
+    first = recipe.candidates()[0]
     model = recipe.pipeline.make(recipe.kind, first, recipe.settings, recipe.seed)
     parameters = sorted(model.get_params(deep=True).items())
     return [as_text(type(model)), [[name, as_text(one)] for name, one in parameters]]

@@ -12,11 +12,12 @@ from jobpool.disk.spelling import normal
 from jobpool.errors import listing, nearest
 from jobpool.experiment.axes import read_missing
 from jobpool.experiment.reader import Reader
+from jobpool.learning.conventions import TARGET_SCALINGS, USUAL, WAYS
 from jobpool.learning.methods import METHODS
 from jobpool.learning.pipelines.base import Kind, Settings
 from jobpool.learning.pipelines.scaling import SCALERS
 from jobpool.learning.scores import METRICS
-from jobpool.learning.splits import EVEN, HOLDOUT_SHARE, PUBLISHED, SAID, WAYS
+from jobpool.learning.splits import HOLDOUT_SHARE
 from jobpool.learning.targets import TargetSettings, read_target_settings
 
 _CONDITION = re.compile(r"(>=|>|<=|<|=)\s*(\d+)")
@@ -79,7 +80,7 @@ class EvaluateSettings:
     n_outer: int
     n_inner: int
     holdout_share: float
-    conventions: Mapping[str, str]  # what a pool keeps for good: see `jobpool.learning.splits`
+    conventions: Mapping[str, str]  # what a pool keeps for good: see `jobpool.learning.conventions`
     targets: Mapping[str, TargetSettings]  # those that are not just the column of their name
     searching: Searching
     model_settings: Settings
@@ -108,9 +109,11 @@ def read_evaluate_settings(reader: Reader) -> EvaluateSettings:
         n_inner=reader.whole("inner_folds", default=3, least=2),
         holdout_share=_read_share(reader),
         conventions={
-            **PUBLISHED,
-            "splits": reader.text("splits", EVEN, WAYS),
-            "weights": SAID,
+            **USUAL,
+            "splits": reader.text("splits", USUAL["splits"], WAYS),
+            "target_scaling": reader.text(
+                "target_scaling", USUAL["target_scaling"], TARGET_SCALINGS
+            ),
         },
         targets=_read_targets(reader.child("targets")),
         searching=_read_searching(reader),

@@ -6,18 +6,8 @@
 
 A group (a family, a site, a paper) is never divided, in the outer folds, the inner ones or the
 holdouts. The order in which groups are dealt out comes from SHA-256, so that no other version of
-any library can change it. Conventions are choices that a pool keeps for good, whatever the default
-of a later version. Those of ``splits`` are:
-
-    even      the participants who have a target, with its classes as even as groups allow; all
-              values of a continuous target are one class
-    thirds    the same, and the lower, middle and upper third of a continuous target are classes
-    plain     all participants of the table, the same splits for every target, no classes
-
-Those of ``weights``, the parcellations of weights whose kind nobody says:
-
-    said      what could be meant in two ways is refused
-    by-sign   any negative weight makes a parcellation signed
+any library can change it. By which convention they are dealt out is told in
+`jobpool.learning.conventions`.
 
 Pools of format 1 and 2 have the conventions of the publication. Format 1 had no holdout; it follows
 from the rest.
@@ -35,20 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.brain.parcel_kinds import BY_SIGN
 from jobpool.disk.files import replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.errors import DataError
+from jobpool.learning.conventions import PLAIN, PUBLISHED
 from jobpool.learning.strata import Strata, deal_evenly
 
 FORMAT = 3
 FILE_NAME = "splits.npz"
 HOLDOUT_SHARE = 0.25
-EVEN, THIRDS, PLAIN = "even", "thirds", "plain"
-WAYS = (EVEN, THIRDS, PLAIN)
-SAID = "said"
-# those of the publication: of pools that say nothing else
-PUBLISHED: Mapping[str, str] = {"splits": PLAIN, "target_scaling": "none", "weights": BY_SIGN}
 _ARRAYS = ("outer", "inner", "holdout", "strata")  # in the order of their hash
 _N_ARRAYS = {1: 2, 2: 3}
 Folds = NDArray[np.int16]

@@ -9,7 +9,7 @@ are collected; a study with problems is empty where they are, and never used.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobpool.brain.maps import Maps, find_maps
@@ -20,6 +20,7 @@ from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment.config import Experiment
 from jobpool.experiment.ensembles import read_ensemble
 from jobpool.experiment.reader import Reader
+from jobpool.learning.conventions import DISTINCT, SAID
 from jobpool.learning.participants import (
     ParticipantsTable,
     read_participants,
@@ -27,11 +28,10 @@ from jobpool.learning.participants import (
     unique_column,
 )
 from jobpool.learning.pipelines import find_pipeline
-from jobpool.learning.pipelines.base import Pipeline
+from jobpool.learning.pipelines.base import Pipeline, n_combinations
 from jobpool.learning.pipelines.factory import PipelineError
 from jobpool.learning.search import Recipe
 from jobpool.learning.settings import EvaluateSettings, read_evaluate_settings
-from jobpool.learning.splits import SAID
 from jobpool.learning.targets import Target, TargetSettings, read_target
 from jobpool.table.settings import READING
 from jobpool.task import Axis, Value
@@ -96,15 +96,38 @@ class Study:
         usual = searching.n_candidates or pipeline.n_candidates
         return searching.n_candidates_of.get(pipeline.name, usual)
 
-    def recipe(self, pipeline: str, target: Target, seed: int) -> Recipe:
-        """Return how a plain pipeline learns a target; `seed` is the experiment's."""
+    def recipe(
+        self, pipeline: str, target: Target, seed: int, kept: Mapping[str, str] | None = None
+    ) -> Recipe:
+        """Return how a plain pipeline learns a target.
+
+        Parameters
+        ----------
+        pipeline : str
+            Its name.
+        target : Target
+            Of the study.
+        seed : int
+            That of the experiment.
+        kept : mapping, optional
+            The conventions of a pool; those of a new one by default.
+        """
         found, searching = self.pipelines[pipeline], self.settings.searching
+        kept = self.settings.conventions if kept is None else kept
+        distinct = kept["candidates"] == DISTINCT
+        possible = n_combinations(found.spaces.get(target.kind, ())) if distinct else None
+        asked = self.n_candidates(found)
         return Recipe(
             pipeline=found,
             kind=target.kind,
-            settings=self.settings.model_settings,
+            settings=replace(
+                self.settings.model_settings,
+                target_scaling=kept["target_scaling"],
+                ranges=kept["ranges"],
+            ),
             seed=seed,
-            n_candidates=self.n_candidates(found),
+            n_candidates=asked if possible is None else min(asked, possible),
+            distinct=distinct,
             method=searching.method,
             metric=searching.search_metric.get(target.kind, ""),
             reported=searching.metrics.get(target.kind, ()),

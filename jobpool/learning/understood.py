@@ -12,7 +12,7 @@ import pandas as pd
 
 from jobpool.brain.arrays import Array
 from jobpool.learning.odd_values import Counted, codes_for_missing, number_text
-from jobpool.learning.pipelines.base import Kind
+from jobpool.learning.pipelines.base import Kind, n_combinations
 from jobpool.learning.spellings import lines_on_groups
 from jobpool.learning.study import Study
 from jobpool.learning.targets import Target
@@ -47,9 +47,20 @@ def understood(study: Study, brain: Iterable[tuple[str, str]] = ()) -> Lines:
         ("maps", _maps_line(study)),
         *brain,
         *labelled("targets", _targets_lines(list(study.targets.values()))),
+        *labelled("candidates", _finite_spaces(study)),
         *labelled("look at", [one for made in study.pipelines.values() for one in made.cautions]),
         ("folds", folds),
     ]
+
+
+def _finite_spaces(study: Study) -> Iterator[str]:
+    """Yield which pipelines have fewer candidates than were asked for."""
+    for name, pipeline in study.pipelines.items():
+        asked = study.n_candidates(pipeline)
+        for kind in dict.fromkeys(one.kind for one in study.targets.values()):
+            possible = n_combinations(pipeline.spaces.get(kind, ()))
+            if possible is not None and possible < asked:
+                yield f"{name}, {kind}: all {possible:,} that its space has, not {asked:,}"
 
 
 def labelled(label: str, lines: Iterable[str]) -> Lines:

@@ -386,6 +386,24 @@ def test_the_parzen_estimator_looks_where_good_candidates_were() -> None:
     assert np.abs(tried[-20:] - SLOPE).mean() < np.abs(tried[:10] - SLOPE).mean() / 2
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_tries_a_finite_space_once(method: str) -> None:
+    solver = Counting()
+    choices = tuple(float(SLOPE) * one for one in range(12))
+    pipeline = replace(
+        counting_pipeline(solver),
+        spaces={Kind.REGRESSION: (Dimension(name="a", choices=choices),)},
+    )
+    recipe = a_recipe(
+        Kind.REGRESSION, 12, pipeline=pipeline, method=method, metric="mse", distinct=True
+    )
+
+    found = METHODS[method](some_trials(recipe))
+
+    assert sorted(float(str(one["a"])) for one in found.candidates) == sorted(choices)
+    assert found.candidates[found.best]["a"] == SLOPE
+
+
 def test_the_first_of_equal_candidates_is_chosen() -> None:
     scores = np.array([[0.1, 0.1], [0.3, 0.2], [0.2, 0.3]])
 

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from jobpool.errors import DataError
+from jobpool.learning.conventions import PLAIN, PUBLISHED, USUAL
 from jobpool.learning.splits import (
     FORMAT,
-    PLAIN,
-    PUBLISHED,
     Dealer,
     PoolSplits,
     Splits,
@@ -286,13 +285,12 @@ def test_splits_of_format_2_stay_as_they_are_for_every_target(tmp_path: Path) ->
 
 
 def test_splits_of_two_targets_come_back_from_disk_unchanged(tmp_path: Path) -> None:
-    conventions = {"splits": "even", "target_scaling": "standard", "weights": "said"}
-    made = PoolSplits.made({"sex": EVEN_SPLITS, "twin": EVEN_SPLITS, "age": OF_SOME}, conventions)
+    made = PoolSplits.made({"sex": EVEN_SPLITS, "twin": EVEN_SPLITS, "age": OF_SOME}, USUAL)
     write_splits(tmp_path / "splits.npz", made)
 
     found = read_splits(tmp_path / "splits.npz", IDS, GROUPS)
 
-    assert (len(found.sets), found.conventions) == (2, conventions)
+    assert (len(found.sets), found.conventions) == (2, USUAL)
     assert found.of("twin").digest == found.of("sex").digest == EVEN_SPLITS.digest
     for name in ("outer", "inner", "holdout", "strata"):
         np.testing.assert_array_equal(getattr(found.of("age"), name), getattr(OF_SOME, name))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jobpool.learning.splits import FILE_NAME, PoolSplits, make_splits, read_splits
-from tests.support.brain_study import VERTICES, StudyOnDisk, without_seconds
+from tests.support.brain_study import VERTICES, StudyOnDisk, scores, without_seconds
 
 
 @pytest.fixture
@@ -82,6 +82,19 @@ def test_a_pool_made_before_keeps_its_splits(study: StudyOnDisk) -> None:
     study.config["evaluate"]["splits"] = "plain"
     (study.pool / FILE_NAME).unlink()
     assert without_seconds(new) == without_seconds(study.run(target="rare"))
+
+
+def test_a_pool_made_before_keeps_the_unit_of_its_targets(study: StudyOnDisk) -> None:
+    make_old(study)
+
+    new = study.run(target="age")
+
+    study.config["evaluate"] |= {"splits": "plain", "target_scaling": "none"}
+    (study.pool / FILE_NAME).unlink()
+    assert without_seconds(new) == without_seconds(study.run(target="age"))
+    study.config["evaluate"]["target_scaling"] = "standard"
+    (study.pool / FILE_NAME).unlink()
+    assert scores(new, "r2") != scores(study.run(target="age"), "r2")
 
 
 def test_a_target_added_to_a_pool_made_before_has_the_splits_of_the_others(

@@ -146,6 +146,7 @@ def test_a_second_task_on_a_parcellation_opens_no_raw_map(study: StudyOnDisk) ->
 
 
 def test_an_edited_map_is_read_again(study: StudyOnDisk) -> None:
+    study.config["evaluate"]["candidates"] = 12
     before = study.run(fold=0)
     np.save(study.folder / "maps.npy", study.maps[::-1])
     os.utime(study.folder / "maps.npy", ns=(1, 1))

@@ -174,6 +174,7 @@ def test_a_pipeline_scores_as_in_the_plain_program(
     tmp_path: Path, pipeline: str, target: str
 ) -> None:
     study = a_study(tmp_path, pipeline)
+    study.config["evaluate"]["target_scaling"] = "none"
     expected = plain_program(study, PLAIN[pipeline], pipeline, target)
 
     result = study.run(pipeline=pipeline, target=target)
@@ -181,6 +182,24 @@ def test_a_pipeline_scores_as_in_the_plain_program(
     found = [fold["scores"] for fold in result["folds"]]
     assert found == [pytest.approx(one, rel=TOLERANCE[pipeline], abs=1e-12) for one in expected]
     assert len({str(one) for one in found}) == FOLDS
+
+
+def with_scaled_target(make: Make) -> Make:
+    def made(kind: Kind, candidate: dict[str, Any]) -> Any:
+        return TransformedTargetRegressor(make(kind, candidate), transformer=StandardScaler())
+
+    return made
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_a_scaled_target_scores_as_in_the_plain_program(tmp_path: Path, pipeline: str) -> None:
+    study = a_study(tmp_path, pipeline)
+    expected = plain_program(study, with_scaled_target(PLAIN[pipeline]), pipeline, "age")
+
+    result = study.run(pipeline=pipeline)
+
+    found = [fold["scores"] for fold in result["folds"]]
+    assert found == [pytest.approx(one, rel=TOLERANCE[pipeline], abs=1e-12) for one in expected]
 
 
 def test_the_plain_solver_scores_as_in_the_plain_program_with_the_same_settings(

@@ -6,23 +6,28 @@ same predictions; tests hold both side by side.
 
 Random candidates come from a seed by Python's `random`, whose sequence of `random()` is promised
 to stay the same in every version. Each dimension uses one number of it, so that the first
-candidates of a longer list are those of a shorter one.
+candidates of a longer list are those of a shorter one. In a pool where they are distinct none is
+drawn twice: of a finite space there are at most as many as it has combinations.
 """
 
+import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import product
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
+from jobpool.learning.conventions import ABSOLUTE, NONE
 
 Parameter = float | str | None  # an int is a float here, a bool an int
 Candidate = Mapping[str, Parameter]
+_PATIENCE = 1000  # draws of candidates that are known, one after the other
 
 
 class Kind(StrEnum):
@@ -39,6 +44,9 @@ class Settings:
     scaling: str = "robust"
     max_iterations: int = 1000
     tolerance: float = 1e-3
+    # as published; not in `repr`, by which pools made before know their fits
+    target_scaling: str = field(default=NONE, repr=False)
+    ranges: str = field(default=ABSOLUTE, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +101,59 @@ class Dimension:
             return float(10.0 ** (low + (high - low) * share))
         return self.low + (self.high - self.low) * share
 
+    @property
+    def values(self) -> Sequence[Parameter] | None:
+        """Return all values that it can have, or None if they are too many to tell.
+
+        Examples
+        --------
+        >>> Dimension(name="max_depth", low=1, high=4, whole=True).values
+        range(1, 5)
+        >>> Dimension(name="C", low=1e-2, high=1e2, log=True).values is None
+        True
+        """
+        if self.choices:
+            return list({json.dumps(one): one for one in self.choices}.values())
+        if self.zero >= 1.0 or self.low == self.high:
+            return [self.at(0.0)]
+        if not self.whole:
+            return None
+        whole = range(int(self.low), int(self.high) + 1)
+        return whole if self.zero == 0.0 else [0.0, *whole]
+
+
+def n_combinations(space: Sequence[Dimension]) -> int | None:
+    """Return how many different candidates a space has, or None if there is no end of them."""
+    values = [one.values for one in space]
+    return None if None in values else math.prod(len(one) for one in values if one is not None)
+
+
+def distinct_candidates(space: Sequence[Dimension], count: int, seed: str) -> tuple[Candidate, ...]:
+    """Return `count` different random candidates, or all there are if these are fewer.
+
+    They are those of `random_candidates` without those that came before.
+    """
+    rng = random.Random(seed)
+    possible = n_combinations(space)
+    wanted = count if possible is None else min(count, possible)
+    found: dict[str, Candidate] = {}
+    n_in_vain = 0
+    while len(found) < wanted and n_in_vain < _PATIENCE:
+        before = len(found)
+        one = {dimension.name: dimension.at(rng.random()) for dimension in space}
+        found.setdefault(json.dumps(one), one)
+        n_in_vain = n_in_vain + 1 if len(found) == before else 0
+    if possible is not None:  # few are left: in their order
+        names = [one.name for one in space]
+        left = product(*(one.values or () for one in space))
+        while len(found) < wanted:
+            one = dict(zip(names, next(left), strict=True))
+            found.setdefault(json.dumps(one), one)
+    return tuple(found.values())
+
 
 def random_candidates(space: tuple[Dimension, ...], count: int, seed: str) -> tuple[Candidate, ...]:
-    """Return `count` random candidates, the same ones for the same seed."""
+    """Return `count` random candidates, the same ones for the same seed; some may be equal."""
     rng = random.Random(seed)
     return tuple({one.name: one.at(rng.random()) for one in space} for _ in range(count))
 
@@ -196,6 +254,8 @@ class Pipeline:
         Whether features are scaled before; trees do not care.
     log_odds : bool
         Whether the decision of `solver` for a binary target is the logarithm of the odds.
+    has_unit : bool
+        Whether parameters are in the unit of the target in a regression: a penalty, a tolerance.
     packages : tuple of str
         The optional ones that it needs: keys of `jobpool.installation.EXTRAS`.
     constant : callable, optional
@@ -213,13 +273,29 @@ class Pipeline:
     holdout: float | None = None
     scaled: bool = True
     log_odds: bool = False
+    has_unit: bool = False
     packages: tuple[str, ...] = ()
     constant: Callable[[Kind, Candidate, int], bool] | None = None
     cautions: tuple[str, ...] = ()
 
-    def candidates(self, kind: Kind, count: int, seed: int) -> tuple[Candidate, ...]:
-        """Return random candidates: the same for the same pipeline, kind and seed."""
-        return random_candidates(self.spaces[kind], count, f"{seed} {self.name} {kind}")
+    def candidates(
+        self, kind: Kind, count: int, seed: int, *, distinct: bool = False
+    ) -> tuple[Candidate, ...]:
+        """Return random candidates: the same for the same pipeline, kind and seed.
+
+        Parameters
+        ----------
+        kind : Kind
+            Of the target.
+        count : int
+            How many; fewer if they are distinct and the space has fewer.
+        seed : int
+            Another seed draws others.
+        distinct : bool
+            Draw none twice. The publication did.
+        """
+        draw = distinct_candidates if distinct else random_candidates
+        return draw(self.spaces[kind], count, f"{seed} {self.name} {kind}")
 
     def apart(self, seed: int) -> AbstractContextManager[None]:
         """Return a context in which its estimators are made and called."""

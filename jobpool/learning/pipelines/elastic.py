@@ -232,5 +232,6 @@ ELASTIC = Pipeline(
     },
     make=make_elastic,
     solver=ElasticSolver(),
+    has_unit=True,  # `alpha`
     log_odds=True,
 )

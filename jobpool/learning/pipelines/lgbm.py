@@ -291,6 +291,7 @@ LGBM = Pipeline(
     },
     make=make_lgbm,
     solver=LgbmSolver(),
+    has_unit=True,  # `reg_alpha`, and single precision
     n_candidates=180,
     holdout=0.25,
     scaled=False,

@@ -40,7 +40,7 @@ def unseeded(estimator: Any, space: Container[str] = ()) -> list[str]:
     >>> from sklearn.ensemble import BaggingRegressor, RandomForestRegressor
     >>> from sklearn.linear_model import Ridge
     >>> unseeded(BaggingRegressor(RandomForestRegressor()))
-    ['estimator__random_state', 'random_state']
+    ['random_state', 'estimator__random_state']
     >>> unseeded(BaggingRegressor(RandomForestRegressor(), random_state=1)), unseeded(Ridge())
     ([], [])
     """

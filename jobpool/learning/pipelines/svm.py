@@ -262,4 +262,5 @@ SVM = Pipeline(
     },
     make=make_svm,
     solver=SvmSolver(),
+    has_unit=True,  # `C`, and the width of the tube, 0.1
 )

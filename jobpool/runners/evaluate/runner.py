@@ -291,7 +291,7 @@ class Evaluate:
         return target
 
     def _recipe(self, pipeline: str, target: Target) -> Recipe:
-        return self._study.recipe(pipeline, target, self._experiment.seed)
+        return self._study.recipe(pipeline, target, self._experiment.seed, self._conventions)
 
     def _made_of(self, target: Target) -> dict[str, Json]:
         return {
