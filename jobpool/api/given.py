@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 import yaml
 
 from jobpool.errors import ConfigError, Problem, RequestError, SelectionError, access_error
+from jobpool.experiment.scalars import Dumper
 from jobpool.task import Value
 from jobpool.units import parse_duration
 
@@ -151,8 +152,13 @@ def yaml_text(config: Mapping[str, Any]) -> str:
     plain = _plain(config, "", problems)
     if problems:
         raise ConfigError(tuple(problems))
-    return yaml.safe_dump(
-        plain, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100
+    return yaml.dump(
+        plain,
+        Dumper=Dumper,
+        sort_keys=False,
+        default_flow_style=None,
+        allow_unicode=True,
+        width=100,
     )
 
 

@@ -74,14 +74,14 @@ def from_files(reader: Reader, pattern: str, folder: Path) -> list[tuple[str, st
     pairs: list[tuple[str, str]] = []
     for path in map(Path, found):
         if not member_pattern:
-            pairs.append((path.name.split(".")[0], str(path)))
+            pairs.append((_spelt(reader, path.name.split(".")[0]), str(path)))
             continue
         members = _members(reader, path)
         matching = [member for member in members if fnmatchcase(member, member_pattern)]
         if not matching:
             advice = f"matches no array in {path.name}; it has: {listing(members)}"
             reader.problem("glob", pattern, advice)
-        pairs += [(member, f"{path}:{member}") for member in matching]
+        pairs += [(_spelt(reader, member), f"{path}:{member}") for member in matching]
     return pairs
 
 
@@ -221,9 +221,10 @@ def _read_axis(reader: Reader, name: str, folder: Path, forms: Mapping[str, Valu
                 items[-1] = form.expand(inner, folder, {})
                 inner.note_unknown()
         elif isinstance(item, str | int | float | bool):
-            items[-1] = [(item, None)]
+            items[-1] = [_plain(reader, item)]
         elif item is not None or isinstance(given, list):
-            reader.problem(name, item, "a value must be text, a number, or true or false")
+            advice = "a value must be text, a number, or true or false; put quotes around a text"
+            reader.problem(name, item, advice)
     singles = {str(value): source or str(value) for pairs in items for value, source in pairs}
     for position, (inner, form) in late.items():
         items[position] = form.expand(inner, folder, singles)
@@ -240,6 +241,18 @@ def _read_axis(reader: Reader, name: str, folder: Path, forms: Mapping[str, Valu
         values=tuple(value for value, _ in pairs),
         sources=tuple(source for _, source in pairs),
     )
+
+
+def _plain(reader: Reader, item: Value) -> tuple[Value, str | None]:
+    """Return a value that stands there, and what is behind it: a path as it is written."""
+    value = _spelt(reader, item) if isinstance(item, str) else item
+    return value, None if value == item else str(item)
+
+
+def _spelt(reader: Reader, name: str) -> str:
+    """Return a value in the normal form of names, blanks at its ends left to be refused."""
+    is_bare = name.strip() == name and name
+    return normal(name) if is_bare and not reader.former else name
 
 
 def _check_values(reader: Reader, name: str, pairs: Pairs) -> None:

@@ -16,6 +16,7 @@ from jobpool.errors import ConfigError, Problem
 from jobpool.experiment.axes import PLAIN, ValueForm, read_axes
 from jobpool.experiment.reader import Reader
 from jobpool.experiment.report import ReportSettings, read_report
+from jobpool.experiment.scalars import FormerLoader, Loader, problems_in
 from jobpool.table.settings import READING, WorkerSettings
 from jobpool.task import Axis
 
@@ -76,29 +77,14 @@ class InPool:
 _NO_POOL = InPool()
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice instead of keeping the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            if isinstance(key, str):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path, reading: int = READING) -> dict[str, Any]:
     """Return the mapping in a YAML file.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read, is not YAML, or is not a mapping.
+        If the file cannot be read, is not YAML, is not a mapping, or holds a scalar that can be
+        read in two ways.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -107,21 +93,38 @@ def read_yaml(file: Path) -> dict[str, Any]:
             "no such file; give the path of an experiment file, or make a new study: jobpool new"
         )
         raise ConfigError((Problem(file, "", None, advice),)) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        number, byte = error.object[: error.start].count(b"\n") + 1, error.object[error.start]
+        advice = f"line {number}: the byte 0x{byte:02X} is no UTF-8; save the file as UTF-8"
+        raise ConfigError((Problem(file, "", None, advice),)) from error
+    except OSError as error:
         raise ConfigError((Problem(file, "", None, f"cannot be read: {error}"),)) from error
     try:
-        data = yaml.load(text, _Loader)
+        data = _data_in(text, file, reading)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         advice = f"{line}{error.problem or 'not YAML'}; correct that line"
         raise ConfigError((Problem(file, "", None, advice),)) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # ValueError: a date such as 2020-13-45, or a number of thousands of digits
+        # ValueError: a number of thousands of digits
         raise ConfigError((Problem(file, "", None, f"not YAML: {error}"),)) from error
     if not isinstance(data, dict):
         advice = "holds no mapping of keys to values; see the examples in configs/"
         raise ConfigError((Problem(file, "", None, advice),))
     return {str(key): value for key, value in data.items()}
+
+
+def _data_in(text: str, file: Path, reading: int) -> Any:
+    if reading < READING:
+        return yaml.load(text, FormerLoader)
+    loader = Loader(text)
+    try:
+        root = loader.get_single_node()
+        if problems := tuple(problems_in(root, file)):
+            raise ConfigError(problems)
+        return None if root is None else loader.construct_document(root)
+    finally:
+        loader.dispose()
 
 
 def _no_forms(_runner: str) -> Mapping[str, ValueForm]:
@@ -191,7 +194,7 @@ def read_experiment(
     ConfigError
         If the file is no YAML mapping at all.
     """
-    reader = Reader(file, read_yaml(file))
+    reader = Reader(file, read_yaml(file, pool.reading), former=pool.reading < READING)
     folder = (folder or file.parent).resolve()
     runner = reader.text("runner", choices=runners)
     experiment = Experiment(

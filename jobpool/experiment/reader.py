@@ -5,6 +5,7 @@ all problems are reported together by `Reader.finish`.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,11 @@ from jobpool.units import parse_duration
 
 
 class Reader:
-    """Takes the keys of one mapping; readers of inner mappings share its list of problems."""
+    """Takes the keys of one mapping; readers of inner mappings share its list of problems.
+
+    A `former` one reads for a pool that was made before bare numbers were refused as times, and
+    before names had a normal form.
+    """
 
     def __init__(
         self,
@@ -22,8 +27,10 @@ class Reader:
         mapping: Mapping[str, Any],
         key: str = "",
         problems: list[Problem] | None = None,
+        *,
+        former: bool = False,
     ) -> None:
-        self.file, self.key = file, key
+        self.file, self.key, self.former = file, key, former
         self.problems: list[Problem] = [] if problems is None else problems
         self._mapping = dict(mapping)
         self._asked: list[str] = []
@@ -78,6 +85,7 @@ class Reader:
             self.mapping(name, required=required),
             ".".join(part for part in (self.key, name) if part),
             self.problems,
+            former=self.former,
         )
         self._children.append(child)
         return child
@@ -96,6 +104,7 @@ class Reader:
                 {str(key): inner for key, inner in one.items()},
                 ".".join(part for part in (self.key, key) if part),
                 self.problems,
+                former=self.former,
             )
             for key, one in mappings.items()
         ]
@@ -174,21 +183,23 @@ class Reader:
             or not isinstance(value, int | float)
             or not math.isfinite(value)
         ):
-            self.problem(name, value, "must be a number")
+            self.problem(name, value, f"must be a number{_without_unit(value)}")
             return default or 0.0
         if above is not None and not value > above:
             self.problem(name, value, f"must be greater than {above:g}")
         return float(value)
 
     def duration(self, name: str, default: float | None = None) -> float:
-        """Return a length of time in seconds; a bare number is one."""
+        """Return a length of time in seconds; a bare number is none: it has no unit."""
         value = self.raw(name)
         if value is None:
             if default is None:
                 self._missing(name, "a length of time, such as 3h")
             return default or 0.0
         try:
-            # YAML reads 3:00:00 as a number of base 60: the same seconds
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if is_number and not self.former and math.isfinite(value):
+                raise ValueError(f"has no unit; write {value}s for seconds or {value}m for minutes")
             seconds = parse_duration(value) if isinstance(value, str) else float(value)
             if isinstance(value, bool) or not math.isfinite(seconds):
                 raise ValueError(f"{value!r} is not a length of time; write for example 90s or 2h")
@@ -198,3 +209,9 @@ class Reader:
         if seconds <= 0:
             self.problem(name, value, "must be greater than zero")
         return seconds
+
+
+def _without_unit(value: object) -> str:
+    """Return advice where a number has a unit behind it, as in ``4GB``."""
+    found = re.match(r"\s*([0-9.]+)\s*[A-Za-z]+\s*$", value) if isinstance(value, str) else None
+    return f", without a unit: write {found[1]}" if found else ""

@@ -14,11 +14,14 @@ from fnmatch import fnmatchcase
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.spelling import normal
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.table.grid import Grid
 from jobpool.task import Value
+from jobpool.units import parse_number
 
 _FORM = re.compile(r"\s*([^=<>!\s]+)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*")
+_ZEROS = re.compile(r"^([-+]?)0+(?=[0-9])")
 _COMPARE = {">=": np.greater_equal, "<=": np.less_equal, ">": np.greater, "<": np.less}
 
 
@@ -49,10 +52,10 @@ def parse_condition(text: str) -> Condition:
     if form is None or not form[3]:
         advice = "write NAME=VALUE[,VALUE...], NAME!=VALUE, or NAME>=NUMBER (also <=, >, <)"
         raise SelectionError(text, advice)
-    operands = tuple(operand.strip() for operand in form[3].split(","))
-    if form[2] in _COMPARE and (len(operands) != 1 or not _is_number(operands[0])):
+    operands = tuple(map(normal, form[3].split(",")))
+    if form[2] in _COMPARE and (len(operands) != 1 or parse_number(operands[0]) is None):
         raise SelectionError(text, f"{form[3]!r} is not a number")
-    return Condition(text=text, name=form[1], operator=form[2], operands=operands)
+    return Condition(text=text, name=normal(form[1]), operator=form[2], operands=operands)
 
 
 def select(grid: Grid, only: Sequence[str] = (), skip: Sequence[str] = ()) -> NDArray[np.bool_]:
@@ -117,11 +120,11 @@ def _named(grid: Grid, condition: Condition) -> tuple[str, tuple[Value | None, .
 
 def _equal(value: Value | None, operand: str) -> bool:
     if isinstance(value, str):
-        return value == operand or fnmatchcase(value, operand)
+        return normal(value) == operand or fnmatchcase(normal(value), operand)
     if isinstance(value, bool):
         return str(value).lower() == operand.lower()
-    if isinstance(value, int | float) and _is_number(operand):
-        return value == float(operand)
+    if isinstance(value, int | float) and (number := parse_number(operand)) is not None:
+        return value == number
     return value is not None and fnmatchcase(str(value), operand)
 
 
@@ -140,13 +143,7 @@ def _no_such_value(operand: str, values: tuple[Value | None, ...]) -> str:
     return f"no value matches {operand!r}; there are: {listing(words)}{nearest(operand, words)}"
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _number(value: Value | None) -> float:
-    return float(value) if value is not None and _is_number(str(value)) else float("nan")
+    """Return what a value is compared as; a code such as ``007`` as its number, others as NaN."""
+    number = parse_number(_ZEROS.sub(r"\1", str(value)))
+    return float("nan") if number is None else float(number)

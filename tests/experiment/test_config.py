@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from jobpool.errors import ConfigError
@@ -253,3 +254,48 @@ def test_a_mistake_in_the_report_section_is_named(tmp_path: Path, text: str, sai
     found = problems(tmp_path, f"{AN_AXIS}report: {text}")
 
     assert any(problem.startswith(said) for problem in found), found
+
+
+def test_values_of_an_axis_have_one_normal_form(tmp_path: Path) -> None:
+    (tmp_path / "e\u0301.npy").touch()  # as some file systems write it
+    text = "runner: function\naxes: {a: [Mu\u0308ller, 'x  y'], b: {glob: '*.npy'}}"
+
+    a, b = load(tmp_path, text).axes
+
+    assert (a.values, b.values) == (("M\u00fcller", "x y"), ("\u00e9",))
+    assert (a.sources, b.sources) == (("Mu\u0308ller", "x  y"), (f"{tmp_path}/e\u0301.npy",))
+
+
+def test_two_spellings_of_one_value_are_refused(tmp_path: Path) -> None:
+    found = problems(tmp_path, "runner: function\naxes: {a: [Mu\u0308ller, M\u00fcller]}")
+
+    assert "is given 2 times; each value may be given once" in found[0]
+
+
+def test_one_site_in_two_spellings_is_one_value(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("s\nKo\u0308ln\nK\u00f6ln\n1\n1.0\n", encoding="utf-8")
+
+    experiment = load(tmp_path, "runner: function\naxes: {s: {table: t.csv, column: s}}")
+
+    assert experiment.axes[0].values == ("1", "K\u00f6ln")
+
+
+def test_the_words_for_a_missing_value_may_be_listed(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("s\nNA\nx\n-9\nn/a\n", encoding="utf-8")
+    table = "table: t.csv, column: s"
+
+    usual = load(tmp_path, f"runner: function\naxes: {{s: {{{table}}}}}").axes[0].values
+    own = load(tmp_path, f"runner: function\naxes: {{s: {{{table}, missing: [NA, -9]}}}}")
+
+    assert (usual, own.axes[0].values) == (("-9", "NA", "x"), ("n/a", "x"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_whole_numbers_of_a_table_stay_whole(ending: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"s": [1001, 1002, 9007199254740993], "age": [20.5, 31.0, 44.2]})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+
+    experiment = load(tmp_path, f"runner: function\naxes: {{s: {{table: t.{ending}, column: s}}}}")
+
+    assert experiment.axes[0].values == ("1001", "1002", "9007199254740993")

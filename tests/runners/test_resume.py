@@ -96,13 +96,13 @@ def a_study(folder: Path, *, search: str = "random", candidates: int = 4) -> Stu
     study.config["axes"] = {"parcellation": {"glob": "hard.npy"}, "pipeline": PIPELINE}
     study.config["axes"]["target"] = "age"
     study.config["evaluate"] |= {"search": search, "candidates": candidates, "inner_folds": 2}
-    study.config["workers"] = {"heartbeat": 0.001, "lost_after": 60}
+    study.config["workers"] = {"heartbeat": "0.001s", "lost_after": "60s"}
     return study
 
 
 def a_pool_of(study: StudyOnDisk, heartbeat_s: float = 0.1) -> Path:
     """Return a pool of the study, as `jobpool init` makes it."""
-    study.config["workers"]["heartbeat"] = heartbeat_s
+    study.config["workers"]["heartbeat"] = f"{heartbeat_s}s"
     experiment = load_experiment(study.written(), forms=forms_of)
     runner = Evaluate(experiment)
     pool = study.folder / "tasks"

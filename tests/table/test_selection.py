@@ -72,3 +72,33 @@ def test_a_value_that_holds_a_comma_can_be_selected() -> None:
     grid = full_product([Axis(name="pair", values=("a,b", "a", "c"))])
 
     assert select(grid, ["pair=a,b"]).tolist() == [True, False, False]
+
+
+def selected(value: str | float, condition: str) -> list[bool]:
+    axes = (Axis(name="x", values=(value, "other"), sources=(None, None)),)
+    return [bool(one) for one in select(full_product(axes), only=[condition])]
+
+
+@pytest.mark.parametrize(
+    ("value", "condition"),
+    [
+        (0.001, "x=1e-3"),
+        (9007199254740993, "x=9007199254740993"),
+        (10, "x=10.0"),
+        ("007", "x=007"),
+        ("M\u00fcller", "x=Mu\u0308ller"),
+        ("Mu\u0308ller", "x=M\u00fcl*"),
+        ("a b", "x=a\u00a0b"),
+        ("010", "x>=9"),
+    ],
+)
+def test_a_value_is_selected_as_it_is_read_elsewhere(value: str | float, condition: str) -> None:
+    assert selected(value, condition) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("value", "condition"), [(7, "x=007"), (10, "x=1_0"), (10, "x>=1_0"), ("007", "x=7")]
+)
+def test_a_number_that_is_written_in_another_way_is_refused(value: int, condition: str) -> None:
+    with pytest.raises(SelectionError):
+        selected(value, condition)
