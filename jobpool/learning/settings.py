@@ -63,6 +63,7 @@ class Searching:
     search_metric: Mapping[Kind, str]  # empty: the usual one
     metrics: Mapping[Kind, tuple[str, ...]]  # reported; empty: the usual ones
     plain: bool
+    by_size: bool = False  # spaces that depend on the number of participants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +168,7 @@ def _read_searching(reader: Reader) -> Searching:
         search_metric=_read_search_metric(reader),
         metrics=_read_metrics(reader, "metrics"),
         plain=reader.text("solver", "fast", ("fast", "plain")) == "plain",
+        by_size=reader.text("lgbm_space", "published", ("published", "by_size")) == "by_size",
     )
 
 

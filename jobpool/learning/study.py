@@ -96,6 +96,12 @@ class Study:
         usual = searching.n_candidates or pipeline.n_candidates
         return searching.n_candidates_of.get(pipeline.name, usual)
 
+    def _n_compared(self, pipeline: Pipeline, target: Target) -> int:
+        """Return how many participants a candidate learns from when it is compared, about."""
+        settings = self.settings
+        tested = 1 / settings.n_inner if pipeline.holdout is None else settings.holdout_share
+        return int(target.present.sum() * (1 - 1 / settings.n_outer) * (1 - tested))
+
     def recipe(
         self, pipeline: str, target: Target, seed: int, kept: Mapping[str, str] | None = None
     ) -> Recipe:
@@ -113,6 +119,9 @@ class Study:
             The conventions of a pool; those of a new one by default.
         """
         found, searching = self.pipelines[pipeline], self.settings.searching
+        if searching.by_size and found.sized is not None:
+            space = found.sized(target.kind, self._n_compared(found, target))
+            found = replace(found, spaces={target.kind: space})
         kept = self.settings.conventions if kept is None else kept
         distinct = kept["candidates"] == DISTINCT
         possible = n_combinations(found.spaces.get(target.kind, ())) if distinct else None

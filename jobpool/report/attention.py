@@ -1,4 +1,4 @@
-"""What needs a person: parked tasks, lost results, incomplete sets, kinds of failure."""
+"""What needs a person: doubtful results, parked tasks, lost results, incomplete sets, failures."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from jobpool.journal.attempts import Attempt
 from jobpool.overview.failures import group_failures
 from jobpool.report.parts import DataTable, Section, clean
+from jobpool.runners.base import Doubt
 from jobpool.table.columns import beside_report
 from jobpool.table.grid import Grid
 from jobpool.table.task_index import positions_of
@@ -30,6 +31,7 @@ def attention_section(
     chosen: NDArray[np.bool_],
     found: "Collected",
     failed: Sequence[Attempt],
+    doubts: Sequence[Doubt] = (),
 ) -> Section:
     """Return the section of parked tasks, lost results, failures and incomplete sets.
 
@@ -45,10 +47,13 @@ def attention_section(
         The results.
     failed : sequence of Attempt
         Failed attempts of selected tasks.
+    doubts : sequence of Doubt
+        What the runner says of the results.
     """
     stuck = np.flatnonzero(chosen & (states == TaskState.PARKED)).tolist()
     parked = {grid.id(position): position for position in stuck}
     tables = [
+        _doubts(doubts),
         _stuck(grid, parked, found.lost, failed),
         _failures(failed, parked),
         _incomplete(found),
@@ -57,6 +62,27 @@ def attention_section(
     calm = () if shown else ("Nothing failed, and every task that is done has its result.",)
     return Section(
         name="attention", title="What needs attention", text=_TEXT, items=shown, notes=calm
+    )
+
+
+def _doubts(doubts: Sequence[Doubt]) -> DataTable:
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
+
+    rows = [
+        {
+            "results": one.n,
+            "of": one.of,
+            "what": one.what,
+            "what to do": one.cure,
+            "one of them": one.task,
+        }
+        for one in doubts
+    ]
+    return DataTable(
+        name="doubts",
+        title="Results to look at",
+        frame=pd.DataFrame(rows),
+        source="from all results",
     )
 
 

@@ -38,6 +38,7 @@ from jobpool.report.study import study_sections
 from jobpool.report.timeline import timeline_section, workers_frame
 from jobpool.report.writing import html_of
 from jobpool.runners import make_results
+from jobpool.runners.base import SupportsDoubts
 from jobpool.table.arrays import is_counted, n_counted
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select
@@ -221,9 +222,10 @@ def report_of_pool(
     asked = mask & is_counted(states)
     results = _with_unfinished(found, pool.grid, asked)
     analysis, warnings = _analysed(found, results, str(pool.folder), request)
+    doubts = meaning.doubts(found.frame) if isinstance(meaning, SupportsDoubts) else ()
     sections = [
         progress_section(pool.grid, states, mask),
-        attention_section(pool.grid, states, mask, found, spending.failed),
+        attention_section(pool.grid, states, mask, found, spending.failed, doubts),
         *(study_sections(analysis) if analysis else [average_section(found, pool.grid)]),
         cost_section(pool.grid, spending.frame),
         timeline_section(workers, spending.frame),

@@ -56,6 +56,26 @@ class SupportsMerge(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """A reason to look at some results before they are believed."""
+
+    what: str
+    n: int  # results
+    of: int  # results in the table
+    task: str  # one of them
+    cure: str
+
+
+@runtime_checkable
+class SupportsDoubts(Protocol):
+    """Results that a person may have to look at."""
+
+    def doubts(self, frame: Any) -> list[Doubt]:
+        """Return the doubts about a data frame with one row per task, as collected."""
+        ...
+
+
 class Runner(Protocol):
     """Gives the axes their meaning; made once in a worker's child, then runs many tasks.
 

@@ -112,6 +112,27 @@ def test_candidates_that_can_only_predict_a_constant_are_counted(study: StudyOnD
     assert "of 180 candidates of lgbm can only predict a constant when they learn from" in found[0]
 
 
+@pytest.mark.parametrize("target", ["age", "sex"])
+def test_leaves_as_small_as_the_study_leave_no_candidate_constant(
+    study: StudyOnDisk, target: str
+) -> None:
+    study.table["sex"] = np.where(np.arange(136) % 3 == 0, "f", "m")
+    study.config["axes"] |= {"pipeline": ["lgbm"], "target": [target]}
+    study.config["evaluate"] |= {"lgbm_space": "by_size", "candidates": 180}
+
+    assert lines(study, "look at") == []
+
+
+def test_a_search_with_small_leaves_is_decided(study: StudyOnDisk) -> None:
+    study.config["axes"] |= {"pipeline": ["lgbm"], "target": ["age"]}
+    study.config["evaluate"] |= {"lgbm_space": "by_size", "candidates": 20}
+
+    (fold,) = study.run(pipeline="lgbm", target="age", fold=0)["folds"]
+
+    assert (fold["search_decided"], fold["n_constant_candidates"]) == (True, 0)
+    assert fold["chosen"]["min_child_samples"] <= 10
+
+
 def test_a_result_counts_candidates_that_can_only_predict_a_constant(study: StudyOnDisk) -> None:
     study.config["axes"] |= {"pipeline": ["lgbm"], "target": ["age"]}
     study.config["evaluate"]["candidates"] = 20

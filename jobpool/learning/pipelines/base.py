@@ -258,6 +258,8 @@ class Pipeline:
         Whether parameters are in the unit of the target in a regression: a penalty, a tolerance.
     packages : tuple of str
         The optional ones that it needs: keys of `jobpool.installation.EXTRAS`.
+    sized : callable, optional
+        ``sized(kind, n_train)`` returns a space for so few participants; `spaces` if they are many.
     constant : callable, optional
         ``constant(kind, candidate, n_train)`` says whether a candidate surely predicts a constant
         when it learns from so many participants.
@@ -275,6 +277,7 @@ class Pipeline:
     log_odds: bool = False
     has_unit: bool = False
     packages: tuple[str, ...] = ()
+    sized: Callable[[Kind, int], tuple[Dimension, ...]] | None = None
     constant: Callable[[Kind, Candidate, int], bool] | None = None
     cautions: tuple[str, ...] = ()
 

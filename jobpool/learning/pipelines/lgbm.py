@@ -26,7 +26,7 @@ LightGBM itself is loaded when the first model is made.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -283,12 +283,38 @@ _RANGES = (
     Dimension(name="reg_alpha", low=1e-5, high=1.0, log=True, zero=0.5),
     Dimension(name="reg_lambda", low=1e-5, high=1.0, log=True, zero=0.5),
 )
+_SPACES = {
+    Kind.REGRESSION: _RANGES,
+    Kind.BINARY: (*_RANGES, Dimension(name="class_weight", choices=(None, "balanced"))),
+}
+
+
+def sized_space(kind: Kind, n_train: int) -> tuple[Dimension, ...]:
+    """Return the space with leaves that a tree of so few participants can have.
+
+    A leaf holds at most an eighth of them, as a tree may be grown on 3 of 10; its least number is
+    the published 10, or a fiftieth of few. The sum of second derivatives is bounded likewise.
+
+    Examples
+    --------
+    >>> {one.name: (one.low, one.high) for one in sized_space(Kind.REGRESSION, 80)[3:5]}
+    {'min_child_samples': (1, 10), 'min_child_weight': (1e-05, 10.0)}
+    """
+    fewest = min(10, max(1, n_train // 50))
+    most = min(500, max(fewest, n_train // 8))
+    steepest = most * _STEEPEST[kind]
+    bounds = {"min_child_samples": (fewest, most), "min_child_weight": (1e-5, steepest)}
+    return tuple(
+        replace(one, low=bounds[one.name][0], high=min(one.high, bounds[one.name][1]))
+        if one.name in bounds
+        else one
+        for one in _SPACES[kind]
+    )
+
+
 LGBM = Pipeline(
     name="lgbm",
-    spaces={
-        Kind.REGRESSION: _RANGES,
-        Kind.BINARY: (*_RANGES, Dimension(name="class_weight", choices=(None, "balanced"))),
-    },
+    spaces=_SPACES,
     make=make_lgbm,
     solver=LgbmSolver(),
     has_unit=True,  # `reg_alpha`, and single precision
@@ -296,6 +322,7 @@ LGBM = Pipeline(
     holdout=0.25,
     scaled=False,
     log_odds=True,
+    sized=sized_space,
     constant=never_splits,
     packages=("lightgbm",),
 )

@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import numpy as np
 
+from jobpool.runners.base import Doubt
+from jobpool.runners.evaluate.doubts import doubts_of
 from jobpool.task import Json, Value
 
 Row = dict[str, Value | None]
@@ -27,6 +29,10 @@ class EvaluateResults:
     def metrics(self, result: Mapping[str, Json]) -> tuple[str, ...]:
         """Return what `metric_names` returns."""
         return metric_names(result)
+
+    def doubts(self, frame: Any) -> list[Doubt]:
+        """Return the doubts about a data frame with one row per task."""
+        return list(doubts_of(frame))
 
 
 def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
