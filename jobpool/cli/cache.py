@@ -257,15 +257,23 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Remove damaged files: they are computed again.")
     ] = False,
+    contents: Annotated[
+        bool,
+        typer.Option(
+            "--contents", help="Read all maps and parcellations again, and compare their values."
+        ),
+    ] = False,
 ) -> None:
     """Read all values and fits, and compare them with their checksums.
 
-    Workers check all that they read, too, and never use damaged values. Exit code 0 if no
-    damage remains, else 10.
+    Workers check all that they read, too, and never use damaged values. With --contents the values
+    are computed again: it finds files of the same size and time that hold something else. Exit
+    code 0 if all is well, else 10.
 
     \b
     jobpool cache verify POOL
     jobpool cache verify POOL --repair
+    jobpool cache verify POOL --contents
     """
     from jobpool.cache.fits.maintenance import find_damaged_fits
 
@@ -276,9 +284,30 @@ def verify(
         part = f": {one.what}" if one.what else ""
         print(f"damaged: {one.path}{part}{'; removed' if one.removed else ''}")
     n_left = len({one.path for one in damage if not one.removed})
-    print(f"{count(n_left, 'damaged file')} left" if n_left else "all is well")
-    if n_left:
+    is_changed = contents and _tell_changed(found)
+    if n_left or not is_changed:
+        print(f"{count(n_left, 'damaged file')} left" if n_left else "all is well")
+    if n_left or is_changed:
         raise typer.Exit(Fault.POOL)
+
+
+def _tell_changed(cache: "RoiCache") -> bool:
+    """Print which files hold something else than the values made from them; say if any does."""
+    from jobpool.errors import listing
+
+    found = cache.changed(FillTeller())
+    for problem in found.problems:
+        print(f"changed: {problem}")
+    if found.maps:
+        names = listing((cache.participants[who] for who in found.maps), most=20)
+        print(f"changed: maps of {count(len(found.maps), 'participant')}: {names}")
+    any_changed = bool(found.maps or found.problems)
+    if any_changed:
+        # values, fits and checkpoints have keys of sizes and times: old and new would be mixed
+        print("the pool's values were made from other contents; restore them, or make a new pool")
+    else:
+        print(f"computed {count(found.n_compared, 'packed file')} again: the same")
+    return any_changed
 
 
 @cache.command()

@@ -3,6 +3,7 @@
 What needs no process of its own runs in this one: the runner takes a second to load.
 """
 
+import os
 import shlex
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobpool.admin.create import create_pool
+from jobpool.brain.arrays import Array
 from jobpool.cli.cache import cache
 from jobpool.errors import Fault
 from jobpool.experiment.config import load_experiment
@@ -246,3 +248,61 @@ def test_the_script_ends_in_a_fill(tmp_path: Path) -> None:
     assert ended.returncode == 0
     (log,) = (tmp_path / "pool" / "logs").rglob("*.log")
     assert log.read_text().splitlines()[-1] == f"called with: cache fill {tmp_path / 'pool'}"
+
+
+def rewrite(path: Path, values: Array) -> None:
+    """Replace an array, keeping size and time."""
+    status = path.stat()
+    np.save(path, values)
+    assert path.stat().st_size == status.st_size
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_the_contents_of_unchanged_files_are_the_same(pool: Path) -> None:
+    typed("fill", pool)
+
+    done = typed("verify", pool, "--contents")
+
+    assert (done.exit_code, done.stdout.splitlines()) == (
+        0,
+        ["computed 2 packed files again: the same", "all is well"],
+    )
+
+
+def test_maps_of_the_same_size_and_time_with_other_values_are_found(pool: Path) -> None:
+    typed("fill", pool)
+    maps = np.load(pool.parent / "maps.npy")
+    maps[[7, 90]] += 1
+    rewrite(pool.parent / "maps.npy", maps)
+
+    done = typed("verify", pool, "--contents")
+
+    assert done.exit_code == Fault.POOL
+    assert "changed: maps of 2 participants: 007, 090" in done.stdout
+    assert "all is well" not in done.stdout
+    assert typed("verify", pool).exit_code == 0
+
+
+def test_a_parcellation_of_the_same_size_and_time_with_other_labels_is_found(pool: Path) -> None:
+    typed("fill", pool)
+    labels = np.load(pool.parent / "hard.npy")
+    rewrite(pool.parent / "hard.npy", np.roll(labels, 1))
+
+    done = typed("verify", pool, "--contents")
+
+    again = typed("verify", pool, "--contents")
+
+    assert (done.exit_code, again.exit_code) == (Fault.POOL, Fault.POOL)
+    assert "hard.npy: holds something else than when its values were computed" in done.stdout
+
+
+def test_maps_that_can_no_longer_be_used_are_found(pool: Path) -> None:
+    typed("fill", pool)
+    maps = np.load(pool.parent / "maps.npy")
+    maps[7, 3] = np.nan
+    rewrite(pool.parent / "maps.npy", maps)
+
+    done = typed("verify", pool, "--contents")
+
+    assert done.exit_code == Fault.POOL
+    assert "the map of 007 has values that are not finite" in done.stdout

@@ -6,5 +6,6 @@ build        making what is missing: blocks from maps, then one matrix per parce
 extraction   the values of some participants in many parcellations, from one reading of the maps
 blocks       block files: values of some participants, until they are packed
 store        packed values: one matrix per parcellation
+contents     whether packed values are those of the files as they are now
 maintenance  what the cache holds, what is damaged, what may be removed
 """

@@ -25,6 +25,7 @@ from typing import Literal, TypeVar
 from jobpool.brain.maps import Maps
 from jobpool.cache.roi.blocks import Blocks
 from jobpool.cache.roi.build import Maker, OnProgress, Progress
+from jobpool.cache.roi.contents import Changed, find_changed
 from jobpool.cache.roi.extraction import Extraction, FilesChangedError, Loader
 from jobpool.cache.roi.keys import Planner, changing
 from jobpool.cache.roi.maintenance import (
@@ -92,6 +93,11 @@ class RoiCache:
         )
         places = self._places
         self._maker = Maker(made_of, self._loader, places.store, places.blocks, places.leases)
+
+    @property
+    def participants(self) -> tuple[str, ...]:
+        """Return the ids of all participants, one a row."""
+        return self._made_of.maps.participants
 
     def matrix(self, name: str, deadline: float | None = None) -> RoiMatrix:
         """Return the values of one parcellation, mapped from disk.
@@ -206,6 +212,17 @@ class RoiCache:
     def verify(self, *, repair: bool = False) -> tuple[Damage, ...]:
         """Read all values, and return what is damaged; `repair` removes it."""
         return find_damage(self._places, repair=repair)
+
+    def changed(self, on_progress: OnProgress | None = None) -> Changed:
+        """Read all files again, and return which hold something else than what is packed.
+
+        Raises
+        ------
+        DataError
+            If the first map cannot be read, or files change while they are read.
+        """
+        layout = self._planner.layout()
+        return find_changed(self._places.store, layout, self._made_of, on_progress or _ignore)
 
     def prune(
         self, limit_bytes: int | None = None, *, dry_run: bool = False

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from jobpool.brain.parcellations import (
     read_parcellation,
 )
 from jobpool.brain.reduction import Reducer
-from jobpool.cache.roi.blocks import BlockWriter
 from jobpool.errors import Fault, JobpoolError
 
 _KEPT_BYTES = 256 << 20  # weights that stay in memory
@@ -142,15 +141,25 @@ class Loader:
         return ready
 
 
+class Sink(Protocol):
+    """Takes the values of a span: a block file, or a comparison."""
+
+    def append(self, parcellation: str, rows: Array, n_non_finite: int) -> None:
+        """Take the next rows of a parcellation."""
+        ...
+
+    def finish(self, start: int, dropped: Mapping[int, str]) -> None:
+        """Take the position of the first participant, and who has no values."""
+        ...
+
+
 class Filler:
     """Computes values, span by span."""
 
     def __init__(self, made_of: Extraction, loader: Loader) -> None:
         self._made_of, self._loader = made_of, loader
 
-    def fill(
-        self, span: tuple[int, int], parcellations: Mapping[str, str], writer: BlockWriter
-    ) -> None:
+    def fill(self, span: tuple[int, int], parcellations: Mapping[str, str], writer: Sink) -> None:
         """Write the values of a span.
 
         Parameters
@@ -159,7 +168,7 @@ class Filler:
             First participant, and the one after the last.
         parcellations : mapping
             Digest to name.
-        writer : BlockWriter
+        writer : Sink
             Is given all values and the header.
 
         Raises

@@ -8,8 +8,9 @@ time takes seconds on a network disk where there are thousands, so the answer is
 Parcellations are fewer, and their files are asked every time.
 
 To read a large parcellation only to know its key takes seconds, in every process. `digests.json`
-is a memory, and nothing depends on it: it is replaced whole, what two processes write at the same
-time may be lost, and a damaged file is made again.
+is a memory. If a file turns out to hold something else than what is remembered for its size and
+time, it is refused. Beyond that nothing depends on the memory: it is replaced whole, what two
+processes write at the same time may be lost, and a damaged file is made again.
 """
 
 import hashlib
@@ -29,6 +30,10 @@ from jobpool.disk.files import read_json, write_json
 from jobpool.errors import DataError, JobpoolError
 
 TRUSTED_S = 60.0
+OTHER_CONTENT = (
+    "holds something else than when its values were computed, at the same size and time; restore "
+    "it, or make a new pool"
+)
 _TRIES = 5
 FORMAT = 1
 
@@ -124,11 +129,15 @@ class Planner:
         space = made_of.maps.space()
         summaries: dict[str, ParcellationSummary] = {}
         problems: dict[str, str] = {}
+        remembered = self._digests.known(stamps)
         for name, source in made_of.parcellations.items():
             try:
                 found = self._loader.summary(name)
             except DataError as error:
                 problems[name] = str(error)
+                continue
+            if remembered.get(name, found.digest) != found.digest:
+                problems[name] = f"{source}: {OTHER_CONTENT}"
                 continue
             if (wrong := check_space(space, found)) is not None:
                 problems[name] = f"{source}: {wrong}"
@@ -187,6 +196,13 @@ class Digests:
         ):  # else the digest may belong to another content than the stamp
             self.remember({stamp: digest})
         return digest
+
+    def known(self, stamps: Mapping[str, str]) -> dict[str, str]:
+        """Return the digests that are remembered, of stamps by name."""
+        known = self._read()
+        return {
+            name: known[_named(stamp)] for name, stamp in stamps.items() if _named(stamp) in known
+        }
 
     def remember(self, digests: Mapping[str, str]) -> None:
         """Remember digests by stamps that did not change while reading, for all processes."""
