@@ -7,7 +7,7 @@ and are kept nowhere. What is left of a fold is checked before anything learns f
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class Folds:
     def __init__(self, splits: Splits, groups: Sequence[str]) -> None:
         self._splits = splits
         self._dealer = Dealer(groups=groups, strata=splits.strata)
-        self._rank = group_ranks(groups, splits.seed)
+        self._rank = group_ranks(groups, splits.seed, splits.strata)
         self._dealt: dict[tuple[int, int, bool], Array] = {}
 
     @property
@@ -218,14 +218,45 @@ def check_fold(data: FoldData, kind: Kind, n_inner: int, metric: Metric | None =
         raise TooFewError(data.place, "no part that candidates are compared on has both classes")
 
 
-def group_ranks(groups: Sequence[str], seed: int) -> FloatArray:
+def group_ranks(groups: Sequence[str], seed: int, strata: Array | None = None) -> FloatArray:
     """Return a number from 0 to 1 for each participant, the same for all of a group.
 
     From SHA-256, so that no other version of any library can change who belongs to the share of
     participants with the lowest ranks.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        The group of each participant.
+    seed : int
+        Another one orders the groups differently.
+    strata : ndarray of shape (n_participants,), int, optional
+        The class of each: any share then has that share of the groups with the rarest class, of
+        those with the next, and so on. -1: in none.
     """
     ranks = {}
     for group in set(groups):
         digest = hashlib.sha256(f"rank {seed}\n{group}".encode()).digest()
         ranks[group] = int.from_bytes(digest[:6], "big") / 2**48
+    if strata is not None:
+        ranks = _within_classes(ranks, groups, strata)
     return np.array([ranks[group] for group in groups])
+
+
+def _within_classes(
+    ranks: Mapping[str, float], groups: Sequence[str], strata: Array
+) -> dict[str, float]:
+    """Return ranks that keep the order of groups with the same rarest class, and spread them."""
+    sizes = np.bincount(strata[strata >= 0], minlength=1)
+    rarest: dict[str, int] = {}
+    for group, stratum in zip(groups, strata.tolist(), strict=True):
+        if stratum >= 0 and (group not in rarest or sizes[stratum] < sizes[rarest[group]]):
+            rarest[group] = stratum
+    members: dict[int, list[str]] = {}
+    for group in sorted(ranks, key=ranks.__getitem__):
+        members.setdefault(rarest.get(group, -1), []).append(group)
+    return {
+        group: (number + ranks[group]) / len(alike)
+        for alike in members.values()
+        for number, group in enumerate(alike)
+    }

@@ -179,6 +179,33 @@ def test_a_group_has_one_rank_in_every_version() -> None:
     )
 
 
+@pytest.mark.parametrize("share", [1 / 9, 1 / 3])
+def test_a_share_of_the_groups_has_its_share_of_each_class(share: float) -> None:
+    groups = [str(one) for one in range(180)]
+    strata = (np.arange(180) % 10 == 0).astype(np.int8)
+
+    lowest = group_ranks(groups, 1, strata) <= share
+
+    assert lowest[strata == 1].sum() == 18 * share
+    assert lowest[strata == 0].sum() == 162 * share
+
+
+def test_classes_change_no_rank_of_groups_that_are_alike() -> None:
+    groups = [str(one) for one in range(20)]
+
+    plain, even = group_ranks(groups, 1), group_ranks(groups, 1, np.zeros(20, np.int8))
+
+    np.testing.assert_array_equal(np.argsort(even), np.argsort(plain))
+
+
+def test_all_of_a_group_have_one_rank() -> None:
+    groups = ["a", "a", "b", "b", "c"]
+
+    found = group_ranks(groups, 1, np.array([0, 1, 0, 0, -1], np.int8))
+
+    assert found[0] == found[1] != found[2] == found[3]
+
+
 def test_a_whole_fold_passes() -> None:
     check_fold(FOLD, Kind.BINARY, 3, MATTHEWS)
 
