@@ -19,6 +19,7 @@ from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.methods import SearchResult, by_score, search
 from jobpool.learning.pipelines.base import Candidate, Predictions
+from jobpool.learning.pipelines.scaling import n_constant
 from jobpool.learning.probability import solver_for_probability, with_probability
 from jobpool.learning.scores import METRICS, reported_scores
 from jobpool.learning.search import (
@@ -30,6 +31,8 @@ from jobpool.learning.search import (
     n_compared,
 )
 from jobpool.task import Json
+
+_ROUNDING = 1e-9  # of predictions: below, a difference says nothing
 
 
 class NoCandidateError(JobpoolError):
@@ -62,9 +65,7 @@ class Fitted:
     probability: FloatArray | None  # (n_test,): of the positive class; None in a regression
     chosen: Candidate
     candidate: int  # its number among those that were tried
-    search_score: (
-        float | None
-    )  # its mean over the inner splits; higher is better: errors are negated
+    search_score: float | None  # mean over the inner splits; higher is better: errors are negated
     n_train: int
     n_unconverged: int  # models of the search that stopped at the limit of iterations
     converged: bool  # the last model, of the chosen candidate
@@ -74,6 +75,7 @@ class Fitted:
     n_tied: int | None = None  # candidates that share the highest score; None: made before this
     n_inner_undefined: int | None = None  # inner splits on which no candidate has a score
     n_constant_candidates: int | None = None  # that can only predict a constant when compared
+    n_constant_features: int | None = None  # the same for everybody in the training part
 
     @property
     def predictions(self) -> Predictions:
@@ -105,6 +107,7 @@ class Fitted:
             "n_tied": self.n_tied,
             "n_inner_undefined": self.n_inner_undefined,
             "n_constant_candidates": self.n_constant_candidates,
+            "n_constant_features": self.n_constant_features,
         }
 
     @property
@@ -189,6 +192,7 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
         n_tied=found.n_tied,
         n_inner_undefined=len(training.tests) - len(trials.splits),
         n_constant_candidates=_n_constant(recipe, training, found),
+        n_constant_features=n_constant(training.X),
     )
 
 
@@ -244,9 +248,17 @@ def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str
         "n_tied": fitted.n_tied,
         "n_inner_undefined": fitted.n_inner_undefined,
         **({} if constant is None else {"n_constant_candidates": constant}),
+        "n_constant_features": fitted.n_constant_features,
+        "constant_predictions": is_constant(fitted.predictions),
         "converged": fitted.converged,
         "seconds": fitted.seconds,
     }
+
+
+def is_constant(predictions: Predictions) -> bool:
+    """Return whether everybody gets the same prediction, up to rounding."""
+    decision = predictions.decision
+    return bool(np.ptp(decision) <= _ROUNDING * np.abs(decision).max())
 
 
 def failures_of(fits: Sequence[Fitted]) -> dict[str, Json]:

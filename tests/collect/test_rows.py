@@ -56,6 +56,23 @@ def test_rows_by_fold_hold_the_values_of_that_fold() -> None:
     assert (first["search_r2"], first["n_used"], first["seconds"]) == (0.25, 101, 1.5)
 
 
+def test_a_row_counts_what_is_the_same_for_everybody() -> None:
+    first = a_fold(0, n_constant_features=3, constant_predictions=True)
+    second = a_fold(1, n_constant_features=5, constant_predictions=False)
+
+    (row,) = result_rows(a_result(first, second), "task")
+
+    assert (row["n_constant_features"], row["n_constant_folds"]) == (5, 1)
+
+
+def test_a_row_counts_failed_fits_with_the_first_error() -> None:
+    failing = a_fold(1, n_failed=4, first_error="ValueError: n_components")
+
+    (row,) = result_rows(a_result(a_fold(0, n_failed=0), failing), "task")
+
+    assert (row["n_failed"], row["first_error"]) == (4, "ValueError: n_components")
+
+
 def test_a_mean_is_missing_if_a_fold_has_no_score() -> None:
     broken = a_fold(1, scores={"r2": None, "mae": 5.0})
 

@@ -140,9 +140,34 @@ def test_a_fold_says_how_it_came_out() -> None:
         "search_decided",
         "n_tied",
         "n_inner_undefined",
+        "n_constant_features",
+        "constant_predictions",
         "converged",
         "seconds",
     ]
+
+
+def test_a_fold_counts_features_that_are_the_same_for_everybody() -> None:
+    recipe = a_recipe("elastic", Kind.REGRESSION)
+    data = fold_data(recipe, 2)
+    X = data.X * [1e-20, 1, 1, 1, 0]
+    X[:, 1] = 0.1 + np.arange(len(X)) % 2 * 1e-17
+
+    result = evaluate_fold(recipe, replace(data, X=X), 1, nowhere())
+
+    assert result["n_constant_features"] == 2
+    assert result["constant_predictions"] is False
+
+
+@pytest.mark.parametrize("pipeline", ["elastic", "lgbm"])
+def test_a_fold_says_if_everybody_gets_the_same_prediction(pipeline: str) -> None:
+    recipe = a_recipe(pipeline, Kind.REGRESSION)
+    data = fold_data(recipe, 2)
+
+    result = evaluate_fold(recipe, replace(data, X=np.zeros_like(data.X)), 1, nowhere())
+
+    assert result["n_constant_features"] == 5
+    assert result["constant_predictions"] is True
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from jobpool.learning.pipelines.base import Candidate, Predictions, Solver, Spli
 
 _BLOCK = 256  # features sorted together: they go into the processor's cache
 _LOW, _HIGH = 0.05, 0.95
+_ROUNDING = 10 * np.finfo(np.float64).eps  # a range that is no more than rounding, as scikit-learn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,9 +93,21 @@ def robust_range(X: FloatArray, *, relative: bool = False) -> tuple[FloatArray, 
         spread[part] = _quantile(ordered, _HIGH) - _quantile(ordered, _LOW)
         if relative:
             size[part] = np.abs(ordered[:, [0, -1]]).max(axis=1)
-    limit = 10 * np.finfo(np.float64).eps * size
-    spread[(spread < limit) | (spread == 0.0)] = 1.0
+    spread[(spread < _ROUNDING * size) | (spread == 0.0)] = 1.0
     return center, spread
+
+
+def n_constant(X: FloatArray) -> int:
+    """Return how many features are the same for everybody, up to rounding of their own size.
+
+    Examples
+    --------
+    >>> n_constant(np.array([[1e-20, 7.0, 0.0], [3e-20, 7.0, 0.0]]))
+    2
+    """
+    low, high = X.min(axis=0), X.max(axis=0)
+    size = np.maximum(np.abs(low), np.abs(high))
+    return int(np.count_nonzero(high - low <= _ROUNDING * size))
 
 
 def _quantile(ordered: Array, share: float) -> Array:

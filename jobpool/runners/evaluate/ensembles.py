@@ -16,6 +16,7 @@ from jobpool.learning.fits import (
     Fitted,
     failures_of,
     fold_result,
+    is_constant,
     shown_scores,
     shown_search_score,
 )
@@ -170,6 +171,9 @@ def _fold_of_all(
     constant = [one.n_constant_candidates for one in fitted.values()]
     if None not in constant:
         result["n_constant_candidates"] = sum(one or 0 for one in constant)
+    features = [one.n_constant_features for name, one in fitted.items() if name.inner is None]
+    if None not in features:
+        result["n_constant_features"] = sum(one or 0 for one in features)
     searches = [combined.decided, *(one.decided for one in fitted.values())]
     result["search_decided"] = False not in searches
     result["fit_seconds"] = round(sum(one.seconds for one in fitted.values()), 3)
@@ -190,6 +194,7 @@ def _fold_result(recipe: Recipe, fold: int, y: Array, combined: Combined) -> dic
         "chosen": dict(combined.chosen),
         "n_test": len(combined.rows),
         "n_left_out": combined.n_left_out,
+        "constant_predictions": is_constant(combined.predictions),
         "converged": combined.predictions.converged,
     }
 

@@ -97,6 +97,7 @@ def _task_row(whole: dict[str, Any]) -> Row:
     row.update(_failures(folds))
     row["n_undefined"] = sum([_n_undefined(fold) for fold in folds])
     row.update(_decisions(folds))
+    row.update(_constants(folds))
     if "n_left_out" in folds[0]:
         row["n_left_out"] = sum([fold["n_left_out"] for fold in folds])
     row["seconds"] = whole["seconds"]["total"]
@@ -135,13 +136,16 @@ def _decisions(folds: Sequence[Mapping[str, Any]]) -> Row:
         "search_decided": not any(undecided),
         "n_undecided": sum(undecided),
         "n_inner_undefined": sum([fold["n_inner_undefined"] for fold in folds]),
-        **_constants(folds),
     }
 
 
 def _constants(folds: Sequence[Mapping[str, Any]]) -> Row:
-    counts = [fold["n_constant_candidates"] for fold in folds if "n_constant_candidates" in fold]
-    return {"n_constant_candidates": sum(counts)} if counts else {}
+    """Return the counts of what is the same for everybody; nothing of older results."""
+    found: Row = {}
+    for name, column, total in _CONSTANTS:
+        if counts := [fold[name] for fold in folds if fold.get(name) is not None]:
+            found[column] = total(counts)
+    return found
 
 
 def _means(scores: Sequence[Mapping[str, float | None]]) -> Row:
@@ -209,7 +213,13 @@ def _fold_row(fold: dict[str, Any], counts: Row) -> Row:
 _OF_FOLD = (
     *("candidate", "n_train", "n_test", "n_left_out", "n_unconverged", "n_failed", "first_error"),
     *("search_decided", "n_tied", "n_inner_undefined", "n_constant_candidates"),
-    *("converged", "seconds", "fit_seconds"),
+    *("n_constant_features", "constant_predictions", "converged", "seconds", "fit_seconds"),
+)
+# what folds say, the column of a task, and how that comes from all folds
+_CONSTANTS: tuple[tuple[str, str, Callable[[Sequence[int]], int]], ...] = (
+    ("n_constant_candidates", "n_constant_candidates", sum),
+    ("n_constant_features", "n_constant_features", max),
+    ("constant_predictions", "n_constant_folds", sum),
 )
 
 
