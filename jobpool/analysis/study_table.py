@@ -16,6 +16,7 @@ from jobpool.errors import DataError, listing, nearest
 from jobpool.units import parse_number
 
 KEY = ("parcellation", "pipeline", "target")
+POSITIVE = "positive_class"  # of results: which class of a target is 1
 SINGLE = "single"
 SCORE, MEAN_RANK = "score", "mean_rank"
 LABELS: Mapping[str, str] = {

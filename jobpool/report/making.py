@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool import __version__
-from jobpool.analysis.study_table import KEY, from_results, read_study_table
+from jobpool.analysis.study_table import KEY, POSITIVE, from_results, read_study_table
 from jobpool.analysis.whole import analyse
 from jobpool.collect.collect import collect, worth_starting
 from jobpool.collect.frames import frame_of, provenance
 from jobpool.collect.row_columns import point_columns
 from jobpool.disk.files import replace_whole, server_time
-from jobpool.errors import DataError
+from jobpool.errors import DataError, listing
 from jobpool.experiment.report import RegionChoice
 from jobpool.needs.estimates import load_estimates
 from jobpool.overview.spending import Spending, read_spending
@@ -234,7 +234,7 @@ def report_of_pool(
     tiles = (*_progress_tiles(states[mask], found), *_cost_tiles(spending, workers["worker"]))
     report = Report(
         title=pool.info.name,
-        facts=_all_facts(request),
+        facts=(*_all_facts(request), *_positive_classes(found)),
         tiles=(*tiles, *request.rest),
         sections=tuple(section for section in sections if section is not None),
         warnings=(*_damage(found), *_earlier(found), *warnings),
@@ -259,6 +259,15 @@ def _analysed(
         if metrics:
             raise
         return None, (f"The study cannot be analysed: {error}.",)
+
+
+def _positive_classes(found: "Collected") -> tuple[tuple[str, str], ...]:
+    """Return as a fact which class of each binary target is 1: scores depend on it."""
+    if POSITIVE not in found.frame or not set(KEY) <= set(found.axes):
+        return ()
+    known = found.frame[[KEY[-1], POSITIVE]].dropna().drop_duplicates()
+    said = [f"{target}: {one}" for target, one in known.itertuples(index=False)]
+    return (("positive class", listing(said)),) if said else ()
 
 
 def _with_unfinished(found: "Collected", grid: Grid, asked: NDArray[np.bool_]) -> "pd.DataFrame":

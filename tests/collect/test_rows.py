@@ -71,6 +71,17 @@ def test_a_row_counts_failed_fits_with_the_first_error() -> None:
     (row,) = result_rows(a_result(a_fold(0, n_failed=0), failing), "task")
 
     assert (row["n_failed"], row["first_error"]) == (4, "ValueError: n_components")
+@pytest.mark.parametrize("by", ["task", "fold"])
+def test_the_positive_class_stands_in_every_row(by: str) -> None:
+    rows = result_rows(a_result(a_fold(0), a_fold(1), kind="binary", classes=["Yes", "no"]), by)
+
+    assert {row["positive_class"] for row in rows} == {"no"}
+
+
+def test_a_regression_has_no_positive_class() -> None:
+    (row,) = result_rows(a_result(a_fold(0), classes=[]), "task")
+
+    assert "positive_class" not in row
 
 
 def test_a_mean_is_missing_if_a_fold_has_no_score() -> None:

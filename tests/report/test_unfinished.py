@@ -141,3 +141,13 @@ def test_sizes_that_only_results_tell_are_no_obstacle(tmp_path: Path) -> None:
 
     assert found.analysis is not None
     assert found.report.warnings == ()
+
+
+def test_the_head_says_which_class_of_a_target_is_positive(tmp_path: Path) -> None:
+    worker = a_study_pool(tmp_path, ["parcels", "parcellation_type"])
+    finish(worker, "hard_10 age")
+    finish(worker, "hard_10 sex", positive_class="no")
+
+    report = pool_report(worker.pool.folder).report
+
+    assert dict(report.facts)["positive class"] == "sex: no"

@@ -175,7 +175,9 @@ def _mean(scores: Sequence[float | None]) -> float | None:
 def _counts(whole: dict[str, Any]) -> Row:
     """Return what holds for all folds of a task."""
     people = whole["participants"]
+    classes = whole.get("classes")
     return {
+        **({"positive_class": classes[-1]} if classes else {}),
         "n_used": people["used"],
         "n_dropped": people["in_table"] - people["used"],
         "n_features": whole.get("n_features"),
