@@ -30,6 +30,7 @@ from jobpool.errors import DataError, listing
 PLACE = "{participant}"
 Choice = Literal["error", "drop"]
 
+CONTENTS = 1 << 256  # sums of `MapBlock.content` are taken modulo this
 _READING = 1  # part of the identity: another number where the same files would give other values
 _BLOCK_BYTES = 64 << 20
 _SPAN_BYTES = 256 << 20
@@ -61,6 +62,23 @@ class MapBlock:
         """Return float64 of shape (vertices, participants * modalities), for sparse products."""
         by_vertex = np.ascontiguousarray(self.values.transpose(1, 0, 2), np.float64)
         return by_vertex.reshape(len(by_vertex), -1)
+
+    def content(self) -> int:
+        """Return a number that changes with any value, or what is finite, of any of these maps.
+
+        The sum of one SHA-256 for each participant and position: those of all blocks of some
+        maps add up to the same, however the maps are cut into blocks.
+        """
+        total = 0
+        for number, values in enumerate(self.values):
+            about = repr((self.start + number, values.shape, self.dtype.str))
+            # float64: files of other types in the same block change the type of all
+            exact = np.ascontiguousarray(values, np.float64)
+            digest = hashlib.sha256(about.encode() + exact.tobytes())
+            if self.finite is not None and not self.finite[number].all():
+                digest.update(np.packbits(self.finite[number]).tobytes())
+            total += int.from_bytes(digest.digest(), "big")
+        return total % CONTENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

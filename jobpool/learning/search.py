@@ -338,6 +338,7 @@ def describe_search(recipe: Recipe) -> Mapping[str, Any]:
         "metric": recipe.search_metric,
         "plain": recipe.plain,
         **_unpublished(recipe),
+        **({"code": [code.digest, code.packages]} if (code := recipe.pipeline.code) else {}),
     }
 
 

@@ -1,7 +1,6 @@
 """What a task of the runner ``evaluate`` returns, whole or in parts, and which tasks there are."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -145,17 +144,6 @@ def test_a_second_task_on_a_parcellation_opens_no_raw_map(study: StudyOnDisk) ->
     assert second == 0
 
 
-def test_an_edited_map_is_read_again(study: StudyOnDisk) -> None:
-    study.config["evaluate"]["candidates"] = 12
-    before = study.run(fold=0)
-    np.save(study.folder / "maps.npy", study.maps[::-1])
-    os.utime(study.folder / "maps.npy", ns=(1, 1))
-
-    after = study.run(fold=0)
-
-    assert after["folds"][0]["scores"] != before["folds"][0]["scores"]
-
-
 def test_a_small_parcellation_is_one_task_while_a_large_one_is_split_into_folds(
     study: StudyOnDisk,
 ) -> None:
@@ -212,17 +200,6 @@ def test_a_fold_without_a_score_leaves_the_mean_empty(study: StudyOnDisk) -> Non
 
     assert row["mse"] is None
     assert row["mae"] is not None
-
-
-def test_folds_of_edited_data_name_both_values_in_their_row(study: StudyOnDisk) -> None:
-    before = study.run(fold=0)
-    study.maps[0] += 1
-    np.save(study.folder / "maps.npy", study.maps)
-    after = study.run(fold=1)
-
-    (row,) = EvaluateResults().rows(EvaluateResults().merge([before, after]), "task")
-
-    assert len(str(row["roi_values"]).split(", ")) == 2
 
 
 def test_folds_of_the_same_data_name_one_value_in_their_row(study: StudyOnDisk) -> None:

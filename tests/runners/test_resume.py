@@ -223,7 +223,7 @@ def test_every_search_method_goes_on_where_it_was(
     monkeypatch.setenv("MOST_FITS", str(n_fits * 2 // 3))
     with pytest.raises(InterruptedRunError):
         run(study)
-    n_kept, n_before = len(kept(study.pool)), count(fits)
+    n_kept, n_before = len(kept(study.pool / "checkpoint")), count(fits)
     monkeypatch.delenv("MOST_FITS")
 
     found = run(study)
@@ -241,7 +241,7 @@ def test_what_a_solver_shares_between_candidates_changes_nothing_after_an_interr
     study = a_study(tmp_path / "study", candidates=13)
     study.config["axes"] |= {"pipeline": pipeline, "target": target}
     whole = study.run(pipeline=pipeline, target=target)
-    (file,) = study.pool.rglob("*.jsonl")
+    (file,) = (study.pool / "checkpoint").rglob("*.jsonl")
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(lines[1:-3:2]))  # loses the last fold, and chunks of all others
 

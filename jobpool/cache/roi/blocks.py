@@ -47,6 +47,7 @@ class Block:
     stop: int
     pieces: Mapping[str, Piece]  # by digest of the parcellation
     dropped: Mapping[int, str]  # position among all participants -> reason
+    content: int | None  # of the maps, as `MapBlock.content`; None in a block of an older jobpool
 
     def rows(self, parcellation: str) -> Array | None:
         """Return the values of a parcellation, or None if they are damaged or gone."""
@@ -98,13 +99,14 @@ class BlockWriter:
         self._next[parcellation] = self._end
         self._end += shape[0] * shape[1] * data.itemsize
 
-    def finish(self, start: int, dropped: Mapping[int, str]) -> None:
-        """Write the header once all rows are there."""
+    def finish(self, start: int, dropped: Mapping[int, str], content: int) -> None:
+        """Write the header once all rows are there; `content` is that of the maps."""
         record: dict[str, Any] = {
             "format": FORMAT,
             "start": start,
             "stop": start + self._n_rows,
             "dropped": {str(who): why for who, why in dropped.items()},
+            "maps": f"{content:064x}",
             "pieces": {name: asdict(piece) for name, piece in self._pieces.items()},
         }
         header = checked_line(record)
@@ -197,4 +199,5 @@ def read_block(path: Path) -> Block | None:
         stop=record["stop"],
         pieces=pieces,
         dropped={int(who): why for who, why in record["dropped"].items()},
+        content=int(record["maps"], 16) if "maps" in record else None,
     )

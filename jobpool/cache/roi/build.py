@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 
 from jobpool.brain.arrays import Array
+from jobpool.brain.maps import CONTENTS
 from jobpool.cache.roi.blocks import Block, Blocks
 from jobpool.cache.roi.extraction import Extraction, FilesChangedError, Filler, Loader
 from jobpool.cache.roi.keys import Layout, Span
@@ -165,6 +166,8 @@ class Maker:
                 "n_non_finite": sum(piece.n_non_finite for piece in pieces),
                 "dropped": dropped,
             },
+            "maps": _content(blocks),
+            "parcellation": digest,
             "source": self._made_of.parcellations[layout.names[digest]],  # for people
         }
         key = layout.keys[digest]
@@ -195,3 +198,9 @@ class Maker:
             for block in self._blocks.of(span.key):
                 if all(map(is_packed, block.pieces)):
                     self._blocks.remove(block)
+
+
+def _content(blocks: Sequence[Block]) -> str:
+    """Return the digest of the maps of all spans; empty if some are of an older jobpool."""
+    found = [block.content for block in blocks if block.content is not None]
+    return f"{sum(found) % CONTENTS:064x}" if len(found) == len(blocks) else ""

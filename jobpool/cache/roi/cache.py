@@ -141,6 +141,16 @@ class RoiCache:
         """
         return self._planner.key(name)
 
+    def parcellation(self, name: str) -> str:
+        """Return the digest of the content of a parcellation.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read.
+        """
+        return self._planner.parcellation(name)
+
     def _make(self, name: str, deadline: float | None) -> RoiMatrix:
         layout = self._planner.layout()
         if name in layout.problems:

@@ -43,7 +43,7 @@ class _Comparison:
         same = (kept == rows) | (np.isnan(kept) & np.isnan(rows))
         self.others.update((first + np.flatnonzero(~same.all(axis=1))).tolist())
 
-    def finish(self, start: int, dropped: Mapping[int, str]) -> None:
+    def finish(self, start: int, dropped: Mapping[int, str], content: int) -> None:
         """Do nothing: participants without a map are rows of NaN."""
 
 

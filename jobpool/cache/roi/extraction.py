@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from jobpool.brain.arrays import Array
-from jobpool.brain.maps import MapBlock, Maps
+from jobpool.brain.maps import CONTENTS, MapBlock, Maps
 from jobpool.brain.parcellations import (
     Parcellation,
     ParcellationSummary,
@@ -148,8 +148,8 @@ class Sink(Protocol):
         """Take the next rows of a parcellation."""
         ...
 
-    def finish(self, start: int, dropped: Mapping[int, str]) -> None:
-        """Take the position of the first participant, and who has no values."""
+    def finish(self, start: int, dropped: Mapping[int, str], content: int) -> None:
+        """Take the first participant's position, who has no values, and `MapBlock.content`."""
         ...
 
 
@@ -179,14 +179,16 @@ class Filler:
             If a parcellation has another content now.
         """
         dropped: dict[int, str] = {}
+        content = 0
         for block in self._made_of.maps.blocks(*span):
             dropped |= block.dropped
+            content += block.content()
             left_out = None if block.finite is None else (~block.finite).sum(axis=(0, 2))
             for group in self._groups(parcellations, block):
                 for ready, rows in zip(group, _reduce(block, group), strict=True):
                     n_left_out = 0 if left_out is None else int(left_out[ready.vertices].sum())
                     writer.append(ready.summary.digest, rows, n_left_out)
-        writer.finish(span[0], dropped)
+        writer.finish(span[0], dropped, content % CONTENTS)
 
     def _groups(
         self, parcellations: Mapping[str, str], block: MapBlock

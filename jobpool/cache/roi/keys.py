@@ -82,7 +82,17 @@ class Planner:
         DataError
             If the parcellation cannot be read.
         """
-        return self._key(self.identity(), self._digests.of(name))
+        return self._key(self.identity(), self.parcellation(name))
+
+    def parcellation(self, name: str) -> str:
+        """Return the digest of a parcellation, as its files are now.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read.
+        """
+        return self._digests.of(name)
 
     def identity(self) -> str:
         """Return the identity of all maps, at most `TRUSTED_S` old."""

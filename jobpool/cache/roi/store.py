@@ -58,6 +58,8 @@ class RoiMatrix:
     n_empty: int
     kind: str
     hit: bool  # the values were there already
+    maps: str = ""  # SHA-256 of the content of all maps; empty in values of an older jobpool
+    parcellation: str = ""  # and of the content of the parcellation
 
 
 class Store:
@@ -102,6 +104,8 @@ class Store:
             n_empty=about["n_empty"],
             kind=about["kind"],
             hit=hit,
+            maps=str(header.get("maps", "")),
+            parcellation=str(header.get("parcellation", "")),
         )
 
     def is_damaged(self, key: str) -> bool:

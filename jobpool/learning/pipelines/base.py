@@ -24,6 +24,7 @@ import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.conventions import ABSOLUTE, NONE
+from jobpool.learning.pipelines.sources import Code
 
 Parameter = float | str | None  # an int is a float here, a bool an int
 Candidate = Mapping[str, Parameter]
@@ -265,6 +266,8 @@ class Pipeline:
         when it learns from so many participants.
     cautions : tuple of str
         What a user should know of it before it is used.
+    code : Code, optional
+        What a pipeline from outside is made of.
     """
 
     name: str
@@ -280,6 +283,7 @@ class Pipeline:
     sized: Callable[[Kind, int], tuple[Dimension, ...]] | None = None
     constant: Callable[[Kind, Candidate, int], bool] | None = None
     cautions: tuple[str, ...] = ()
+    code: Code | None = None
 
     def candidates(
         self, kind: Kind, count: int, seed: int, *, distinct: bool = False

@@ -22,6 +22,7 @@ from jobpool.errors import Fault, JobpoolError, listing, nearest
 from jobpool.learning.pipelines.apart import apart, user_module
 from jobpool.learning.pipelines.base import Candidate, Dimension, Kind, Pipeline, Settings
 from jobpool.learning.pipelines.seeds import unseeded
+from jobpool.learning.pipelines.sources import code_of
 
 _FORMS = ("uniform", "log", "int")
 _METHODS = ("fit", "predict", "get_params", "set_params")
@@ -141,7 +142,10 @@ def load_pipeline(name: str) -> Pipeline:
                 cautions += _cautions(name, made, again)
     if not spaces:
         raise PipelineError(name, f"it returned None for every kind of target; {_SHAPE}")
-    return Pipeline(name=name, spaces=spaces, make=factory, cautions=tuple(dict.fromkeys(cautions)))
+    with factory.apart(0):  # to find a module may import the package that it is in
+        code = code_of(name.partition(":")[0])
+    told = tuple(dict.fromkeys(cautions))
+    return Pipeline(name=name, spaces=spaces, make=factory, cautions=told, code=code)
 
 
 Made = tuple[Any, Mapping[str, Any]]  # an estimator and its space

@@ -12,6 +12,7 @@ from typing import Any
 
 from jobpool.brain.arrays import Array
 from jobpool.cache.fits.file import Entry
+from jobpool.journal.made_of import joined
 from jobpool.learning.fits import (
     Fitted,
     failures_of,
@@ -30,6 +31,7 @@ from jobpool.learning.strategies import (
     chosen_member,
 )
 from jobpool.learning.study import SINGLE
+from jobpool.runners.evaluate.inputs import MADE_OF, inputs_of_values
 from jobpool.runners.evaluate.members import FACTS, UNUSABLE, Member, MemberFits, RequiredFit
 from jobpool.task import Json
 
@@ -95,6 +97,10 @@ def evaluate_together(
             "waited_s": round(fits.waited_s, 3),
         },
         **_together([facts[member] for member in task.members]),
+        # with the names that they have here: equal parcellations share a fit
+        MADE_OF: dict(
+            joined([inputs_of_values(name, facts[name, by]) for name, by in task.members])
+        ),
     }
 
 

@@ -27,6 +27,7 @@ from jobpool.learning.participants import usable_participants
 from jobpool.learning.search import Recipe
 from jobpool.learning.targets import Target
 from jobpool.runners.base import RunContext
+from jobpool.runners.evaluate.inputs import MADE_OF, MAPS, inputs_of_values
 from jobpool.task import Json
 
 FACTS = "values"  # where the fit cache keeps facts about the ROI values of a fit
@@ -98,6 +99,7 @@ class Values:
             "n_empty_parcels": self.matrix.n_empty,
             "n_non_finite": self.matrix.n_non_finite,
             "n_features": int(self.matrix.values.shape[1]),
+            MADE_OF: {MAPS: self.matrix.maps, "parcellation": self.matrix.parcellation},
         }
 
 
@@ -125,6 +127,8 @@ class MemberFits:
         What the task may use.
     every_s : float
         Seconds of work on one fit that may be lost.
+    agree : callable
+        Refuses inputs that differ from those of the pool.
     """
 
     target: Target
@@ -136,6 +140,7 @@ class MemberFits:
     versions: Mapping[str, str]
     context: RunContext
     every_s: float
+    agree: Callable[[Mapping[str, str]], None]
     made: int = 0
     reused: int = 0
     waited_s: float = 0.0
@@ -277,7 +282,9 @@ class MemberFits:
             if matrix.key != self._roi_key(parcellation):
                 what = "the parcellation or its maps changed while the task ran; run it again"
                 raise DataError(f"parcellation {parcellation}", what)
-            self._values = (parcellation, Values.of(matrix, self.target))
+            values = Values.of(matrix, self.target)
+            self.agree(inputs_of_values(parcellation, values.facts()))
+            self._values = (parcellation, values)
         return self._values[1]
 
     def key(self, required: RequiredFit) -> str:

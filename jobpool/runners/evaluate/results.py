@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from jobpool.journal.made_of import joined
 from jobpool.runners.base import Doubt
 from jobpool.runners.evaluate.doubts import doubts_of
 from jobpool.task import Json, Value
@@ -52,6 +53,8 @@ def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
         name: ", ".join(sorted({one.get(name, "unknown") for one in versions}))
         for name in versions[0]
     }
+    made_of = [cast("dict[str, str]", part["made_of"]) for part in parts if "made_of" in part]
+    merged |= {"made_of": joined(made_of)} if made_of else {}
     merged["roi_values"] = ", ".join(sorted({str(part.get("roi_values", "")) for part in parts}))
     return merged
 

@@ -8,19 +8,15 @@ The result of a task depends on the experiment alone: not on cores, on the order
 whether its folds ran as one task or as several.
 """
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property, partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from threadpoolctl import threadpool_limits
 
-from jobpool import __version__
 from jobpool.brain.maps import Maps
 from jobpool.cache.fits.cache import FitCache
 from jobpool.cache.roi.cache import RoiCache
@@ -47,15 +43,22 @@ from jobpool.learning.understood import labelled, understood
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate.ensembles import EnsembleTask, evaluate_together
 from jobpool.runners.evaluate.full_reading import read_fully
+from jobpool.runners.evaluate.inputs import (
+    MADE_OF,
+    SHORT,
+    Inputs,
+    inputs_of_code,
+    inputs_of_values,
+    known_inputs,
+    settings_of,
+    versions_of,
+)
 from jobpool.runners.evaluate.members import MemberFits, Values
 from jobpool.runners.evaluate.results import prediction_table
 from jobpool.runners.evaluate.task_grid import notes, task_grid
 from jobpool.table.grid import Grid
 from jobpool.table.settings import read_info
 from jobpool.task import ALL, Json, Value
-
-# what the numbers of a result come from
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "joblib", "lightgbm", "optuna")
 
 
 class Evaluate:
@@ -80,6 +83,7 @@ class Evaluate:
         self._pool = pool
         self._cache: tuple[Path, RoiCache] | None = None
         self._fit_caches: dict[Path, FitCache] = {}
+        self._inputs = Inputs(pool)
         self._folds: dict[str, Folds] = {}  # by target
         if pool is None:
             _ = self._checked
@@ -143,18 +147,26 @@ class Evaluate:
         return read_fully(self._checked.study, make, on_progress, self._experiment.file)
 
     def prepare(self, pool: Path) -> None:
-        """Write the splits into the pool; if they are there, check that they are the same.
+        """Write splits and digests of inputs into the pool; if they are there, check them.
 
         Raises
         ------
         DataError
-            If the pool has other splits.
+            If the pool has other splits, or results of other inputs.
         """
-        path = pool / FILE_NAME
-        digests = {name: target.digest for name, target in self._study.targets.items()}
-        if not path.exists():
+        study, path = self._study, pool / FILE_NAME
+        digests = {name: target.digest for name, target in study.targets.items()}
+        if path.exists():
+            self._extend_splits(path, digests)
+        else:
             write_splits(path, replace(self._checked.splits, targets=digests))
-            return
+        splits = read_splits(path, study.ids, study.groups)
+        parcellations = {name: one.digest for name, one in self._checked.parcellations.items()}
+        known = known_inputs(parcellations, study.targets.values(), splits)
+        Inputs(pool).agree({**known, **inputs_of_code(study.pipelines.values())})
+
+    def _extend_splits(self, path: Path, digests: Mapping[str, str]) -> None:
+        """Add the splits of new targets, if those of all others are as they were."""
         known = read_splits(path, self._study.ids, self._study.groups)
         made = self._splits_as(known.conventions)
         for name, digest in digests.items():
@@ -193,16 +205,8 @@ class Evaluate:
         part = point.get(PART_AXIS, ALL)
         numbers = list(range(self._splits.n_outer)) if part == ALL else [int(part)]
         target = self._target(str(point["target"]))
-        single = str(point["parcellation"])
-        settings, study = self._study.settings, self._study
-        task = self._ensemble_task(single, str(point["pipeline"]))
-        needs_fits = settings.keeps_predictions or (settings.shares_fits and single in study.shared)
-        with threadpool_limits(limits=1):
-            if task.strategy == SINGLE and not needs_fits:
-                found = self._evaluate_alone(task, target, numbers, context)
-            else:
-                fits = self._fits(task.strategy, target, context)
-                found = evaluate_together(task, numbers, fits, keep=settings.keeps_predictions)
+        task = self._ensemble_task(str(point["parcellation"]), str(point["pipeline"]))
+        found = self._evaluate(task, target, numbers, context)
         recipe = self._recipe(task.members[0][1], target)
         return {
             "kind": str(target.kind),
@@ -210,11 +214,38 @@ class Evaluate:
             "n_candidates": recipe.n_candidates,
             "search": recipe.method,
             "seed": recipe.seed,
-            "splits": self._splits.of(target.name).digest[:12],
-            "versions": _versions(),
+            "splits": self._splits.of(target.name).digest[:SHORT],
             **found,
             "seconds": {"total": round(time.perf_counter() - start, 3)},
         }
+
+    def _evaluate(
+        self, task: EnsembleTask, target: Target, numbers: Sequence[int], context: RunContext
+    ) -> dict[str, Json]:
+        """Evaluate some folds, if all inputs are the pool's, and still are afterwards."""
+        settings = self._study.settings
+        recipes = [self._recipe(by, target) for by in dict.fromkeys(by for _, by in task.members)]
+        pipelines = [recipe.pipeline for recipe in recipes]
+        versions = versions_of(self._inputs.libraries, pipelines)
+        inputs = {**self._known_inputs(task, target, context.cache), **inputs_of_code(pipelines)}
+        self._inputs.check(inputs, versions, pipelines)
+        is_shared = settings.shares_fits and task.members[0][0] in self._study.shared
+        with threadpool_limits(limits=1):
+            if task.strategy == SINGLE and not (settings.keeps_predictions or is_shared):
+                found = self._evaluate_alone(task, target, numbers, context)
+            else:
+                fits = self._fits(task.strategy, target, context)
+                found = evaluate_together(task, numbers, fits, keep=settings.keeps_predictions)
+        inputs |= cast("dict[str, str]", found[MADE_OF])  # of the values that were used
+        self._inputs.check(inputs, versions, pipelines)
+        made_of = {**inputs, **settings_of(recipes)}
+        return {"versions": versions, **found, MADE_OF: dict(made_of)}
+
+    def _known_inputs(self, task: EnsembleTask, target: Target, cache: Path) -> dict[str, str]:
+        """Return what is known of a task's inputs before its maps are read."""
+        roi = self.roi_cache(cache)
+        parcellations = {name: roi.parcellation(name) for name, _ in task.members}
+        return known_inputs(parcellations, [target], self._splits)
 
     def _ensemble_task(self, parcellation: str, pipeline: str) -> EnsembleTask:
         ensemble = self._study.ensembles.get(parcellation)
@@ -232,6 +263,8 @@ class Evaluate:
         recipe = self._recipe(pipeline, target)
         matrix = self.roi_cache(context.cache).matrix(parcellation, deadline=context.deadline)
         values = Values.of(matrix, target)
+        inputs = inputs_of_values(parcellation, values.facts())
+        self._inputs.agree(inputs)
         made_of = {**describe(recipe), **self._made_of(target), "values": matrix.key}
         every_s = self._experiment.workers.heartbeat_s
         checkpoint = Checkpoint(context.checkpoint, made_of, every_s=every_s, writer=context.writer)
@@ -242,7 +275,7 @@ class Evaluate:
                     number, values.features, target, values.usable, recipe
                 )
                 folds.append(evaluate_fold(recipe, data, context.cores, checkpoint))
-        return {"folds": folds, **values.facts()}
+        return {"folds": folds, **values.facts(), MADE_OF: dict(inputs)}
 
     def _fits(self, strategy: str, target: Target, context: RunContext) -> MemberFits:
         """Return the fits that a task shares with others, or makes for itself."""
@@ -255,9 +288,10 @@ class Evaluate:
             roi=self.roi_cache(context.cache),
             kept=self._fit_cache(context.cache if shares else context.checkpoint),
             out_of_fold=self._fit_cache(context.cache),
-            versions=_makers(),
+            versions=self._inputs.libraries,
             context=context,
             every_s=self._experiment.workers.heartbeat_s,
+            agree=self._inputs.agree,
         )
 
     def _fit_cache(self, folder: Path) -> FitCache:
@@ -297,7 +331,7 @@ class Evaluate:
         return {
             "target": target.digest,
             "splits": self._splits.of(target.name).digest,
-            "versions": dict(_makers()),
+            "versions": dict(self._inputs.libraries),
         }
 
     def _folds_of(self, target: Target) -> Folds:
@@ -324,16 +358,3 @@ def _check_digest(study: Study, splits: PoolSplits, name: str, digest: str) -> N
     if splits.targets.get(name, digest) != digest:
         what = f"the values of {name} changed since the pool was made; restore the table, or make "
         raise DataError(study.settings.participants, what + "a new pool")
-
-
-def _versions() -> dict[str, Json]:
-    return {"python": platform.python_version(), **_makers()}
-
-
-def _makers() -> dict[str, str]:
-    """Return the versions of everything that may change a number."""
-    found = {"jobpool": __version__}
-    for name in LIBRARIES:
-        with suppress(PackageNotFoundError):  # an extra that no pipeline of this study needs
-            found[name] = version(name)
-    return found

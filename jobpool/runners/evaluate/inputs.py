@@ -1,0 +1,181 @@
+"""What results are made of: each input by its content, and refused if it changed in between.
+
+A row is a mean over folds, and a study compares rows: all of them must come from the same maps,
+parcellations, targets, splits and code. Their digests are in every result, and in the pool by name
+(`jobpool.journal.made_of`): a task that finds another one ends in an error. Versions of libraries
+and settings are in every result, too; where they differ, `collect`, `doctor` and the report say so.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from jobpool import __version__
+from jobpool.disk.locks import best_lock
+from jobpool.errors import DataError
+from jobpool.journal.made_of import agree
+from jobpool.learning.pipelines.base import Pipeline
+from jobpool.learning.pipelines.sources import code_of
+from jobpool.learning.search import Recipe, describe
+from jobpool.learning.splits import PoolSplits
+from jobpool.learning.targets import Target
+from jobpool.table.settings import read_info
+from jobpool.task import Json
+
+# what the numbers of a result come from
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "joblib", "lightgbm", "optuna")
+MADE_OF = "made_of"  # of a result: name of an input to its digest
+SHORT = 12  # digits of a digest, as in results
+MAPS = "maps"
+Digests = dict[str, str]
+
+
+def installed() -> dict[str, str]:
+    """Return the versions of everything that may change a number."""
+    found = {"jobpool": __version__}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):  # an extra that no pipeline of this study needs
+            found[name] = version(name)
+    return found
+
+
+def versions_of(libraries: Mapping[str, str], pipelines: Iterable[Pipeline]) -> dict[str, Json]:
+    """Return the versions that a result holds: of Python, libraries, and what a factory imports."""
+    found: dict[str, Json] = {"python": platform.python_version(), **libraries}
+    for pipeline in pipelines:
+        found |= dict(pipeline.code.packages) if pipeline.code else {}
+    return found
+
+
+def known_inputs(
+    parcellations: Mapping[str, str], targets: Iterable[Target], splits: PoolSplits
+) -> Digests:
+    """Return the inputs that are known before a map is read.
+
+    Parameters
+    ----------
+    parcellations : mapping of str to str
+        Name to digest.
+    targets : iterable of Target
+        Those to be learned.
+    splits : PoolSplits
+        The pool's.
+    """
+    found = {f"parcellation {name}": digest for name, digest in parcellations.items()}
+    for target in targets:
+        found[f"target {target.name}"] = target.digest
+        found[f"splits for {target.name}"] = splits.of(target.name).digest
+    return {name: digest[:SHORT] for name, digest in found.items()}
+
+
+def inputs_of_values(parcellation: str, facts: Mapping[str, Any]) -> Digests:
+    """Return what ROI values are made of, by the facts that are kept with them.
+
+    Parameters
+    ----------
+    parcellation : str
+        Its name here: another with the same content may have made them.
+    facts : mapping
+        From `jobpool.runners.evaluate.members.Values.facts`; of an older jobpool, they say nothing.
+    """
+    names = {MAPS: MAPS, "parcellation": f"parcellation {parcellation}"}
+    made_of = facts.get(MADE_OF, {})
+    return {names[key]: str(one)[:SHORT] for key, one in made_of.items() if one}
+
+
+def inputs_of_code(pipelines: Iterable[Pipeline]) -> Digests:
+    """Return the digests of the code of pipelines from outside."""
+    coded = {f"code of {one.name}": one.code for one in pipelines}
+    return {name: code.digest[:SHORT] for name, code in coded.items() if code is not None}
+
+
+def settings_of(recipes: Iterable[Recipe]) -> Digests:
+    """Return digests of all settings of a task's recipes."""
+    found = {}
+    for one in recipes:
+        text = json.dumps(describe(one), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        found[f"settings of {one.pipeline.name} for {one.kind}"] = digest[:SHORT]
+    return found
+
+
+class Inputs:
+    """Refuses tasks whose inputs are not those of the pool's other results.
+
+    Parameters
+    ----------
+    pool : Path, optional
+        Without one, only what this process has read is held against the files.
+    """
+
+    def __init__(self, pool: Path | None) -> None:
+        self._pool = pool
+        self._lock: str | None = None
+        self.libraries = installed()  # as this process began, which goes on with what it loaded
+
+    def check(
+        self,
+        inputs: Mapping[str, str],
+        versions: Mapping[str, Json],
+        pipelines: Sequence[Pipeline],
+    ) -> None:
+        """Refuse inputs that are not the pool's, and code that changed since it was loaded.
+
+        Raises
+        ------
+        DataError
+            Names what changed, and what to do.
+        StorageError
+            If the disk is full, over quota or failing.
+        """
+        self._check_loaded(pipelines)
+        self.agree(inputs, versions)
+
+    def _check_loaded(self, pipelines: Iterable[Pipeline]) -> None:
+        """Refuse code that is no longer in its files: processes started later load the new one."""
+        now = installed()
+        for name in sorted(now.keys() | self.libraries.keys()):
+            if (before := self.libraries.get(name)) != now.get(name):
+                what = f"was {before} when this worker started, and is {now.get(name)} now; start a"
+                raise DataError(name, f"{what} new worker")
+        for one in pipelines:
+            if one.code is not None and code_of(one.name.partition(":")[0]) != one.code:
+                what = "its code, or what it imports, changed since this worker loaded it; restore "
+                what += f"it ({', '.join(path.name for path in one.code.files)}), or make a new "
+                raise DataError(f"pipeline {one.name}", what + "pool")
+
+    def agree(
+        self, inputs: Mapping[str, str], versions: Mapping[str, Json] = MappingProxyType({})
+    ) -> None:
+        """Refuse inputs that differ from those of the pool; note those that it does not know.
+
+        Raises
+        ------
+        DataError
+            Names the first input that differs.
+        StorageError
+            If the disk is full, over quota or failing.
+        """
+        if self._pool is None:
+            return
+        noted = {name: str(one) for name, one in versions.items() if name != "python"}
+        other = agree(self._pool, self._kind_of_lock(), inputs, noted)
+        for name, known in other.items():
+            what = (
+                f"changed since the pool's first results were made: its content was {known}, and "
+                f"is {inputs[name]} now; restore it, then run: jobpool retry, or make a new pool"
+            )
+            raise DataError(name, what)
+
+    def _kind_of_lock(self) -> str:
+        if self._lock is None:
+            pool = self._pool or Path()
+            made = (pool / "pool.json").exists()
+            self._lock = read_info(pool).lock if made else best_lock(pool)
+        return self._lock

@@ -1,0 +1,114 @@
+"""Which files and packages the code of a factory is made of."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobpool.learning.pipelines.sources import Code, code_of
+
+MODULES = {
+    "{lab}/__init__.py": "from . import shared\n",
+    "{lab}/shared.py": "import json\n",
+    "{lab}/factories.py": (
+        "import importlib\n"
+        "import numpy as np\n"
+        "from .deep.models import thing\n"
+        "import {lab}_beside\n"
+        "def make(kind, seed):\n"
+        "    import {lab}_late\n"
+        "    return importlib.import_module('{lab}_named')\n"
+    ),
+    "{lab}/deep/__init__.py": "",
+    "{lab}/deep/models.py": "from .. import shared\nfrom . import parts\nthing = 1\n",
+    "{lab}/deep/parts.py": "",
+    "{lab}/unused.py": "",
+    "{lab}_beside.py": "import {lab}_below\n",
+    "{lab}_below.py": "",
+    "{lab}_late.py": "",
+    "{lab}_named.py": "",
+    "{lab}_other.py": "",
+}
+USED = {*MODULES} - {"{lab}/unused.py", "{lab}_other.py"}
+
+
+class Lab:
+    """The modules of a lab in a folder, under names that no other test has imported."""
+
+    def __init__(self, folder: Path, modules: Mapping[str, str]) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder, self.name = folder, f"lab_{abs(hash(folder)):x}"
+        for path, text in modules.items():
+            file = self.file(path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text.replace("{lab}", self.name))
+
+    def file(self, path: str) -> Path:
+        return self.folder / path.replace("{lab}", self.name)
+
+    def code(self) -> Code:
+        module = f"{self.name}.factories"
+        importlib.import_module(module)
+        return code_of(module)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.syspath_prepend(tmp_path)
+    return Lab(tmp_path, MODULES)
+
+
+def test_own_files_are_all_that_is_imported_anywhere(lab: Lab) -> None:
+    assert set(lab.code().files) == {lab.file(path) for path in USED}
+
+
+def test_installed_packages_count_by_their_version(lab: Lab) -> None:
+    assert lab.code().packages == (("numpy", np.__version__),)
+
+
+@pytest.mark.parametrize("path", sorted(USED))
+def test_a_change_of_any_of_them_is_another_code(lab: Lab, path: str) -> None:
+    before = lab.code()
+
+    lab.file(path).write_text(lab.file(path).read_text() + "# another line\n")
+
+    assert lab.code().digest != before.digest
+
+
+@pytest.mark.parametrize("path", sorted(set(MODULES) - USED))
+def test_a_change_of_what_is_not_imported_is_none(lab: Lab, path: str) -> None:
+    before = lab.code()
+
+    lab.file(path).write_text("# another line\n")
+
+    assert lab.code() == before
+
+
+def test_what_others_import_of_the_package_is_no_part_of_the_code(lab: Lab) -> None:
+    before = lab.code()
+
+    importlib.import_module(f"{lab.name}.unused")
+
+    assert lab.code() == before
+
+
+def test_the_code_does_not_depend_on_where_it_lies(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = lab.code()
+    moved = tmp_path / "moved"
+    monkeypatch.syspath_prepend(moved)
+    for name in [one for one in sys.modules if one.startswith(lab.name)]:
+        monkeypatch.delitem(sys.modules, name)
+    for path in MODULES:
+        target = moved / lab.file(path).relative_to(tmp_path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lab.file(path).rename(target)
+
+    after = lab.code()
+
+    assert after.digest == before.digest
+    assert after.files != before.files
