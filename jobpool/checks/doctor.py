@@ -18,6 +18,7 @@ from jobpool.checks.housekeeping import (
     old_marks,
     without_lines,
 )
+from jobpool.checks.mixtures import mixed_inputs
 from jobpool.checks.rebuild import Evidence, Rebuilder, gather
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild_shard
 from jobpool.disk.files import replace_whole
@@ -62,6 +63,7 @@ def check_pool(pool: Pool, context: RepairContext) -> list[Finding]:
         findings += check(pool, records, evidence, context)
     findings += _check_lines(pool, evidence, context)
     findings += _check_checkpoints(pool, records, evidence, context)
+    findings += mixed_inputs(pool, records)
     return findings
 
 

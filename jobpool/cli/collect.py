@@ -207,6 +207,9 @@ def _tell(pool: "Pool", found: "Collected") -> None:
     if n_earlier := found.n_earlier:
         what = "of tasks that are being rerun" if n_earlier > 1 else "of a task that is being rerun"
         lines.append(f"{count(n_earlier, 'earlier row')} {what}: --fresh leaves them out")
+    if found.mixtures:
+        lines.append(f"results of different inputs; the column {found.mixed} names them:")
+        lines += [f"  {one}" for one in found.mixtures]
     if found.incomplete:
         what = "left out of the table" if found.by == "task" else "in the table as far as done"
         lines.append(f"{count(len(found.incomplete), 'incomplete set')} {what}:")

@@ -28,13 +28,17 @@ from jobpool.collect.row_columns import (
     earlier_column,
     earlier_name,
     id_name,
+    mixed_name,
     own_columns,
     own_names,
     point_columns,
+    texts,
 )
+from jobpool.collect.worlds import Worlds, made_of
 from jobpool.disk.files import parse_line
 from jobpool.errors import RequestError, listing
 from jobpool.journal.jsonl import worker_files
+from jobpool.journal.made_of import Mixture
 from jobpool.learning.parallel import in_processes
 from jobpool.pool import Pool
 from jobpool.runners import make_results
@@ -65,6 +69,8 @@ class Collected:
     incomplete: tuple[IncompleteSet, ...]
     lost: tuple[str, ...]  # ids of tasks that are done without a result on disk
     earlier: str | None  # the column that marks rows of tasks that are being rerun, if any is
+    mixtures: tuple[Mixture, ...]  # inputs that are not the same in all rows
+    mixed: str | None  # the column that names them in each row, if there are any
     n_refused: int  # results of tasks that another claim of the same run has done
     n_strange: int  # results of tasks that the pool does not have
     damaged: tuple[tuple[Path, int], ...]  # file and number of lines that cannot be read
@@ -82,10 +88,11 @@ class Collected:
     def long(self) -> pd.DataFrame:
         """Return one row per row and score: task, axes, attributes, metric, score.
 
-        If tasks are being rerun, the column that marks them comes before the metric. Scores that
-        are missing have no row: most rows lack those of other kinds of tasks.
+        Columns that mark rows, of tasks that are rerun or of other inputs, come before the metric.
+        Scores that are missing have no row: most rows lack those of other kinds of tasks.
         """
-        keys = [self.id, *self.axes, *self.attributes, *([self.earlier] if self.earlier else [])]
+        marks = [name for name in (self.earlier, self.mixed) if name]
+        keys = [self.id, *self.axes, *self.attributes, *marks]
         # names that no column has: a result may be called score, an axis metric
         long = self.frame.melt(keys, list(self.metrics), "\0metric", "\0score")
         long = long.dropna(subset=["\0score"], ignore_index=True)
@@ -208,6 +215,7 @@ class Gathered:
     codes: list[int] = field(default_factory=list)  # of each row: its value of the part axis
     held: dict[int, bytes] = field(default_factory=dict)  # lines of parts of a row, by position
     metrics: set[tuple[str, ...]] = field(default_factory=set)  # names of scores, as they come
+    worlds: Worlds = field(default_factory=Worlds)  # what each row is made of
     taken: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     facts: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # of the tasks in `taken`
     n_refused: int = 0
@@ -217,18 +225,23 @@ class Gathered:
     def add(self, results: Results, result: Mapping[str, Any], place: int, code: int) -> None:
         """Add the row of a whole task."""
         self.metrics.add(results.metrics(result))
+        inputs = made_of(results, result)
         for row in results.rows(result, BY_TASK):
-            self.add_row(row, place, code)
+            self.add_row(row, place, code, inputs)
 
-    def add_row(self, row: Mapping[str, Cell], place: int, code: int) -> None:
+    def add_row(
+        self, row: Mapping[str, Cell], place: int, code: int, inputs: Mapping[str, str]
+    ) -> None:
         """Add a row."""
         self.rows.add(row)
         self.places.append(place)
         self.codes.append(code)
+        self.worlds.add(inputs)
 
     def extend(self, others: "Gathered") -> None:
         """Add what another process found to the rows found here, if any."""
         self.rows.extend(others.rows)
+        self.worlds.extend(others.worlds)
         self.places += others.places
         self.codes += others.codes
         self.held |= others.held
@@ -244,10 +257,11 @@ def gather(share: Share) -> Gathered:
         result: dict[str, Any] = record["result"]
         if by != BY_TASK:
             found.metrics.add(results.metrics(result))
+            inputs = made_of(results, result)
             for row in results.rows(result, by):
                 code = codes[row.pop(by)]
                 if parts.is_chosen(position, code):
-                    found.add_row(row, position, code)
+                    found.add_row(row, position, code, inputs)
         elif parts.is_part[position]:
             found.held[position] = line  # takes a tenth of the memory of what it says
         else:
@@ -277,7 +291,7 @@ def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
     for one in found:
         all_rows.extend(one)
     merged = _merge_parts(share, parts, all_rows)
-    columns, metrics = _columns(share, all_rows, merged, facts)
+    columns, metrics, mixtures = _columns(share, all_rows, merged, facts)
     lost = np.flatnonzero(parts.wanted & ~taken)
     return Collected(
         frame=frame_of(columns),
@@ -290,6 +304,8 @@ def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
         incomplete=parts.incomplete(taken),
         lost=tuple(grid.take(lost).ids()),
         earlier=earlier_name(grid) if share.is_earlier.any() else None,
+        mixtures=mixtures,
+        mixed=mixed_name(grid) if mixtures else None,
         n_refused=sum(one.n_refused for one in found),
         n_strange=sum(one.n_strange for one in found),
         damaged=tuple(place for one in found for place in one.damaged),
@@ -318,8 +334,8 @@ def _columns(
     found: Gathered,
     merged: Mapping[int, list[int]],
     facts: Mapping[str, NDArray[np.float64]],
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return all columns, and the names of those that hold scores."""
+) -> tuple[dict[str, Any], tuple[str, ...], tuple[Mixture, ...]]:
+    """Return all columns, the names of those that hold scores, and what is mixed in the rows."""
     places = np.array(found.places, np.intp)
     codes = share.grid.codes[:, places].astype(np.intp)
     if share.grid.part_axis is not None:
@@ -328,6 +344,9 @@ def _columns(
     columns = point_columns(share.grid, codes[:, order])
     for name, column in earlier_column(share.grid, share.is_earlier, places, merged).items():
         columns[name] = column[order]
+    mixtures = found.worlds.mixtures(columns[id_name(share.grid)].take(np.argsort(order)))
+    if mixtures:
+        columns[mixed_name(share.grid)] = texts(found.worlds.named(mixtures)).take(order)
     names = own_names(share.grid)
     own = own_columns(share.table, facts, places, merged)
     results = found.rows.columns(order)
@@ -335,7 +354,7 @@ def _columns(
     columns |= {shown[name]: column for name, column in results.items()}
     columns |= {names[name]: column.take(order) for name, column in own.items()}
     scores = {shown[name] for some in found.metrics for name in some if name in shown}
-    return columns, tuple(name for name in columns if name in scores)
+    return columns, tuple(name for name in columns if name in scores), mixtures
 
 
 def what_is_gone(pool: Path, lost: Sequence[str], damaged: Sequence[tuple[Path, int]]) -> list[str]:

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from jobpool.journal.jsonl import worker_name
 from jobpool.table.arrays import Table
-from jobpool.table.columns import ID, OF_RESULTS, OURS, RERUN_PENDING, listed, set_apart
+from jobpool.table.columns import (
+    ID,
+    MIXTURE,
+    OF_RESULTS,
+    OURS,
+    RERUN_PENDING,
+    listed,
+    set_apart,
+)
 from jobpool.table.grid import Grid, smallest_codes
 from jobpool.task import Value
 
@@ -130,6 +138,12 @@ def earlier_name(grid: Grid) -> str:
     """Return the name of the column that marks rows of tasks that are being rerun."""
     taken = {id_name(grid), *grid.names, *grid.attributes_by_name}
     return set_apart([RERUN_PENDING], taken, OURS)[RERUN_PENDING]
+
+
+def mixed_name(grid: Grid) -> str:
+    """Return the name of the column that names what a row is made of, unlike most rows."""
+    taken = {id_name(grid), *grid.names, *grid.attributes_by_name, earlier_name(grid)}
+    return set_apart([MIXTURE], taken, OURS)[MIXTURE]
 
 
 def _workers(

@@ -21,6 +21,7 @@ from jobpool.units import count
 
 FILE_NAME = "made-of.jsonl"
 FORMAT = 1
+NOTED = ("version of ", "settings of ")  # how the names of what is no input begin
 BETWEEN = ", "  # between the values of a name that is not the same everywhere in a result
 _SHAPE = {"format": is_whole, "inputs": is_mapping, "versions": is_mapping}
 
@@ -85,7 +86,7 @@ def agree(
     """
     known = read_agreed(pool)
     if not _new(known, inputs, versions):
-        return _other(known, inputs)
+        return differing(known, inputs)
     path = pool / FILE_NAME
     path.touch()
     with LOCKS[lock](path, False) as held:
@@ -93,7 +94,7 @@ def agree(
         if new:
             append_line(path, {"format": FORMAT, **new})
             held.written = True
-    return _other(read_agreed(pool), inputs)
+    return differing(read_agreed(pool), inputs)
 
 
 def _new(agreed: Agreed, inputs: Mapping[str, str], versions: Mapping[str, str]) -> dict[str, Json]:
@@ -106,7 +107,8 @@ def _new(agreed: Agreed, inputs: Mapping[str, str], versions: Mapping[str, str])
     return {"inputs": dict(new_inputs), "versions": dict(new_versions)}
 
 
-def _other(agreed: Agreed, inputs: Mapping[str, str]) -> dict[str, str]:
+def differing(agreed: Agreed, inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of inputs that have another digest, with the one that is written."""
     return {
         name: agreed.inputs[name]
         for name, one in inputs.items()
@@ -154,6 +156,11 @@ class Tally:
             if len(counts) > 1:
                 examples = {value: self.examples[name, value] for value in counts}
                 yield Mixture(name=name, counts=counts, examples=examples)
+
+
+def is_input(name: str) -> bool:
+    """Say whether the content of a name must be the same in all results."""
+    return not name.startswith(NOTED)
 
 
 def within(made_of: Mapping[str, str]) -> list[str]:

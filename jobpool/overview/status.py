@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from jobpool.disk.files import server_time
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.journal.jsonl import worker_name
+from jobpool.journal.made_of import read_agreed
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.table.arrays import unchecked_table
@@ -113,6 +114,7 @@ class Status:
     workers: Mapping[Life, int]  # workers that hold tasks, selected or not
     estimate: Estimate
     shortage: Shortage
+    versions: Mapping[str, tuple[str, ...]]  # of libraries that results have several of
 
     def __str__(self) -> str:
         return status_text(self)
@@ -196,6 +198,7 @@ def find_status(
             snapshot.done_ms, counts.remaining, working=lives.total() > lives[Life.DEAD], now=now
         ),
         shortage=_shortage(snapshot.needs),
+        versions={n: v for n, v in read_agreed(pool.folder).versions.items() if len(v) > 1},
     )
 
 
@@ -385,6 +388,9 @@ def _next_steps(found: Status) -> list[str]:
         lines.append(f"  release the held tasks: jobpool release {folder}")
     if found.shortage.n_tasks:
         lines.append(f"  {_too_small(found)}: jobpool plan {folder}")
+    if found.versions:
+        each = [f"{name} {' and '.join(versions)}" for name, versions in found.versions.items()]
+        lines.append(f"  tasks were run with {listing(each, most=3)}: jobpool doctor {folder}")
     return lines if len(lines) > 1 else []
 
 
@@ -457,6 +463,7 @@ def status_json(found: Status) -> str:
             "rate_window_s": estimate.window_s,
             "eta_s": estimate.eta_s,
             "eta_unknown": estimate.why_not or None,
+            "versions": {name: list(versions) for name, versions in found.versions.items()},
             "by": {
                 axis.name: [{"value": value, **_numbers(counts)} for value, counts in axis.values]
                 for axis in found.by

@@ -237,7 +237,7 @@ def report_of_pool(
         facts=(*_all_facts(request), *_positive_classes(found)),
         tiles=(*tiles, *request.rest),
         sections=tuple(section for section in sections if section is not None),
-        warnings=(*_damage(found), *_earlier(found), *warnings),
+        warnings=(*_mixed(found), *_damage(found), *_earlier(found), *warnings),
     )
     return Made(report=report, analysis=analysis)
 
@@ -305,6 +305,12 @@ def _results_section(found: "Collected", grid: Grid) -> Section:
         items=(results_table(found, grid, "jobpool collect"),),
         notes=tuple(notes) if found.incomplete else (),
     )
+
+
+def _mixed(found: "Collected") -> tuple[str, ...]:
+    """Return a warning for each input that is not the same in all results."""
+    said = "Results of different inputs are compared and averaged: "
+    return tuple(f"{said}{one}." for one in found.mixtures)
 
 
 def _damage(found: "Collected") -> tuple[str, ...]:

@@ -76,6 +76,18 @@ class SupportsDoubts(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsMadeOf(Protocol):
+    """The results of a runner that say what they are made of."""
+
+    def made_of(self, result: Mapping[str, Json]) -> Mapping[str, str]:
+        """Return name and digest, or version, of each input; several where parts differ.
+
+        See `jobpool.journal.made_of`, whose words stand between several.
+        """
+        ...
+
+
 class Runner(Protocol):
     """Gives the axes their meaning; made once in a worker's child, then runs many tasks.
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 ID = "task"
 OF_RESULTS = ("task_seconds", "failed_attempts", "worker", "peak_memory_mb", "cores", "ended")
 RERUN_PENDING = "rerun_pending"  # of results, while a task of the pool is rerun
+MIXTURE = "mixture"  # of results, where some are made of other inputs than most
 OF_ATTEMPTS = (
     *("fence", "worker", "cause", "started", "ended", "cores", "memory_mb", "cpu_s"),
     *("peak_memory_mb", "read_mb", "written_mb", "error", "traceback", "node", "job", "found_by"),
@@ -29,6 +30,7 @@ KEPT = ("step", "bracket", "configuration", "stage")
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "is a column of every results table": (ID, *OF_RESULTS),
     "is a column of results while tasks are rerun": (RERUN_PENDING,),
+    "is a column of results of different inputs": (MIXTURE,),
     "is a column of the table of attempts": OF_ATTEMPTS,
     "is a column of the table of scores": OF_SCORES,
     "is a column of the table of incomplete sets": OF_INCOMPLETE,

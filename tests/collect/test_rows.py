@@ -71,6 +71,8 @@ def test_a_row_counts_failed_fits_with_the_first_error() -> None:
     (row,) = result_rows(a_result(a_fold(0, n_failed=0), failing), "task")
 
     assert (row["n_failed"], row["first_error"]) == (4, "ValueError: n_components")
+
+
 @pytest.mark.parametrize("by", ["task", "fold"])
 def test_the_positive_class_stands_in_every_row(by: str) -> None:
     rows = result_rows(a_result(a_fold(0), a_fold(1), kind="binary", classes=["Yes", "no"]), by)

@@ -133,6 +133,8 @@ def many_rows(n_numbers: int) -> Collected:
         incomplete=(),
         lost=(),
         earlier=None,
+        mixtures=(),
+        mixed=None,
         n_refused=0,
         n_strange=0,
         damaged=(),

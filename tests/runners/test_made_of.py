@@ -63,7 +63,7 @@ def test_a_fold_of_other_data_than_the_first_one_is_refused(
     with pytest.raises(DataError, match=named) as refused:
         run_by(worker, study, fold=1)
 
-    assert "restore it, then run: jobpool retry" in str(refused.value)
+    assert "restore what it was, then run: jobpool retry" in str(refused.value)
 
 
 def run_by(worker: Evaluate, study: StudyOnDisk, **point: Any) -> dict[str, Any]:
@@ -171,6 +171,17 @@ def test_code_that_a_factory_imports_is_refused_once_it_changed(lab: StudyOnDisk
 
     with pytest.raises(DataError, match=f"code of {pipeline_of(lab)}: changed since"):
         run_by(worker, lab, fold=1, pipeline=pipeline_of(lab))
+
+
+def test_code_that_changes_before_the_first_result_is_no_mixture(lab: StudyOnDisk) -> None:
+    lab.checked().prepare(lab.pool)
+    (helper,) = lab.folder.glob("*_helper.py")
+    helper.write_text("ALPHAS = [1, 100]\n")
+
+    result = lab.run(fold=0, pipeline=pipeline_of(lab))
+
+    name = f"code of {pipeline_of(lab)}"
+    assert read_agreed(lab.pool).inputs[name] == result["made_of"][name]
 
 
 def test_code_that_changes_while_a_worker_runs_is_refused(lab: StudyOnDisk) -> None:

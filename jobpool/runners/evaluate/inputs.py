@@ -2,7 +2,8 @@
 
 A row is a mean over folds, and a study compares rows: all of them must come from the same maps,
 parcellations, targets, splits and code. Their digests are in every result, and in the pool by name
-(`jobpool.journal.made_of`): a task that finds another one ends in an error. Versions of libraries
+(`jobpool.journal.made_of`): the first result settles them, and a task that finds another one ends
+in an error. Versions of libraries
 and settings are in every result, too; where they differ, `collect`, `doctor` and the report say so.
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 from jobpool import __version__
 from jobpool.disk.locks import best_lock
 from jobpool.errors import DataError
-from jobpool.journal.made_of import agree
+from jobpool.journal.made_of import agree, differing, read_agreed
 from jobpool.learning.pipelines.base import Pipeline
 from jobpool.learning.pipelines.sources import code_of
 from jobpool.learning.search import Recipe, describe
@@ -34,6 +35,12 @@ MADE_OF = "made_of"  # of a result: name of an input to its digest
 SHORT = 12  # digits of a digest, as in results
 MAPS = "maps"
 Digests = dict[str, str]
+_NEW_POOL = "restore what it was, then run: jobpool retry, or make a new pool"
+_NEW_NAME = (
+    "restore what it was, then run: jobpool retry, or give the changed one another name and add "
+    "that with: jobpool extend"
+)
+_CURES = {"parcellation ": _NEW_NAME, "code of ": _NEW_NAME}
 
 
 def installed() -> dict[str, str]:
@@ -119,23 +126,33 @@ class Inputs:
         self._lock: str | None = None
         self.libraries = installed()  # as this process began, which goes on with what it loaded
 
-    def check(
-        self,
-        inputs: Mapping[str, str],
-        versions: Mapping[str, Json],
-        pipelines: Sequence[Pipeline],
-    ) -> None:
+    def check(self, inputs: Mapping[str, str], pipelines: Sequence[Pipeline] = ()) -> None:
         """Refuse inputs that are not the pool's, and code that changed since it was loaded.
 
         Raises
         ------
         DataError
             Names what changed, and what to do.
+        """
+        self._check_loaded(pipelines)
+        if self._pool is not None:
+            _refuse(differing(read_agreed(self._pool), inputs), inputs)
+
+    def agree(
+        self, inputs: Mapping[str, str], versions: Mapping[str, Json] = MappingProxyType({})
+    ) -> None:
+        """Make inputs those of the pool, if it has no others; note the versions.
+
+        Raises
+        ------
+        DataError
+            Names what the pool has with another content, and what to do.
         StorageError
             If the disk is full, over quota or failing.
         """
-        self._check_loaded(pipelines)
-        self.agree(inputs, versions)
+        if self._pool is not None:
+            noted = {name: str(one) for name, one in versions.items() if name != "python"}
+            _refuse(agree(self._pool, self._kind_of_lock(self._pool), inputs, noted), inputs)
 
     def _check_loaded(self, pipelines: Iterable[Pipeline]) -> None:
         """Refuse code that is no longer in its files: processes started later load the new one."""
@@ -146,36 +163,21 @@ class Inputs:
                 raise DataError(name, f"{what} new worker")
         for one in pipelines:
             if one.code is not None and code_of(one.name.partition(":")[0]) != one.code:
-                what = "its code, or what it imports, changed since this worker loaded it; restore "
-                what += f"it ({', '.join(path.name for path in one.code.files)}), or make a new "
-                raise DataError(f"pipeline {one.name}", what + "pool")
+                names = ", ".join(path.name for path in one.code.files)
+                what = (
+                    f"its code, or what it imports, changed since this worker loaded it ({names})"
+                )
+                raise DataError(f"pipeline {one.name}", f"{what}; start a new worker")
 
-    def agree(
-        self, inputs: Mapping[str, str], versions: Mapping[str, Json] = MappingProxyType({})
-    ) -> None:
-        """Refuse inputs that differ from those of the pool; note those that it does not know.
-
-        Raises
-        ------
-        DataError
-            Names the first input that differs.
-        StorageError
-            If the disk is full, over quota or failing.
-        """
-        if self._pool is None:
-            return
-        noted = {name: str(one) for name, one in versions.items() if name != "python"}
-        other = agree(self._pool, self._kind_of_lock(), inputs, noted)
-        for name, known in other.items():
-            what = (
-                f"changed since the pool's first results were made: its content was {known}, and "
-                f"is {inputs[name]} now; restore it, then run: jobpool retry, or make a new pool"
-            )
-            raise DataError(name, what)
-
-    def _kind_of_lock(self) -> str:
+    def _kind_of_lock(self, pool: Path) -> str:
         if self._lock is None:
-            pool = self._pool or Path()
             made = (pool / "pool.json").exists()
             self._lock = read_info(pool).lock if made else best_lock(pool)
         return self._lock
+
+
+def _refuse(other: Mapping[str, str], inputs: Mapping[str, str]) -> None:
+    for name, known in other.items():
+        cure = next((one for start, one in _CURES.items() if name.startswith(start)), _NEW_POOL)
+        what = f"its content was {known}, and is {inputs[name]} now: results of both would be mixed"
+        raise DataError(name, f"changed since the pool's first results; {what}; {cure}")

@@ -127,7 +127,7 @@ class MemberFits:
         What the task may use.
     every_s : float
         Seconds of work on one fit that may be lost.
-    agree : callable
+    check : callable
         Refuses inputs that differ from those of the pool.
     """
 
@@ -140,7 +140,7 @@ class MemberFits:
     versions: Mapping[str, str]
     context: RunContext
     every_s: float
-    agree: Callable[[Mapping[str, str]], None]
+    check: Callable[[Mapping[str, str]], None]
     made: int = 0
     reused: int = 0
     waited_s: float = 0.0
@@ -283,7 +283,7 @@ class MemberFits:
                 what = "the parcellation or its maps changed while the task ran; run it again"
                 raise DataError(f"parcellation {parcellation}", what)
             values = Values.of(matrix, self.target)
-            self.agree(inputs_of_values(parcellation, values.facts()))
+            self.check(inputs_of_values(parcellation, values.facts()))
             self._values = (parcellation, values)
         return self._values[1]
 

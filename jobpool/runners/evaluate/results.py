@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from jobpool.journal.made_of import joined
+from jobpool.journal.made_of import BETWEEN, joined
 from jobpool.runners.base import Doubt
 from jobpool.runners.evaluate.doubts import doubts_of
 from jobpool.task import Json, Value
@@ -34,6 +34,10 @@ class EvaluateResults:
     def doubts(self, frame: Any) -> list[Doubt]:
         """Return the doubts about a data frame with one row per task."""
         return list(doubts_of(frame))
+
+    def made_of(self, result: Mapping[str, Json]) -> dict[str, str]:
+        """Return what `inputs_of_result` returns."""
+        return inputs_of_result(result)
 
 
 def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
@@ -64,6 +68,20 @@ def _added(parts: Sequence[Mapping[str, Json]], name: str) -> dict[str, float]:
     found = [cast("dict[str, float]", part.get(name, {})) for part in parts]
     sums = {key: sum(one.get(key, 0) for one in found) for key in found[0]}
     return {key: round(one, 3) if isinstance(one, float) else one for key, one in sums.items()}
+
+
+def inputs_of_result(result: Mapping[str, Json]) -> dict[str, str]:
+    """Return what a result is made of: inputs, settings and versions, several where folds differ.
+
+    Results of an older jobpool name versions alone, and the values where two folds differ.
+    """
+    whole: dict[str, Any] = dict(result)
+    versions = whole.get("versions") or {}
+    found = {f"version of {name}": one for name, one in versions.items() if name != "python"}
+    values = str(whole.get("roi_values", ""))
+    if "made_of" not in whole and "members" not in whole and BETWEEN in values:
+        found["ROI values"] = values
+    return {**whole.get("made_of", {}), **found}
 
 
 def metric_names(result: Mapping[str, Json]) -> tuple[str, ...]:

@@ -162,8 +162,7 @@ class Evaluate:
             write_splits(path, replace(self._checked.splits, targets=digests))
         splits = read_splits(path, study.ids, study.groups)
         parcellations = {name: one.digest for name, one in self._checked.parcellations.items()}
-        known = known_inputs(parcellations, study.targets.values(), splits)
-        Inputs(pool).agree({**known, **inputs_of_code(study.pipelines.values())})
+        Inputs(pool).agree(known_inputs(parcellations, study.targets.values(), splits))
 
     def _extend_splits(self, path: Path, digests: Mapping[str, str]) -> None:
         """Add the splits of new targets, if those of all others are as they were."""
@@ -228,7 +227,7 @@ class Evaluate:
         pipelines = [recipe.pipeline for recipe in recipes]
         versions = versions_of(self._inputs.libraries, pipelines)
         inputs = {**self._known_inputs(task, target, context.cache), **inputs_of_code(pipelines)}
-        self._inputs.check(inputs, versions, pipelines)
+        self._inputs.check(inputs, pipelines)
         is_shared = settings.shares_fits and task.members[0][0] in self._study.shared
         with threadpool_limits(limits=1):
             if task.strategy == SINGLE and not (settings.keeps_predictions or is_shared):
@@ -237,7 +236,8 @@ class Evaluate:
                 fits = self._fits(task.strategy, target, context)
                 found = evaluate_together(task, numbers, fits, keep=settings.keeps_predictions)
         inputs |= cast("dict[str, str]", found[MADE_OF])  # of the values that were used
-        self._inputs.check(inputs, versions, pipelines)
+        self._inputs.check(inputs, pipelines)
+        self._inputs.agree(inputs, versions)
         made_of = {**inputs, **settings_of(recipes)}
         return {"versions": versions, **found, MADE_OF: dict(made_of)}
 
@@ -264,7 +264,7 @@ class Evaluate:
         matrix = self.roi_cache(context.cache).matrix(parcellation, deadline=context.deadline)
         values = Values.of(matrix, target)
         inputs = inputs_of_values(parcellation, values.facts())
-        self._inputs.agree(inputs)
+        self._inputs.check(inputs)
         made_of = {**describe(recipe), **self._made_of(target), "values": matrix.key}
         every_s = self._experiment.workers.heartbeat_s
         checkpoint = Checkpoint(context.checkpoint, made_of, every_s=every_s, writer=context.writer)
@@ -291,7 +291,7 @@ class Evaluate:
             versions=self._inputs.libraries,
             context=context,
             every_s=self._experiment.workers.heartbeat_s,
-            agree=self._inputs.agree,
+            check=self._inputs.check,
         )
 
     def _fit_cache(self, folder: Path) -> FitCache:
