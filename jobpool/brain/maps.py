@@ -25,9 +25,9 @@ from jobpool.brain.map_files import (
     check_map_name,
 )
 from jobpool.brain.spaces import Space, difference, sides
+from jobpool.brain.spelt_files import PLACE, SpeltFiles
 from jobpool.errors import DataError, listing
 
-PLACE = "{participant}"
 Choice = Literal["error", "drop"]
 
 CONTENTS = 1 << 256  # sums of `MapBlock.content` are taken modulo this
@@ -349,5 +349,6 @@ def _source(text: str, folder: Path, participants: tuple[str, ...]) -> Source:
     check_map_name(files[0], folder)
     if PLACE not in text:
         return OneForAll(texts=files, folder=folder)
-    each = [tuple(file.replace(PLACE, one) for file in files) for one in participants]
+    spelt = [SpeltFiles(file, folder) for file in files]
+    each = [tuple(file.of(one) for file in spelt) for one in participants]
     return OneEach(texts=tuple(each), folder=folder)

@@ -26,6 +26,7 @@ NOT_FINITE = "a parcel without finite values"
 class ParticipantsTable:
     """The columns of the participants table that a study uses; the index is that of the file."""
 
+    file: str  # its name
     header: tuple[str, ...]  # all columns of the file
     names: pd.DataFrame  # ids and groups, as text
     values: pd.DataFrame  # what targets are made from, by its types
@@ -62,13 +63,15 @@ def read_participants(
     if formerly:
         frame = read_formerly(path, names)
         header = tuple(map(str, frame.columns))
-        return ParticipantsTable(header=header, names=frame, values=frame)
+        return ParticipantsTable(file=path.name, header=header, names=frame, values=frame)
     table = read_table(path, wanted={*names, *values}, missing=missing)
     there = table.raw.cells
     values_frame = table.frame([one for one in dict.fromkeys(values) if one in there])
     texts = {one: table.texts(one) for one in dict.fromkeys(names) if one in there}
     names_frame = pd.DataFrame(texts, index=values_frame.index, dtype=object)
-    return ParticipantsTable(header=table.header, names=names_frame, values=values_frame)
+    return ParticipantsTable(
+        file=path.name, header=table.header, names=names_frame, values=values_frame
+    )
 
 
 def text_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:

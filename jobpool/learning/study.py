@@ -348,5 +348,5 @@ def _read_targets(
         try:
             targets[name] = read_target(table.values, name, one)
         except DataError as error:
-            readers.axes.problem("target", name, error.what)
+            readers.axes.problem("target", name, f"{table.file}: {error.what}")
     return targets

@@ -273,7 +273,8 @@ def _first_odd(column: "pd.Series[Any]") -> str:
     some_are_numbers = len(odd) < sum(one is not None for one in texts)
     at = next((at for at in odd if some_are_numbers or str(texts[at])[:1].isdigit()), None)
     if at is None:
-        return ""
+        word = next((one for one in texts if one and one.casefold() in WORDS), None)
+        return "" if word is None else f"; {word!r}: {_cure(word)}"
     text = str(texts[at])
     return f"; {place(column.index, at)}: {text!r} is no number: {_cure(text)}"
 

@@ -111,7 +111,10 @@ def test_none_is_a_class_where_it_is_listed(
 def test_three_texts_are_refused_though_one_of_them_is_none(study: StudyOnDisk) -> None:
     study.table["age"] = [("None", "SSRI", "SNRI")[at % 3] for at in range(60)]
 
-    assert "3 different texts (None, SNRI, SSRI)" in study.problems()["axes.target"]
+    said = study.problems()["axes.target"]
+
+    assert said.startswith("table.csv: holds 3 different texts (None, SNRI, SSRI)")
+    assert "if it stands for a missing value, list it: missing: ['None']" in said
 
 
 def test_a_word_for_missing_is_no_class_unless_the_user_says_so(study: StudyOnDisk) -> None:

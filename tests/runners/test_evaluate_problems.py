@@ -173,8 +173,14 @@ def test_a_wrong_axis_value_is_answered_with_advice(
 @pytest.mark.parametrize(
     ("section", "line"),
     [
-        ({"targets": {"age": {"threshold": 900}}}, "axes.target = 'age': no value is above the"),
-        ({"targets": {"sex": {"positive": ["x"]}}}, "axes.target = 'sex': positive lists what the"),
+        (
+            {"targets": {"age": {"threshold": 900}}},
+            "axes.target = 'age': table.csv: no value is above",
+        ),
+        (
+            {"targets": {"sex": {"positive": ["x"]}}},
+            "axes.target = 'sex': table.csv: positive lists",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_a_column_are_reported_with_the_target(
