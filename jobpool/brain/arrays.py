@@ -56,8 +56,11 @@ class ArrayFile:
             header = _read_header(stream)
             if self.member is None:  # an archive has checksums of its own
                 size = stream.tell() + _count_bytes(header, header.shape)
-                if self.path.stat().st_size < size:
+                more = self.path.stat().st_size - size
+                if more < 0:
                     raise EOFError(CUT_SHORT)
+                if more:
+                    raise ValueError(f"{more:,} bytes follow its last value; save it again")
             return header
 
     def read(self) -> Array:

@@ -2,24 +2,22 @@
 
 Each is seen as columns of vertices: the volumes of a NIfTI file (voxels in C order), the data
 arrays of a GIFTI file, the rows of a CIFTI file. nibabel is loaded by the first file that needs
-it. It reads all values, but not the XML header of a CIFTI-2 file: its parser makes an object of
-every voxel, half a second for each participant's file; `read_cifti_header` reads the same from the
-text in a fiftieth of that. Reads, never writes.
+it. It reads all values, but not the XML header of a CIFTI-2 file: see `jobpool.brain.cifti`. Reads,
+never writes.
 """
 
 import gzip
-import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from jobpool.brain.arrays import CUT_SHORT, Array
+from jobpool.brain.cifti import read_cifti_header
 from jobpool.brain.spaces import Space, structure
 from jobpool.errors import DataError, JobpoolError
 from jobpool.installation import missing
@@ -32,13 +30,6 @@ _LABEL = 1002  # NIFTI_INTENT_LABEL
 _POINTSET, _TRIANGLE = 1008, 1009  # NIFTI_INTENT_POINTSET, NIFTI_INTENT_TRIANGLE
 _CIFTI = range(3000, 3100)  # its intents
 _CIFTI_HEADER = 32  # the code of its header among the extensions
-_MODEL_ATTRIBUTES = (
-    "ModelType",
-    "BrainStructure",
-    "SurfaceNumberOfVertices",
-    "IndexOffset",
-    "IndexCount",
-)
 
 
 def is_image(name: str | Path) -> bool:
@@ -251,67 +242,3 @@ def _plain(path: Path, dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.kind not in "biuf":
         raise DataError(path, f"holds {dtype}, not plain numbers; save it as integers or floats")
     return dtype
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CiftiHeader:
-    """What the axes of a CIFTI matrix are."""
-
-    n_grayordinates: int  # along a row
-    models: str  # digest of the brain models: structures, vertices and voxels
-    grid: tuple[int, ...] | None  # that the voxels are of
-    affine: tuple[float, ...] | None  # of the grid, to millimetres
-    label_keys: frozenset[int] | None  # of all label tables; None if the rows hold no labels
-
-
-def read_cifti_header(content: bytes) -> CiftiHeader:
-    """Return what the XML of a CIFTI-2 file says.
-
-    Raises
-    ------
-    ValueError
-        If it is no CIFTI-2 file, or its columns are no grayordinates.
-    """
-    try:
-        root = ET.fromstring(content)
-    except ET.ParseError as error:
-        raise ValueError(f"the CIFTI header is damaged: {error}") from error
-    maps = {
-        dimension: found
-        for found in root.iter("MatrixIndicesMap")
-        for dimension in found.get("AppliesToMatrixDimension", "").split(",")
-    }
-    columns = maps.get("1")
-    if columns is None or columns.get("IndicesMapToDataType") != "CIFTI_INDEX_TYPE_BRAIN_MODELS":
-        raise ValueError("has no grayordinates; give .dscalar.nii, .dtseries.nii or .dlabel.nii")
-    models = columns.findall("BrainModel")
-    digest = hashlib.sha256()
-    for model in sorted(models, key=lambda one: int(one.get("IndexOffset", "0"))):
-        # line breaks between the numbers differ from one program to the next
-        numbers = " ".join(" ".join(part.itertext()) for part in model).split()
-        digest.update(repr([model.get(name) for name in _MODEL_ATTRIBUTES]).encode())
-        digest.update(" ".join(numbers).encode())
-    rows = maps.get("0")
-    labelled = rows is not None and rows.get("IndicesMapToDataType") == "CIFTI_INDEX_TYPE_LABELS"
-    keys = frozenset(int(label.get("Key", "0")) for label in root.iter("Label"))
-    grid, affine = _read_volume(columns.find("Volume"))
-    return CiftiHeader(
-        n_grayordinates=sum(int(model.get("IndexCount", "0")) for model in models),
-        models=digest.hexdigest(),
-        grid=grid,
-        affine=affine,
-        label_keys=keys if labelled else None,
-    )
-
-
-def _read_volume(volume: Any) -> tuple[tuple[int, ...] | None, tuple[float, ...] | None]:
-    """Return the grid of the voxels of a CIFTI file and its affine to millimetres."""
-    if volume is None:
-        return None, None
-    grid = tuple(map(int, volume.get("VolumeDimensions", "").split(",")))
-    found = volume.find("TransformationMatrixVoxelIndicesIJKtoXYZ")
-    if found is None:
-        return grid, None
-    matrix = np.array("".join(found.itertext()).split(), np.float64).reshape(4, 4)
-    matrix[:3] *= 10.0 ** (int(found.get("MeterExponent", "-3")) + 3)
-    return grid, tuple(matrix.ravel().tolist())

@@ -72,7 +72,7 @@ def read_content(source: ParcelSource, text: str, folder: Path) -> Labels | Weig
 
 
 def _from_sparse(matrix: Any, source: ParcelSource, where: str) -> Labels | Weights:
-    if 1 in matrix.shape and matrix.dtype.kind in "iub":
+    if 1 in matrix.shape:
         return _from_dense(matrix.toarray(), source, where)
     return Weights(
         matrix=sparse.csc_matrix(matrix, dtype=np.float64),
@@ -85,6 +85,8 @@ def _from_array(file: ArrayFile, source: ParcelSource) -> Labels | Weights:
     header, where = file.header(), str(file)
     whole = header.dtype.kind in "iub"
     one_column = len(header.shape) == 1 or 1 in header.shape
+    if 0 in header.shape:
+        raise DataError(where, f"has shape {header.shape}: nothing in it; give one value a vertex")
     if len(header.shape) == 2 and not one_column and source.column is None:
         return Weights(
             matrix=_read_dense(file, header.shape[1]),
@@ -100,8 +102,9 @@ def _from_array(file: ArrayFile, source: ParcelSource) -> Labels | Weights:
 def _from_dense(values: Array, source: ParcelSource, where: str) -> Labels | Weights:
     """Return what an array of one to four axes holds: a grid of labels may have three."""
     whole, shape = values.dtype.kind in "iub", values.shape
-    if whole and len(shape) == 2 and shape[0] == 1:  # labels written as a row
-        values = values.T
+    is_row = len(shape) == 2 and shape[0] == 1
+    if is_row and (whole or source.kind == "hard" or not may_be_weights(values)):
+        values = values.T  # labels
     grid = shape[:3] if len(shape) > 2 and sum(size > 1 for size in shape[:3]) > 1 else None
     columns = values.reshape(-1, 1 if values.ndim in {1, 3} else values.shape[-1])
     space = Space(n_vertices=len(columns), grid=grid)

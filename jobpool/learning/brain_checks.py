@@ -107,7 +107,7 @@ def parcellation_lines(study: Study, described: Mapping[str, ParcellationSummary
 
 def _odd(described: Mapping[str, ParcellationSummary]) -> Iterator[str]:
     soft = {name: one for name, one in described.items() if one.kind == "soft"}
-    above = [f"{name} ({one.greatest:.4g})" for name, one in soft.items() if one.greatest > 1.5]
+    above = [f"{name} ({one.greatest:.4g})" for name, one in soft.items() if one.greatest > 1.001]
     if above:
         yield f"  weights above 1, taken as they are: {listing(above, most=_MOST_NAMED)}"
     traces = [f"{name} ({one.n_traces:,})" for name, one in soft.items() if one.n_traces]

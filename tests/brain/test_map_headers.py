@@ -66,6 +66,16 @@ def test_a_map_that_is_cut_short_is_named(tmp_path: Path, ending: str, share: fl
     assert f"b{ending}" in str(problem)
 
 
+def test_an_array_with_more_than_its_header_says_is_named(tmp_path: Path) -> None:
+    maps = written(tmp_path, ".npy")
+    with (tmp_path / "b.npy").open("ab") as file:
+        file.write(b"more")
+
+    (problem,) = maps.look().problems
+
+    assert "b.npy: cannot be read: 4 bytes follow its last value" in str(problem)
+
+
 def test_a_compressed_map_with_a_wrong_byte_is_named(tmp_path: Path) -> None:
     maps = written(tmp_path, ".nii.gz")
     path = tmp_path / "b.nii.gz"

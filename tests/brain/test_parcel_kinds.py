@@ -158,6 +158,28 @@ def test_labels_said_to_be_hard_must_be_whole(tmp_path: Path) -> None:
         saved(tmp_path, LABELS / 2, kind="hard")
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_floats_in_one_column_are_labels_only_if_that_is_said(tmp_path: Path, turned: bool) -> None:
+    values = LABELS[:, None].astype(float)  # as loadmat gives it
+    values = values.T if turned else values
+    sparse.save_npz(tmp_path / "s.npz", sparse.csr_matrix(values))
+
+    found = saved(tmp_path, values, kind="hard")
+
+    assert found.digest() == saved(tmp_path, LABELS).digest()
+    assert read_parcellation("hard:s.npz", tmp_path).digest() == found.digest()
+    for name in ("p.npy", "s.npz"):
+        np.save(tmp_path / "p.npy", values)
+        with pytest.raises(DataError, match="labels are float64, not integers"):
+            read_parcellation(name, tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (1, 0), (4, 0), (0, 2, 2)])
+def test_an_array_with_nothing_in_it_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match="nothing in it"):
+        saved(tmp_path, np.zeros(shape, np.int32))
+
+
 @pytest.mark.parametrize("one", [1.5, np.nan])
 def test_a_column_of_floats_above_1_is_not_a_parcel(tmp_path: Path, one: float) -> None:
     values = np.where(LABELS == 2, one, LABELS)[:, None]
