@@ -5,6 +5,7 @@
     plan submit cancel            jobs of the scheduler
     status wait why errors log    what became of tasks, and what they wait for
     retry rerun hold release      change which tasks workers may take
+    show                          what a task is made of, as a table
     collect report                results as tables, and as a page
     cache doctor                  the cache, the file system and the files of a pool
     options                       arguments, options and small helpers that commands share
@@ -48,6 +49,7 @@ COMMANDS = (
     "hold",
     "release",
     "log",
+    "show",
     "collect",
     "report",
     "cache",

@@ -140,6 +140,19 @@ class SupportsFullReading(Protocol):
 
 
 @runtime_checkable
+class SupportsTables(Protocol):
+    """A runner whose tasks are made of what another program can use: candidates and splits."""
+
+    def candidates(self, point: Mapping[str, Value]) -> Mapping[str, Sequence[Value | None]]:
+        """Return the candidates that a task tries, as columns of equal length."""
+        ...
+
+    def splits(self, point: Mapping[str, Value]) -> Mapping[str, Sequence[Value | None]]:
+        """Return who is in which part of a task's data, as columns of equal length."""
+        ...
+
+
+@runtime_checkable
 class SupportsPrepare(Protocol):
     """A runner whose tasks share something made once, such as the splits."""
 

@@ -37,7 +37,7 @@ from jobpool.learning.splits import (
     read_splits,
     write_splits,
 )
-from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, read_study
+from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, parts_of, read_study
 from jobpool.learning.targets import Target
 from jobpool.learning.understood import labelled, understood
 from jobpool.runners.base import RunContext
@@ -56,6 +56,7 @@ from jobpool.runners.evaluate.inputs import (
 from jobpool.runners.evaluate.members import MemberFits, Values
 from jobpool.runners.evaluate.results import prediction_table
 from jobpool.runners.evaluate.task_grid import notes, task_grid
+from jobpool.runners.evaluate.task_tables import candidate_table, split_table
 from jobpool.table.grid import Grid
 from jobpool.table.settings import read_info
 from jobpool.task import ALL, Json, Value
@@ -339,6 +340,17 @@ class Evaluate:
             splits = self._splits.of(target.name)
             self._folds[target.name] = Folds(splits, self._study.groups)
         return self._folds[target.name]
+
+    def candidates(self, point: Mapping[str, Value]) -> Mapping[str, Sequence[Value | None]]:
+        """Return the candidates that a task tries: the same in every fold."""
+        target = self._target(str(point["target"]))
+        names = dict.fromkeys(parts_of(str(point["pipeline"])))
+        return candidate_table({name: self._recipe(name, target) for name in names})
+
+    def splits(self, point: Mapping[str, Value]) -> Mapping[str, Sequence[Value | None]]:
+        """Return the folds of all participants of the table."""
+        target = self._target(str(point["target"]))
+        return split_table(self._splits.of(target.name), self._study.ids, self._study.groups)
 
     def predictions(
         self, point: Mapping[str, Value], result: Mapping[str, Json], cache: Path
