@@ -32,6 +32,7 @@ from sklearn.metrics import (
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.pipelines.base import Kind, Predictions
 
+_ROUNDING = 1e-12  # of numbers in double precision, after some thousand additions
 _SINGLE = 1e-7  # LightGBM computes in single precision
 
 
@@ -75,7 +76,9 @@ def _spearman(y: Array, predicted: Array) -> float:
 
 
 def _correlation(of: Callable[[Array, Array], tuple[float, float]], y: Array, x: Array) -> float:
-    """Return a correlation; NaN where the predictions are all the same."""
+    """Return a correlation; NaN where the predictions are all the same, but for rounding."""
+    if np.ptp(x) <= _ROUNDING * np.abs(x).max():
+        return float("nan")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConstantInputWarning)
         return float(of(y, x)[0])

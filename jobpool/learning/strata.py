@@ -11,6 +11,7 @@ SHA-256, so that no library, machine or order of rows changes a part.
 import hashlib
 from collections.abc import Sequence
 from itertools import combinations
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,21 +129,35 @@ class _Dealing:
 
     def parts(self) -> NDArray[np.int16]:
         """Return the part of each group, shape (n_groups,)."""
-        weighed = (self._weights * self._counts**2).sum(axis=1)
-        for group in np.argsort(-weighed, kind="stable").tolist():
-            lacking = (self._off * (self._weights * self._counts[group])).sum(axis=1)
-            self._put(group, int(np.argmin(lacking)))
+        self._deal()
         for _ in range(_MOST_ROUNDS):
             pairs = combinations(range(len(self._shares)), 2)
             if not sum(self._exchange(one, other) for one, other in pairs):
                 break
         return self._part
 
+    def _deal(self) -> None:
+        """Put each group into the part that lacks most of what it has."""
+        weighed = self._weights * self._counts
+        order = np.argsort(-(weighed * self._counts).sum(axis=1), kind="stable")
+        off: list[list[int]] = self._off.tolist()  # arrays so small are slower than lists
+        numbers = range(len(off))
+        for group, weight, count in zip(
+            order.tolist(), weighed[order].tolist(), self._counts[order].tolist(), strict=True
+        ):
+            lacking = [sum(map(mul, one, weight)) for one in off]
+            part = min(numbers, key=lacking.__getitem__)
+            self._part[group] = part
+            off[part] = [
+                one + self._whole * more for one, more in zip(off[part], count, strict=True)
+            ]
+        self._off = np.array(off, np.int64)
+        np.add.at(self._held, self._part, self._counts)
+
     def _put(self, group: int, part: int) -> None:
         before = self._part[group]
-        if before >= 0:
-            self._held[before] -= self._counts[group]
-            self._off[before] -= self._whole * self._counts[group]
+        self._held[before] -= self._counts[group]
+        self._off[before] -= self._whole * self._counts[group]
         self._part[group] = part
         self._held[part] += self._counts[group]
         self._off[part] += self._whole * self._counts[group]

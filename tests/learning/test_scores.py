@@ -87,6 +87,15 @@ def test_constant_predictions_have_no_correlation(name: str) -> None:
     assert math.isnan(found)
 
 
+@pytest.mark.parametrize("name", ["pearson", "spearman"])
+def test_rounding_has_no_correlation(name: str) -> None:
+    noise = 50 + 1e-13 * AGE
+
+    found = search_score(Kind.REGRESSION, name, AGE, Predictions(predicted=noise, decision=noise))
+
+    assert math.isnan(found)
+
+
 def of_one_value(kind: Kind, name: str, value: float) -> float:
     """Return the score of perfect predictions of a target that has one value only."""
     y = np.full(8, value)
