@@ -145,6 +145,8 @@ def _figures(found: Analysis) -> Iterator[tuple[str, Figure]]:
     ):
         figure = draw(found)
         if figure is not None:
+            if found.other_people:
+                figure.suptitle("Scores are not of the same participants", fontsize=6, color=GREY)
             yield name, figure
     pages = list(score_by_size(found))
     for number, page in enumerate(pages, start=1):

@@ -23,7 +23,8 @@ class Ranking:
     cells : DataFrame
         One row per parcellation, pipeline and target, with its ``rank``.
     overall : DataFrame
-        One row per parcellation: ``mean_rank`` over the ``n_cells`` pairs of pipeline and target.
+        One row per parcellation: ``mean_rank`` over the ``n_cells`` pairs of pipeline and target,
+        and, where it is known, ``n_used``: the fewest participants that one of its scores is of.
     by_pipeline : DataFrame
         One row per parcellation and pipeline: ``mean_rank`` over ``n_cells`` targets.
     by_type : DataFrame
@@ -137,4 +138,6 @@ def means_of(cells: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataF
     groups = cells.groupby(by, sort=False)["rank"]
     means["mean_rank"] = groups.mean().to_numpy()
     means["n_cells"] = groups.size().to_numpy()
+    if "n_used" in cells:
+        means["n_used"] = cells.groupby(by, sort=False)["n_used"].min().to_numpy()
     return means.sort_values(order, ignore_index=True)

@@ -3,6 +3,7 @@
 Each error names the column, the row, the value and the cure.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,9 +48,12 @@ _DEFAULTS: dict[str, str | int | float] = {
     "memory_mb": float("nan"),
     "task": "",
 }
-_MAY_BE_EMPTY = ("set", "task")
+_MAY_BE_EMPTY = ("set", "task", "used_digest")
 _ORDER = ["size", "parcellation", "pipeline", "target"]
-_NAMES = (*KEY, "size", "type", SCORE, MEAN_RANK, *_DEFAULTS)
+# columns of numbers that the table has only where they are given
+_OPTIONAL = ("sd", "n_folds", "n_used")
+_WHO = "used_digest"
+_NAMES = (*KEY, "size", "type", SCORE, MEAN_RANK, *_DEFAULTS, *_OPTIONAL, _WHO)
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -63,7 +67,9 @@ class StudyTable:
         Columns ``parcellation``, ``size`` (parcels), ``type``, ``pipeline``, ``target``,
         ``score`` (higher is better) or ``mean_rank`` (1 is best), ``strategy`` (``single`` for
         one parcellation alone), ``set``, ``members``, ``seconds``, ``memory_mb`` (NaN where
-        unknown) and ``task``.
+        unknown) and ``task``. Where they are known: ``sd`` of the score over ``n_folds`` folds,
+        ``n_used`` (participants that it is of) and ``used_digest`` (which ones, where some
+        parcellation cannot use all that have a map).
     source : str
         Where the rows come from: a file, or a pool.
     measure : str
@@ -93,6 +99,22 @@ class StudyTable:
         metric = self.metrics.get(target, "")
         label = LABELS.get(metric, metric or "Score")
         return f"Negated {label[0].lower()}{label[1:]}" if metric in LOWER_IS_BETTER else label
+
+    def other_people(self) -> dict[str, tuple[int, int]]:
+        """Return the targets whose scores are of different participants: fewest and most.
+
+        Two parcellations that lost as many may have lost others; which ones a result of an earlier
+        version lost is unknown.
+        """
+        found = {}
+        known = self.frame.reindex(columns=["target", "n_used", _WHO])
+        for target, rows in known.groupby("target", sort=True):
+            numbers, who = rows["n_used"].dropna(), set(rows[_WHO].astype("object").dropna())
+            who |= {""} if rows[_WHO].isna().any() else set()
+            if numbers.nunique() > 1 or len(who) > 1 or "unknown" in who:
+                ends = (numbers.min(), numbers.max()) if len(numbers) else (0, 0)
+                found[str(target)] = (int(ends[0]), int(ends[1]))
+        return found
 
     @property
     def singles(self) -> "StudyTable":
@@ -135,7 +157,8 @@ def read_study_table(path: Path, missing: Collection[str] | None = None) -> Stud
         Columns ``parcellation``, ``size``, ``type``, ``pipeline``, ``target`` and ``score``
         (higher is better); or ``parcellation``, ``size``, ``type`` and ``mean_rank`` (1 is best),
         where ``pipeline`` and ``target`` may be missing. ``strategy``, ``set``, ``members``,
-        ``seconds``, ``memory_mb`` and ``task`` may be given; other columns are left aside.
+        ``seconds``, ``memory_mb``, ``sd``, ``n_folds``, ``n_used``, ``used_digest`` and ``task``
+        may be given; other columns are left aside.
     missing : collection of str, optional
         The words for a missing value; by default the usual ones.
 
@@ -200,7 +223,7 @@ def from_results(
     _check_columns(frame, [*KEY, "parcels", kind], source)
     names = {"parcels": "size", kind: "type", "task_seconds": "seconds"}
     names |= {"peak_memory_mb": "memory_mb", "inputs": "set"}
-    wanted = [*KEY, *names, "strategy", "members", "task"]
+    wanted = [*KEY, *names, "strategy", "members", "n_used", _WHO, "task"]
     table = frame[[one for one in wanted if one in frame]].rename(columns=names)
     if "strategy" in table and "set" in table:
         table["set"] = table["set"].where(table["strategy"].ne(SINGLE), "")
@@ -208,6 +231,7 @@ def from_results(
         table["seconds"] = frame["fit_seconds"].fillna(table["seconds"])
     chosen = _chosen_metrics(frame, source, metrics, scores)
     table[SCORE] = _scores(frame, chosen)
+    table = table.join(_spread(frame, chosen))
     return _checked(table.reset_index(drop=True), source, SCORE, chosen, Missing())
 
 
@@ -257,6 +281,20 @@ def _scores(frame: pd.DataFrame, chosen: Mapping[str, str]) -> pd.Series:
     return scores
 
 
+def _spread(frame: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
+    """Return ``sd`` and ``n_folds`` of the chosen score, where results have those of folds."""
+    metric = frame["target"].astype(str).map(chosen)
+    found = pd.DataFrame({"sd": float("nan"), "n_folds": float("nan")}, index=frame.index)
+    for name in sorted(set(chosen.values())):
+        of_fold = re.compile(re.escape(name) + r"_fold\d+")
+        columns = [one for one in map(str, frame.columns) if of_fold.fullmatch(one)]
+        if columns:
+            folds = frame[columns].apply(pd.to_numeric)
+            found["sd"] = found["sd"].mask(metric == name, folds.std(axis=1))
+            found["n_folds"] = found["n_folds"].mask(metric == name, folds.count(axis=1))
+    return found if found["n_folds"].notna().any() else found[[]]
+
+
 def _checked(
     frame: pd.DataFrame, source: str, measure: str, metrics: Mapping[str, str], missing: Missing
 ) -> StudyTable:
@@ -266,13 +304,17 @@ def _checked(
     clean["size"] = _whole_numbers(frame, "size", source, missing)
     clean["members"] = _whole_numbers(frame, "members", source, missing)
     clean[measure] = pd.to_numeric(frame[measure]).astype("float64")
-    for name in ("seconds", "memory_mb"):
+    optional = [name for name in _OPTIONAL if name in frame]
+    if _WHO in frame:
+        clean[_WHO] = _texts(frame, _WHO, source)
+    for name in ("seconds", "memory_mb", *optional):
         clean[name] = _numbers(frame, name, source, missing, may_miss=True)
     _check_unique(clean, source)
     for name in ("size", "type", "strategy", "members"):
         _check_one_value_each(clean, name, source)
     order = ["parcellation", "size", "type", "pipeline", "target", measure]
-    order += ["strategy", "set", "members", "seconds", "memory_mb", "task"]
+    order += ["strategy", "set", "members", "seconds", "memory_mb", *optional]
+    order += [*([_WHO] if _WHO in frame else []), "task"]
     clean = clean[order]
     without = clean[measure].isna()
     return StudyTable(

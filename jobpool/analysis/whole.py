@@ -52,6 +52,8 @@ class Analysis:
         Strategies against single parcellations.
     trade_off : DataFrame
         Rank, time and memory of all pairs of parcellation and pipeline.
+    other_people : str
+        A warning that scores of one target are of different participants; empty if none are.
     notes : tuple of str
         What is missing, was left out or could not be computed, and why.
     """
@@ -73,6 +75,7 @@ class Analysis:
     compared: pd.DataFrame
     summary: pd.DataFrame
     trade_off: pd.DataFrame
+    other_people: str
     notes: tuple[str, ...]
 
 
@@ -129,6 +132,7 @@ class _Analyst:
             compared=compared,
             summary=summarise_strategies(compared),
             trade_off=pairs_and_costs,
+            other_people=other_people(self._table),
             notes=tuple(
                 dict.fromkeys(
                     [*self._notes, *together_notes, *self._without_costs(len(pairs_and_costs))]
@@ -258,6 +262,23 @@ class _Analyst:
             return None
         self._notes += [f"In the regression: {one}" for one in found.left_out]
         return found
+
+
+def other_people(table: StudyTable) -> str:
+    """Return a warning that scores of one target are of different participants, or nothing."""
+    found = table.other_people()
+    if not found:
+        return ""
+    which = listing(
+        f"{target} ({least:,} to {most:,})"
+        if least < most
+        else f"{target} ({most:,}, not the same)"
+        for target, (least, most) in found.items()
+    )
+    return (
+        f"Ranks and comparisons are not on the same participants for all parcellations: {which}. A "
+        "parcellation may be better because it lost participants that are hard to predict."
+    )
 
 
 def _by_target(ranking: Ranking | None, scaling: Scaling | None) -> pd.DataFrame:

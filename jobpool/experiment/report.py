@@ -1,4 +1,4 @@
-"""What a report compares and fits: the ``report`` section, which no result depends on."""
+"""What a report fits: the ``report`` section, which no result depends on."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,7 +9,6 @@ from jobpool.experiment.reader import Reader
 
 Method = Literal["together", "published"]
 METHODS: tuple[Method, ...] = ("together", "published")
-CompareOn = Literal["common", "own"]
 _WRITTEN = re.compile(r"\s*(\d+)\s*:\s*(\d+)\s*")
 _EXAMPLE = "write its smallest and largest size, such as 7:3000"
 
@@ -27,7 +26,6 @@ class ReportSettings:
     """The ``report`` section."""
 
     region: RegionChoice = field(default_factory=RegionChoice)
-    compare_on: CompareOn = "common"  # participants: those that all can use, or each its own
 
 
 def read_region(text: str) -> tuple[int, int]:
@@ -71,11 +69,10 @@ def read_report(reader: Reader) -> ReportSettings:
     """Return the settings in a section; `reader` collects the problems."""
     text = reader.optional_text("region")
     method = reader.text("region_method", METHODS[0], METHODS)
-    own = reader.text("compare_on", "common", ("common", "own")) == "own"
     choice = RegionChoice()
     try:
         given = method if reader.has("region_method") and method in METHODS else None
         choice = region_choice(text, given)
     except RequestError as error:
         reader.problem("region", text, error.what)
-    return ReportSettings(region=choice, compare_on="own" if own else "common")
+    return ReportSettings(region=choice)

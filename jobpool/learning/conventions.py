@@ -10,6 +10,8 @@
                       standard: standard deviations of the training part; none: the target as it is
     ranges            what the range of a feature is compared with before it is divided by it:
                       relative: the size of the feature; absolute: 1
+    compare_on        whom parcellations are compared on: common: the participants that every one of
+                      the study can use; own: all that each can use
     candidates        distinct: none is tried twice; drawn: as chance has it
 
 ``splits.npz`` has them in its header. What it does not say, as in pools made before, is as in the
@@ -26,6 +28,7 @@ SAID = "said"
 STANDARD, NONE = "standard", "none"
 TARGET_SCALINGS = (STANDARD, NONE)
 RELATIVE, ABSOLUTE = "relative", "absolute"
+COMMON, OWN = "common", "own"
 DISTINCT, DRAWN = "distinct", "drawn"
 
 PUBLISHED: Mapping[str, str] = {
@@ -33,6 +36,7 @@ PUBLISHED: Mapping[str, str] = {
     "weights": BY_SIGN,
     "target_scaling": NONE,
     "ranges": ABSOLUTE,
+    "compare_on": OWN,
     "candidates": DRAWN,
 }
 # of new pools that say nothing else
@@ -41,5 +45,6 @@ USUAL: Mapping[str, str] = {
     "weights": SAID,
     "target_scaling": STANDARD,
     "ranges": RELATIVE,
+    "compare_on": COMMON,
     "candidates": DISTINCT,
 }

@@ -20,6 +20,7 @@ from jobpool.errors import DataError, listing
 from jobpool.learning.targets import Target
 
 NOT_FINITE = "a parcel without finite values"
+OF_OTHERS = "a parcel of another parcellation without finite values"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,7 +114,10 @@ def unique_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
 
 
 def usable_participants(
-    target: Target, values: Array, dropped: Mapping[int, str]
+    target: Target,
+    values: Array,
+    dropped: Mapping[int, str],
+    common: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], Mapping[str, int]]:
     """Return which participants have target and map, shape (n,), and how many each reason drops.
 
@@ -126,6 +130,8 @@ def usable_participants(
     dropped : mapping of int to str
         Positions of participants without a usable map, and why. Those that lack the target as
         well count under the target.
+    common : ndarray of shape (n,), bool, optional
+        Those that every parcellation of the study can use; by default all that this one can.
     """
     present = target.present
     counts = Counter(target.dropped)
@@ -136,4 +142,7 @@ def usable_participants(
     incomplete = np.isnan(values).any(axis=1) & ~without_map
     counts[NOT_FINITE] += int((incomplete & present).sum())
     usable = present & ~without_map & ~incomplete
+    if common is not None:
+        counts[OF_OTHERS] += int((usable & ~common).sum())
+        usable &= common
     return usable, {reason: count for reason, count in counts.items() if count}

@@ -12,7 +12,7 @@ from jobpool.disk.spelling import normal
 from jobpool.errors import listing, nearest
 from jobpool.experiment.axes import read_missing
 from jobpool.experiment.reader import Reader
-from jobpool.learning.conventions import TARGET_SCALINGS, USUAL, WAYS
+from jobpool.learning.conventions import COMMON, OWN, TARGET_SCALINGS, USUAL, WAYS
 from jobpool.learning.methods import METHODS
 from jobpool.learning.pipelines.base import Kind, Settings
 from jobpool.learning.pipelines.scaling import SCALERS
@@ -115,6 +115,7 @@ def read_evaluate_settings(reader: Reader) -> EvaluateSettings:
             "target_scaling": reader.text(
                 "target_scaling", USUAL["target_scaling"], TARGET_SCALINGS
             ),
+            "compare_on": reader.text("compare_on", USUAL["compare_on"], (COMMON, OWN)),
         },
         targets=_read_targets(reader.child("targets")),
         searching=_read_searching(reader),

@@ -243,7 +243,10 @@ def report_of_pool(
 
 
 def _analysed(
-    found: "Collected", results: "pd.DataFrame", source: str, request: ReportRequest
+    found: "Collected",
+    results: "pd.DataFrame",
+    source: str,
+    request: ReportRequest,
 ) -> "tuple[Analysis | None, tuple[str, ...]]":
     """Return the analysis of results with the axes of a study, or the reason why there is none."""
     metrics = request.metrics
@@ -254,7 +257,9 @@ def _analysed(
     if results.empty:
         return None, ()
     try:
-        return analyse(from_results(results, source, metrics, found.metrics), request.region), ()
+        table = from_results(results, source, metrics, found.metrics)
+        made = analyse(table, request.region)
+        return made, (made.other_people,) if made.other_people else ()
     except DataError as error:
         if metrics:
             raise

@@ -60,6 +60,7 @@ class Section:
     items: tuple[Figure | DataTable, ...] = ()
     tables: tuple[DataTable, ...] = ()  # that figures are drawn from, folded away below them
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # what stands before all else
 
 
 @dataclass(frozen=True, kw_only=True)

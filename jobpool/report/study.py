@@ -5,6 +5,7 @@ have modules of their own.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobpool.analysis.ranks import best
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from jobpool.analysis.whole import Analysis
 
 MOST_BEST = 10  # places in the tables of the best
+_OF_RANKS = ("ranks", "strategies-section", "best", "trade-offs")  # sections that compare scores
 
 
 def study_sections(found: "Analysis") -> tuple[Section, ...]:
@@ -48,7 +50,12 @@ def study_sections(found: "Analysis") -> tuple[Section, ...]:
         _best_section(found),
         _trade_section(found),
     )
-    return tuple(section for section in made if section is not None)
+    sections = [section for section in made if section is not None]
+    warnings = (found.other_people,) if found.other_people else ()
+    return tuple(
+        replace(section, warnings=warnings) if section.name in _OF_RANKS else section
+        for section in sections
+    )
 
 
 def _coverage_section(found: "Analysis") -> Section:

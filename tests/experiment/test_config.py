@@ -233,10 +233,9 @@ def test_a_region_is_read_from_the_file(tmp_path: Path) -> None:
 
 
 def test_the_published_way_is_read_from_the_file(tmp_path: Path) -> None:
-    experiment = load(tmp_path, AN_AXIS + "report: {region_method: published, compare_on: own}")
+    experiment = load(tmp_path, AN_AXIS + "report: {region_method: published}")
 
     assert experiment.report.region.method == "published"
-    assert experiment.report.compare_on == "own"
 
 
 @pytest.mark.parametrize(
@@ -246,7 +245,6 @@ def test_the_published_way_is_read_from_the_file(tmp_path: Path) -> None:
         ('{region: "30:7"}', "report.region: '30:7' is no region; write its smallest"),
         ('{region: "7:30", region_method: published}', "report.region: is given beside a region"),
         ("{region_method: joint}", "report.region_method: must be one of: together, published"),
-        ("{compare_on: all}", "report.compare_on: must be one of: common, own"),
         ("{regoin: x}", "report.regoin: unknown key; known here: region, region_method"),
     ],
 )

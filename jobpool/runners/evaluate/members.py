@@ -23,10 +23,11 @@ from jobpool.errors import DataError, Fault, JobpoolError, StorageError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.fits import NoCandidateError, fit, fit_key
 from jobpool.learning.folds import Folds, TooFewError
-from jobpool.learning.participants import usable_participants
+from jobpool.learning.participants import NOT_FINITE, OF_OTHERS, usable_participants
 from jobpool.learning.search import Recipe
 from jobpool.learning.targets import Target
 from jobpool.runners.base import RunContext
+from jobpool.runners.evaluate.common import Common, digest_of
 from jobpool.runners.evaluate.inputs import MADE_OF, MAPS, inputs_of_values
 from jobpool.task import Json
 
@@ -75,9 +76,11 @@ class Values:
     dropped: Mapping[str, int]  # reason -> participants
 
     @classmethod
-    def of(cls, matrix: RoiMatrix, target: Target) -> "Values":
-        """Return the values of `matrix` for a target."""
-        usable, dropped = usable_participants(target, matrix.values, matrix.dropped)
+    def of(cls, matrix: RoiMatrix, target: Target, common: Common | None = None) -> "Values":
+        """Return the values of `matrix` for a target, and those of common participants alone."""
+        usable, dropped = usable_participants(
+            target, matrix.values, matrix.dropped, None if common is None else common.usable
+        )
         return cls(matrix=matrix, usable=usable, dropped=dropped)
 
     @cached_property
@@ -85,6 +88,10 @@ class Values:
         """Return the features, shape (n_usable, n_features), float64."""
         features: FloatArray = self.matrix.values[self.usable].astype(np.float64)
         return features
+
+    @property
+    def _lost_some(self) -> bool:
+        return NOT_FINITE in self.dropped or OF_OTHERS in self.dropped
 
     def facts(self) -> dict[str, Json]:
         """Return the facts about them that a result holds."""
@@ -94,6 +101,7 @@ class Values:
                 "in_table": len(self.usable),
                 "used": int(self.usable.sum()),
                 "dropped": dict(self.dropped),
+                **({"digest": digest_of(self.usable)} if self._lost_some else {}),
             },
             "n_parcels": self.matrix.n_parcels,
             "n_empty_parcels": self.matrix.n_empty,
@@ -117,6 +125,8 @@ class MemberFits:
         The training and test parts.
     roi : RoiCache
         The values of all parcellations.
+    common : Common, optional
+        The participants that every parcellation can use, where tasks are compared on these.
     kept : FitCache
         Where fits are kept.
     out_of_fold : FitCache
@@ -135,6 +145,7 @@ class MemberFits:
     recipe_of: Callable[[str], Recipe]
     folds: Folds
     roi: RoiCache
+    common: Common | None
     kept: FitCache
     out_of_fold: FitCache
     versions: Mapping[str, str]
@@ -282,7 +293,7 @@ class MemberFits:
             if matrix.key != self._roi_key(parcellation):
                 what = "the parcellation or its maps changed while the task ran; run it again"
                 raise DataError(f"parcellation {parcellation}", what)
-            values = Values.of(matrix, self.target)
+            values = Values.of(matrix, self.target, self.common)
             self.check(inputs_of_values(parcellation, values.facts()))
             self._values = (parcellation, values)
         return self._values[1]
@@ -298,6 +309,8 @@ class MemberFits:
                 required.fold, nothing, self.target, everyone, recipe, required.inner
             )
             made_of = f"{self._roi_key(required.member[0])} {self.target.digest}"
+            if self.common is not None:
+                made_of += f" {self.common.digest}"
             self._keys[required] = fit_key(recipe, data, made_of, self.versions)
         return self._keys[required]
 

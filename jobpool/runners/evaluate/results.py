@@ -14,6 +14,11 @@ from jobpool.runners.evaluate.doubts import doubts_of
 from jobpool.task import Json, Value
 
 Row = dict[str, Value | None]
+# as `jobpool.learning.participants` says them, which loads more than a reader of results needs
+_OF_PARCELS = (
+    "a parcel without finite values",
+    "a parcel of another parcellation without finite values",
+)
 
 
 class EvaluateResults:
@@ -60,7 +65,17 @@ def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     made_of = [cast("dict[str, str]", part["made_of"]) for part in parts if "made_of" in part]
     merged |= {"made_of": joined(made_of)} if made_of else {}
     merged["roi_values"] = ", ".join(sorted({str(part.get("roi_values", "")) for part in parts}))
+    merged["participants"] = _joined(
+        [cast("dict[str, Any]", part["participants"]) for part in parts]
+    )
     return merged
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the participants of all parts: of the one that used fewest, with every digest."""
+    fewest = min(parts, key=lambda one: int(one["used"]))
+    digests = sorted({str(one["digest"]) for one in parts if "digest" in one})
+    return {**fewest, "digest": ", ".join(digests)} if digests else dict(fewest)
 
 
 def _added(parts: Sequence[Mapping[str, Json]], name: str) -> dict[str, float]:
@@ -201,6 +216,7 @@ def _counts(whole: dict[str, Any]) -> Row:
         **({"positive_class": classes[-1]} if classes else {}),
         "n_used": people["used"],
         "n_dropped": people["in_table"] - people["used"],
+        **_who(people),
         "n_features": whole.get("n_features"),
         "n_empty_parcels": whole.get("n_empty_parcels"),
         "n_non_finite": whole.get("n_non_finite", 0),
@@ -208,6 +224,12 @@ def _counts(whole: dict[str, Any]) -> Row:
         "seed": whole["seed"],
         "roi_values": whole.get("roi_values", ""),
     }
+
+
+def _who(people: Mapping[str, Any]) -> Row:
+    """Return a digest of who was used, where a parcellation cannot use all that have a map."""
+    lost = any(people.get("dropped", {}).get(reason) for reason in _OF_PARCELS)
+    return {"used_digest": people.get("digest", "unknown")} if lost else {}
 
 
 @lru_cache

@@ -26,6 +26,7 @@ from jobpool.experiment.config import Experiment
 from jobpool.learning.brain_checks import dropped_lines, parcellation_lines
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.checks import Checked, check_study
+from jobpool.learning.conventions import OWN
 from jobpool.learning.fits import evaluate_fold
 from jobpool.learning.fold_cases import case_lines
 from jobpool.learning.folds import Folds
@@ -41,6 +42,7 @@ from jobpool.learning.study import PART_AXIS, SINGLE, Readers, Study, parts_of, 
 from jobpool.learning.targets import Target
 from jobpool.learning.understood import labelled, understood
 from jobpool.runners.base import RunContext
+from jobpool.runners.evaluate.common import Common, Commons
 from jobpool.runners.evaluate.ensembles import EnsembleTask, evaluate_together
 from jobpool.runners.evaluate.full_reading import read_fully
 from jobpool.runners.evaluate.inputs import (
@@ -85,6 +87,7 @@ class Evaluate:
         self._cache: tuple[Path, RoiCache] | None = None
         self._fit_caches: dict[Path, FitCache] = {}
         self._inputs = Inputs(pool)
+        self._commons = Commons()
         self._folds: dict[str, Folds] = {}  # by target
         if pool is None:
             _ = self._checked
@@ -263,10 +266,12 @@ class Evaluate:
         ((parcellation, pipeline),) = task.members
         recipe = self._recipe(pipeline, target)
         matrix = self.roi_cache(context.cache).matrix(parcellation, deadline=context.deadline)
-        values = Values.of(matrix, target)
+        common = self._common(context)
+        values = Values.of(matrix, target, common)
         inputs = inputs_of_values(parcellation, values.facts())
         self._inputs.check(inputs)
         made_of = {**describe(recipe), **self._made_of(target), "values": matrix.key}
+        made_of |= {} if common is None else {"participants": common.digest}
         every_s = self._experiment.workers.heartbeat_s
         checkpoint = Checkpoint(context.checkpoint, made_of, every_s=every_s, writer=context.writer)
         folds: list[Json] = []
@@ -287,6 +292,7 @@ class Evaluate:
             recipe_of=lambda pipeline: self._recipe(pipeline, target),
             folds=self._folds_of(target),
             roi=self.roi_cache(context.cache),
+            common=self._common(context),
             kept=self._fit_cache(context.cache if shares else context.checkpoint),
             out_of_fold=self._fit_cache(context.cache),
             versions=self._inputs.libraries,
@@ -294,6 +300,14 @@ class Evaluate:
             every_s=self._experiment.workers.heartbeat_s,
             check=self._inputs.check,
         )
+
+    def _common(self, context: RunContext) -> Common | None:
+        """Return the participants that every parcellation can use, where some may lose others."""
+        study = self._study
+        if study.settings.problems.non_finite != "drop" or self._conventions["compare_on"] == OWN:
+            return None
+        roi = self.roi_cache(context.cache)
+        return self._commons.of(roi, tuple(study.parcellations), len(study.ids), context.deadline)
 
     def _fit_cache(self, folder: Path) -> FitCache:
         if folder not in self._fit_caches:
