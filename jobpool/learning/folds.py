@@ -214,7 +214,9 @@ def check_fold(data: FoldData, kind: Kind, n_inner: int, metric: Metric | None =
         if part.sum() < 2:
             raise TooFewError(data.place, "an inner fold has too few to score candidates on")
     # numbers that are all the same somewhere are not too few: such a search decides nothing
-    if kind is Kind.BINARY and metric and not any(metric.defined(data.y[one]) for one in inner):
+    known = ~np.isnan(data.y)  # the key of a fit is made from all participants
+    compared = (data.y[one & known] for one in inner)
+    if kind is Kind.BINARY and metric and not any(metric.defined(y) for y in compared):
         raise TooFewError(data.place, "no part that candidates are compared on has both classes")
 
 
