@@ -4,7 +4,7 @@ Labels are never narrowed. Reads, never writes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +66,18 @@ def read_content(source: ParcelSource, text: str, folder: Path) -> Labels | Weig
     """
     if is_image(text):
         return _from_image(open_image(folder / text), source)
-    if split_location(text)[1] is None and is_sparse(folder / text):
-        return _from_sparse(read_sparse(folder / text), source, str(folder / text))
+    path, member = split_location(text)
+    if member is not None and member.isdecimal() and is_sparse(folder / path):
+        source, member = replace(source, column=int(member)), None  # it has no members to name
+    if member is None and is_sparse(folder / path):
+        return _from_sparse(read_sparse(folder / path), source, str(folder / path))
     return _from_array(locate(text, folder), source)
 
 
 def _from_sparse(matrix: Any, source: ParcelSource, where: str) -> Labels | Weights:
+    if source.column is not None and 1 not in matrix.shape:
+        matrix = matrix[:, [_chosen(source, matrix.shape[1], where)]]
+        source = replace(source, column=None)
     if 1 in matrix.shape:
         return _from_dense(matrix.toarray(), source, where)
     return Weights(
@@ -140,9 +146,12 @@ def count_columns(text: str, folder: Path) -> int:
     DataError
         If it cannot be read.
     """
-    if is_image(text):
-        return open_image(folder / sides(text)[0], stream=True).n_columns
-    shape = locate(sides(text)[0], folder).header().shape
+    file = sides(text)[0]
+    if is_image(file):
+        return open_image(folder / file, stream=True).n_columns
+    if split_location(file)[1] is None and is_sparse(folder / file):
+        return int(read_sparse(folder / file).shape[1])
+    shape = locate(file, folder).header().shape
     return shape[-1] if len(shape) in {2, 4} else 1
 
 
@@ -224,6 +233,7 @@ def _image_columns(image: Image) -> Any:
 
 def _whole(values: Array, where: str) -> Array:
     """Return numbers that are whole as integers."""
+    values = values.astype(np.float64)  # in half precision the limit would be infinite
     with np.errstate(invalid="ignore"):
         exact = (values == np.floor(values)) & (np.abs(values) < _EXACT)
     if not exact.all():

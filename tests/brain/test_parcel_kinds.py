@@ -114,7 +114,9 @@ def test_one_column_of_several_can_be_named(tmp_path: Path) -> None:
     write_nifti(tmp_path / "two.nii.gz", STACKED.reshape(2, 7, 2, 2))
     write_gifti(tmp_path / "two.gii", *STACKED.T.copy())
 
-    names = ("two.npy:2", "all.npz:two:2", "two.nii.gz:2", "two.gii:2")
+    sparse.save_npz(tmp_path / "sparse.npz", sparse.csr_matrix(STACKED))
+
+    names = ("two.npy:2", "all.npz:two:2", "two.nii.gz:2", "two.gii:2", "sparse.npz:2")
     digests = {read_parcellation(name, tmp_path).digest() for name in names}
 
     assert digests == {expected}
