@@ -16,13 +16,17 @@ from jobpool.units import parse_number
 # without width: soft hyphen, joiners, marks of direction, byte order mark, variation selectors
 _UNSEEN = (0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF)
 _UNSEEN_RANGES = ((0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0xFE00, 0xFE0F))
+_CONTROLS = ((0x00, 0x08), (0x0E, 0x1B), (0x7F, 0x84), (0x86, 0x9F))
 _SEEN_AS_BLANK = (0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0)  # letters and signs without a picture
 _CLEAN: dict[int, str] = {
     **dict.fromkeys(_UNSEEN, ""),
-    **{code: "" for first, last in _UNSEEN_RANGES for code in range(first, last + 1)},
+    **{
+        code: "" for first, last in (*_UNSEEN_RANGES, *_CONTROLS) for code in range(first, last + 1)
+    },
     **dict.fromkeys(_SEEN_AS_BLANK, " "),
 }
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0*")
+_ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)[\W_]+(?=\d)")
 _PUNCTUATION = re.compile(r"[^\w-]|_|(?<!\d)-|-(?!\d)")
 
@@ -35,7 +39,7 @@ def normal(text: str) -> str:
     >>> normal(" Mu\u0308ller\u00a0 \u200bB ")
     'Müller B'
     """
-    if not text.isascii():
+    if not (text.isascii() and text.isprintable()):
         text = unicodedata.normalize("NFC", text.translate(_CLEAN))
     return " ".join(text.split())
 
@@ -76,9 +80,11 @@ def loosened(name: str) -> str:
     True
     >>> loosened("1-12") == loosened("11-2"), loosened("07") == loosened("7")
     (False, True)
+    >>> loosened("Family 01") == loosened("family-1")
+    True
     """
-    text = folded(name)
-    number = parse_number(text.lstrip("0") or "0")
+    text = _ZEROS.sub("", folded(name))
+    number = parse_number(text)
     if number is not None:
         return repr(float(number))
     return _PUNCTUATION.sub("", _BETWEEN_DIGITS.sub("-", text)) or text
