@@ -200,8 +200,10 @@ class _Lengths:
         lines = listing((one for one, _ in self._others), most=5)
         more = f" (so {n} lines: {lines})" if n > 1 else ""
         what = f"line {line} has {length} fields, the header {self._n_columns}{more}"
-        what = f"cannot be read as a table: {what}; give each row one field for each column"
-        raise DataError(path, what)
+        cure = "give each row one field for each column"
+        if n == self._n_rows and all(one == self._n_columns + 1 for _, one in self._others):
+            cure = "if the first field of each is a row's name, as R writes it, name this column"
+        raise DataError(path, f"cannot be read as a table: {what}; {cure}")
 
 
 def _one_object(cell: str, shared: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ A target without settings is binary if its column holds two different values, el
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -271,7 +272,7 @@ def _first_odd(column: "pd.Series[Any]") -> str:
     texts = [None if pd.isna(one) else str(one) for one in column.tolist()]
     odd = [at for at, one in enumerate(texts) if one is not None and parse_number(one) is None]
     some_are_numbers = len(odd) < sum(one is not None for one in texts)
-    at = next((at for at in odd if some_are_numbers or str(texts[at])[:1].isdigit()), None)
+    at = next((at for at in odd if some_are_numbers or _begins_with_digit(str(texts[at]))), None)
     if at is None:
         word = next((one for one in texts if one and one.casefold() in WORDS), None)
         return "" if word is None else f"; {word!r}: {_cure(word)}"
@@ -282,12 +283,15 @@ def _first_odd(column: "pd.Series[Any]") -> str:
 def _cure(text: str) -> str:
     if text.casefold() in WORDS:
         return f"if it stands for a missing value, list it: missing: [{text!r}]"
-    if text.lstrip("+-")[:1].isdigit():
-        if any(sign in text for sign in ",' _"):
-            return "write a point before the decimals, and nothing between thousands"
-        if text.lstrip("+-").startswith("0"):
-            return "leading zeros make it a code; leave them out"
+    if _begins_with_digit(text) and any(sign in text for sign in ",' _"):
+        return "write a point before the decimals, and nothing between thousands"
+    if re.fullmatch(r"[-+]?0[0-9.]+", text):
+        return "leading zeros make it a code; leave them out"
     return "write digits alone, or leave the cell empty"
+
+
+def _begins_with_digit(text: str) -> bool:
+    return text.lstrip("+-\u2212\u2013<>=~\"'")[:1].isdigit()
 
 
 def _cut(column: "pd.Series[Any]", name: str, settings: TargetSettings, threshold: float) -> Target:

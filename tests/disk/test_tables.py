@@ -24,6 +24,7 @@ from jobpool.errors import DataError
         ("study.csv", b"a,b\n1,2\n\n4\n", "line 4 has 1 fields, the header 2"),
         ("study.csv", b"a,b\n1,2,\n3,4\n", "line 2 has 3 fields, the header 2; give each row"),
         ("study.csv", b"a,b\nx,1,2\ny,3,4\n", "(so 2 lines: 2, 3)"),
+        ("study.csv", b"a,b\nx,1,2\ny,3,4\n", "as R writes it, name this column"),
         ("study.csv", b"a\n\xff\xfe\n", "cannot be read as a table"),
         ("study.csv", b"size,score,score\n1,2,3\n", "has 2 columns 'score'; keep one"),
         ("study.csv", b"size;score\n1;0,2\n", "are separated by ';'; save it with a comma"),

@@ -144,6 +144,8 @@ def test_what_is_missing_may_be_listed(study: StudyOnDisk) -> None:
         ("1'200", 'line 4: "1\'200" is no number: write a point before the decimals'),
         ("012", "line 4: '012' is no number: leading zeros make it a code"),
         ("unknown", "line 4: 'unknown' is no number: if it stands for a missing value, list it"),
+        ("\u221240", "line 4: '\u221240' is no number: write digits alone"),
+        ("40%", "line 4: '40%' is no number: write digits alone"),
         ("~40", "line 4: '~40' is no number: write digits alone"),
     ],
 )
