@@ -161,15 +161,21 @@ class _Reading:
             start = reader.line_num + 1
             if row:
                 n_columns = n_columns or len(row)
-                self._check_quotes(n_columns)
+                self._check_quotes(row, n_columns)
                 yield row
 
-    def _check_quotes(self, n_columns: int) -> None:
-        """Refuse a row over several lines one of which looks like a row of its own."""
-        lines = self._lines.of_row
-        if len(lines) > 1 and any(one.count(self._separator) == n_columns - 1 for one in lines):
-            what = f"a quote is opened and closed {len(lines) - 1} lines later, which takes whole "
-            self._refuse(f"{what}rows for one value; correct the quote, or remove the line breaks")
+    def _check_quotes(self, row: list[str], n_columns: int) -> None:
+        """Refuse a value over several lines that, without its quotes, would be whole rows."""
+        for before, value in enumerate(row):
+            first, *others = value.splitlines() or [""]
+            if not others:
+                continue
+            after = n_columns - 1 - before
+            found = [line.count(self._separator) for line in (first, *others)]
+            if found == [after, *[n_columns - 1] * (len(others) - 1), before]:
+                what = f"a quote is opened and closed {len(others)} lines later, which takes whole "
+                what += "rows for one value; correct the quote, or remove the line breaks"
+                self._refuse(what)
 
     def _refuse(self, what: str, line: int | None = None) -> NoReturn:
         where = f"line {line or self._line}: " if self._lines.of_row else ""

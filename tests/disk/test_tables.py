@@ -293,12 +293,13 @@ def test_a_text_that_could_be_read_in_two_ways_is_refused(
 
 
 def test_a_value_may_go_over_several_lines(tmp_path: Path) -> None:
-    path = written(tmp_path, 'id,note,age\n1,"one\ntwo",30\n2,x,31\n')
+    rows = '1,"one\ntwo",30,"a, b\nc, d"\n2,x,31,\n'
+    path = written(tmp_path, f"id,note,age,more\n{rows}")
 
     table = read_table(path)
 
     assert table.frame()["age"].tolist() == [30, 31]
-    assert table.place(1) == "line 4"
+    assert table.place(1) == "line 5"
 
 
 def test_columns_without_name_or_value_are_left_aside(tmp_path: Path) -> None:
