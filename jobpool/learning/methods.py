@@ -29,6 +29,7 @@ class SearchResult:
     candidates: tuple[Candidate, ...]
     scores: FloatArray  # (n_candidates, n_splits); NaN: not fitted, or left behind
     n_unconverged: int  # models that stopped at the limit of iterations
+    in_unit: bool = False  # scores are errors, in the unit of the target
 
     @property
     def means(self) -> FloatArray:
@@ -49,7 +50,8 @@ class SearchResult:
 
         Without any split that tells candidates apart, all of them do.
         """
-        equal = (dict(self.candidates[one]) for one in np.flatnonzero(tied(self.means)).tolist())
+        highest = np.flatnonzero(tied(self.means, in_unit=self.in_unit)).tolist()
+        equal = (dict(self.candidates[one]) for one in highest)
         return len({json.dumps(one, sort_keys=True, default=repr) for one in equal})
 
 
@@ -252,7 +254,12 @@ def _random(trials: Trials) -> tuple[Candidate, ...]:
 
 
 def _result(trials: Trials, candidates: tuple[Candidate, ...], scores: FloatArray) -> SearchResult:
-    return SearchResult(candidates=candidates, scores=scores, n_unconverged=trials.n_unconverged)
+    return SearchResult(
+        candidates=candidates,
+        scores=scores,
+        n_unconverged=trials.n_unconverged,
+        in_unit=trials.metric.lower_is_better,
+    )
 
 
 METHODS: Mapping[str, Callable[[Trials], SearchResult]] = {

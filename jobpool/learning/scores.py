@@ -138,10 +138,11 @@ def search_score(kind: Kind, name: str, y: Array, predictions: Predictions) -> f
     return -value if metric.lower_is_better else value
 
 
-def tied(means: FloatArray) -> Array:
+def tied(means: FloatArray, *, in_unit: bool = False) -> Array:
     """Return which scores are the highest, a mask of the same shape; all, if none is known.
 
-    Scores that differ by less than the computation is exact are equal.
+    Scores that differ by less than the computation is exact are equal. Those in the unit of the
+    target, which are errors, are exact to a share of themselves, others to a share of 1.
 
     Examples
     --------
@@ -151,7 +152,7 @@ def tied(means: FloatArray) -> Array:
     if np.isnan(means).all():
         return np.ones(means.shape, bool)
     highest = float(np.nanmax(means))
-    found: Array = means >= highest - _SINGLE * max(1.0, abs(highest))
+    found: Array = means >= highest - _SINGLE * max(0.0 if in_unit else 1.0, abs(highest))
     return found
 
 

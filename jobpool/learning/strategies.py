@@ -313,7 +313,8 @@ def _best(members: FoldMembers, scores: FloatArray, parts: Sequence[Array]) -> C
     best = int(np.argmax(np.where(np.isnan(means), -np.inf, means)))
     if np.isnan(means[best]):
         raise NothingComparedError(members.fold, members.metric)
-    return Choice(best=best, score=float(means[best]), n_tied=int(tied(means).sum()))
+    n_tied = int(tied(means, in_unit=metric.lower_is_better).sum())
+    return Choice(best=best, score=float(means[best]), n_tied=n_tied)
 
 
 def _combined(members: FoldMembers, rows: Array, predictions: Predictions) -> Combined:

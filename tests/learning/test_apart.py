@@ -200,8 +200,8 @@ def drawing(kind: str, seed: int) -> Any:
 def test_a_factory_is_warned_of_that_leaves_out_the_seed() -> None:
     (caution,) = load_pipeline(f"{__name__}:unseeded_forest").cautions
 
-    assert "draws without a seed: random_state is None in RandomForestRegressor()" in caution
-    assert "pass on the seed of the factory's call" in caution
+    assert "draws without a seed (random_state is None)" in caution
+    assert "pass on the seed that the factory is called with" in caution
 
 
 def test_a_factory_is_warned_of_that_makes_another_estimator_each_time() -> None:

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics
 
 from jobpool.learning.pipelines.base import Kind, Predictions
-from jobpool.learning.scores import METRICS, REPORTED, reported_scores, search_score
+from jobpool.learning.scores import METRICS, REPORTED, reported_scores, search_score, tied
 
 RNG = np.random.default_rng(0)
 AGE = RNG.normal(50, 10, 40)
@@ -161,3 +161,10 @@ def test_a_decision_that_is_not_finite_has_no_rank() -> None:
     found = search_score(Kind.BINARY, "roc_auc", SEX, Predictions(predicted=SEX, decision=decision))
 
     assert math.isnan(found)
+
+
+def test_errors_of_a_small_unit_are_not_tied() -> None:
+    metres = np.array([-4e-9, -3e-9, -3e-9])
+
+    assert tied(metres, in_unit=True).tolist() == [False, True, True]
+    assert tied(1e12 * metres, in_unit=True).tolist() == [False, True, True]

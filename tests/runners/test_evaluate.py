@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
 
 from jobpool.learning.pipelines import PIPELINES
 from jobpool.runners.evaluate.results import EvaluateResults
@@ -208,3 +209,15 @@ def test_folds_of_the_same_data_name_one_value_in_their_row(study: StudyOnDisk) 
     (row,) = EvaluateResults().rows(EvaluateResults().merge(parts), "task")
 
     assert row["roi_values"] == parts[0]["roi_values"]
+
+
+@pytest.mark.parametrize("pipeline", ["elastic", "svm"])
+def test_settings_of_the_process_change_no_number(study: StudyOnDisk, pipeline: str) -> None:
+    study.config["axes"]["pipeline"] = [pipeline]
+    study.config["evaluate"]["scaling"] = "standard"
+    expected = without_seconds(study.run(pipeline=pipeline))
+
+    with sklearn.config_context(transform_output="pandas"), np.errstate(all="raise"):
+        found = study.run(pipeline=pipeline)
+
+    assert without_seconds(found) == expected

@@ -72,6 +72,20 @@ _SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 }
 
 
+# what a number of jobpool could depend on
+_DEFAULTS: Mapping[str, Any] = {
+    "scikit-learn": {
+        "assume_finite": False,
+        "transform_output": "default",
+        "array_api_dispatch": False,
+        "enable_metadata_routing": False,
+        "skip_parameter_validation": False,
+    },
+    "numpy": {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"},
+    "scipy": {name: "raise" if name == "memory" else "ignore" for name in special.geterr()},
+}
+
+
 def _now() -> dict[str, Any]:
     return {name: read() for name, (read, _) in _SETTINGS.items()}
 
@@ -112,6 +126,17 @@ def apart(module: ModuleType | None = None, seed: int = 0) -> Iterator[None]:
         _hold(ours)
         random.setstate(states[0])
         _GLOBAL_NUMPY.set_state(states[1])
+
+
+@contextmanager
+def jobpools_settings() -> Iterator[None]:
+    """Compute under the settings that libraries have by default, whatever the process has set."""
+    before = _now()
+    try:
+        _hold(_DEFAULTS)
+        yield
+    finally:
+        _hold(before)
 
 
 def user_module(name: str) -> ModuleType:

@@ -154,8 +154,10 @@ Made = tuple[Any, Mapping[str, Any]]  # an estimator and its space
 def _cautions(name: str, made: Made, again: Made) -> Iterator[str]:
     """Yield what a user should know of what a factory made twice with the same seed."""
     if seeds := unseeded(*made):
-        what = f"draws without a seed: {listing(seeds)} is None in {_shown(made[0])}; pass on the "
-        yield f"{name} {what}seed of the factory's call, so that any program can repeat its scores"
+        what = (
+            f"draws without a seed ({listing(seeds)} is None); pass on the seed that the factory "
+        )
+        yield f"{name} {what}is called with, so that any program can repeat its scores"
     first, second = (as_text(one.get_params(deep=True)) for one, _ in (made, again))
     if first != second:
         yield (

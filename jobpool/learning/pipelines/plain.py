@@ -22,6 +22,8 @@ from jobpool.learning.pipelines.base import Candidate, Pipeline, Predictions, Sp
 from jobpool.learning.pipelines.factory import PipelineError
 from jobpool.learning.pipelines.scaling import scale
 
+_LONGEST = 300  # of the text of an error: it may hold an array
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainSolver:
@@ -68,6 +70,7 @@ class PlainSolver:
 def _described(error: Exception) -> str:
     """Return an error in one line, with the place in the code that raised it."""
     text = " ".join(str(error).split())
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {text} ({Path(last.filename).name}, line {last.lineno})"
 

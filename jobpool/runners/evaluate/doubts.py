@@ -42,7 +42,25 @@ def doubts_of(frame: "pd.DataFrame") -> Iterator[Doubt]:
             "n_undecided counts its folds; more cases in each inner fold, or another search_metric",
         )
     yield from _constant(frame)
+    yield from _failed(frame)
     yield from _far_off(frame)
+
+
+def _failed(frame: "pd.DataFrame") -> Iterator[Doubt]:
+    if "n_failed" in frame:
+        yield from _doubt(
+            frame,
+            frame["n_failed"].fillna(0) > 0,
+            "a search in which candidates failed, or predicted what is not finite",
+            "first_error says why; take such values out of the space",
+        )
+    if "n_constant_folds" in frame:
+        yield from _doubt(
+            frame,
+            frame["n_constant_folds"].fillna(0) > 0,
+            "a fold in which everybody gets the same prediction",
+            "its scores are those of a constant: nothing was found",
+        )
 
 
 def _constant(frame: "pd.DataFrame") -> Iterator[Doubt]:

@@ -30,6 +30,7 @@ from jobpool.learning.conventions import OWN
 from jobpool.learning.fits import evaluate_fold
 from jobpool.learning.fold_cases import case_lines
 from jobpool.learning.folds import Folds
+from jobpool.learning.pipelines.apart import jobpools_settings
 from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import (
     FILE_NAME,
@@ -95,7 +96,9 @@ class Evaluate:
     @cached_property
     def _checked(self) -> Checked:
         readers = Readers.of(self._experiment)
-        return check_study(self._experiment, read_study(self._experiment, readers), readers)
+        with jobpools_settings():
+            study = read_study(self._experiment, readers)
+            return check_study(self._experiment, study, readers)
 
     @cached_property
     def _study(self) -> Study:
@@ -233,7 +236,7 @@ class Evaluate:
         inputs = {**self._known_inputs(task, target, context.cache), **inputs_of_code(pipelines)}
         self._inputs.check(inputs, pipelines)
         is_shared = settings.shares_fits and task.members[0][0] in self._study.shared
-        with threadpool_limits(limits=1):
+        with threadpool_limits(limits=1), jobpools_settings():
             if task.strategy == SINGLE and not (settings.keeps_predictions or is_shared):
                 found = self._evaluate_alone(task, target, numbers, context)
             else:
