@@ -36,6 +36,7 @@ class Parcellation:
     space: Space
     greatest: float = 1.0  # of the weights
     n_traces: int = 0  # negative weights that count as 0
+    n_unnamed: int = 0  # labels that the file's own table does not name
 
     @property
     def n_parcels(self) -> int:
@@ -67,6 +68,7 @@ class Parcellation:
             space=self.space,
             greatest=self.greatest,
             n_traces=self.n_traces,
+            n_unnamed=self.n_unnamed,
         )
 
 
@@ -82,6 +84,7 @@ class ParcellationSummary:
     space: Space
     greatest: float = 1.0  # of the weights
     n_traces: int = 0  # negative weights that count as 0
+    n_unnamed: int = 0  # labels that the file's own table does not name
 
 
 def describe_parcellation(text: str, folder: Path, empty: Choice = "drop") -> ParcellationSummary:
@@ -169,6 +172,7 @@ def _from_labels(labels: Labels, text: str) -> Parcellation:
         weights=weights,
         labels=found,
         n_empty=len(named.difference(found.tolist())),
+        n_unnamed=len(set(found.tolist()) - named) if named else 0,
         space=labels.space,
     )
 

@@ -58,8 +58,13 @@ def check_maps(study: Study, reader: Reader) -> MapsChecked | None:
 def describe_all(
     study: Study, space: Space | None, reader: Reader
 ) -> dict[str, ParcellationSummary]:
-    """Return what each parcellation is; `reader` takes the problems."""
+    """Return what each parcellation is; `reader` takes the problems.
+
+    Maps in plain arrays say nothing of their space. Parcellations in images must then agree with
+    one another: the first of them stands for the maps.
+    """
     described: dict[str, ParcellationSummary] = {}
+    of_what = "the maps"
     for name, file in study.sources(study.settings.conventions).items():
         try:
             found = describe_parcellation(file, study.folder)
@@ -69,8 +74,10 @@ def describe_all(
         described[name] = found
         other = difference(found.space, space) if space is not None else None
         if other is not None:
-            advice = f"has another space than the maps: {other}; give one in the space of the maps"
+            advice = f"has another space than {of_what}: {other}; give one in the space of the maps"
             reader.problem("parcellation", name, advice)
+        elif space is not None and found.space.informed and not space.informed:
+            space, of_what = found.space, f"the parcellation {name}"
         if found.n_empty and not study.settings.drop_empty:
             advice = f"has {found.n_empty} parcels without vertices; set on_empty_parcel: drop"
             reader.problem("parcellation", name, advice)
@@ -113,6 +120,16 @@ def _odd(described: Mapping[str, ParcellationSummary]) -> Iterator[str]:
     traces = [f"{name} ({one.n_traces:,})" for name, one in soft.items() if one.n_traces]
     if traces:
         yield f"  negative weights that count as 0: {listing(traces, most=_MOST_NAMED)}"
+    unnamed = [f"{name} ({one.n_unnamed:,})" for name, one in described.items() if one.n_unnamed]
+    if unnamed:
+        shown = listing(unnamed, most=_MOST_NAMED)
+        yield f"  look at labels that the table in their file does not name: {shown}"
+    names: dict[str, list[str]] = {}
+    for name, one in described.items():
+        names.setdefault(one.digest, []).append(name)
+    same = [" = ".join(some[:_MOST_NAMED]) for some in names.values() if len(some) > 1]
+    if same:
+        yield f"  look at parcellations that are the same: {listing(same, most=_MOST_NAMED)}"
     empty = [f"{name} ({one.n_empty:,})" for name, one in described.items() if one.n_empty]
     if empty:
         yield f"  parcels without vertices, left out: {listing(empty, most=_MOST_NAMED)}"
