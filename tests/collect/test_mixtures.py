@@ -13,10 +13,11 @@ from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.cli.collect import _tell
 from jobpool.collect.collect import Collected, collect_pool
 from jobpool.experiment.config import load_experiment
-from jobpool.journal.made_of import agree
+from jobpool.journal.made_of import agree, within
 from jobpool.overview.status import read_status
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
+from jobpool.runners.evaluate.results import EvaluateResults
 from jobpool.runners.evaluate.runner import Evaluate
 from tests.collect.test_rows import a_fold, a_result
 from tests.support.brain_study import StudyOnDisk
@@ -110,12 +111,29 @@ def test_a_row_whose_folds_are_of_two_worlds_names_them(worker: SimulatedWorker)
     assert mixtures_of(collected(worker))["hard", "age"] == "maps"
 
 
-def test_folds_of_an_older_jobpool_with_other_values_are_named(worker: SimulatedWorker) -> None:
-    old = result_of(roi_values="k1, k2")
-    del old["made_of"]
-    worker.finish(worker.claim(place_of(worker, "hard age")), **old)
+def test_folds_of_an_older_jobpool_with_other_values_are_named() -> None:
+    old = [result_of(roi_values=key) for key in ("k1", "k2")]
+    for one in old:
+        del one["made_of"]
 
-    assert list(mixtures_of(collected(worker)).values()) == ["ROI values"]
+    merged: Any = EvaluateResults().merge(old)
+
+    assert within(merged["made_of"]) == ["ROI values"]
+
+
+def test_a_fold_of_an_older_jobpool_beside_one_of_this_with_other_values_is_named() -> None:
+    old, new = result_of(roi_values="k1"), result_of({"maps": "aaaa"}, roi_values="k2")
+    del old["made_of"]
+
+    merged: Any = EvaluateResults().merge([old, new])
+
+    assert within(merged["made_of"]) == ["ROI values"]
+
+
+def test_folds_of_the_same_content_under_another_key_are_one_world() -> None:
+    merged: Any = EvaluateResults().merge([result_of(roi_values=key) for key in ("k1", "k2")])
+
+    assert within(merged["made_of"]) == []
 
 
 @pytest.mark.parametrize("by", ["task", "fold"])

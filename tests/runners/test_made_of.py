@@ -10,7 +10,7 @@ import pytest
 
 from jobpool.errors import DataError
 from jobpool.experiment.config import load_experiment
-from jobpool.journal.made_of import FILE_NAME, read_agreed
+from jobpool.journal.made_of import FILE_NAME, read_agreed, within
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import inputs
@@ -48,9 +48,9 @@ def edit_parcellation(study: StudyOnDisk) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (edit_maps, "maps: changed since"),
-        (edit_one_value, "maps: changed since"),
-        (edit_parcellation, "parcellation hard: changed since"),
+        (edit_maps, "^maps.npy: maps changed since"),
+        (edit_one_value, "^maps.npy: maps changed since"),
+        (edit_parcellation, "hard.npy: parcellation hard changed since"),
     ],
 )
 def test_a_fold_of_other_data_than_the_first_one_is_refused(
@@ -63,7 +63,7 @@ def test_a_fold_of_other_data_than_the_first_one_is_refused(
     with pytest.raises(DataError, match=named) as refused:
         run_by(worker, study, fold=1)
 
-    assert "restore what it was, then run: jobpool retry" in str(refused.value)
+    assert "restore what it was (a task that is parked: jobpool retry), or " in str(refused.value)
 
 
 def run_by(worker: Evaluate, study: StudyOnDisk, **point: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def test_a_task_of_other_maps_than_the_tasks_before_is_refused(study: StudyOnDis
     study.run(parcellation="soft")
     edit_maps(study)
 
-    with pytest.raises(DataError, match="maps: changed since"):
+    with pytest.raises(DataError, match="maps changed since"):
         study.run(parcellation="hard")
 
 
@@ -123,7 +123,7 @@ def test_members_of_ensembles_are_held_against_the_pool(tmp_path: Path) -> None:
     labels = np.load(study.folder / "b.npy")
     np.save(study.folder / "b.npy", labels[::-1].copy())
 
-    with pytest.raises(DataError, match="parcellation b: changed since"):
+    with pytest.raises(DataError, match="parcellation b changed since"):
         study.evaluate("stacked_abc_x2")
 
 
@@ -135,7 +135,7 @@ def test_a_task_of_an_ensemble_names_all_that_it_is_made_of(tmp_path: Path) -> N
 
     assert list(made_of) == [
         *("parcellation a", "parcellation b", "target age", "splits for age", "maps"),
-        "settings of elastic for regression",
+        *("settings of maps", "settings of elastic for regression"),
     ]
 
 
@@ -169,7 +169,7 @@ def test_code_that_a_factory_imports_is_refused_once_it_changed(lab: StudyOnDisk
     (helper,) = lab.folder.glob("*_helper.py")
     helper.write_text("ALPHAS = [1, 100]\n")
 
-    with pytest.raises(DataError, match=f"code of {pipeline_of(lab)}: changed since"):
+    with pytest.raises(DataError, match=rf"helper.py: code of {pipeline_of(lab)} changed since"):
         run_by(worker, lab, fold=1, pipeline=pipeline_of(lab))
 
 
@@ -219,11 +219,33 @@ def test_another_version_of_a_library_is_noted(
     assert read_agreed(study.pool).versions["numpy"] == (np.__version__, "9.9")
 
 
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ({"map_divisor": 2}, "settings of maps"),
+        ({"scaling": "none"}, "settings of elastic for regression"),
+        ({"candidates": 3}, "settings of elastic for regression"),
+    ],
+)
+def test_settings_edited_in_the_pool_are_on_record(
+    study: StudyOnDisk, changed: dict[str, Any], name: str
+) -> None:
+    before = study.run(fold=0)
+    study.config["evaluate"] |= changed
+    study.written()
+    worker = Evaluate(load_experiment(study.file, forms=forms_of), study.pool)
+
+    after = run_by(worker, study, fold=1)
+
+    merged: Any = EvaluateResults().merge([before, after])
+    assert within(merged["made_of"]) == [name]
+
+
 def test_a_parcellation_that_changed_is_no_extension(study: StudyOnDisk) -> None:
     study.runner()
     edit_parcellation(study)
 
-    with pytest.raises(DataError, match="parcellation hard: changed since"):
+    with pytest.raises(DataError, match="parcellation hard changed since"):
         study.checked().prepare(study.pool)
 
 

@@ -10,7 +10,7 @@ and settings are in every result, too; where they differ, `collect`, `doctor` an
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,12 +19,14 @@ from typing import Any
 
 from jobpool import __version__
 from jobpool.disk.locks import best_lock
-from jobpool.errors import DataError
+from jobpool.errors import DataError, listing
 from jobpool.journal.made_of import agree, differing, read_agreed
 from jobpool.learning.pipelines.base import Pipeline
 from jobpool.learning.pipelines.sources import code_of
 from jobpool.learning.search import Recipe, describe
+from jobpool.learning.settings import EvaluateSettings
 from jobpool.learning.splits import PoolSplits
+from jobpool.learning.study import Study
 from jobpool.learning.targets import Target
 from jobpool.table.settings import read_info
 from jobpool.task import Json
@@ -35,11 +37,9 @@ MADE_OF = "made_of"  # of a result: name of an input to its digest
 SHORT = 12  # digits of a digest, as in results
 MAPS = "maps"
 Digests = dict[str, str]
-_NEW_POOL = "restore what it was, then run: jobpool retry, or make a new pool"
-_NEW_NAME = (
-    "restore what it was, then run: jobpool retry, or give the changed one another name and add "
-    "that with: jobpool extend"
-)
+_RESTORE = "restore what it was (a task that is parked: jobpool retry), or"
+_NEW_POOL = f"{_RESTORE} make a new pool"
+_NEW_NAME = f"{_RESTORE} give the changed one another name, and add that with: jobpool extend"
 _CURES = {"parcellation ": _NEW_NAME, "code of ": _NEW_NAME}
 
 
@@ -102,14 +102,14 @@ def inputs_of_code(pipelines: Iterable[Pipeline]) -> Digests:
     return {name: code.digest[:SHORT] for name, code in coded.items() if code is not None}
 
 
-def settings_of(recipes: Iterable[Recipe]) -> Digests:
-    """Return digests of all settings of a task's recipes."""
-    found = {}
+def settings_of(recipes: Iterable[Recipe], reading: EvaluateSettings) -> Digests:
+    """Return digests of all settings: of how maps are read, and of a task's recipes."""
+    of_maps = (reading.divisor, reading.problems, reading.drop_empty)
+    texts = {f"settings of {MAPS}": repr(of_maps)}
     for one in recipes:
-        text = json.dumps(describe(one), sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        found[f"settings of {one.pipeline.name} for {one.kind}"] = digest[:SHORT]
-    return found
+        about = {key: value for key, value in describe(one).items() if key != "code"}
+        texts[f"settings of {one.pipeline.name} for {one.kind}"] = json.dumps(about, sort_keys=True)
+    return {name: hashlib.sha256(text.encode()).hexdigest()[:SHORT] for name, text in texts.items()}
 
 
 class Inputs:
@@ -119,10 +119,12 @@ class Inputs:
     ----------
     pool : Path, optional
         Without one, only what this process has read is held against the files.
+    place : callable
+        Returns the file of an input, or another text that says where it comes from.
     """
 
-    def __init__(self, pool: Path | None) -> None:
-        self._pool = pool
+    def __init__(self, pool: Path | None, place: Callable[[str], str]) -> None:
+        self._pool, self._place = pool, place
         self._lock: str | None = None
         self.libraries = installed()  # as this process began, which goes on with what it loaded
 
@@ -136,7 +138,7 @@ class Inputs:
         """
         self._check_loaded(pipelines)
         if self._pool is not None:
-            _refuse(differing(read_agreed(self._pool), inputs), inputs)
+            self._refuse(differing(read_agreed(self._pool), inputs), inputs)
 
     def agree(
         self, inputs: Mapping[str, str], versions: Mapping[str, Json] = MappingProxyType({})
@@ -152,7 +154,8 @@ class Inputs:
         """
         if self._pool is not None:
             noted = {name: str(one) for name, one in versions.items() if name != "python"}
-            _refuse(agree(self._pool, self._kind_of_lock(self._pool), inputs, noted), inputs)
+            lock = self._kind_of_lock(self._pool)
+            self._refuse(agree(self._pool, lock, inputs, noted), inputs)
 
     def _check_loaded(self, pipelines: Iterable[Pipeline]) -> None:
         """Refuse code that is no longer in its files: processes started later load the new one."""
@@ -175,9 +178,35 @@ class Inputs:
             self._lock = read_info(pool).lock if made else best_lock(pool)
         return self._lock
 
+    def _refuse(self, other: Mapping[str, str], inputs: Mapping[str, str]) -> None:
+        for name, known in other.items():
+            cure = next((one for start, one in _CURES.items() if name.startswith(start)), _NEW_POOL)
+            what = (
+                f"{name} changed since the pool's first results: its content was {known}, and is "
+                f"{inputs[name]} now, and rows would mix both; {cure}"
+            )
+            raise DataError(self._place(name), what)
 
-def _refuse(other: Mapping[str, str], inputs: Mapping[str, str]) -> None:
-    for name, known in other.items():
-        cure = next((one for start, one in _CURES.items() if name.startswith(start)), _NEW_POOL)
-        what = f"its content was {known}, and is {inputs[name]} now: results of both would be mixed"
-        raise DataError(name, f"changed since the pool's first results; {what}; {cure}")
+
+def place_of(study: Study, name: str) -> str:
+    """Return the file of an input, as the experiment file names it.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    name : str
+        Of an input, as in `known_inputs`, `inputs_of_values` and `inputs_of_code`.
+    """
+    kind, _, rest = name.partition(" ")
+    if kind == MAPS:
+        maps = study.settings.maps
+        return maps if isinstance(maps, str) else listing(maps.values(), most=3)
+    if kind == "parcellation":
+        return study.parcellations.get(rest, rest)
+    code = (
+        study.pipelines[one].code if (one := rest.removeprefix("of ")) in study.pipelines else None
+    )
+    if kind == "code" and code is not None:
+        return listing((str(path) for path in code.files), most=3)
+    return study.settings.participants

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from jobpool.journal.made_of import BETWEEN, joined
+from jobpool.journal.made_of import joined, within
 from jobpool.runners.base import Doubt
 from jobpool.runners.evaluate.doubts import doubts_of
 from jobpool.task import Json, Value
@@ -62,8 +62,7 @@ def merge_results(parts: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
         name: ", ".join(sorted({one.get(name, "unknown") for one in versions}))
         for name in versions[0]
     }
-    made_of = [cast("dict[str, str]", part["made_of"]) for part in parts if "made_of" in part]
-    merged |= {"made_of": joined(made_of)} if made_of else {}
+    merged |= {"made_of": made_of} if (made_of := _made_of(parts)) else {}
     merged["roi_values"] = ", ".join(sorted({str(part.get("roi_values", "")) for part in parts}))
     merged["participants"] = _joined(
         [cast("dict[str, Any]", part["participants"]) for part in parts]
@@ -78,6 +77,18 @@ def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**fewest, "digest": ", ".join(digests)} if digests else dict(fewest)
 
 
+def _made_of(parts: Sequence[Mapping[str, Json]]) -> dict[str, str]:
+    """Return what all parts are made of.
+
+    Parts of an older jobpool do not name their maps: what they have is the key of their values.
+    """
+    each = [cast("dict[str, str]", part.get("made_of", {})) for part in parts]
+    if not all("maps" in one for one in each) and "members" not in parts[0]:
+        values = joined([{"ROI values": str(part.get("roi_values", ""))} for part in parts])
+        each += [values] if within(values) else []
+    return joined(each)
+
+
 def _added(parts: Sequence[Mapping[str, Json]], name: str) -> dict[str, float]:
     """Return the sums of the numbers that all parts have under a name."""
     found = [cast("dict[str, float]", part.get(name, {})) for part in parts]
@@ -88,14 +99,11 @@ def _added(parts: Sequence[Mapping[str, Json]], name: str) -> dict[str, float]:
 def inputs_of_result(result: Mapping[str, Json]) -> dict[str, str]:
     """Return what a result is made of: inputs, settings and versions, several where folds differ.
 
-    Results of an older jobpool name versions alone, and the values where two folds differ.
+    Results of an older jobpool name versions alone.
     """
     whole: dict[str, Any] = dict(result)
     versions = whole.get("versions") or {}
     found = {f"version of {name}": one for name, one in versions.items() if name != "python"}
-    values = str(whole.get("roi_values", ""))
-    if "made_of" not in whole and "members" not in whole and BETWEEN in values:
-        found["ROI values"] = values
     return {**whole.get("made_of", {}), **found}
 
 

@@ -53,6 +53,7 @@ from jobpool.runners.evaluate.inputs import (
     inputs_of_code,
     inputs_of_values,
     known_inputs,
+    place_of,
     settings_of,
     versions_of,
 )
@@ -87,7 +88,7 @@ class Evaluate:
         self._pool = pool
         self._cache: tuple[Path, RoiCache] | None = None
         self._fit_caches: dict[Path, FitCache] = {}
-        self._inputs = Inputs(pool)
+        self._inputs = Inputs(pool, self._place)
         self._commons = Commons()
         self._folds: dict[str, Folds] = {}  # by target
         if pool is None:
@@ -169,7 +170,7 @@ class Evaluate:
             write_splits(path, replace(self._checked.splits, targets=digests))
         splits = read_splits(path, study.ids, study.groups)
         parcellations = {name: one.digest for name, one in self._checked.parcellations.items()}
-        Inputs(pool).agree(known_inputs(parcellations, study.targets.values(), splits))
+        Inputs(pool, self._place).agree(known_inputs(parcellations, study.targets.values(), splits))
 
     def _extend_splits(self, path: Path, digests: Mapping[str, str]) -> None:
         """Add the splits of new targets, if those of all others are as they were."""
@@ -245,8 +246,11 @@ class Evaluate:
         inputs |= cast("dict[str, str]", found[MADE_OF])  # of the values that were used
         self._inputs.check(inputs, pipelines)
         self._inputs.agree(inputs, versions)
-        made_of = {**inputs, **settings_of(recipes)}
+        made_of = {**inputs, **settings_of(recipes, settings)}
         return {"versions": versions, **found, MADE_OF: dict(made_of)}
+
+    def _place(self, name: str) -> str:
+        return place_of(self._study, name)
 
     def _known_inputs(self, task: EnsembleTask, target: Target, cache: Path) -> dict[str, str]:
         """Return what is known of a task's inputs before its maps are read."""
