@@ -21,6 +21,9 @@ COMPARED = (
     *("best_comparable_name", "gain_over_mean", "gain_over_best"),
     *("best_single", "best_single_name", "gain_over_best_single"),
 )
+# times the least memory: up to it, memory is that of the interpreter and its libraries, which
+# varies by some MB from run to run
+OWN = 1.1
 _BETWEEN = "\0"  # in no name: pairs sort as parcellation, then pipeline
 SUMMARY = ("strategy", "members", "pipeline", "target")
 _GAINS = ("gain_over_mean", "gain_over_best", "gain_over_best_single")
@@ -106,7 +109,8 @@ def trade_off(table: StudyTable) -> pd.DataFrame:
         parcellation and pipeline, so that targets with different scores can be averaged;
         ``seconds`` and ``memory_mb``, means over targets, NaN where one is unknown; and whether
         no other pair is as good in each and better in one: ``front_time`` in rank and seconds,
-        ``front_memory`` in rank and memory, ``front`` in all three. Pipelines that no single
+        ``front_memory`` in rank and memory, ``front`` in all three; memory up to a tenth above the
+        least counts as equal. Pipelines that no single
         parcellation has are left out, and so is a pair that lacks a target, by the rule of
         `coverage`; empty for a table of mean ranks.
     """
@@ -120,13 +124,27 @@ def trade_off(table: StudyTable) -> pd.DataFrame:
     costs_of = cells.groupby(key)[["seconds", "memory_mb"]]
     found = costs_of.mean().where(costs_of.count().eq(costs_of.size(), axis=0))
     pairs = pairs.join(found, on=key)
+    compared = pairs[["mean_rank", "seconds", "memory_mb"]].copy()
+    compared["memory_mb"] = compared["memory_mb"].clip(lower=OWN * compared["memory_mb"].min())
     for name, costs in (
         ("front_time", ["mean_rank", "seconds"]),
         ("front_memory", ["mean_rank", "memory_mb"]),
         ("front", ["mean_rank", "seconds", "memory_mb"]),
     ):
-        pairs[name] = pareto_front(pairs[costs].to_numpy(np.float64))
+        pairs[name] = pareto_front(compared[costs].to_numpy(np.float64))
     return pairs
+
+
+def is_interpreters_own(memory_mb: pd.Series) -> bool:
+    """Return whether all memory is that of the interpreter and its libraries, as far as one sees.
+
+    Parameters
+    ----------
+    memory_mb : Series of float64
+        Peak memory; NaN where unknown.
+    """
+    known = memory_mb.dropna()
+    return len(known) > 0 and bool(known.max() <= OWN * known.min())
 
 
 def pareto_front(costs: FloatArray) -> NDArray[np.bool_]:

@@ -25,6 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from jobpool.analysis.comparison import is_interpreters_own
 from jobpool.analysis.scaling import PowerLaw, Regression
 from jobpool.analysis.study_table import SCORE, SINGLE, StudyTable
 from jobpool.analysis.style import (
@@ -50,6 +51,7 @@ from jobpool.analysis.style import (
     plain,
     scatter,
     spaced,
+    spread,
 )
 from jobpool.analysis.whole import Analysis
 from jobpool.disk.files import replace_whole
@@ -176,12 +178,10 @@ def rank_by_size(found: Analysis) -> Figure | None:
     if found.scaling:
         entries += _law_entries(axes, found.scaling.region, found.scaling.whole)
     low, high = float(points["mean_rank"].min()), float(points["mean_rank"].max())
-    axes.set_ylim(low * 0.6, high * (high / low) ** 0.35 * 1.1)  # room for legend and inset
+    axes.set_ylim(low * 0.9, high * (high / low) ** 0.35 * 1.1)  # room for the inset
     log_axis(axes, "x")
     log_axis(axes, "y")
-    axes.legend(
-        handles=entries, loc="lower left", frameon=True, facecolor="white", edgecolor="none"
-    )
+    legend_below(figure, entries, most=2)
     return figure
 
 
@@ -224,7 +224,7 @@ def rank_by_type(found: Analysis) -> Figure | None:
     log_axis(left, "x")
     log_axis(left, "y")
     left.set(xlabel=SIZE_LABEL, ylabel=RANK_LABEL)
-    left.legend(handles=handles(by_type, line=several), loc="lower left")
+    legend_below(figure, handles(by_type, line=several))
     letter(left, "a" if several else "", "Ranks within each pipeline and target")
     if several:
         _forest(panels[1], regression, by_type)
@@ -278,7 +278,6 @@ def rank_by_pipeline(found: Analysis) -> Figure | None:
         log_axis(axes, "x")
         log_axis(axes, "y")
         axes.set(xlabel=SIZE_LABEL, ylabel=RANK_LABEL)
-        axes.legend(handles=handles(by_pipeline, line=True), loc="lower left")
     for name, scaling in found.scaling_by_pipeline.items():
         law = scaling.region
         line_with_band(left, law.band(spaced(law.smallest, law.largest)), by_pipeline[name].colour)
@@ -287,6 +286,7 @@ def rank_by_pipeline(found: Analysis) -> Figure | None:
         common = found.ranking.overall["type"].mode().min()
         for name, line in _lines(found.regression_by_pipeline, "pipeline", type=common):
             line_with_band(right, line, by_pipeline[name].colour if name else INK)
+    legend_below(figure, handles(by_pipeline, line=True))
     letter(left, "a", "Ranks within each pipeline")
     letter(right, "b", "Ranks among all pipelines together")
     return figure
@@ -321,6 +321,8 @@ def _score_page(found: Analysis, by_target: dict[str, pd.DataFrame]) -> Figure:
             part = rows[rows["pipeline"] == name]
             if part.empty:
                 continue
+            if "sd" in part:
+                spread(axes, part, mark)
             scatter(axes, part, mark, y="score", size=1.8, in_pixels=True)
             middle = _medians(part)
             axes.plot(middle["size"], middle["score"], color=mark.colour, zorder=3)
@@ -431,7 +433,9 @@ def trade_off_figure(found: Analysis) -> Figure | None:
     known = [
         (name, label, front)
         for name, label, front in _COSTS
-        if name in pairs and pairs[name].notna().any()
+        if name in pairs
+        and pairs[name].notna().any()
+        and not (name == "memory_mb" and is_interpreters_own(pairs[name]))
     ]
     if pairs.empty or not known:
         return None

@@ -155,6 +155,20 @@ def scatter(
     )
 
 
+def spread(axes: Axes, points: pd.DataFrame, mark: Mark) -> None:
+    """Draw the standard deviation over folds as a thin bar through each score, as a picture."""
+    axes.vlines(
+        points["size"],
+        points["score"] - points["sd"],
+        points["score"] + points["sd"],
+        color=mark.colour,
+        linewidth=0.4,
+        alpha=0.3,
+        zorder=1,
+        rasterized=True,
+    )
+
+
 def line_with_band(
     axes: Axes, line: pd.DataFrame, colour: str, style: str = "-", width: float = 1.0
 ) -> None:

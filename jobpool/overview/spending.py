@@ -51,7 +51,9 @@ class Spending:
     @property
     def lost(self) -> float:
         """Return the core-hours that gave nothing; those of unknown length count nothing."""
-        return self.total - self.useful - self._hours(RUNNING)
+        # no difference of sums: it may be a trace below nothing
+        kept = self.frame["use"].isin([USEFUL, RUNNING])
+        return float(self.frame.loc[~kept, "core_hours"].sum())
 
     @property
     def total(self) -> float:

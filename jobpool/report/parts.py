@@ -35,6 +35,7 @@ class DataTable:
     traced_by: tuple[str, ...] = ()  # columns that pick the rows of the results behind a row
     note: str = ""
     marked_by: str = ""  # a column of truth values: the rows where it holds are marked
+    printed: tuple[str, ...] = ()  # the columns on paper; empty: the first ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class Figure:
     traces: tuple[Spec, ...]  # plotly's, with `column` in place of arrays; see `rows`
     layout: Spec
     choose: str = ""  # a column: the reader picks which of its values is drawn
+    y_titles: Mapping[str, str] = field(default_factory=dict)  # of the y axis, by the value picked
 
 
 @dataclass(frozen=True, kw_only=True)

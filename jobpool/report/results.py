@@ -1,7 +1,7 @@
 """All results as a table of the report, and their averages for each value of an axis."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobpool.errors import listing
 from jobpool.report.parts import COLOURS, DataTable, Figure, Section, column, plain
@@ -40,6 +40,7 @@ def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
     if grid.part_axis is not None:
         values = grid.axis(grid.part_axis).values
         ends = tuple(f"_{grid.part_axis}{value}" for value in values)
+        frame = _with_spread(frame, found.metrics, ends, f"n_{grid.part_axis}s")
         left_out = [name for name in frame.columns if name.endswith(ends)]
         frame = frame.drop(columns=left_out)
     if len(frame) > MANY_ROWS:
@@ -62,14 +63,36 @@ def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
         source="as collected",
         note=" ".join(notes),
         marked_by=found.earlier or "",
+        printed=(found.id, *map(beside_report, found.axes), *found.metrics[:MOST_METRICS]),
     )
+
+
+def _with_spread(
+    frame: "pd.DataFrame", metrics: Sequence[str], ends: tuple[str, ...], number: str
+) -> "pd.DataFrame":
+    """Return results with the standard deviation over parts beside each score, and their number."""
+    import pandas as pd  # noqa: PLC0415 - heavy, and needed only for a report
+
+    found = {name: frame[name] for name in map(str, frame.columns)}
+    beside: dict[str, dict[str, Any]] = {}
+    for metric in metrics:
+        parts = [name for name in (f"{metric}{end}" for end in ends) if name in found]
+        if parts and all(frame[name].dtype == "float64" for name in parts):
+            beside[metric] = {f"{metric}_sd": frame[parts].std(axis=1)}
+            beside[metrics[-1]] = beside.get(metrics[-1], {}) | {number: frame[parts].count(axis=1)}
+    columns: dict[str, pd.Series[Any]] = {}
+    for name, values in found.items():
+        columns[name] = values
+        columns |= {key: new for key, new in beside.get(name, {}).items() if key not in found}
+    return pd.DataFrame(columns)
 
 
 def _beyond(frame: "pd.DataFrame", found: "Collected") -> list[str]:
     """Return the least useful columns, for which a file of this many rows has no room."""
     keys = [found.id, *map(beside_report, found.axes), *([found.earlier] if found.earlier else [])]
     useful = [found.own[name] for name in _USEFUL]
-    wanted = [*keys, *found.attributes, *useful, *found.metrics]
+    scores = [name for one in found.metrics for name in (one, f"{one}_sd")]
+    wanted = [*keys, *found.attributes, *useful, *scores]
     names = [name for name in dict.fromkeys([*wanted, *frame.columns]) if name in frame]
     room, dropped = MOST_BYTES, []
     for name in names:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jobpool.analysis.comparison import is_interpreters_own
+from jobpool.analysis.coverage import combined_pipelines
 from jobpool.analysis.ranks import best
-from jobpool.analysis.study_table import SCORE, SINGLE
+from jobpool.analysis.study_table import LOWER_IS_BETTER, SCORE, SINGLE
 from jobpool.report.parts import (
     DataTable,
     Figure,
@@ -27,6 +29,8 @@ from jobpool.report.study_strategies import GREY, STRATEGY, strategy_section
 from jobpool.units import count
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from jobpool.analysis.study_table import StudyTable
     from jobpool.analysis.whole import Analysis
 
@@ -81,44 +85,82 @@ def _coverage_section(found: "Analysis") -> Section:
 
 def _score_section(table: "StudyTable", source: str) -> Section:
     """Return the score of every parcellation against its size, for the target that is chosen."""
-    kept = [NAME, "size", "type", STRATEGY, PIPELINE, TARGET, table.measure]
+    spread = [name for name in ("sd", "n_folds", "n_used") if name in table.frame]
+    kept = [NAME, "size", "type", STRATEGY, PIPELINE, TARGET, table.measure, *spread]
+    of_scores = table.measure == SCORE
+    title = "Scores by target" if of_scores else "Mean ranks by target"
     scores = DataTable(
         name="scores",
-        title="Scores by target",
+        title=title,
         frame=table.frame[kept],
         source=source,
         traced_by=(NAME, PIPELINE, TARGET),
+        printed=(NAME, "size", STRATEGY, PIPELINE, TARGET, table.measure, *spread),
     )
-    labels = sorted({table.score_label(target) for target in table.metrics})
-    label = " or ".join(labels) or table.measure.replace("_", " ")
     return Section(
         name="scores",
-        title="Scores by target",
-        text="Mean scores over the outer folds, as the tasks reported them; errors are negated, "
-        "so that higher is better everywhere.",
-        items=(_score_figure(scores, table.measure, label),),
+        title=title,
+        text=_about_scores(table) if of_scores else "As the table has them; 1 is the best.",
+        items=(_score_figure(scores, table),),
         tables=(scores,),
     )
 
 
-def _score_figure(scores: DataTable, measure: str, label: str) -> Figure:
-    better = "higher" if measure == SCORE else "lower"
+def _about_scores(table: "StudyTable") -> str:
+    """Say what a score is, with its spread and its sign where there is something to say."""
+    said = ["Scores as the table has them; higher is better."]
+    if table.metrics:
+        said = ["Mean scores over the outer folds, as the tasks reported them."]
+    if "sd" in table.frame:
+        said.append("Bars: the standard deviation over folds, which share training participants.")
+    if LOWER_IS_BETTER & set(table.metrics.values()):
+        said.append("Errors are negated, so that higher is better everywhere.")
+    return " ".join(said)
+
+
+def _score_figure(scores: DataTable, table: "StudyTable") -> Figure:
+    frame, measure = table.frame, table.measure
+    of_scores, of_folds = measure == SCORE, "sd" in table.frame
+    place: Spec = {"x": column("size"), "y": column(measure)}
     label_text = "%{text}<br>%{x:,} parcels<br>%{y:.4~g}"
+    if of_folds:
+        place = {
+            **place,
+            "error_y": {"type": "data", "array": column("sd"), "thickness": 1, "width": 0},
+            "customdata": column("n_folds"),
+        }
+        label_text += ", SD %{error_y.array:.3~g} over %{customdata} folds"
+    labels = {
+        str(target): plain(table.score_label(str(target)) if of_scores else "mean rank")
+        for target in frame[TARGET].unique()
+    }
+    what = "Score" if of_scores else "Mean rank"
+    marked = ", with a marker for each strategy" if frame[STRATEGY].nunique() > 1 else ""
+    better = "higher" if of_scores else "lower"
     return Figure(
         name="figure-scores",
-        title="Score against number of parcels",
-        caption=f"{label[0].upper()}{label[1:]} of each parcellation for the chosen target, "
-        f"coloured by pipeline, with a marker for each strategy; {better} is better.",
+        title=f"{what} against number of parcels",
+        caption=f"{what} of each parcellation for the chosen target, coloured by pipeline{marked}; "
+        f"{better} is better.{_BARS if of_folds else ''}",
         table=scores.name,
-        traces=tuple(_clouds(scores, {"x": column("size"), "y": column(measure)}, label_text)),
+        traces=tuple(_clouds(scores, place, label_text)),
         choose=TARGET,
+        y_titles=labels,
         layout={
             "showlegend": True,
             "height": 460,
-            "xaxis": logarithmic("parcels of all members"),
-            "yaxis": {"title": {"text": plain(label)}},
+            "xaxis": logarithmic(_parcels(frame)),
+            "yaxis": {"title": {"text": next(iter(labels.values()), what)}},
         },
     )
+
+
+_BARS = " Bars: standard deviation over folds."
+
+
+def _parcels(frame: "pd.DataFrame") -> str:
+    """Return what an axis of sizes counts."""
+    return "number of parcels" if (frame[STRATEGY] == SINGLE).all() else "parcels of all members"
 
 
 def _best_section(found: "Analysis") -> Section | None:
@@ -162,33 +204,48 @@ def _trade_section(found: "Analysis") -> Section | None:
         traced_by=(NAME, PIPELINE),
         note="Front: no other pair of parcellation and pipeline is better in one of the two, and "
         "at least as good in the other.",
+        printed=(NAME, "size", STRATEGY, PIPELINE, "mean_rank", "seconds", "memory_mb"),
     )
     known = {
         "seconds": ("front_time", "seconds", "seconds of a task"),
         "memory_mb": ("front_memory", "MB", "peak memory in MB"),
     }
-    figures = [
-        _trade(table, cost, *words)
-        for cost, words in known.items()
-        if found.trade_off[cost].notna().any()
-    ]
-    if not figures:
+    drawn = [cost for cost in known if found.trade_off[cost].notna().any()]
+    own = is_interpreters_own(found.trade_off["memory_mb"])
+    drawn = [cost for cost in drawn if cost != "memory_mb" or not own]
+    if not drawn:
         return None
-    n_pairs = len(found.table.frame[[NAME, PIPELINE]].drop_duplicates())
-    n_out = n_pairs - len(found.trade_off)
-    out = (
-        f"Not ranked: {n_out:,} of {n_pairs:,} pairs of parcellation and pipeline. They lack a "
-        "score for some target, or no single parcellation has their pipeline."
-    )
+    costs = " and ".join({"seconds": "time", "memory_mb": "memory"}[cost] for cost in drawn)
     return Section(
         name="trade-offs",
         title="What a good rank costs",
-        text="All pairs of parcellation and pipeline are ranked together within each target; "
-        "time and memory are means over targets, as measured when the tasks ran.",
-        items=tuple(figures),
+        text=f"All pairs of parcellation and pipeline are ranked together within each target; "
+        f"{costs} {'are means' if len(drawn) > 1 else 'is a mean'} over targets, as measured when "
+        "the tasks ran.",
+        items=tuple(_trade(table, cost, *known[cost]) for cost in drawn),
         tables=(table,),
-        notes=(out,) if n_out else (),
+        notes=_trade_notes(found, own=own),
     )
+
+
+def _trade_notes(found: "Analysis", *, own: bool) -> tuple[str, ...]:
+    """Return who is not ranked, and where memory says nothing."""
+    n_pairs = len(found.table.frame[[NAME, PIPELINE]].drop_duplicates())
+    n_out = n_pairs - len(found.trade_off)
+    said = []
+    if n_out:
+        why = "They lack a score for some target"
+        if combined_pipelines(found.table):
+            why += ", or no single parcellation has their pipeline"
+        said.append(
+            f"Not ranked: {n_out:,} of {n_pairs:,} pairs of parcellation and pipeline. {why}."
+        )
+    if own:
+        said.append(
+            "Peak memory is not shown: no task took a tenth more than the least, so that it is "
+            "that of the interpreter and its libraries."
+        )
+    return tuple(said)
 
 
 def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Figure:
@@ -204,11 +261,13 @@ def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Fig
     }
     label_text = "%{text}<br>%{customdata:,} parcels<br>%{x:,.4~g} "
     label_text += f"{unit}<br>mean rank %{{y:.4~g}}"
+    marked = ", with a marker for each strategy" if table.frame[STRATEGY].nunique() > 1 else ""
+    base = _OWN if cost == "memory_mb" else ""
     return Figure(
         name=f"figure-trade-{cost.replace('_', '-')}",
         title=f"Rank against {what}",
-        caption=f"Mean rank (lower is better) against {what}, coloured by pipeline, with a marker "
-        "for each strategy; the line joins the pairs that no other beats in both.",
+        caption=f"Mean rank (lower is better) against {what}, coloured by pipeline{marked}; the "
+        f"line joins the pairs that no other beats in both.{base}",
         table=table.name,
         traces=(line, *_clouds(table, {**place, "customdata": column("size")}, label_text)),
         layout={
@@ -217,6 +276,12 @@ def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Fig
             "yaxis": logarithmic("mean rank"),
         },
     )
+
+
+_OWN = (
+    " Memory up to a tenth above the least counts as equal: it is that of the interpreter and its "
+    "libraries."
+)
 
 
 def _clouds(table: DataTable, place: Spec, label: str) -> Iterator[Spec]:

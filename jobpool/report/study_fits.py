@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jobpool.analysis.whole import Analysis
 
 _, PIPELINE, TARGET = KEY
+_PRINTED = ("exponent", "low", "high", "from parcels", "to parcels", "parcellations")
 _INTERVAL = "low and high: 95 % confidence interval"
 
 
@@ -77,6 +78,7 @@ def _laws(all_scalings: Mapping[str, "Scaling"], by_type: Mapping[str, "Scaling"
         title="Power laws",
         frame=frame,
         source="from the mean ranks (table of the figure above)",
+        printed=("of", "what", *_PRINTED),
         note=f"mean rank = factor x parcels ^ exponent; {_INTERVAL} in the region as it is.",
     )
 
@@ -109,6 +111,7 @@ def _regions(scaling: "Scaling") -> DataTable:
         title="The region and its rivals" if scaling.rivals else "The region and all sizes",
         frame=pd.DataFrame({"region": name, **_fit(law)} for name, law in entries),
         source="from the mean ranks of single parcellations",
+        printed=("region", *_PRINTED, "KS distance"),
         note=f"By their distance, {among}{_INTERVAL} in the region as it is.",
     )
 

@@ -33,12 +33,14 @@ def strategy_section(found: "Analysis") -> Section | None:
     if found.compared.empty:
         return None
     together = _ranked_together(found)
+    gains_printed = ("gain_over_mean", "gain_over_best")
     compared = DataTable(
         name="compared",
         title="Each ensemble against single parcellations",
         frame=found.compared,
         source="from all results",
         traced_by=(NAME, PIPELINE, TARGET),
+        printed=(NAME, PIPELINE, TARGET, "score", "n_comparable", *gains_printed),
         note="Comparable: single parcellations with half to double the parcels of all members, "
         "with the same pipeline and target. Gains are differences of scores.",
     )
@@ -62,13 +64,29 @@ def strategy_section(found: "Analysis") -> Section | None:
     return Section(
         name="strategies-section",
         title="Strategies over several parcellations",
-        text="Voted: the mean of the members' predictions. Stacked: a ridge model on their "
-        "predictions. Grid: the member that was best on the inner folds. Each is compared with "
-        "single parcellations of about the same number of parcels in all.",
+        text=_text(found, has_gains=bool(drawn)),
         items=(*figures, summary, *(() if drawn else (compared,))),
         tables=(*together, *((compared,) if drawn else ())),
         notes=notes if drawn else (*notes, NOT_COMPARED),
     )
+
+
+_MEANT = {
+    "voted": "Voted: the mean of the members' predictions.",
+    "stacked": "Stacked: a ridge model on their predictions.",
+    "grid": "Grid: the member that was best on the inner folds.",
+}
+
+
+def _text(found: "Analysis", *, has_gains: bool) -> str:
+    """Say what the strategies are that there are, and what they are compared with."""
+    there = set(found.compared[STRATEGY])
+    said = [words for name, words in _MEANT.items() if name in there]
+    if has_gains:
+        said.append(
+            "Each is compared with single parcellations of about the same number of parcels in all."
+        )
+    return " ".join(said)
 
 
 def _left_out(found: "Analysis") -> tuple[str, ...]:
@@ -93,6 +111,7 @@ def _ranked_together(found: "Analysis") -> list[DataTable]:
 
 def _together(table: DataTable, colours: Mapping[str, str], left_out: str) -> Figure:
     looks = {SINGLE: GREY, **colours}
+    grey = " Grey: single parcellations." if (table.frame[STRATEGY] == SINGLE).any() else ""
     symbols = {SINGLE: "circle", **symbols_of([*colours])}
     traces = tuple(
         {
@@ -118,8 +137,8 @@ def _together(table: DataTable, colours: Mapping[str, str], left_out: str) -> Fi
     return Figure(
         name="figure-together",
         title="Mean rank of ensembles and single parcellations",
-        caption="Ranked together within each pipeline and target; lower is better. Grey: single "
-        f"parcellations. {left_out}".rstrip(),
+        caption=f"Ranked together within each pipeline and target; lower is better.{grey} "
+        f"{left_out}".rstrip(),
         table=table.name,
         traces=traces,
         choose=PIPELINE if table.frame[PIPELINE].nunique() > 1 else "",

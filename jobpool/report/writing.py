@@ -115,6 +115,7 @@ def _figure(figure: Figure) -> dict[str, Any]:
         "traces": list(figure.traces),
         "layout": figure.layout,
         "choose": figure.choose,
+        "yTitles": dict(figure.y_titles),
     }
 
 
@@ -126,6 +127,7 @@ def table_json(table: DataTable) -> dict[str, Any]:
         "n": len(frame),
         "tracedBy": list(table.traced_by),
         "markedBy": table.marked_by,
+        "printed": list(table.printed),
         "columns": [_column(str(name), frame[name]) for name in frame.columns],
     }
 

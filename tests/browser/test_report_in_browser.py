@@ -227,6 +227,28 @@ def test_a_choice_draws_another_target(shown: webdriver.Chrome) -> None:
     wait_until(lambda: shown.execute_script(heights) != before, "the other target")
 
 
+def test_the_axis_is_titled_by_the_chosen_target(shown: webdriver.Chrome) -> None:
+    title = "return document.getElementById('figure-scores').querySelector('.plot')"
+    title += "._fullLayout.yaxis.title.text"
+
+    assert shown.execute_script(title) == "Score"
+
+
+def test_paper_has_the_columns_that_matter(fresh: webdriver.Chrome) -> None:
+    fresh.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    place = table(fresh, "power-laws")
+
+    heads = [one.text for one in place.find_elements(By.CSS_SELECTOR, "th") if one.is_displayed()]
+
+    left = place.find_element(By.CSS_SELECTOR, ".unprinted").text
+    fresh.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert heads == [
+        *("of", "what", "exponent", "low", "high"),
+        *("from parcels", "to parcels", "parcellations"),
+    ]
+    assert left.startswith("Not on paper: standard error, factor, R2")
+
+
 def test_a_click_on_a_head_sorts(shown: webdriver.Chrome) -> None:
     place = table(shown, "best-1")
     head = place.find_element(By.CSS_SELECTOR, "th:nth-child(4)")

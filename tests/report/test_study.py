@@ -230,7 +230,7 @@ def test_the_costs_say_who_could_not_be_ranked(tmp_path: Path) -> None:
 
     assert section.notes == (
         "Not ranked: 1 of 72 pairs of parcellation and pipeline. They lack a score for some "
-        "target, or no single parcellation has their pipeline.",
+        "target.",
     )
 
 

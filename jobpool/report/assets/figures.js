@@ -82,6 +82,8 @@ class FigureView {
 
   async draw() {
     const layout = { ...structuredClone(this.figure.layout), template: template(), autosize: true };
+    const title = this.figure.yTitles[this.chosen];
+    if (title) layout.yaxis.title.text = title;
     // named one by one: plotly's own choice has a button that sends the figure to its maker
     const buttons = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"];
     const image = { format: "svg", filename: this.place.dataset.figure };

@@ -3,7 +3,7 @@
 /* Tables of any length: all rows are in memory as columns, one page of them is in the document. */
 
 const PAGE_SIZES = [20, 50, 200];
-const WIDE = 10; // columns beyond which a printed table is set smaller
+const PAPER = 8; // columns that a page of paper has room for
 
 class Table {
   constructor(name, packed) {
@@ -13,6 +13,9 @@ class Table {
     this.markedBy = packed.markedBy;
     this.columns = packed.columns.map((column) => new Column(column));
     this.byName = new Map(this.columns.map((column) => [column.name, column]));
+    const names = this.columns.map((column) => column.name);
+    const known = packed.printed.filter((name) => this.byName.has(name));
+    this.printed = new Set(known.length ? known : names.slice(0, PAPER));
     this.filters = new Map();
     this.sortedBy = null;
     this.direction = 1;
@@ -82,9 +85,10 @@ class TableView {
     const scroll = element("div", { className: "scroll", tabIndex: 0 });
     scroll.setAttribute("role", "region");
     scroll.setAttribute("aria-label", `table ${table.name}`);
-    const look = table.columns.length > WIDE ? "wide" : "";
-    scroll.append(element("table", { className: look }, this.head(), this.body));
-    place.replaceChildren(this.tools(), scroll);
+    scroll.append(element("table", {}, this.head(), this.body));
+    const others = table.columns.filter((column) => !table.printed.has(column.name)).map((column) => column.name);
+    const left = element("p", { className: "unprinted", textContent: `Not on paper: ${others.join(", ")}.` });
+    place.replaceChildren(this.tools(), scroll, ...(others.length ? [left] : []));
     this.draw();
   }
 
@@ -94,7 +98,7 @@ class TableView {
     for (const column of this.table.columns) {
       const button = element("button", { type: "button", textContent: column.name });
       button.addEventListener("click", () => this.sort(column.name));
-      const head = element("th", { scope: "col", className: column.isNumber ? "number" : "" }, button);
+      const head = element("th", { scope: "col", className: this.look(column) }, button);
       head.setAttribute("aria-sort", "none");
       this.heads.set(column.name, head);
       heads.append(head);
@@ -106,13 +110,19 @@ class TableView {
         timer = setTimeout(() => this.filter(column.name, input.value), this.table.n > 5000 ? 150 : 0);
       });
       this.inputs.set(column.name, input);
-      filters.append(element("td", {}, input));
+      filters.append(element("td", { className: this.look(column) }, input));
     }
     if (this.traces()) {
       heads.append(element("th", { scope: "col", className: "trace", textContent: "\u00a0made from" }));
       filters.append(element("td", { className: "trace" }));
     }
     return element("thead", {}, heads, ...(this.table.n > 8 ? [filters] : []));
+  }
+
+  /* Return the class of a column's cells: those for the screen alone are not printed. */
+  look(column) {
+    const names = [column.isNumber ? "number" : "", this.table.printed.has(column.name) ? "" : "screen"];
+    return names.join(" ").trim();
   }
 
   /* Say whether the rows of the results behind a row can be shown. */
@@ -201,7 +211,7 @@ class TableView {
   line(row, columns) {
     const cells = columns.map((column) => {
       const value = column.at(row);
-      const names = [column.isNumber ? "number" : "", value === null ? "missing" : ""];
+      const names = [this.look(column), value === null ? "missing" : ""];
       if (typeof value === "string" && value.includes("incomplete")) names.push("incomplete");
       const cell = element("td", { className: names.join(" ").trim(), textContent: column.shown(row) });
       if (value === null) cell.title = "missing";
