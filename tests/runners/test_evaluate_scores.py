@@ -304,8 +304,8 @@ def aucs(folder: Path, pipeline: str, axes: dict[str, Any], **settings: Any) -> 
     return [float(np.mean(scores(result, "roc_auc"))) for result in results]
 
 
-# what examples/nback-flanker/README.md says, 0.04 more or less: one division of the papers into
-# folds differs from another by so much
+# what examples/nback-flanker/README.md says of plain splits, 0.04 more or less: one division of the
+# papers into folds differs from another by so much
 @pytest.mark.parametrize("pipeline", ["elastic", "svm"])
 def test_the_task_of_a_published_contrast_is_found_as_well_as_the_example_says(
     tmp_path: Path, pipeline: str
