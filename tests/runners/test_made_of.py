@@ -16,7 +16,7 @@ from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import inputs
 from jobpool.runners.evaluate.results import EvaluateResults
 from jobpool.runners.evaluate.runner import Evaluate
-from tests.support.brain_study import StudyOnDisk
+from tests.support.brain_study import VERTICES, StudyOnDisk
 from tests.support.evaluate_study import StrategiesStudy
 
 Change = Callable[[StudyOnDisk], None]
@@ -247,6 +247,21 @@ def test_a_parcellation_that_changed_is_no_extension(study: StudyOnDisk) -> None
 
     with pytest.raises(DataError, match="parcellation hard changed since"):
         study.checked().prepare(study.pool)
+
+
+def test_a_new_parcellation_that_loses_participants_changes_no_later_fold(
+    study: StudyOnDisk,
+) -> None:
+    study.maps[5, :3] = np.nan
+    np.save(study.folder / "maps.npy", study.maps)
+    study.config["axes"] |= {"parcellation": [{"glob": "hard.npy"}], "target": ["age"]}
+    study.config["evaluate"]["on_non_finite"] = "drop"
+    study.run(fold=0)
+    np.save(study.folder / "fine.npy", np.where(np.arange(VERTICES) < 3, 1, 2))
+    study.config["axes"]["parcellation"] = [{"glob": ["hard.npy", "fine.npy"]}]
+
+    with pytest.raises(DataError, match="common participants changed since"):
+        study.run(fold=1)
 
 
 def test_a_pool_of_an_older_jobpool_learns_its_inputs(study: StudyOnDisk) -> None:

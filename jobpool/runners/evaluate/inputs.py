@@ -40,7 +40,13 @@ Digests = dict[str, str]
 _RESTORE = "restore what it was (a task that is parked: jobpool retry), or"
 _NEW_POOL = f"{_RESTORE} make a new pool"
 _NEW_NAME = f"{_RESTORE} give the changed one another name, and add that with: jobpool extend"
-_CURES = {"parcellation ": _NEW_NAME, "code of ": _NEW_NAME}
+COMMON = "common participants"
+_CURES = {
+    "parcellation ": _NEW_NAME,
+    "code of ": _NEW_NAME,
+    COMMON: "leave out the parcellation that loses others (init --full names it), or make a new "
+    "pool",
+}
 
 
 def installed() -> dict[str, str]:
@@ -199,7 +205,7 @@ def place_of(study: Study, name: str) -> str:
         Of an input, as in `known_inputs`, `inputs_of_values` and `inputs_of_code`.
     """
     kind, _, rest = name.partition(" ")
-    if kind == MAPS:
+    if kind == MAPS or name == COMMON:
         maps = study.settings.maps
         return maps if isinstance(maps, str) else listing(maps.values(), most=3)
     if kind == "parcellation":

@@ -47,6 +47,7 @@ from jobpool.runners.evaluate.common import Common, Commons
 from jobpool.runners.evaluate.ensembles import EnsembleTask, evaluate_together
 from jobpool.runners.evaluate.full_reading import read_fully
 from jobpool.runners.evaluate.inputs import (
+    COMMON,
     MADE_OF,
     SHORT,
     Inputs,
@@ -234,7 +235,7 @@ class Evaluate:
         recipes = [self._recipe(by, target) for by in dict.fromkeys(by for _, by in task.members)]
         pipelines = [recipe.pipeline for recipe in recipes]
         versions = versions_of(self._inputs.libraries, pipelines)
-        inputs = {**self._known_inputs(task, target, context.cache), **inputs_of_code(pipelines)}
+        inputs = {**self._known_inputs(task, target, context), **inputs_of_code(pipelines)}
         self._inputs.check(inputs, pipelines)
         is_shared = settings.shares_fits and task.members[0][0] in self._study.shared
         with threadpool_limits(limits=1), jobpools_settings():
@@ -252,11 +253,15 @@ class Evaluate:
     def _place(self, name: str) -> str:
         return place_of(self._study, name)
 
-    def _known_inputs(self, task: EnsembleTask, target: Target, cache: Path) -> dict[str, str]:
-        """Return what is known of a task's inputs before its maps are read."""
-        roi = self.roi_cache(cache)
+    def _known_inputs(
+        self, task: EnsembleTask, target: Target, context: RunContext
+    ) -> dict[str, str]:
+        """Return what is known of a task's inputs before it is evaluated."""
+        roi = self.roi_cache(context.cache)
         parcellations = {name: roi.parcellation(name) for name, _ in task.members}
-        return known_inputs(parcellations, [target], self._splits)
+        common = self._common(context)
+        used = {} if common is None else {COMMON: common.digest}
+        return {**known_inputs(parcellations, [target], self._splits), **used}
 
     def _ensemble_task(self, parcellation: str, pipeline: str) -> EnsembleTask:
         ensemble = self._study.ensembles.get(parcellation)
