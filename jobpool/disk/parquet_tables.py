@@ -94,14 +94,22 @@ def _cells(column: "pa.ChunkedArray") -> Sequence[object]:
         # float64 as Python's own: an equal float32 has a shorter text
         values = numbers.tolist() if numbers.dtype == np.float64 else list(numbers)
         return [value if one else None for value, one in zip(values, known.tolist(), strict=True)]
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_temporal(kind):
+    if pa.types.is_temporal(kind):
         return _texts(column, kind)
     cells: list[object] = column.to_pylist()
-    return cells
+    return [_decoded(cell) if isinstance(cell, bytes) else cell for cell in cells]
+
+
+def _decoded(cell: bytes) -> object:
+    """Return bytes that are text as text, others in a list, as what is neither text nor number."""
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        return [cell]
 
 
 def _texts(column: "pa.ChunkedArray", kind: "pa.DataType") -> Sequence[object]:
-    """Return bytes, dates and times as text; days that are stored with a time as days."""
+    """Return dates and times as text; days that are stored with a time as days."""
     import pyarrow as pa  # noqa: PLC0415 - loaded by now
     import pyarrow.compute as pc  # noqa: PLC0415
 

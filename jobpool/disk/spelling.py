@@ -69,6 +69,18 @@ def folded(name: str) -> str:
     return normal(unicodedata.normalize("NFKC", compatible))
 
 
+def valued(name: str) -> str:
+    """Return what two spellings of one number have in common; others as they are.
+
+    Examples
+    --------
+    >>> valued("0.50") == valued("0.5"), valued("007") == valued("7"), valued("a1") == valued("a01")
+    (True, True, False)
+    """
+    number = parse_number(_ZEROS.sub("", name))
+    return name if number is None else repr(number)
+
+
 def loosened(name: str) -> str:
     """Return what two names have in common that differ in capitals, blanks and signs only.
 
@@ -84,9 +96,8 @@ def loosened(name: str) -> str:
     True
     """
     text = _ZEROS.sub("", folded(name))
-    number = parse_number(text)
-    if number is not None:
-        return repr(float(number))
+    if parse_number(text) is not None:
+        return valued(text)
     return _PUNCTUATION.sub("", _BETWEEN_DIGITS.sub("-", text)) or text
 
 

@@ -17,6 +17,7 @@
 An error names the file, and the line where there is one.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -200,7 +201,7 @@ def _text(cell: object) -> str:
 
 
 def _is_inexact(cell: object) -> bool:
-    return isinstance(cell, float | np.floating) and abs(float(cell)) >= _MOST_EXACT
+    return isinstance(cell, float | np.floating) and _MOST_EXACT <= abs(float(cell)) < math.inf
 
 
 def _series(cells: Sequence[object], missing: Missing, index: "pd.Index") -> "pd.Series":

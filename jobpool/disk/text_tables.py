@@ -143,7 +143,9 @@ class _Reading:
 
     def _rows(self) -> Iterator[list[str]]:
         """Yield the rows that are not blank, and know the line of each."""
-        reader = csv.reader(self._lines, delimiter=self._separator, strict=True)
+        reader = csv.reader(
+            self._lines, delimiter=self._separator, strict=True, skipinitialspace=True
+        )
         n_columns, start = 0, 1
         while True:
             self._line = start

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.disk.npz import UNREADABLE, array_names
-from jobpool.disk.spelling import normal
+from jobpool.disk.spelling import alike, normal, valued
 from jobpool.disk.tables import read_table
 from jobpool.errors import DataError, listing, nearest
 from jobpool.experiment.ensembles import describe_source
@@ -113,7 +113,7 @@ def _from_table(reader: Reader, folder: Path) -> list[Value]:
         if patterns is not None:
             return _columns(reader, patterns, table.header, path)
         if column in table.header:
-            return sorted({one for one in table.texts(column) if one is not None})
+            return _different(reader, column, table.texts(column))
     except DataError as error:
         reader.problem("table", str(path), error.what)
         return []
@@ -121,6 +121,15 @@ def _from_table(reader: Reader, folder: Path) -> list[Value]:
         advice = f"is no column of {path.name}; it has: {listing(table.header)}"
         reader.problem("column", column, advice + nearest(column, table.header))
     return []
+
+
+def _different(reader: Reader, column: str, cells: Sequence[str | None]) -> list[Value]:
+    """Return the different values of a column, none of them a number in two spellings."""
+    found = sorted({one for one in cells if one is not None})
+    for both in alike(found, valued):
+        advice = f"holds {' and '.join(map(repr, both))}, one number in several spellings; write "
+        reader.problem("column", column, f"{advice}it in one way")
+    return list(found)
 
 
 def _columns(

@@ -6,7 +6,7 @@ blanks and signs, which a person can judge.
 
 from collections.abc import Iterator
 
-from jobpool.disk.spelling import alike, folded, loosened
+from jobpool.disk.spelling import alike, folded, loosened, valued
 from jobpool.disk.tables import MISSING_IN_NUMBERS
 from jobpool.errors import listing
 from jobpool.experiment.reader import Reader
@@ -17,7 +17,7 @@ _MOST_SHOWN = 4  # pairs of groups
 
 
 def check_spellings(study: Study, readers: Readers) -> None:
-    """Refuse ids that differ in capitals only, and a word for missing values that became a class.
+    """Refuse ids that may be one, and a word for missing values that became a class.
 
     Parameters
     ----------
@@ -40,11 +40,18 @@ def check_spellings(study: Study, readers: Readers) -> None:
 
 
 def _check_ids(study: Study, reader: Reader) -> None:
-    twice = alike(study.ids, folded)
+    twice = alike(study.ids, _same_id)
     if twice:
         shown = listing((" and ".join(map(repr, one)) for one in twice), most=_MOST_SHOWN)
-        advice = f"holds ids that differ in capitals only: {shown}; give each its own"
+        advice = (
+            f"holds ids that differ in capitals or leading zeros only: {shown}; give each its own"
+        )
         reader.problem("id", study.settings.id_column, advice)
+
+
+def _same_id(name: str) -> str:
+    """Return what ids have in common that are one: ``S01`` and ``s01``, ``007`` and ``7``."""
+    return valued(name) if name.isdecimal() else folded(name)
 
 
 def lines_on_groups(study: Study) -> Iterator[str]:

@@ -87,6 +87,23 @@ def test_an_unknown_cost_may_be_written_in_every_usual_way(written: str, tmp_pat
     assert table.frame["seconds"].isna().all()
 
 
+@pytest.mark.parametrize("written", ["-", "unknown", "-1"])
+def test_the_words_for_an_unknown_cost_may_be_given(written: str, tmp_path: Path) -> None:
+    path = a_file(tmp_path, f"{ROWS[0]},{written}", header=f"{HEADER},seconds")
+
+    table = read_study_table(path, missing=[written])
+
+    assert table.frame["seconds"].isna().all()
+
+
+@pytest.mark.parametrize("written", ["0,1", "1_0", "1e", "0x1", "0.1 %"])
+def test_a_score_that_is_no_plain_number_is_refused(written: str, tmp_path: Path) -> None:
+    path = a_file(tmp_path, f'small,10,hard,svm,age,"{written}"')
+
+    with pytest.raises(DataError, match=r"column 'score', line 2: .* is no finite number"):
+        read_study_table(path)
+
+
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
 def test_empty_cells_are_filled_as_columns_left_out(ending: str, tmp_path: Path) -> None:
     study = a_study()

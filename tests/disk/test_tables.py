@@ -199,6 +199,7 @@ def test_parquet_columns_keep_what_they_hold(tmp_path: Path) -> None:
             "decimal": [Decimal("1.50"), Decimal("2.00")],
             "yes": [True, None],
             "text": ["9", "10"],
+            "bytes": [b"a", b"\xc3\xa9"],
         }
     )
     frame.to_parquet(path)
@@ -216,6 +217,7 @@ def test_parquet_columns_keep_what_they_hold(tmp_path: Path) -> None:
         "decimal": ["1.5", "2"],
         "yes": ["True", None],
         "text": ["9", "10"],
+        "bytes": ["a", "é"],
     }
     assert kinds(path)["text"] == kinds(path)["category"] == kinds(path)["whole"] == "int64"
 
@@ -300,6 +302,12 @@ def test_a_value_may_go_over_several_lines(tmp_path: Path) -> None:
 
     assert table.frame()["age"].tolist() == [30, 31]
     assert table.place(1) == "line 5"
+
+
+def test_a_blank_before_a_quote_is_no_part_of_the_value(tmp_path: Path) -> None:
+    path = written(tmp_path, 'id, name\n1, "Smith, A"\n2,"Smith, A"\n')
+
+    assert read_table(path).texts("name") == ["Smith, A", "Smith, A"]
 
 
 def test_columns_without_name_or_value_are_left_aside(tmp_path: Path) -> None:

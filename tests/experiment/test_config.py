@@ -297,3 +297,14 @@ def test_whole_numbers_of_a_table_stay_whole(ending: str, tmp_path: Path) -> Non
     experiment = load(tmp_path, f"runner: function\naxes: {{s: {{table: t.{ending}, column: s}}}}")
 
     assert experiment.axes[0].values == ("1001", "1002", "9007199254740993")
+
+
+@pytest.mark.parametrize(("one", "other"), [("0.5", "0.50"), ("007", "7")])
+def test_a_column_with_one_number_in_two_spellings_is_refused(
+    one: str, other: str, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text(f"s\n{one}\n{other}\nx\n")
+
+    found = problems(tmp_path, "runner: function\naxes: {s: {table: t.csv, column: s}}")
+
+    assert "one number in several spellings; write it in one way" in found[0]

@@ -52,14 +52,23 @@ def test_the_scores_are_those_of_one_spelling(study: StudyOnDisk) -> None:
     assert scores(found, "r2") == scores(expected, "r2")
 
 
-def test_ids_that_differ_in_capitals_only_are_refused(study: StudyOnDisk) -> None:
-    study.table.loc[:1, "id"] = ["s01", "S01"]
+@pytest.mark.parametrize(("one", "other"), [("s01", "S01"), ("7", "007")])
+def test_ids_that_may_be_one_are_refused(one: str, other: str, study: StudyOnDisk) -> None:
+    study.table["id"] = [f"sub-{at:02}" for at in range(60)]
+    study.table.loc[:1, "id"] = [one, other]
 
     problems = study.problems()
 
     assert problems == {
-        "evaluate.id": "holds ids that differ in capitals only: 's01' and 'S01'; give each its own"
+        "evaluate.id": "holds ids that differ in capitals or leading zeros only: "
+        f"{one!r} and {other!r}; give each its own"
     }
+
+
+def test_ids_with_a_point_are_no_numbers(study: StudyOnDisk) -> None:
+    study.table["id"] = [f"{1 + at // 20}.{at % 20}" for at in range(60)]
+
+    assert study.checked()._study.ids[1:11:9] == ("1.1", "1.10")
 
 
 def test_groups_that_may_be_one_are_told(study: StudyOnDisk, jobpool: Jobpool) -> None:
