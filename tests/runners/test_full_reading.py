@@ -50,6 +50,7 @@ def test_every_map_with_values_that_are_not_finite_is_named(
     assert "the maps of 2 participants have values that are not finite: 003 (4), 017 (2)" in (
         shown.stderr
     )
+    assert "parcels with such values, hard: 500, 600; soft: 1, 2, 3, 4, 5; repair" in shown.stderr
     assert not study.pool.exists()
 
 

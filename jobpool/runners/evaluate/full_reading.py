@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.brain.arrays import FloatArray
+from jobpool.brain.arrays import Array, FloatArray
 from jobpool.brain.maps import MapBlock, Maps
-from jobpool.brain.parcellations import read_parcellation
+from jobpool.brain.parcellations import Parcellation, read_parcellation
 from jobpool.cache.roi.build import OnProgress, Progress
 from jobpool.cache.roi.cache import RoiCache
 from jobpool.cache.roi.store import RoiMatrix
@@ -24,6 +24,7 @@ from jobpool.learning.understood import Lines, labelled
 
 _MOST_NAMED = 6
 _MOST_PARCELLATIONS = 8
+_MOST_HIT = 3  # parcellations of which an error names parcels
 _OTHER_UNIT = 20.0  # times greater or smaller than in the median map
 
 
@@ -40,9 +41,13 @@ class Seen:
         self.n_non_finite = np.zeros(n_participants, np.int64)
         self.size: FloatArray = np.full(n_participants, np.nan)  # the largest distance from 0
         self.constant = np.zeros(n_participants, np.bool_)  # in one of its modalities
+        self.vertices: NDArray[np.bool_] | None = None  # where any map is not finite
 
     def __call__(self, block: MapBlock) -> None:
         """Take the maps of a block."""
+        if block.finite is not None:
+            spoiled = np.asarray(~block.finite.all(axis=(0, 2)))
+            self.vertices = spoiled if self.vertices is None else self.vertices | spoiled
         for row, values in enumerate(block.values):
             who = block.start + row
             if who in block.dropped:
@@ -93,7 +98,8 @@ def read_fully(
     if found and maps.problems.non_finite == "error":
         what = f"the maps of {len(found):,} participants have values that are not finite"
         shown = _named(study, seen.n_non_finite, found)
-        problems += (f"{what}: {shown}; repair them, or set on_non_finite: drop",)
+        where = _parcels_hit(study, seen.vertices)
+        problems += (f"{what}: {shown}; {where}; repair them, or set on_non_finite: drop",)
     if problems:
         given = study.settings.maps
         raise ConfigError(tuple(Problem(file, "evaluate.maps", given, one) for one in problems))
@@ -150,6 +156,23 @@ def _map_lines(study: Study, seen: Seen) -> Iterator[str]:
         yield f"  look at maps in another unit than most (times theirs): {shown}"
 
 
+def _parcels_hit(study: Study, vertices: NDArray[np.bool_] | None) -> str:
+    """Say which parcels hold some vertices, for the first few parcellations."""
+    said = []
+    for name, source in list(study.parcellations.items())[:_MOST_HIT]:
+        found = read_parcellation(source, study.folder)
+        hit = np.flatnonzero(abs(found.weights) @ np.asarray(vertices, np.float64))
+        parcels = listing(_numbers(found)[hit].tolist(), most=_MOST_NAMED) or "none"
+        said.append(f"{name}: {parcels}")
+    return f"parcels with such values, {'; '.join(said)}"
+
+
+def _numbers(parcellation: Parcellation) -> Array:
+    """Return what a person calls each parcel: its label, or its column counted from 1."""
+    labels = parcellation.labels
+    return labels if parcellation.kind == "hard" else labels + 1
+
+
 def _named(study: Study, numbers: NDArray[Any], people: list[int]) -> str:
     shown = [f"{study.ids[who]} ({numbers[who]:,.6g})" for who in people]
     return listing(shown, most=_MOST_NAMED)
@@ -170,7 +193,7 @@ def _lacking(study: Study, cache: RoiCache) -> list[str]:
 
 
 def _parcels(study: Study, source: str, matrix: RoiMatrix, without: NDArray[np.bool_]) -> str:
-    labels = read_parcellation(source, study.folder).labels
+    labels = _numbers(read_parcellation(source, study.folder))
     people = np.flatnonzero(without.any(axis=1))
     parcels = np.unique(np.flatnonzero(without.any(axis=0)) % matrix.n_parcels)
     who = listing([study.ids[one] for one in people], _MOST_NAMED)
