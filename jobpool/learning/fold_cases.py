@@ -29,6 +29,7 @@ INNER, HELD_OUT = "inner test parts", "holdouts"
 WITHOUT = " of fits without an inner fold"
 _MOST_TARGETS = 4
 _MOST_NUMBERS = 5
+_MOST_WARNINGS = 12
 _THIRDS = ("lower third", "middle third", "upper third")
 
 
@@ -94,6 +95,9 @@ def case_lines(study: Study, splits: PoolSplits, seed: int) -> Lines:
         warnings += list(_constant(study, target, fits, seed))
     if n_more:
         cases.append(f"... and {n_more:,} more targets with classes")
+    if len(warnings) > _MOST_WARNINGS:
+        left = len(warnings) - _MOST_WARNINGS + 1
+        warnings[_MOST_WARNINGS - 1 :] = [f"... and {left:,} more like these"]
     return [*labelled("cases", cases), *labelled("look at", warnings)]
 
 

@@ -155,3 +155,4 @@ def test_many_targets_do_not_fill_the_screen(study: StudyOnDisk) -> None:
     study.config["axes"]["target"] = list(more)
 
     assert len(lines(study, "cases")) < 15
+    assert lines(study, "look at")[-1] == "... and 19 more like these"

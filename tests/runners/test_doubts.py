@@ -48,6 +48,14 @@ def test_results_of_an_older_version_raise_no_doubt() -> None:
         ({"n_undefined": [0, 2, 0]}, "not defined"),
         ({"search_decided": [True, False, None]}, "share one score"),
         ({"n_constant_candidates": [0, 11, 10]}, "can only predict a constant"),
+        (
+            {
+                "n_constant_candidates": [10, 41, 40],  # the last two of eight fits each
+                "fits_made": [None, 8, 0],
+                "fits_reused": [None, 0, 8],
+            },
+            "can only predict a constant",
+        ),
         ({"n_failed": [0, 7, None]}, "candidates failed"),
         ({"n_constant_folds": [0, 2, None]}, "everybody gets the same prediction"),
         ({"r2_fold0": [0.1, -6e7, 0.3]}, "the lowest is -6e+07"),

@@ -66,8 +66,9 @@ def _failed(frame: "pd.DataFrame") -> Iterator[Doubt]:
 def _constant(frame: "pd.DataFrame") -> Iterator[Doubt]:
     if not {"n_constant_candidates", "n_candidates"} <= set(frame.columns):
         return
-    # of all fits of a row: one search in each fold, or several
-    n_fits = _n_folds(frame) + frame.get("fits_made", 0) + frame.get("fits_reused", 0)
+    n_fits = frame["task"].map(lambda _: _n_folds(frame))  # one search in each fold ...
+    if {"fits_made", "fits_reused"} <= set(frame.columns):  # ... or those of several members
+        n_fits = (frame["fits_made"] + frame["fits_reused"]).fillna(n_fits)
     yield from _doubt(
         frame,
         frame["n_constant_candidates"].fillna(0) > _MANY * frame["n_candidates"] * n_fits,
