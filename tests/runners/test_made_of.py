@@ -14,6 +14,7 @@ from jobpool.journal.made_of import FILE_NAME, read_agreed, within
 from jobpool.runners import forms_of
 from jobpool.runners.base import RunContext
 from jobpool.runners.evaluate import inputs
+from jobpool.runners.evaluate.inputs import place_of
 from jobpool.runners.evaluate.results import EvaluateResults
 from jobpool.runners.evaluate.runner import Evaluate
 from tests.support.brain_study import VERTICES, StudyOnDisk
@@ -71,6 +72,22 @@ def run_by(worker: Evaluate, study: StudyOnDisk, **point: Any) -> dict[str, Any]
     context = RunContext(cores=1, cache=study.pool / "cache", checkpoint=study.pool / "checkpoint")
     usual = {"parcellation": "hard", "pipeline": "elastic", "target": "age"}
     return dict(worker.run({**usual, **point}, context))
+
+
+def test_map_files_that_changed_after_the_pool_was_made_are_named(
+    study: StudyOnDisk,
+) -> None:
+    study.write_maps_one_by_one(study.folder / "maps")
+    names = [f"{name}.npy" for name in study.table["id"]]
+    for name in names:
+        os.utime(study.folder / "maps" / name, (1, 1))
+    os.utime(study.folder / "maps" / names[7], (3, 3))
+    study.config["evaluate"]["maps"] = "maps/{participant}.npy"
+    found = study.checked()._checked.study
+
+    place = place_of(found, "maps", since=2.0)
+
+    assert place == "maps/{participant}.npy (changed later: 007.npy)"
 
 
 def test_a_task_of_other_maps_than_the_tasks_before_is_refused(study: StudyOnDisk) -> None:

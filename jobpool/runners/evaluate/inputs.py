@@ -10,7 +10,7 @@ and settings are in every result, too; where they differ, `collect`, `doctor` an
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -194,7 +194,7 @@ class Inputs:
             raise DataError(self._place(name), what)
 
 
-def place_of(study: Study, name: str) -> str:
+def place_of(study: Study, name: str, since: float) -> str:
     """Return the file of an input, as the experiment file names it.
 
     Parameters
@@ -203,16 +203,28 @@ def place_of(study: Study, name: str) -> str:
         The study.
     name : str
         Of an input, as in `known_inputs`, `inputs_of_values` and `inputs_of_code`.
+    since : float
+        When the pool was made, in seconds since the epoch: files of maps that changed later are
+        named.
     """
     kind, _, rest = name.partition(" ")
-    if kind == MAPS or name == COMMON:
-        maps = study.settings.maps
-        return maps if isinstance(maps, str) else listing(maps.values(), most=3)
+    if kind == MAPS:
+        given = study.settings.maps
+        later = list(_changed_maps(study, since))
+        named = given if isinstance(given, str) else listing(given.values(), most=3)
+        return f"{named} (changed later: {listing(later, most=3)})" if later else named
     if kind == "parcellation":
         return study.parcellations.get(rest, rest)
-    code = (
-        study.pipelines[one].code if (one := rest.removeprefix("of ")) in study.pipelines else None
-    )
-    if kind == "code" and code is not None:
-        return listing((str(path) for path in code.files), most=3)
+    pipeline = study.pipelines.get(rest.removeprefix("of "))
+    if kind == "code" and pipeline is not None and pipeline.code is not None:
+        return listing((str(path) for path in pipeline.code.files), most=3)
     return study.settings.participants
+
+
+def _changed_maps(study: Study, since: float) -> Iterator[str]:
+    """Yield the names of map files that are not in an archive and changed after a time."""
+    for source in study.maps().sources:
+        for name in dict.fromkeys(source.name(n) for n in range(len(study.ids))):
+            with suppress(OSError):  # none, or the name of an array in an archive
+                if Path(name).stat().st_mtime > since:
+                    yield Path(name).name

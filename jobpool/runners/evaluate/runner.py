@@ -251,7 +251,11 @@ class Evaluate:
         return {"versions": versions, **found, MADE_OF: dict(made_of)}
 
     def _place(self, name: str) -> str:
-        return place_of(self._study, name)
+        pool = self._pool
+        since = float("inf")
+        if pool is not None and (pool / "pool.json").exists():
+            since = read_info(pool).created
+        return place_of(self._study, name, since)
 
     def _known_inputs(
         self, task: EnsembleTask, target: Target, context: RunContext
