@@ -163,7 +163,8 @@ class _Reading:
             start = reader.line_num + 1
             if row:
                 n_columns = n_columns or len(row)
-                self._check_quotes(row, n_columns)
+                if len(self._lines.of_row) > 1:
+                    self._check_quotes(row, n_columns)
                 yield row
 
     def _check_quotes(self, row: list[str], n_columns: int) -> None:

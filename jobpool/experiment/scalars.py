@@ -43,6 +43,10 @@ _TWO_WAYS = (
         re.compile(r"[-+]?[0-9]+(?:[_, '\u2019]+[0-9]*)+(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"),
         "may be text or a number; put quotes around it, or write digits and a point alone",
     ),
+    (
+        re.compile(r"[\u2018-\u201f\u00ab].*"),
+        "begins with a quote of a word processor, which YAML takes for text; write ' or \"",
+    ),
 )
 _DASHES = str.maketrans("\u2212\u2013\u2012", "---")
 

@@ -83,6 +83,7 @@ def test_a_scalar_is_what_a_person_reads(scalar: str, value: object, tmp_path: P
         ("Null", "may be text, or stand for no value; put quotes around it"),
         ("nan", "may be text, or stand for no value; put quotes around it"),
         ("-Inf", "may be text, or stand for no value; put quotes around it"),
+        ("\u201c007\u201d", "begins with a quote of a word processor"),
         ("!!int 007", "is no value of the type 'int'; leave the type out"),
         ("!!bool maybe", "is no value of the type 'bool'; leave the type out"),
         ("!!timestamp 2020-01-31", "is no value of the type 'timestamp'; leave the type out"),
