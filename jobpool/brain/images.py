@@ -18,7 +18,7 @@ import numpy as np
 
 from jobpool.brain.arrays import CUT_SHORT, Array
 from jobpool.brain.cifti import read_cifti_header
-from jobpool.brain.spaces import Space, structure
+from jobpool.brain.spaces import Space, is_same_affine, structure
 from jobpool.errors import DataError, JobpoolError
 from jobpool.installation import missing
 
@@ -180,12 +180,32 @@ def _volume(path: Path, raw: Any, label_keys: frozenset[int] | None) -> Image:
     return Image(
         path=path,
         kind="volume",
-        space=Space(n_vertices=n_vertices, grid=grid, affine=affine),
+        space=Space(
+            n_vertices=n_vertices,
+            grid=grid,
+            affine=affine,
+            two_affines=_has_two_affines(raw.header, grid),
+        ),
         n_columns=shape[3] if len(shape) == 4 else 1,
         dtype=_plain(path, raw.header.get_data_dtype()),
         raw=raw,
         label_keys=label_keys,
     )
+
+
+def _has_two_affines(header: Any, grid: tuple[int, ...]) -> bool:
+    """Say whether the qform of a header says something else than its sform, which is used."""
+    from nibabel.spatialimages import HeaderDataError  # noqa: PLC0415 - as in _load
+
+    if not int(header["sform_code"]) or not int(header["qform_code"]):
+        return False
+    try:
+        one, other = (
+            tuple(np.ravel(form()).tolist()) for form in (header.get_sform, header.get_qform)
+        )
+    except HeaderDataError:  # a quaternion that is none: the sform alone can be meant
+        return False
+    return not is_same_affine(grid, one, other)
 
 
 def _surface(path: Path, raw: Any) -> Image:

@@ -14,6 +14,7 @@ from jobpool.errors import DataError
 
 HEMISPHERE = "{hemisphere}"  # in a path: L, then R
 
+Affine = tuple[float, ...]  # 16 numbers, row by row
 _TOLERANCE = 1e-3  # of a voxel, at the corners of the grid: files keep affines in single precision
 
 
@@ -26,6 +27,7 @@ class Space:
     affine: tuple[float, ...] | None = None  # its 16 numbers, row by row: voxels to millimetres
     hemispheres: tuple[int, ...] | None = None  # vertices of the left one, then of the right one
     models: str | None = None  # digest of the brain models of a CIFTI file
+    two_affines: bool = False  # a NIfTI file whose qform says something else than its sform
     structures: tuple[str, ...] = ()  # such as cortexleft, one a side; empty where none is named
 
     @property
@@ -128,14 +130,25 @@ def _shift(one: Space, other: Space) -> str | None:
         return f"{one.n_vertices} vertices{_grids(one, other)}"
     if one.affine is None or other.affine is None:
         return None
-    first, second = np.reshape(one.affine, (4, 4)), np.reshape(other.affine, (4, 4))
-    ends = [(0, size - 1) for size in one.grid]
-    corners = np.stack(np.meshgrid(*ends, [1.0], indexing="ij"), axis=-1).reshape(-1, 4)
-    apart = np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max()
-    voxel = float(np.linalg.norm(second[:3, :3], axis=0).min())
+    apart, voxel = corners_apart(one.grid, one.affine, other.affine)
     if apart <= _TOLERANCE * voxel:
         return None
     return f"the same grid, but its corners are up to {apart:.3g} mm away: another affine"
+
+
+def is_same_affine(grid: tuple[int, ...], one: Affine, other: Affine) -> bool:
+    """Say whether two affines put the corners of a grid in the same places."""
+    apart, voxel = corners_apart(grid, one, other)
+    return apart <= _TOLERANCE * voxel
+
+
+def corners_apart(grid: tuple[int, ...], one: Affine, other: Affine) -> tuple[float, float]:
+    """Return how far two affines put a corner of a grid apart, and the size of a voxel."""
+    first, second = np.reshape(one, (4, 4)), np.reshape(other, (4, 4))
+    ends = [(0, size - 1) for size in grid]
+    corners = np.stack(np.meshgrid(*ends, [1.0], indexing="ij"), axis=-1).reshape(-1, 4)
+    apart = np.linalg.norm((corners @ (first - second).T)[:, :3], axis=1).max()
+    return float(apart), float(np.linalg.norm(second[:3, :3], axis=0).min())
 
 
 def check_space(maps: Space, parcellation: HasSpace) -> str | None:

@@ -110,6 +110,12 @@ def parcellation_lines(study: Study, described: Mapping[str, ParcellationSummary
         parts.append(f"{len(of_kind):,} {kind} of {ends} parcels{more}{fitted}")
     yield "; ".join(parts)
     yield from _odd(described)
+    two = [name for name, one in described.items() if one.space.two_affines]
+    if study.maps().space().two_affines:
+        two.insert(0, "the maps")
+    if two:
+        shown = listing(two, most=_MOST_NAMED)
+        yield f"  look at files whose qform is not their sform, which is used: {shown}"
 
 
 def _odd(described: Mapping[str, ParcellationSummary]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jobpool.runners.evaluate.runner import Evaluate
-from tests.support.brain_images import write_labels, write_nifti
+from tests.support.brain_images import MILLIMETRES, NIBABEL, write_labels, write_nifti
 from tests.support.brain_study import LABELS, VERTICES, StudyOnDisk
 
 
@@ -79,3 +79,19 @@ def test_parcellations_in_two_spaces_are_refused_though_the_maps_have_none(
     assert problems["axes.parcellation"].startswith(
         "has another space than the parcellation one.nii: the same grid, but its corners are up to "
     )
+
+
+def test_a_qform_that_is_not_the_sform_is_said(study: StudyOnDisk) -> None:
+    for name, shift in (("same", 1e-5), ("other", 2.0)):
+        image = NIBABEL.Nifti1Image(LABELS.reshape(10, 10, 9), MILLIMETRES)
+        qform = MILLIMETRES.copy()
+        qform[0, 3] += shift
+        image.set_qform(qform, code=1)
+        image.set_sform(MILLIMETRES, code=4)
+        image.to_filename(study.folder / f"{name}.nii")
+    np.save(study.folder / "atlas.npy", LABELS // 200)
+    study.config["axes"]["parcellation"] = ["same.nii", "atlas.npy", "other.nii"]
+
+    lines = said(study.checked())
+
+    assert "  look at files whose qform is not their sform, which is used: other.nii" in lines
