@@ -13,6 +13,7 @@ from jobpool.brain.spaces import Space, difference
 from jobpool.errors import DataError, listing
 from jobpool.experiment.reader import Reader
 from jobpool.learning.study import Study
+from jobpool.units import count
 
 _MOST_MAPS = 5  # that are named one by one
 _MOST_NAMED = 4  # parcellations in one line
@@ -88,7 +89,7 @@ def dropped_lines(study: Study, dropped: Mapping[int, str]) -> list[str]:
     """Return who is left out for a map that is there but cannot be used."""
     reasons = {why for why in dropped.values() if why != NO_MAP}
     return [
-        f"{len(ids):,} participants are left out, {why}: {listing(ids, most=_MOST_NAMED)}"
+        f"{count(len(ids), 'participant')} left out, {why}: {listing(ids, most=_MOST_NAMED)}"
         for why in sorted(reasons)
         if (ids := [study.ids[who] for who, one in dropped.items() if one == why])
     ]

@@ -524,4 +524,4 @@ def test_init_says_whose_map_is_in_another_space(lab: Lab) -> None:
 
     assert said["parcels"] == "1 hard of 3 parcels"
     texts = [text for _, text in Evaluate(runner._experiment).understood()]
-    assert "1 participants are left out, map in another space: sub-04" in texts
+    assert "1 participant left out, map in another space: sub-04" in texts
