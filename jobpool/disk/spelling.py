@@ -82,7 +82,7 @@ def valued(name: str) -> str:
 
 
 def loosened(name: str) -> str:
-    """Return what two names have in common that differ in capitals, blanks and signs only.
+    """Return what two names have in common that differ in capitals, accents, blanks and signs only.
 
     Numbers are compared by value; signs between digits count, but not which.
 
@@ -95,7 +95,8 @@ def loosened(name: str) -> str:
     >>> loosened("Family 01") == loosened("family-1")
     True
     """
-    text = _ZEROS.sub("", folded(name))
+    letters = unicodedata.normalize("NFD", folded(name))
+    text = _ZEROS.sub("", "".join(one for one in letters if not unicodedata.combining(one)))
     if parse_number(text) is not None:
         return valued(text)
     return _PUNCTUATION.sub("", _BETWEEN_DIGITS.sub("-", text)) or text

@@ -152,7 +152,7 @@ def read_missing(reader: Reader) -> tuple[str, ...] | None:
     if value is None:
         return None
     given = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, str | int | float) for one in given) or True in given:
+    if any(isinstance(one, bool) or not isinstance(one, str | int | float) for one in given):
         advice = 'must be a list of words and numbers, such as ["NA", -9]'
         reader.problem("missing", value, advice)
         return None

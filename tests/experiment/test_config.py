@@ -288,6 +288,25 @@ def test_the_words_for_a_missing_value_may_be_listed(tmp_path: Path) -> None:
     assert (usual, own.axes[0].values) == (("-9", "NA", "x"), ("n/a", "x"))
 
 
+@pytest.mark.parametrize("words", ["[true]", "[null]", "{a: 1}", "[[NA]]"])
+def test_what_is_no_list_of_words_is_refused(words: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("s\n1\n")
+    table = f"table: t.csv, column: s, missing: {words}"
+
+    found = problems(tmp_path, f"runner: function\naxes: {{s: {{{table}}}}}")
+
+    assert "must be a list of words and numbers" in found[0]
+
+
+def test_one_may_stand_for_a_missing_value(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("s\n1\n2\n")
+    table = "table: t.csv, column: s, missing: [1]"
+
+    experiment = load(tmp_path, f"runner: function\naxes: {{s: {{{table}}}}}")
+
+    assert experiment.axes[0].values == ("2",)
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_whole_numbers_of_a_table_stay_whole(ending: str, tmp_path: Path) -> None:
     frame = pd.DataFrame({"s": [1001, 1002, 9007199254740993], "age": [20.5, 31.0, 44.2]})
