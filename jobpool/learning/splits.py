@@ -18,7 +18,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ FILE_NAME = "splits.npz"
 HOLDOUT_SHARE = 0.25
 _ARRAYS = ("outer", "inner", "holdout", "strata")  # in the order of their hash
 _N_ARRAYS = {1: 2, 2: 3}
+_SHARES = 1000  # whole numbers, that no machine rounds in another way
 Folds = NDArray[np.int16]
 Holdout = NDArray[np.int8]
 
@@ -236,8 +236,8 @@ class Dealer:
         if strata is None or len(set(groups)) < 2 or not 0 < share < 1:
             held_out[part] = hold_out_groups(groups, share, seed)
         else:
-            near = Fraction(share).limit_denominator(1000)
-            shares = [near.denominator - near.numerator, near.numerator]
+            out = min(max(round(share * _SHARES), 1), _SHARES - 1)
+            shares = [_SHARES - out, out]
             held_out[part] = deal_evenly(groups, strata, shares, seed)
         return held_out
 

@@ -214,6 +214,17 @@ def test_an_even_holdout_has_a_quarter_of_each_class() -> None:
     assert held_out[:, SEX == 0].sum(axis=1).tolist() == [32] * 5
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.0001, 0.9999), st.integers(0, 99))
+def test_both_sides_of_an_even_holdout_have_both_classes(share: float, seed: int) -> None:
+    dealer = Dealer(groups=GROUPS, strata=SEX)
+
+    held_out = dealer.hold_out(dealer.present(), share, str(seed))
+
+    sides = set(zip(held_out.tolist(), SEX.tolist(), strict=True))
+    assert sides == {(0, 0), (0, 1), (1, 0), (1, 1)}
+
+
 def test_who_lacks_the_target_is_in_no_part() -> None:
     absent = SOME == -1
 
