@@ -105,8 +105,8 @@ def open_image(path: Path, *, stream: bool = False) -> Image:
         return image
 
 
-def read_triangles(path: Path) -> tuple[Array, int]:
-    """Return the triangles of a GIFTI surface, shape (n, 3), and how many vertices it has.
+def read_triangles(path: Path) -> tuple[Array, Space]:
+    """Return the triangles of a GIFTI surface, shape (n, 3), and the space of its vertices.
 
     Raises
     ------
@@ -114,12 +114,14 @@ def read_triangles(path: Path) -> tuple[Array, int]:
         If it is missing, damaged, or holds no triangles.
     """
     with naming(path):
-        arrays = {array.intent: array.data for array in _load(path, stream=False)[0].darrays}
+        raw = _load(path, stream=False)[0]
+        arrays = {array.intent: array.data for array in raw.darrays}
         triangles = arrays.get(_TRIANGLE)
         if triangles is None:
             raise DataError(path, "has no triangles; give a .surf.gii file")
         points = arrays.get(_POINTSET)
-        return triangles, int(triangles.max(initial=-1)) + 1 if points is None else len(points)
+        n_vertices = int(triangles.max(initial=-1)) + 1 if points is None else len(points)
+        return triangles, Space(n_vertices=n_vertices, structures=_structures(raw))
 
 
 @contextmanager

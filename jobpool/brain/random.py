@@ -119,28 +119,29 @@ def _read_mesh(text: str, folder: Path) -> tuple[Graph, Booleans, Space]:
     edges: list[Integers] = []
     spaces: list[Space] = []
     for side in sides(text):
-        triangles, n_vertices = _read_triangles(side, folder)
+        triangles, of_side = _read_triangles(side, folder)
         before = sum(space.n_vertices for space in spaces)
         edges += [triangles[:, pair] + before for pair in ([0, 1], [1, 2], [2, 0])]
-        spaces.append(Space(n_vertices=n_vertices))
-    space = join(tuple(spaces))
+        spaces.append(of_side)
+    space = join(tuple(spaces), folder / text)
     inside = np.ones(space.n_vertices, np.bool_)
     return make_graph(np.concatenate(edges), space.n_vertices), inside, space
 
 
-def _read_triangles(text: str, folder: Path) -> tuple[Integers, int]:
+def _read_triangles(text: str, folder: Path) -> tuple[Integers, Space]:
     if is_surface(text):
-        triangles, n_vertices = read_triangles(folder / text)
+        triangles, space = read_triangles(folder / text)
     else:
         triangles = locate(text, folder).read()
-        n_vertices = int(triangles.max(initial=-1)) + 1
+        space = Space(n_vertices=int(triangles.max(initial=-1)) + 1)
+    n_vertices = space.n_vertices
     if triangles.ndim != 2 or triangles.shape[1] != 3 or triangles.dtype.kind not in "iu":
         what = f"has {triangles.dtype} of shape {triangles.shape}; give integers (triangles, 3)"
         raise DataError(folder / text, what)
     if not triangles.size or triangles.min() < 0 or triangles.max() >= n_vertices:
         what = f"has triangles of vertices that do not exist; they go from 0 to {n_vertices - 1}"
         raise DataError(folder / text, what)
-    return triangles.astype(np.int64), n_vertices
+    return triangles.astype(np.int64), space
 
 
 def _read_grid(path: Path) -> tuple[Graph, Booleans, Space]:

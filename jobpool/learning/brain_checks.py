@@ -52,7 +52,10 @@ def check_maps(study: Study, reader: Reader) -> MapsChecked | None:
         reader.problem("maps", text, str(one))
     if len(seen.problems) > _MOST_MAPS:
         n_more = len(seen.problems) - _MOST_MAPS
-        reader.problem("maps", text, f"{n_more:,} more maps cannot be used; correct the others")
+        what = f"{n_more:,} more maps cannot be used"
+        if 2 * len(seen.problems) > len(study.ids):
+            what += "; all are compared with the first one, so look whether that is the odd one"
+        reader.problem("maps", text, what)
     return MapsChecked(space=space, dropped=seen.dropped)
 
 

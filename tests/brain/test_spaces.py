@@ -14,9 +14,11 @@ from tests.support.brain_images import (
     GREY,
     MILLIMETRES,
     grey_matter,
+    icosphere,
     write_dscalar,
     write_gifti,
     write_nifti,
+    write_surface,
 )
 
 ONES = np.ones((2, 3, 4), np.int16)
@@ -172,3 +174,18 @@ def test_an_array_of_labels_with_three_axes_has_a_grid(tmp_path: Path) -> None:
 
     assert found[0] is None
     assert "a grid of (4, 3, 2), not (2, 3, 4)" in str(found[1])
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_meshes_of_exchanged_hemispheres_are_refused(tmp_path: Path, exchanged: bool) -> None:
+    triangles, n_vertices = icosphere(0)
+    structures = ["CortexLeft", "CortexRight"]
+    for side, structure in zip("LR", structures[:: -1 if exchanged else 1], strict=True):
+        write_surface(tmp_path / f"{side}.surf.gii", triangles, n_vertices, structure)
+    text = "random:{hemisphere}.surf.gii?size=4&repeat=1&seed=0"
+
+    if exchanged:
+        with pytest.raises(DataError, match="says in its left file that it is the right hemi"):
+            read_parcellation(text, tmp_path)
+    else:
+        assert read_parcellation(text, tmp_path).space.hemispheres == (12, 12)

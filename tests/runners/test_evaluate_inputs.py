@@ -513,7 +513,9 @@ def test_init_counts_the_maps_that_cannot_be_used_beyond_five(lab: Lab) -> None:
     for name in NAMES[1:]:
         (lab.folder / "maps" / f"{name}.npy").write_bytes(b"")
 
-    assert "24 more maps cannot be used" in lab.refused("maps/{participant}.npy")
+    said = lab.refused("maps/{participant}.npy")
+
+    assert "24 more maps cannot be used; all are compared with the first one" in said
 
 
 def test_init_says_whose_map_is_in_another_space(lab: Lab) -> None:

@@ -53,11 +53,13 @@ def write_labels(path: Path, labels: Array, names: Mapping[int, str]) -> None:
     NIBABEL.save(NIBABEL.gifti.GiftiImage(darrays=[part], labeltable=table), path)
 
 
-def write_surface(path: Path, triangles: Array, n_vertices: int) -> None:
+def write_surface(path: Path, triangles: Array, n_vertices: int, structure: str = "") -> None:
     points = NIBABEL.gifti.GiftiDataArray(
         np.zeros((n_vertices, 3), np.float32), "NIFTI_INTENT_POINTSET"
     )
     faces = NIBABEL.gifti.GiftiDataArray(triangles.astype(np.int32), "NIFTI_INTENT_TRIANGLE")
+    if structure:
+        points.meta["AnatomicalStructurePrimary"] = structure
     NIBABEL.save(NIBABEL.gifti.GiftiImage(darrays=[points, faces]), path)
 
 
