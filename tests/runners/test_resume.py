@@ -37,8 +37,8 @@ PIPELINE = "tests.runners.test_resume:noted"
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
-class InterruptedRunError(Exception):
-    """Stands for whatever ends a task in the middle."""
+class InterruptedRunError(MemoryError):
+    """Ends a task in the middle, as no error of a candidate does."""
 
 
 class Noted(Ridge):  # type: ignore[misc] # scikit-learn has no types
