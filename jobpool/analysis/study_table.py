@@ -51,8 +51,9 @@ _DEFAULTS: dict[str, str | int | float] = {
 _MAY_BE_EMPTY = ("set", "task", "used_digest")
 _ORDER = ["size", "parcellation", "pipeline", "target"]
 # columns of numbers that the table has only where they are given
-_OPTIONAL = ("sd", "n_folds", "n_used")
+_OPTIONAL = ("sd", "n_folds", "pooled", "n_used")
 _WHO = "used_digest"
+UNEQUAL = 2  # times the participants of the smallest fold
 _NAMES = (*KEY, "size", "type", SCORE, MEAN_RANK, *_DEFAULTS, *_OPTIONAL, _WHO)
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
@@ -67,7 +68,8 @@ class StudyTable:
         Columns ``parcellation``, ``size`` (parcels), ``type``, ``pipeline``, ``target``,
         ``score`` (higher is better) or ``mean_rank`` (1 is best), ``strategy`` (``single`` for
         one parcellation alone), ``set``, ``members``, ``seconds``, ``memory_mb`` (NaN where
-        unknown) and ``task``. Where they are known: ``sd`` of the score over ``n_folds`` folds,
+        unknown) and ``task``. Where they are known: ``sd`` of the score over ``n_folds`` folds, the
+        ``pooled`` score of the participants of all folds together where these are unequal,
         ``n_used`` (participants that it is of) and ``used_digest`` (which ones, where some
         parcellation cannot use all that have a map).
     source : str
@@ -80,6 +82,8 @@ class StudyTable:
         Rows that have no score, with the same columns but the measure: missing cells.
     order : tuple of str
         The parcellations as they come in the source.
+    unequal : mapping of str to (int, int)
+        Targets with unequal folds: participants in the smallest and in the largest.
     """
 
     frame: pd.DataFrame
@@ -88,6 +92,7 @@ class StudyTable:
     metrics: Mapping[str, str] = field(default_factory=dict)
     no_score: pd.DataFrame
     order: tuple[str, ...] = ()
+    unequal: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("frame", "no_score"):
@@ -231,8 +236,9 @@ def from_results(
         table["seconds"] = frame["fit_seconds"].fillna(table["seconds"])
     chosen = _chosen_metrics(frame, source, metrics, scores)
     table[SCORE] = _scores(frame, chosen)
-    table = table.join(_spread(frame, chosen))
-    return _checked(table.reset_index(drop=True), source, SCORE, chosen, Missing())
+    table = table.join(_spread(frame, chosen)).join(_pooled(frame, chosen))
+    made = _checked(table.reset_index(drop=True), source, SCORE, chosen, Missing())
+    return replace(made, unequal=_unequal_folds(frame))
 
 
 def _chosen_metrics(
@@ -293,6 +299,29 @@ def _spread(frame: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
             found["sd"] = found["sd"].mask(metric == name, folds.std(axis=1))
             found["n_folds"] = found["n_folds"].mask(metric == name, folds.count(axis=1))
     return found if found["n_folds"].notna().any() else found[[]]
+
+
+def _pooled(frame: pd.DataFrame, chosen: Mapping[str, str]) -> pd.DataFrame:
+    """Return ``pooled``, the chosen score of all folds together, where results have one."""
+    columns = [name for name in sorted(set(chosen.values())) if f"{name}_pooled" in frame]
+    if not columns:
+        return frame[[]]
+    renamed = frame[["target", *(f"{name}_pooled" for name in columns)]].rename(
+        columns=lambda name: name.removesuffix("_pooled")
+    )
+    rest = {target: name for target, name in chosen.items() if name in columns}
+    return _scores(renamed, rest).rename("pooled").to_frame()
+
+
+def _unequal_folds(frame: pd.DataFrame) -> dict[str, tuple[int, int]]:
+    """Return the targets of which some fold has twice the participants of another."""
+    columns = [name for name in map(str, frame.columns) if re.fullmatch(r"n_test_fold\d+", name)]
+    found = {}
+    for target, rows in frame.groupby("target", sort=True)[columns] if columns else ():
+        least, most = rows.min().min(), rows.max().max()
+        if most >= UNEQUAL * least:
+            found[str(target)] = (int(least), int(most))
+    return found
 
 
 def _checked(

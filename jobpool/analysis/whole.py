@@ -101,7 +101,7 @@ class _Analyst:
 
     def analyse(self) -> Analysis:
         covered = coverage(self._singles)
-        self._notes += [*self._without_score(), *covered.sentences()]
+        self._notes += [*self._without_score(), *covered.sentences(), *unequal_folds(self._table)]
         ranking = self._ranked(self._singles, ("pipeline", "target"))
         across = self._across()
         overall = ranking.overall if ranking else None
@@ -279,6 +279,18 @@ def other_people(table: StudyTable) -> str:
         f"Ranks and comparisons are not on the same participants for all parcellations: {which}. A "
         "parcellation may be better because it lost participants that are hard to predict."
     )
+
+
+def unequal_folds(table: StudyTable) -> list[str]:
+    """Return a sentence where a mean over folds counts some participants more than others."""
+    if not table.unequal:
+        return []
+    sizes = (f"{target} ({few:,} to {many:,})" for target, (few, many) in table.unequal.items())
+    beside = "; the pooled score stands beside it" if "pooled" in table.frame else ""
+    return [
+        f"Folds are unequal in participants: {listing(sizes)}. A score is the mean over folds, in "
+        f"which a small fold counts as much as a large one{beside}."
+    ]
 
 
 def _by_target(ranking: Ranking | None, scaling: Scaling | None) -> pd.DataFrame:

@@ -18,8 +18,9 @@ from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.methods import SearchResult, by_score, search
-from jobpool.learning.pipelines.base import Candidate, Predictions
+from jobpool.learning.pipelines.base import Candidate, Kind, Predictions
 from jobpool.learning.pipelines.scaling import n_constant
+from jobpool.learning.pooling import sums_of
 from jobpool.learning.probability import solver_for_probability, with_probability
 from jobpool.learning.scores import METRICS, reported_scores
 from jobpool.learning.search import (
@@ -128,7 +129,7 @@ class Fitted:
 
 
 def evaluate_fold(
-    recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint
+    recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint, *, unequal: bool = False
 ) -> dict[str, Json]:
     """Return scores, chosen parameters, sizes and seconds of one outer fold.
 
@@ -142,7 +143,7 @@ def evaluate_fold(
     kept: dict[str, Json] | None = checkpoint.get(data.name)
     if kept is None:
         fitted = fit(recipe, data, cores, checkpoint)
-        kept = fold_result(recipe, data.fold, data.y[data.test], fitted)
+        kept = fold_result(recipe, data.fold, data.y[data.test], fitted, unequal=unequal)
         checkpoint.put(data.name, kept)
     return kept
 
@@ -219,7 +220,9 @@ def _refit(
     raise NoCandidateError(len(found.candidates), trials.first_error)
 
 
-def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str, Json]:
+def fold_result(
+    recipe: Recipe, fold: int, y: Array, fitted: Fitted, *, unequal: bool = False
+) -> dict[str, Json]:
     """Return scores, chosen parameters, sizes and seconds of one outer fold as plain JSON.
 
     Parameters
@@ -232,6 +235,8 @@ def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str
         The target of the participants that were predicted.
     fitted : Fitted
         Their predictions, in the same order.
+    unequal : bool
+        Whether folds are unequal, so that pooled scores are wanted.
     """
     constant = fitted.n_constant_candidates
     return {
@@ -252,7 +257,16 @@ def fold_result(recipe: Recipe, fold: int, y: Array, fitted: Fitted) -> dict[str
         "constant_predictions": is_constant(fitted.predictions),
         "converged": fitted.converged,
         "seconds": fitted.seconds,
+        **(sums_for(recipe, y, fitted.predictions) if unequal else {}),
     }
+
+
+def sums_for(recipe: Recipe, y: Array, predictions: Predictions) -> dict[str, Json]:
+    """Return what pooled scores need of a fold; nothing of predictions that are not finite."""
+    if predictions.failure:
+        return {}
+    is_binary = recipe.kind is Kind.BINARY
+    return {"sums": dict(sums_of(y, predictions.predicted, is_binary=is_binary))}
 
 
 def is_constant(predictions: Predictions) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from jobpool.brain.arrays import Array, FloatArray
 from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.pipelines.base import Kind
+from jobpool.learning.pooling import UNEQUAL
 from jobpool.learning.scores import METRICS, Metric
 from jobpool.learning.search import FoldData, Recipe
 from jobpool.learning.splits import Dealer, Splits
@@ -141,6 +142,18 @@ class Folds:
         metric = METRICS[recipe.kind][recipe.search_metric]
         check_fold(data, recipe.kind, int(own.max()) + 1, metric)
         return data
+
+    def are_unequal(self, present: Array) -> bool:
+        """Say whether one outer fold has twice the participants of another.
+
+        Parameters
+        ----------
+        present : ndarray of shape (n_participants,), bool
+            Who has the target.
+        """
+        outer = self._splits.outer
+        sizes = np.bincount(outer[present & (outer >= 0)], minlength=self._splits.n_outer)
+        return bool(sizes.max() >= UNEQUAL * sizes.min())
 
     def check_inner(self) -> None:
         """Check that the training parts without an inner fold have enough groups.

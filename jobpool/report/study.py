@@ -12,6 +12,7 @@ from jobpool.analysis.comparison import is_interpreters_own
 from jobpool.analysis.coverage import combined_pipelines
 from jobpool.analysis.ranks import best
 from jobpool.analysis.study_table import LOWER_IS_BETTER, SCORE, SINGLE
+from jobpool.analysis.whole import unequal_folds
 from jobpool.report.parts import (
     DataTable,
     Figure,
@@ -85,7 +86,7 @@ def _coverage_section(found: "Analysis") -> Section:
 
 def _score_section(table: "StudyTable", source: str) -> Section:
     """Return the score of every parcellation against its size, for the target that is chosen."""
-    spread = [name for name in ("sd", "n_folds", "n_used") if name in table.frame]
+    spread = [name for name in ("sd", "n_folds", "pooled", "n_used") if name in table.frame]
     kept = [NAME, "size", "type", STRATEGY, PIPELINE, TARGET, table.measure, *spread]
     of_scores = table.measure == SCORE
     title = "Scores by target" if of_scores else "Mean ranks by target"
@@ -103,6 +104,7 @@ def _score_section(table: "StudyTable", source: str) -> Section:
         text=_about_scores(table) if of_scores else "As the table has them; 1 is the best.",
         items=(_score_figure(scores, table),),
         tables=(scores,),
+        notes=tuple(unequal_folds(table)),
     )
 
 

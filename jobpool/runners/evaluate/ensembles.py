@@ -20,6 +20,7 @@ from jobpool.learning.fits import (
     is_constant,
     shown_scores,
     shown_search_score,
+    sums_for,
 )
 from jobpool.learning.search import Recipe
 from jobpool.learning.strategies import (
@@ -130,7 +131,8 @@ def _fold_of_one(
     ((required, entry),) = found.items()
     fitted = _fitted(entry)
     y = fits.target.y[fitted.rows]
-    fold = fold_result(fits.recipe_of(required.member[1]), required.fold, y, fitted)
+    recipe = fits.recipe_of(required.member[1])
+    fold = fold_result(recipe, required.fold, y, fitted, unequal=_are_unequal(fits))
     return {**fold, "predictions": fits.place(required)} if keep else fold
 
 
@@ -168,6 +170,8 @@ def _fold_of_all(
     else:
         combined = STRATEGIES[task.strategy](members)
     result = _fold_result(recipe, fold, fits.target.y[combined.rows], combined)
+    if _are_unequal(fits):
+        result |= sums_for(recipe, fits.target.y[combined.rows], combined.predictions)
     result["n_train"] = max(
         one.n_train for required, one in fitted.items() if required.inner is None
     )
@@ -187,6 +191,10 @@ def _fold_of_all(
         made_of = [task.strategy, *(fits.key(required) for required in found)]
         result["predictions"] = fits.keep(task.pipeline, fold, made_of, _entry(combined))
     return result
+
+
+def _are_unequal(fits: MemberFits) -> bool:
+    return fits.folds.are_unequal(fits.target.present)
 
 
 def _fold_result(recipe: Recipe, fold: int, y: Array, combined: Combined) -> dict[str, Json]:

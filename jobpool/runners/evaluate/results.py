@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from jobpool.journal.made_of import joined, within
+from jobpool.learning.pooling import pooled_scores
 from jobpool.runners.base import Doubt
 from jobpool.runners.evaluate.doubts import doubts_of
 from jobpool.task import Json, Value
@@ -136,6 +137,8 @@ def _task_row(whole: dict[str, Any]) -> Row:
     row = _means([fold["scores"] for fold in folds])
     for name, score in _means([fold["search_score"] for fold in folds]).items():
         row[_search_name(name)] = score
+    for name, score in pooled_scores(folds).items():
+        row[f"{name}_pooled"] = score
     row.update(_counts(whole))
     row["n_unconverged"] = sum([fold["n_unconverged"] for fold in folds])
     row.update(_failures(folds))

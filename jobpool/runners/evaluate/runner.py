@@ -296,7 +296,10 @@ class Evaluate:
                 data = self._folds_of(target).data(
                     number, values.features, target, values.usable, recipe
                 )
-                folds.append(evaluate_fold(recipe, data, context.cores, checkpoint))
+                unequal = self._folds_of(target).are_unequal(target.present)
+                folds.append(
+                    evaluate_fold(recipe, data, context.cores, checkpoint, unequal=unequal)
+                )
         return {"folds": folds, **values.facts(), MADE_OF: dict(inputs)}
 
     def _fits(self, strategy: str, target: Target, context: RunContext) -> MemberFits:
