@@ -20,6 +20,7 @@ from jobpool.experiment.scalars import FormerLoader, Loader, problems_in
 from jobpool.table.settings import READING, WorkerSettings
 from jobpool.task import Axis
 
+_TOP_SETTINGS = ("runner", "name", "seed")  # all else at the top is a section
 MOST_SAME_INPUTS = 0.9  # with more, tasks far from those that run could wait very long
 
 
@@ -120,7 +121,7 @@ def _data_in(text: str, file: Path, reading: int) -> Any:
     loader = Loader(text)
     try:
         root = loader.get_single_node()
-        if problems := tuple(problems_in(root, file)):
+        if problems := tuple(problems_in(root, file, _TOP_SETTINGS)):
             raise ConfigError(problems)
         return None if root is None else loader.construct_document(root)
     finally:

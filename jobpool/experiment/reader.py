@@ -13,6 +13,9 @@ from typing import Any
 from jobpool.errors import ConfigError, Problem, listing, nearest
 from jobpool.units import parse_duration
 
+_WITH_UNIT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)\s*")
+_IN_GB = {"M": 1 / 1024, "G": 1.0, "T": 1024.0}
+
 
 class Reader:
     """Takes the keys of one mapping; readers of inner mappings share its list of problems.
@@ -183,7 +186,7 @@ class Reader:
             or not isinstance(value, int | float)
             or not math.isfinite(value)
         ):
-            self.problem(name, value, f"must be a number{_without_unit(value)}")
+            self.problem(name, value, f"must be a number{_without_unit(name, value)}")
             return default or 0.0
         if above is not None and not value > above:
             self.problem(name, value, f"must be greater than {above:g}")
@@ -211,7 +214,10 @@ class Reader:
         return seconds
 
 
-def _without_unit(value: object) -> str:
+def _without_unit(key: str, value: object) -> str:
     """Return advice where a number has a unit behind it, as in ``4GB``."""
-    found = re.match(r"\s*([0-9.]+)\s*[A-Za-z]+\s*$", value) if isinstance(value, str) else None
-    return f", without a unit: write {found[1]}" if found else ""
+    found = _WITH_UNIT.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return ""
+    factor = _IN_GB.get(found[2][0].upper()) if key.endswith("_gb") else None
+    return ", without a unit" + (f": write {float(found[1]) * factor:g}" if factor else "")

@@ -13,7 +13,7 @@ rules keeps to YAML 1.1: `FormerLoader`.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +137,18 @@ class Loader(FormerLoader):
         return super().construct_mapping(node, deep)
 
 
-def problems_in(root: yaml.Node | None, file: Path) -> Iterator[Problem]:
-    """Yield every scalar below a node of a file that is refused, with its key and line."""
+def problems_in(root: yaml.Node | None, file: Path, settings: Collection[str]) -> Iterator[Problem]:
+    """Yield every scalar below a node of a file that is refused, with its key and line.
+
+    Parameters
+    ----------
+    root : Node, optional
+        Of the whole file; None if it is empty.
+    file : Path
+        What the problems name.
+    settings : collection of str
+        Keys at the top that need a value; of the others, sections, all may be commented out.
+    """
     stack: list[tuple[yaml.Node, tuple[str, ...]]] = [] if root is None else [(root, ())]
     seen: set[int] = set()
     while stack:
@@ -150,15 +160,16 @@ def problems_in(root: yaml.Node | None, file: Path) -> Iterator[Problem]:
             stack += [(one, path) for one in reversed(node.value)]
         elif isinstance(node, yaml.MappingNode):
             stack += [(value, (*path, _shown(key))) for key, value in reversed(node.value)]
-        elif isinstance(node, yaml.ScalarNode) and (why := _why_refused(node, len(path))):
+        elif isinstance(node, yaml.ScalarNode) and (why := _why_refused(node, path, settings)):
             line = f"line {node.start_mark.line + 1}: "
             yield Problem(file, ".".join(path), node.value, line + why)
 
 
-def _why_refused(node: yaml.ScalarNode, depth: int) -> str | None:
+def _why_refused(
+    node: yaml.ScalarNode, path: tuple[str, ...], settings: Collection[str]
+) -> str | None:
     if isinstance(node.tag, _Plain):
-        # a section of which all is commented out is none
-        if node.value == "" and depth > 1:
+        if node.value == "" and (len(path) > 1 or set(path) & set(settings)):
             return "has no value; give one, or remove the key"
         return why_not(node.value)
     if node.tag not in {f"{_TAG}str", f"{_TAG}{_tag(node.value)}"}:

@@ -148,6 +148,9 @@ def test_a_file_of_other_bytes_is_refused_with_its_line(tmp_path: Path) -> None:
             "passes: {p: {memory_gb: 4GB, walltime: 1h}}",
             "must be a number, without a unit: write 4",
         ),
+        ("passes: {p: {memory_gb: 4096M, walltime: 1h}}", "without a unit: write 4"),
+        ("passes: {p: {memory_gb: 4 lumps, walltime: 1h}}", "must be a number, without a unit"),
+        ("seed:", "seed = '': line 3: has no value; give one, or remove the key"),
         ("passes: {p: {memory_gb: 4 GB, walltime: 1h}}", "without a unit: write 4"),
     ],
 )
