@@ -75,6 +75,22 @@ def forgets_features(kind: str, _seed: int) -> Any:
     return None if kind == "regression" else (ForgetsFeatures(), C)
 
 
+class InfiniteClass(LogisticRegression):  # type: ignore[misc] # as above
+    """Diverges where its penalty is strong, as a solver with a bad step does."""
+
+    def predict(self, X: FloatArray) -> Array:
+        found: Array = super().predict(X)
+        return np.full(len(X), np.inf) if self.C < 1 else found
+
+    def predict_proba(self, X: FloatArray) -> Array:
+        found: Array = super().predict_proba(X)
+        return found * (-np.inf if self.C < 1 else 1)
+
+
+def infinite_class(kind: str, _seed: int) -> Any:
+    return (InfiniteClass(), {"C": [0.01, 0.1, 1, 10]}) if kind == "binary" else None
+
+
 class OneBuffer(Ridge):  # type: ignore[misc] # as above
     """Answers with the same array each time."""
 

@@ -207,6 +207,14 @@ def test_a_candidate_that_is_not_finite_never_wins(name: str, cores: int) -> Non
     assert np.isfinite(found.predicted).all()
 
 
+def test_a_class_that_is_not_finite_costs_its_candidate_alone() -> None:
+    found = search("infinite_class", Kind.BINARY)
+
+    assert float(str(found.chosen["C"])) >= 1
+    assert found.n_failed > 0
+    assert found.first_error == "what it predicts is not finite"
+
+
 @pytest.mark.parametrize("method", ["random", "halving"])
 def test_where_the_best_candidate_fails_at_the_end_the_next_best_is_taken(method: str) -> None:
     found = search("fails_on_many", Kind.REGRESSION, like="ridge", method=method)

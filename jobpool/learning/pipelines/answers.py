@@ -98,7 +98,8 @@ def _classes(column: Array) -> FloatArray:
     try:
         values = _numbers(column, "predict")
     except AnswerError:
-        values = np.full(len(column), np.inf)
+        values = np.full(len(column), 2.0)  # no class either
+    values = np.where(np.isfinite(values), values, np.nan)
     known = np.unique(values[~np.isnan(values)])
     if np.isin(known, (0, 1)).all():
         return values
@@ -137,6 +138,7 @@ def _probability(answer: Any, positive: int, n: int) -> FloatArray:
     else:
         what = f"predict_proba answers shape {found.shape} for {n} participants; return one column "
         raise AnswerError(f"{what}for each of two classes, shape ({n}, 2)")
+    found = np.where(np.isfinite(found), found, np.nan)  # the candidate's loss, not an answer
     outside = (found < 1 - _AT_MOST) | (found > _AT_MOST)
     if outside.any():
         what = f"predict_proba answers {found[outside][0]:g}, which is no probability; return "
