@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.journal.jsonl import all_lines
-from jobpool.journal.made_of import Tally, is_input
+from jobpool.journal.jsonl import all_lines, read_lines
+from jobpool.journal.made_of import FILE_NAME, Tally, is_input
 from jobpool.pool import Pool
 from jobpool.runners import RUNNERS, make_results
 from jobpool.runners.base import SupportsMadeOf
@@ -21,6 +21,10 @@ def mixed_inputs(pool: Pool, records: Sequence[Record | None]) -> Iterator[Findi
     Other content is a problem. Other versions of libraries, and settings that may follow from
     them, are a note: a study may outlast them.
     """
+    for number, _, record in read_lines(pool.folder / FILE_NAME):
+        if record is None:
+            what = f"line {number} is damaged or incomplete; what it said is learned anew from the "
+            yield note(FILE_NAME, f"{what}next result")
     if pool.info.runner not in RUNNERS:
         return
     meaning = make_results(pool.info.runner)

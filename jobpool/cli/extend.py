@@ -1,5 +1,6 @@
 """``jobpool extend``: add to a pool what a changed experiment file adds."""
 
+import sys
 from functools import partial
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def extend(
     from jobpool.admin.extend import extend_pool
     from jobpool.experiment.config import InPool
     from jobpool.runners import load_study
-    from jobpool.runners.base import prepare
+    from jobpool.runners.base import SupportsUnderstood, prepare
     from jobpool.table.arrays import n_counted
 
     opened = open_to_change(pool)
@@ -45,3 +46,8 @@ def extend(
     added = extend_pool(opened, experiment, grid, shared, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"
     print(f"{word} {added:,} tasks to {pool}, which had {n_before:,}")
+    if added and isinstance(runner, SupportsUnderstood):
+        understood = runner.understood()
+        width = max(len(label) for label, _ in understood)
+        for label, text in understood:
+            print(f"  {label:{width}}  {text}", file=sys.stderr)

@@ -60,6 +60,7 @@ def test_an_extension_counts_without_dormant_parts(tmp_path: Path, jobpool: Jobp
     assert dry.stdout == f"would add 2 tasks to {pool}, which had 2\n"
     assert done.stdout == f"added 2 tasks to {pool}, which had 2\n"
     assert np.count_nonzero(Pool(pool).grid.parts.is_dormant) == 4 * 5
+    assert "sex: binary, 1 = m" in dry.stderr
 
 
 def test_a_pool_from_before_splits_is_extended_by_tasks_that_can_be_split(tmp_path: Path) -> None:

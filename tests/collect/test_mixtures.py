@@ -13,7 +13,7 @@ from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.cli.collect import _tell
 from jobpool.collect.collect import Collected, collect_pool
 from jobpool.experiment.config import load_experiment
-from jobpool.journal.made_of import agree, within
+from jobpool.journal.made_of import FILE_NAME, agree, read_agreed, within
 from jobpool.overview.status import read_status
 from jobpool.pool import Pool
 from jobpool.runners import forms_of
@@ -204,6 +204,21 @@ def test_a_result_that_does_not_count_is_no_mixture(worker: SimulatedWorker) -> 
 
     assert findings_of(worker) == []
     assert collected(worker).mixtures == ()
+
+
+def test_a_damaged_line_about_inputs_is_noted_while_the_others_count(
+    worker: SimulatedWorker,
+) -> None:
+    folder, lock = worker.pool.folder, worker.pool.info.lock
+    path = folder / FILE_NAME
+    path.write_bytes(path.read_bytes().replace(b"hard", b"herd", 1))
+    agree(folder, lock, {"maps": "aaaa"}, {})
+    context = RepairContext(is_alive=lambda _: False, server_time=time.time())
+
+    (said,) = [str(one) for one in check_pool(Pool(folder), context) if one.place == FILE_NAME]
+
+    assert said.startswith("note: made-of.jsonl: line 1 is damaged or incomplete")
+    assert read_agreed(folder).inputs == {"maps": "aaaa"}
 
 
 def test_status_names_versions_of_a_library_that_tasks_were_run_with(
