@@ -6,18 +6,23 @@ one data array the beginning and the end are read. All other files are opened as
 Reads, never writes.
 """
 
+import gzip
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jobpool.brain.images import Image, is_surface, open_image
+from jobpool.brain.arrays import CUT_SHORT
+from jobpool.brain.images import Image, is_surface, naming, open_image
 from jobpool.brain.spaces import Space, structure
+from jobpool.errors import DataError
 
 _HEAD_BYTES = 64 << 10
 _TAIL_BYTES = 64
+_CHUNK_BYTES = 4 << 20
 _ISIZE = 1 << 32  # the length in a gzip file is kept modulo this
 _ARRAY = re.compile(rb"<DataArray\b[^>]*>")
 _ATTRIBUTE = re.compile(rb"(\w+)\s*=\s*[\"']([^\"']*)[\"']")
@@ -53,7 +58,11 @@ def read_image_header(path: Path) -> ImageHeader:
         return _surface_header(path) or _of(open_image(path))
     compressed = path.suffix == ".gz"
     image = open_image(path, stream=compressed)
-    return _of(open_image(path) if compressed and not _has_length(path, image) else image)
+    if compressed and not _has_length(path, image):
+        status = path.stat()
+        if _count_bytes(path, status.st_size, status.st_mtime_ns) < image.end:
+            raise DataError(path, f"cannot be read: {CUT_SHORT}")
+    return _of(image)
 
 
 def _of(image: Image) -> ImageHeader:
@@ -65,6 +74,13 @@ def _has_length(path: Path, image: Image) -> bool:
     with path.open("rb") as file:
         file.seek(-4, 2)
         return int.from_bytes(file.read(4), "little") == image.end % _ISIZE
+
+
+@lru_cache(maxsize=1024)
+def _count_bytes(path: Path, size: int, time_ns: int) -> int:  # noqa: ARG001 - another file
+    """Return how many bytes a compressed file holds, checking their checksums."""
+    with naming(path), gzip.open(path) as file:
+        return sum(map(len, iter(lambda: file.read(_CHUNK_BYTES), b"")))
 
 
 def _surface_header(path: Path) -> ImageHeader | None:

@@ -20,6 +20,7 @@ import numpy as np
 
 from jobpool.brain.arrays import Array
 from jobpool.errors import DataError
+from jobpool.units import count
 
 Kind = Literal["hard", "soft", "signed"]
 KINDS: tuple[Kind, ...] = ("hard", "soft", "signed")
@@ -112,7 +113,7 @@ def check_weights(matrix: Any, source: ParcelSource, *, whole: bool) -> WeightsO
         raise DataError(source.file, f"{what}:1, for example")
     matrix.sum_duplicates()
     if not (finite := np.isfinite(matrix.data)).all():
-        found = f"has {int((~finite).sum())} weights that are not finite"
+        found = f"has {count(int((~finite).sum()), 'weight')} not finite"
         what = f"{found}, first in column {_column_of(matrix, ~finite)}"
         raise DataError(source.file, f"{what}; write 0 outside of a parcel")
     greatest = float(matrix.data.max(initial=0.0))
