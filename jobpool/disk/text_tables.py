@@ -83,8 +83,9 @@ def check_names(path: Path, header: Sequence[str], once: Collection[str] | None)
     checked = header if once is None else once
     twice = [n for n in dict.fromkeys(header) if n and n in checked and header.count(n) > 1]
     if twice:
-        what = f"has {header.count(twice[0])} columns {twice[0]!r}; keep one, or rename the others"
-        raise DataError(path, what)
+        at = [number for number, name in enumerate(header, start=1) if name == twice[0]]
+        what = f"has {len(at)} columns {twice[0]!r}; keep one, or rename the others"
+        raise DataError(path, f"{what} (they are the columns {listing(at)})")
 
 
 class _Lines:
@@ -261,5 +262,7 @@ def _check_separator(path: Path, header: Sequence[str]) -> None:
     text = "".join(header)
     others = [one for one in _OTHER_SEPARATORS if text.count(one) >= len(header)]
     if others:
-        what = f"its columns are separated by {others[0]!r}; save it with a comma between them"
+        what = (
+            f"line 1: its columns are separated by {others[0]!r}; save it with a comma between them"
+        )
         raise DataError(path, f"{what} (.csv), or a tab (.tsv)")

@@ -22,10 +22,12 @@ from jobpool.experiment.ensembles import describe_source
 from jobpool.experiment.reader import Reader
 from jobpool.table.columns import why_not
 from jobpool.task import Axis, Value
+from jobpool.units import parse_number
 
 MOST_NUMBERS = 10_000_000  # of one axis: more would not fit into memory
 MOST_SHOWN = 12  # values given twice
 _NAME = re.compile(r"[^=<>!,\s]+")
+_COMMA = re.compile(r"[-+]?[0-9]+(?:,[0-9]+)+")
 _DIGITS = re.compile(r"(\d+)")
 Pairs = list[tuple[Value, str | None]]  # a value, and what is behind it
 
@@ -129,6 +131,10 @@ def _different(reader: Reader, column: str, cells: Sequence[str | None]) -> list
     for both in alike(found, valued):
         advice = f"holds {' and '.join(map(repr, both))}, one number in several spellings; write "
         reader.problem("column", column, f"{advice}it in one way")
+    commas = [one for one in found if _COMMA.fullmatch(one)]
+    if commas and all(one in commas or parse_number(one) is not None for one in found):
+        advice = f"holds {commas[0]!r}, a number with a comma; write a point, and no thousands"
+        reader.problem("column", column, advice)
     return list(found)
 
 

@@ -26,7 +26,11 @@ from jobpool.errors import DataError
         ("study.csv", b"a,b\nx,1,2\ny,3,4\n", "(so 2 lines: 2, 3)"),
         ("study.csv", b"a,b\nx,1,2\ny,3,4\n", "as R writes it, name this column"),
         ("study.csv", b"a\n\xff\xfe\n", "cannot be read as a table"),
-        ("study.csv", b"size,score,score\n1,2,3\n", "has 2 columns 'score'; keep one"),
+        (
+            "study.csv",
+            b"size,score,score\n1,2,3\n",
+            "has 2 columns 'score'; keep one, or rename the others (they are the columns 2, 3)",
+        ),
         ("study.csv", b"size;score\n1;0,2\n", "are separated by ';'; save it with a comma"),
         ("study.csv", b"size\tscore\n1\t2\n", "are separated by '\\t'; save it with a comma"),
         ("study.tsv", b"size,score\n1,2\n", "(.csv), or a tab (.tsv)"),

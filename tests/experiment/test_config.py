@@ -327,3 +327,19 @@ def test_a_column_with_one_number_in_two_spellings_is_refused(
     found = problems(tmp_path, "runner: function\naxes: {s: {table: t.csv, column: s}}")
 
     assert "one number in several spellings; write it in one way" in found[0]
+
+
+def test_a_column_of_numbers_with_commas_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("dose\n0,5\n1\n2,25\n")
+
+    found = problems(tmp_path, "runner: function\naxes: {s: {table: t.tsv, column: dose}}")
+
+    assert "holds '0,5', a number with a comma; write a point" in found[0]
+
+
+def test_a_text_with_a_comma_is_a_value(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("codes\n1,2\nnone\n")
+
+    experiment = load(tmp_path, "runner: function\naxes: {s: {table: t.tsv, column: codes}}")
+
+    assert experiment.axes[0].values == ("1,2", "none")
