@@ -117,10 +117,10 @@ def _from_dense(values: Array, source: ParcelSource, where: str) -> Labels | Wei
     if columns.shape[1] > 1 and source.column is None:
         matrix = sparse.csc_matrix(columns, dtype=np.float64)
         return Weights(matrix=matrix, space=space, whole=whole)
-    if source.kind == BY_SIGN and whole and len(shape) > 1:
+    found = columns[:, [_chosen(source, columns.shape[1], where)]]
+    if source.kind == BY_SIGN and whole and len(shape) > 1 and found.max(initial=0) > 1:
         what = "holds labels, which were taken for weights when the pool was made; make a new pool"
         raise DataError(where, what)
-    found = columns[:, [_chosen(source, columns.shape[1], where)]]
     as_weights = source.kind in {"soft", "signed"} or (
         not whole and len(shape) == 2 and source.kind != "hard" and may_be_weights(found)
     )

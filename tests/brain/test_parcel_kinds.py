@@ -310,6 +310,12 @@ def test_pools_of_older_releases_take_no_labels_for_weights(tmp_path: Path, valu
         saved(tmp_path, values, kind="by-sign")
 
 
+def test_pools_of_older_releases_keep_a_mask_in_a_column(tmp_path: Path) -> None:
+    mask = (LABELS == 3)[:, None].astype(np.uint8)
+
+    assert saved(tmp_path, mask, kind="by-sign").digest() == saved(tmp_path, mask).digest()
+
+
 def test_a_summary_of_a_source_with_a_kind_is_made_anew_when_its_file_changes(
     tmp_path: Path,
 ) -> None:
