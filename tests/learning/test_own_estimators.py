@@ -16,7 +16,9 @@ from jobpool.learning.fits import Fitted, NoCandidateError, fit, fold_result
 from jobpool.learning.pipelines.base import Kind, Settings
 from jobpool.learning.pipelines.factory import PipelineError, load_pipeline
 from jobpool.learning.search import FoldData, Recipe, TrainingData, Trials
+from jobpool.runners.evaluate.results import result_rows
 from tests.learning import own_estimators
+from tests.support.brain_study import StudyOnDisk
 from tests.support.ensembles import TARGETS, a_recipe, fold_data
 
 OWN = own_estimators.__name__
@@ -266,3 +268,16 @@ def test_an_unseeded_forest_is_the_same_on_any_number_of_cores(kind: Kind) -> No
     one = search("forest", kind, n_candidates=4)
 
     same(search("forest", kind, cores=2, n_candidates=4), one)
+
+
+def test_a_result_names_an_estimator_without_a_seed(tmp_path: Path) -> None:
+    study = StudyOnDisk(tmp_path, 60)
+    name = f"{OWN}:forest"
+    study.config["axes"]["pipeline"] = [name, "elastic"]
+    study.config["evaluate"] |= {"outer_folds": 2, "inner_folds": 2, "candidates": 2}
+
+    unseeded, seeded = (study.run(pipeline=one) for one in (name, "elastic"))
+
+    (row,) = result_rows(unseeded, "task")
+    assert "draws without a seed (random_state is None)" in str(row["cautions"])
+    assert "cautions" not in seeded

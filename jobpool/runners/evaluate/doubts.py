@@ -54,6 +54,13 @@ def _failed(frame: "pd.DataFrame") -> Iterator[Doubt]:
             "a search in which candidates failed, or predicted what is not finite",
             "first_error says why; take such values out of the space",
         )
+    if "cautions" in frame:
+        yield from _doubt(
+            frame,
+            frame["cautions"].notna(),
+            "an own pipeline whose scores another program cannot repeat",
+            "the column cautions says why: most often random_state is None",
+        )
     if "n_constant_folds" in frame:
         yield from _doubt(
             frame,

@@ -234,6 +234,7 @@ def _counts(whole: dict[str, Any]) -> Row:
         "n_candidates": whole.get("n_candidates"),
         "seed": whole["seed"],
         "roi_values": whole.get("roi_values", ""),
+        **({"cautions": whole["cautions"]} if "cautions" in whole else {}),
     }
 
 

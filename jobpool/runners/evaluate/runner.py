@@ -224,8 +224,15 @@ class Evaluate:
             "seed": recipe.seed,
             "splits": self._splits.of(target.name).digest[:SHORT],
             **found,
+            **self._cautions(task),
             "seconds": {"total": round(time.perf_counter() - start, 3)},
         }
+
+    def _cautions(self, task: EnsembleTask) -> dict[str, Json]:
+        """Return what a user should know of the pipelines of a task, if there is anything."""
+        made_by = dict.fromkeys(pipeline for _, pipeline in task.members)
+        cautions = [one for name in made_by for one in self._study.pipelines[name].cautions]
+        return {"cautions": "; ".join(cautions)} if cautions else {}
 
     def _evaluate(
         self, task: EnsembleTask, target: Target, numbers: Sequence[int], context: RunContext
