@@ -43,8 +43,9 @@ def compare_strategies(table: StudyTable) -> pd.DataFrame:
     DataFrame
         One row per ensemble, pipeline and target. *Comparable* are single parcellations with half
         to double the ensemble's parcels, summed over its members; ``best_single`` is the best of
-        any size. Gains are differences of scores: 0 where they are equal within the precision of
-        their computation, NaN where there is nothing to compare with.
+        any size. Where they are known, ``sd`` and ``n_folds`` of the ensemble's score and its
+        ``n_used`` stand beside it. Gains are differences of scores: 0 where they are equal within
+        the precision of their computation, NaN where there is nothing to compare with.
         Empty for a table of mean ranks, and without ensembles.
     """
     ensembles, singles = table.ensembles.frame, table.singles.frame
@@ -60,7 +61,9 @@ def compare_strategies(table: StudyTable) -> pd.DataFrame:
         _GAINS, ("mean_comparable", "best_comparable", "best_single"), strict=True
     ):
         frame[name] = gains(frame["score"], frame[other], units)
-    return frame[list(COMPARED)].sort_values(
+    spread = [name for name in ("sd", "n_folds", "n_used") if name in frame]
+    after = COMPARED.index(SCORE) + 1
+    return frame[[*COMPARED[:after], *spread, *COMPARED[after:]]].sort_values(
         ["size", "parcellation", "pipeline", "target"], ignore_index=True
     )
 

@@ -40,7 +40,7 @@ def strategy_section(found: "Analysis") -> Section | None:
         frame=found.compared,
         source="from all results",
         traced_by=(NAME, PIPELINE, TARGET),
-        printed=(NAME, PIPELINE, TARGET, "score", "n_comparable", *gains_printed),
+        printed=(NAME, PIPELINE, TARGET, "score", "sd", "n_folds", *gains_printed),
         note="Comparable: single parcellations with half to double the parcels of all members, "
         "with the same pipeline and target. Gains are differences of scores.",
     )

@@ -12,15 +12,18 @@ import yaml
 from jobpool.admin.create import create_pool
 from jobpool.analysis.study_table import read_study_table
 from jobpool.analysis.whole import analyse
+from jobpool.cli.extend import extend
 from jobpool.collect.collect import collect_pool
 from jobpool.collect.predictions import EVERYTHING, predictions_frame
 from jobpool.errors import DataError
 from jobpool.learning.participants import NOT_FINITE, OF_OTHERS
 from jobpool.pool import Pool
 from jobpool.report.making import Made
+from jobpool.report.progress import states_of
 from jobpool.runners import load_study, make_results, make_runner
 from jobpool.runners.base import RunContext, prepare
 from jobpool.runners.evaluate import results as of_results
+from jobpool.task import TaskState
 from tests.support.report_pages import pool_report, section_of, table_of
 from tests.support.simulated import BEGAN, SimulatedWorker
 
@@ -76,7 +79,8 @@ def done(pool: Path) -> None:
     """Do all tasks of a pool."""
     worker = SimulatedWorker(pool)
     doing = make_runner(worker.pool.experiment(), pool)
-    for place in np.flatnonzero(~worker.pool.grid.parts.is_dormant).tolist():
+    waiting = states_of(worker.pool) == TaskState.WAITING
+    for place in np.flatnonzero(waiting & ~worker.pool.grid.parts.is_dormant).tolist():
         context = RunContext(cores=1, cache=pool / "cache", checkpoint=pool / "checkpoint")
         point = dict(worker.pool.grid.point(place))
         worker.finish(worker.claim(place), **doing.run(point, context))
@@ -151,6 +155,26 @@ def test_a_warning_stands_at_every_rank_on_own_participants(tmp_path: Path) -> N
 def test_no_warning_stands_at_ranks_on_common_participants(made: Made) -> None:
     assert section_of(made.report, "ranks").warnings == ()
     assert made.report.warnings == ()
+
+
+def test_a_parcellation_that_is_added_later_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    study, pool = a_study(tmp_path), tmp_path / "pool"
+    (tmp_path / "small.npy").rename(tmp_path / "later.npy")
+    first = yaml.safe_load(study.read_text())
+    first["axes"]["parcellation"] = [{"glob": ["large.npy"]}]
+    study.write_text(yaml.safe_dump(first))
+    experiment, runner, grid = load_study(study)
+    create_pool(pool, experiment, grid, partial(prepare, runner), now=BEGAN)
+    done(pool)
+    first["axes"]["parcellation"] = [{"glob": ["large.npy", "later.npy"]}]
+    study.write_text(yaml.safe_dump(first))
+    extend(study, pool)
+
+    done(pool)
+
+    rows = collect_pool(Pool(pool)).frame.set_index(["target", "parcellation"])["n_used"]
+    assert rows.loc["age"].to_dict() == {"large": N, "later": EASY}
+    assert section_of(pool_report(pool).report, "ranks").warnings
 
 
 def test_parcellations_that_nobody_has_in_common_are_refused(tmp_path: Path) -> None:

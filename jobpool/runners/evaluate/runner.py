@@ -1,6 +1,7 @@
 """The runner ``evaluate``: a parcellation or an ensemble, a pipeline, a target, on grouped folds.
 
     POOL/splits.npz     the folds of all participants, the same for every task with one target
+    POOL/common.json    the participants that every parcellation can use, where some may lose others
     POOL/cache/roi/     the mean of every map in every parcel, computed by the first task to need it
     POOL/cache/fits/    what members of ensembles predict, computed by the first task to need it
 
@@ -90,7 +91,7 @@ class Evaluate:
         self._cache: tuple[Path, RoiCache] | None = None
         self._fit_caches: dict[Path, FitCache] = {}
         self._inputs = Inputs(pool, self._place)
-        self._commons = Commons()
+        self._commons = Commons(pool)
         self._folds: dict[str, Folds] = {}  # by target
         if pool is None:
             _ = self._checked
