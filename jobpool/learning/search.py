@@ -189,7 +189,7 @@ def _score_chunk(unit: _Unit) -> dict[str, Any]:
     n_unconverged = 0
     for predictions in unit.solver.solve(unit.prepared, unit.candidates):
         scores.append(search_score(unit.kind, unit.metric, unit.y_test, predictions))
-        n_unconverged += not predictions.converged
+        n_unconverged += not (predictions.converged or predictions.failure)
         failures += [predictions.failure] if predictions.failure else []
     # JSON has no NaN
     known = [None if np.isnan(one) else one for one in scores]

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -356,6 +357,8 @@ def test_one_label_of_a_parcellation_makes_another_key(tmp_path: Path) -> None:
     before = key(RECIPE, DATA, study.runner().roi_cache(tmp_path / "cache").key("hard"))
     labels = np.load(tmp_path / "hard.npy")
     np.save(tmp_path / "hard.npy", changed(labels, 400, labels[401]))
+    shutil.rmtree(study.pool)  # it would refuse the change
+    study.pool.mkdir()
 
     after = key(RECIPE, DATA, study.runner().roi_cache(tmp_path / "cache").key("hard"))
 
