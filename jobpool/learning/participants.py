@@ -89,8 +89,8 @@ def text_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:
     missing = np.flatnonzero([not value for value in values]).tolist()
     if missing:
         where = places(frame.index, missing)
-        what = f"{len(missing)} of {len(column)} values are missing ({where}); fill them in"
-        raise DataError(name, what)
+        what = f"{len(missing)} of {len(column)} values are missing ({where}); fill them in, or "
+        raise DataError(name, f"{what}remove these rows")
     return values
 
 

@@ -7,9 +7,9 @@ blanks and signs, which a person can judge.
 from collections.abc import Iterator
 
 from jobpool.disk.spelling import alike, folded, loosened, valued
-from jobpool.disk.tables import MISSING_IN_NUMBERS
 from jobpool.errors import listing
 from jobpool.experiment.reader import Reader
+from jobpool.learning.odd_values import WORDS
 from jobpool.learning.pipelines.base import Kind
 from jobpool.learning.study import Readers, Study
 
@@ -30,7 +30,7 @@ def check_spellings(study: Study, readers: Readers) -> None:
     if study.settings.missing is not None:
         return  # the user said what is missing
     for name, target in study.targets.items():
-        words = [one for one in target.classes if one in MISSING_IN_NUMBERS]
+        words = [one for one in target.classes if one.casefold() in WORDS]
         if words and target.kind is Kind.BINARY:
             advice = (
                 f"one of its two classes is {words[0]!r}: if that is a value, say so by positive "
