@@ -18,6 +18,9 @@ MODULES = {
         "import numpy as np\n"
         "from .deep.models import thing\n"
         "import {lab}_beside\n"
+        "import {lab}_other as other\n"
+        "def another(kind, seed):\n"
+        "    return other\n"
         "def make(kind, seed):\n"
         "    import {lab}_late\n"
         "    return importlib.import_module('{lab}_named')\n"
@@ -52,7 +55,7 @@ class Lab:
     def code(self) -> Code:
         module = f"{self.name}.factories"
         importlib.import_module(module)
-        return code_of(module)
+        return code_of(f"{module}:make")
 
 
 @pytest.fixture
@@ -73,7 +76,7 @@ def test_installed_packages_count_by_their_version(lab: Lab) -> None:
 def test_a_change_of_any_of_them_is_another_code(lab: Lab, path: str) -> None:
     before = lab.code()
 
-    lab.file(path).write_text(lab.file(path).read_text() + "# another line\n")
+    lab.file(path).write_text(lab.file(path).read_text() + "print('another line')\n")
 
     assert lab.code().digest != before.digest
 

@@ -190,6 +190,16 @@ def test_code_that_a_factory_imports_is_refused_once_it_changed(lab: StudyOnDisk
         run_by(worker, lab, fold=1, pipeline=pipeline_of(lab))
 
 
+def test_another_factory_in_the_same_module_is_no_change(lab: StudyOnDisk) -> None:
+    before = lab.run(fold=0, pipeline=pipeline_of(lab))
+    module = lab.folder / f"{pipeline_of(lab).partition(':')[0]}.py"
+    module.write_text(module.read_text() + "def other(kind, seed):\n    return None\n")
+
+    after = lab.run(fold=1, pipeline=pipeline_of(lab))
+
+    assert after["made_of"] == before["made_of"]
+
+
 def test_code_that_changes_before_the_first_result_is_no_mixture(lab: StudyOnDisk) -> None:
     lab.checked().prepare(lab.pool)
     (helper,) = lab.folder.glob("*_helper.py")

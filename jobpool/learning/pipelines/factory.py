@@ -143,7 +143,7 @@ def load_pipeline(name: str) -> Pipeline:
     if not spaces:
         raise PipelineError(name, f"it returned None for every kind of target; {_SHAPE}")
     with factory.apart(0):  # to find a module may import the package that it is in
-        code = code_of(name.partition(":")[0])
+        code = code_of(name)
     told = tuple(dict.fromkeys(cautions))
     return Pipeline(name=name, spaces=spaces, make=factory, cautions=told, code=code)
 

@@ -3,7 +3,8 @@
 A factory's module is read, and every module that it names in an import, in a function too, with
 a literal ``import_module("...")``, or through an object that it holds. Of these:
 
-1. Files of the user's own, and all of the package that the factory is in, count by their content.
+1. Files of the user's own, and all of the package that the factory is in, count by their content;
+   of the factory's module, what the factory depends on.
 2. Installed packages count by their version.
 3. Python's own modules and jobpool count by theirs, which every result has anyway.
 
@@ -14,7 +15,7 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,8 @@ from importlib.metadata import (
 )
 from pathlib import Path
 from types import ModuleType
+
+from jobpool.learning.pipelines.excerpt import reachable, text_of
 
 _SOURCE = (".py", ".pyw")
 _INSTALLED = ("site-packages", "dist-packages")
@@ -47,16 +50,17 @@ class Code:
         return self.digest[:12]
 
 
-def code_of(module: str) -> Code:
-    """Return the code of a module that has been imported, as its files are now.
+def code_of(factory: str) -> Code:
+    """Return the code of a factory that has been imported, as its files are now.
 
     Parameters
     ----------
-    module : str
-        The full name of the factory's module.
+    factory : str
+        ``module:function``.
     """
+    module, _, function = factory.partition(":")
     home = module.partition(".")[0]
-    open_, own, packages = [module], dict[str, Path](), set[str]()
+    open_, own, packages = [module], dict[str, tuple[Path, bytes]](), set[str]()
     seen = {module}
     while open_:
         name = open_.pop()
@@ -67,19 +71,20 @@ def code_of(module: str) -> Code:
             packages.add(name.partition(".")[0])
             continue
         path = _file_of(spec)
+        content, imported = _read(name, spec, path, function if name == module else "")
         if path is not None:
-            own[name] = path
-        for other in _parents(name) | set(_imported(name, spec, path)):
+            own[name] = path, content
+        for other in sorted(_parents(name) | imported):
             # of a package that counts by its version, its modules need no look
             if other not in seen and other.partition(".")[0] not in packages:
                 seen.add(other)
                 open_.append(other)
     digest = hashlib.sha256()
     for name in sorted(own):
-        digest.update(f"{name}\n".encode() + hashlib.sha256(own[name].read_bytes()).digest())
+        digest.update(f"{name}\n".encode() + hashlib.sha256(own[name][1]).digest())
     return Code(
         digest=digest.hexdigest(),
-        files=tuple(own[name] for name in sorted(own)),
+        files=tuple(own[name][0] for name in sorted(own)),
         packages=tuple(sorted({pair for one in packages for pair in _versions(one)})),
     )
 
@@ -140,25 +145,34 @@ def _file_of(spec: ModuleSpec) -> Path | None:
     return next((one for one in (path, *path.parents) if one.is_file()), None)
 
 
-def _imported(name: str, spec: ModuleSpec, path: Path | None) -> Iterator[str]:
-    """Yield the names of what a module may have imported; some may be no modules."""
-    loaded = sys.modules.get(name)
+def _read(name: str, spec: ModuleSpec, path: Path | None, function: str) -> tuple[bytes, set[str]]:
+    """Return the content of a module that counts, and the modules that this may have imported.
+
+    Of the module of a factory, only what the `function` depends on counts.
+    """
+    content = b"" if path is None else path.read_bytes()
+    loaded, imported, names = sys.modules.get(name), set[str](), None
+    if path is not None and path.suffix in _SOURCE:
+        package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+        with suppress(SyntaxError, ValueError):  # then it cannot be imported either
+            statements = reachable(content, function) if function else ast.parse(content).body
+            nodes = [node for one in statements for node in ast.walk(one)]
+            imported = {module for node in nodes for module in _named(node, package)}
+            if function:
+                names = {node.id for node in nodes if isinstance(node, ast.Name)}
+                content = text_of(content, statements).encode("utf-8", "surrogateescape")
     if loaded is not None:
-        yield from _held(loaded)
-    if path is None or path.suffix not in _SOURCE:
-        return
-    package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-    with suppress(SyntaxError, ValueError):  # then it cannot be imported either
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            yield from _named(node, package)
+        imported |= set(_held(loaded, names))
+    return content, imported
 
 
-def _held(module: ModuleType) -> Iterator[str]:
+def _held(module: ModuleType, names: Collection[str] | None) -> Iterator[str]:
     """Yield the modules of what a module holds, as a name that is computed may have led there."""
     for attribute, value in list(vars(module).items()):
         name = getattr(value, "__name__" if isinstance(value, ModuleType) else "__module__", None)
         # Python puts a part of a package there, whoever imported it
-        if isinstance(name, str) and name != f"{module.__name__}.{attribute}":
+        is_part = name == f"{module.__name__}.{attribute}"
+        if isinstance(name, str) and not is_part and (names is None or attribute in names):
             yield name
 
 

@@ -171,7 +171,7 @@ class Inputs:
                 what = f"was {before} when this worker started, and is {now.get(name)} now; start a"
                 raise DataError(name, f"{what} new worker")
         for one in pipelines:
-            if one.code is not None and code_of(one.name.partition(":")[0]) != one.code:
+            if one.code is not None and code_of(one.name) != one.code:
                 names = ", ".join(path.name for path in one.code.files)
                 what = (
                     f"its code, or what it imports, changed since this worker loaded it ({names})"
