@@ -74,6 +74,7 @@ class Fitted:
     n_failed: int = 0  # models of the search that raised an error, or predicted what is not finite
     first_error: str = ""  # of these
     n_tied: int | None = None  # candidates that share the highest score; None: made before this
+    decided: bool | None = None  # whether the highest score belongs to one answer
     n_inner_undefined: int | None = None  # inner splits on which no candidate has a score
     n_constant_candidates: int | None = None  # that can only predict a constant when compared
     n_constant_features: int | None = None  # the same for everybody in the training part
@@ -106,15 +107,11 @@ class Fitted:
             "n_failed": self.n_failed,
             "first_error": self.first_error,
             "n_tied": self.n_tied,
+            "decided": self.decided,
             "n_inner_undefined": self.n_inner_undefined,
             "n_constant_candidates": self.n_constant_candidates,
             "n_constant_features": self.n_constant_features,
         }
-
-    @property
-    def decided(self) -> bool | None:
-        """Return whether one candidate was better than all others; None if that is not known."""
-        return None if self.n_tied is None else self.n_tied == 1
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array], about: Mapping[str, Json]) -> "Fitted":
@@ -191,6 +188,7 @@ def fit(recipe: Recipe, data: FoldData, cores: int, checkpoint: Checkpoint) -> F
         n_failed=trials.n_failed,
         first_error=trials.first_error,
         n_tied=found.n_tied,
+        decided=found.decided,
         n_inner_undefined=len(training.tests) - len(trials.splits),
         n_constant_candidates=_n_constant(recipe, training, found),
         n_constant_features=n_constant(training.X),

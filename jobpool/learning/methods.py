@@ -30,6 +30,7 @@ class SearchResult:
     scores: FloatArray  # (n_candidates, n_splits); NaN: not fitted, or left behind
     n_unconverged: int  # models that stopped at the limit of iterations
     in_unit: bool = False  # scores are errors, in the unit of the target
+    answers: tuple[str, ...] = ()  # what each predicts, as a text; empty if a constant
 
     @property
     def means(self) -> FloatArray:
@@ -50,9 +51,25 @@ class SearchResult:
 
         Without any split that tells candidates apart, all of them do.
         """
-        highest = np.flatnonzero(tied(self.means, in_unit=self.in_unit)).tolist()
-        equal = (dict(self.candidates[one]) for one in highest)
+        equal = (dict(self.candidates[one]) for one in self._highest)
         return len({json.dumps(one, sort_keys=True, default=repr) for one in equal})
+
+    @property
+    def decided(self) -> bool:
+        """Say whether the highest score belongs to one candidate, or to several that are the same.
+
+        Those are the same that predict the same for everybody, such as two weak penalties that give
+        the same classes; but not where it is a constant, of which any candidate is capable.
+        """
+        if self.n_tied == 1:
+            return True
+        found = {self.answers[one] for one in self._highest} if self.answers else set()
+        return not np.isnan(self.means[self.best]) and len(found) == 1 and "" not in found
+
+    @property
+    def _highest(self) -> list[int]:
+        found: list[int] = np.flatnonzero(tied(self.means, in_unit=self.in_unit)).tolist()
+        return found
 
 
 def search(trials: Trials) -> SearchResult:
@@ -259,6 +276,7 @@ def _result(trials: Trials, candidates: tuple[Candidate, ...], scores: FloatArra
         scores=scores,
         n_unconverged=trials.n_unconverged,
         in_unit=trials.metric.lower_is_better,
+        answers=trials.answers(candidates),
     )
 
 

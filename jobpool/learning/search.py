@@ -18,7 +18,15 @@ from jobpool.brain.arrays import Array, FloatArray
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.conventions import DISTINCT, DRAWN, PUBLISHED, STANDARD
 from jobpool.learning.parallel import in_processes, in_threads
-from jobpool.learning.pipelines.base import Candidate, Kind, Pipeline, Settings, Solver, Split
+from jobpool.learning.pipelines.base import (
+    Candidate,
+    Kind,
+    Pipeline,
+    Predictions,
+    Settings,
+    Solver,
+    Split,
+)
 from jobpool.learning.pipelines.factory import as_text
 from jobpool.learning.pipelines.plain import PlainSolver
 from jobpool.learning.pipelines.scaling import TargetScaled
@@ -170,6 +178,9 @@ def n_compared(inner: Array) -> int:
     return len(inner) - max(int((inner == one).sum()) for one in np.unique(inner[inner >= 0]))
 
 
+_CONSTANT = "="  # before the text of predictions that are all the same
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Unit:
     """One chunk of candidates on one inner split."""
@@ -186,14 +197,25 @@ def _score_chunk(unit: _Unit) -> dict[str, Any]:
     """Return the scores of a chunk, how many models did not converge, and what failed."""
     scores: list[float] = []
     failures: list[str] = []
+    answers: list[str] = []
     n_unconverged = 0
     for predictions in unit.solver.solve(unit.prepared, unit.candidates):
         scores.append(search_score(unit.kind, unit.metric, unit.y_test, predictions))
+        answers.append(_answer(unit, predictions))
         n_unconverged += not (predictions.converged or predictions.failure)
         failures += [predictions.failure] if predictions.failure else []
     # JSON has no NaN
     known = [None if np.isnan(one) else one for one in scores]
-    return {"scores": known, "n_unconverged": n_unconverged, "failures": failures}
+    about = {"n_unconverged": n_unconverged, "failures": failures, "answers": answers}
+    return {"scores": known, **about}
+
+
+def _answer(unit: _Unit, predictions: Predictions) -> str:
+    """Return a text that only candidates with the same predictions have; ``=`` if constant."""
+    ranks = METRICS[unit.kind][unit.metric].ranks
+    values = np.asarray(predictions.decision if ranks else predictions.predicted, np.float64)
+    constant = _CONSTANT if len(values) and (values == values[0]).all() else ""
+    return constant + hashlib.sha256(values.tobytes()).hexdigest()[:12]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -208,6 +230,7 @@ class Trials:
     n_failed: int = 0  # models that raised an error, or whose predictions are not finite
     first_error: str = ""
     _counted: set[str] = field(default_factory=set)
+    _answers: dict[str, dict[int, str]] = field(default_factory=dict)  # by candidate and split
     _prepared: dict[tuple[int, float], Any] = field(default_factory=dict)
 
     @property
@@ -253,10 +276,24 @@ class Trials:
             ]
             if name not in self._counted:
                 self._counted.add(name)
+                for one, answer in zip(chunk, found.get("answers", ()), strict=False):
+                    self._answers.setdefault(_written(candidates[one]), {})[test] = answer
                 self.n_unconverged += found["n_unconverged"]
                 for failure in found.get("failures", ()):
                     self.add_failure(failure)
         return scores
+
+    def answers(self, candidates: Sequence[Candidate]) -> tuple[str, ...]:
+        """Return a text for what each candidate predicts on all `splits`; empty if constant there.
+
+        Two candidates with the same text are the same for every score.
+        """
+        known = (self._answers.get(_written(one), {}) for one in candidates)
+        found = ([one.get(test, _CONSTANT) for test in self.splits] for one in known)
+        return tuple(
+            "" if all(text.startswith(_CONSTANT) for text in texts) else " ".join(texts)
+            for texts in found
+        )
 
     def add_failure(self, failure: str) -> None:
         """Count a model that failed."""
@@ -307,6 +344,10 @@ class Trials:
         lacking = [key for key in wanted if key not in self._prepared]
         found = in_threads(partial(_prepared_split, self.recipe, self.data), lacking, self.cores)
         self._prepared |= dict(zip(lacking, found, strict=True))
+
+
+def _written(candidate: Candidate) -> str:
+    return json.dumps(dict(candidate), sort_keys=True, default=repr)
 
 
 def _prepared_split(recipe: Recipe, data: TrainingData, key: tuple[int, float]) -> Any:

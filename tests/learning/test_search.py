@@ -478,6 +478,47 @@ def test_candidates_with_equal_scores_are_tied() -> None:
     assert result.n_tied == 2
 
 
+@pytest.mark.parametrize(
+    ("answers", "decided"),
+    [
+        (("a", "a", "b"), True),  # the same classes for everybody
+        (("a", "b", "c"), False),
+        (("", "", "b"), False),  # both a constant
+        ((), False),  # not known
+    ],
+)
+def test_equal_scores_decide_only_between_equal_predictions(
+    answers: tuple[str, ...], *, decided: bool
+) -> None:
+    scores = np.array([[0.3, 0.2], [0.2, 0.3], [0.2, 0.2]])
+
+    result = SearchResult(
+        candidates=({"C": 1}, {"C": 2}, {"C": 3}), scores=scores, n_unconverged=0, answers=answers
+    )
+
+    assert (result.n_tied, result.decided) == (2, decided)
+
+
+def of_slopes(*slopes: float) -> SearchResult:
+    """Return the search over these slopes of the first feature."""
+    spaces = dict.fromkeys(Kind, (Dimension(name="a", choices=slopes),))
+    pipeline = replace(counting_pipeline(Counting()), spaces=spaces)
+    recipe = a_recipe(Kind.REGRESSION, 12, pipeline=pipeline, metric="pearson", distinct=True)
+    return search(some_trials(recipe))
+
+
+def test_candidates_whose_predictions_differ_are_not_decided_by_equal_scores() -> None:
+    found = of_slopes(SLOPE, 2 * SLOPE, 3 * SLOPE)  # a correlation does not see the slope
+
+    assert (found.n_tied, found.decided) == (3, False)
+
+
+def test_candidates_that_predict_the_same_are_decided() -> None:
+    found = of_slopes(SLOPE, -SLOPE)
+
+    assert (found.n_tied, found.decided) == (1, True)
+
+
 def test_a_candidate_that_was_drawn_twice_is_not_tied_with_itself() -> None:
     scores = np.array([[0.3, 0.2], [0.3, 0.2], [0.2, 0.2]])
 

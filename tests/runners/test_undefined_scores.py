@@ -74,6 +74,7 @@ def test_a_row_counts_the_searches_that_decided_nothing(study: StudyOnDisk) -> N
 
 def test_a_search_that_finds_one_best_candidate_is_decided(tmp_path: Path) -> None:
     study = StudyOnDisk(tmp_path)
+    study.config["evaluate"]["candidates"] = 20
 
     row = one_row(study.run(target="age"))
 
