@@ -2,8 +2,9 @@
 
 A number is taken for a code if it is of the form that codes have and lies apart from the others:
 
-1. 7, 8 or 9, or only that digit (99, 777, 9999, 99.9), with either sign; a whole number from -1 to
-   -9; or the limit of a numeric type (-32768, 2147483647, 1e20 and beyond).
+1. 7, 8 or 9, or only that digit (99, 777, 9999, 99.9), with either sign; the three below a row of
+   nines (96, 97, 98, 998); a whole number from -1 to -9; or the limit of a numeric type (-32768,
+   2147483647, 1e20 and beyond).
 2. A negative one among numbers that are otherwise not negative, but for -1 beside 0 and 1.
 3. Any other one beyond all others by more than a tenth of their range, and by more than three times
    the usual step from one value to the next.
@@ -87,7 +88,8 @@ def _has_form(value: float) -> bool:
     digits = number_text(abs(value)).replace(".", "")
     is_short_decimal = not value.is_integer() and len(digits) < 3
     is_repeated = len(set(digits)) == 1 and digits[0] in "789" and len(digits) <= _MOST_DIGITS
-    return is_repeated and not is_short_decimal
+    is_below_nines = len(digits) > 1 and set(digits[:-1]) == {"9"} and digits[-1] in "678"
+    return (is_repeated or (is_below_nines and value.is_integer())) and not is_short_decimal
 
 
 def _is_apart(code: float, usual: list[float]) -> bool:
