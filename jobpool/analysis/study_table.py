@@ -52,9 +52,9 @@ _MAY_BE_EMPTY = ("set", "task", "used_digest")
 _ORDER = ["size", "parcellation", "pipeline", "target"]
 # columns of numbers that the table has only where they are given
 _OPTIONAL = ("sd", "n_folds", "pooled", "n_used")
-_WHO = "used_digest"
+WHO = "used_digest"
 UNEQUAL = 2  # times the participants of the smallest fold
-_NAMES = (*KEY, "size", "type", SCORE, MEAN_RANK, *_DEFAULTS, *_OPTIONAL, _WHO)
+_NAMES = (*KEY, "size", "type", SCORE, MEAN_RANK, *_DEFAULTS, *_OPTIONAL, WHO)
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -112,10 +112,10 @@ class StudyTable:
         version lost is unknown.
         """
         found = {}
-        known = self.frame.reindex(columns=["target", "n_used", _WHO])
+        known = self.frame.reindex(columns=["target", "n_used", WHO])
         for target, rows in known.groupby("target", sort=True):
-            numbers, who = rows["n_used"].dropna(), set(rows[_WHO].astype("object").dropna())
-            who |= {""} if rows[_WHO].isna().any() else set()
+            numbers, who = rows["n_used"].dropna(), set(rows[WHO].astype("object").dropna())
+            who |= {""} if rows[WHO].isna().any() else set()
             if numbers.nunique() > 1 or len(who) > 1 or "unknown" in who:
                 ends = (numbers.min(), numbers.max()) if len(numbers) else (0, 0)
                 found[str(target)] = (int(ends[0]), int(ends[1]))
@@ -228,7 +228,7 @@ def from_results(
     _check_columns(frame, [*KEY, "parcels", kind], source)
     names = {"parcels": "size", kind: "type", "task_seconds": "seconds"}
     names |= {"peak_memory_mb": "memory_mb", "inputs": "set"}
-    wanted = [*KEY, *names, "strategy", "members", "n_used", _WHO, "task"]
+    wanted = [*KEY, *names, "strategy", "members", "n_used", WHO, "task"]
     table = frame[[one for one in wanted if one in frame]].rename(columns=names)
     if "strategy" in table and "set" in table:
         table["set"] = table["set"].where(table["strategy"].ne(SINGLE), "")
@@ -334,8 +334,8 @@ def _checked(
     clean["members"] = _whole_numbers(frame, "members", source, missing)
     clean[measure] = pd.to_numeric(frame[measure]).astype("float64")
     optional = [name for name in _OPTIONAL if name in frame]
-    if _WHO in frame:
-        clean[_WHO] = _texts(frame, _WHO, source)
+    if WHO in frame:
+        clean[WHO] = _texts(frame, WHO, source)
     for name in ("seconds", "memory_mb", *optional):
         clean[name] = _numbers(frame, name, source, missing, may_miss=True)
     _check_unique(clean, source)
@@ -343,7 +343,7 @@ def _checked(
         _check_one_value_each(clean, name, source)
     order = ["parcellation", "size", "type", "pipeline", "target", measure]
     order += ["strategy", "set", "members", "seconds", "memory_mb", *optional]
-    order += [*([_WHO] if _WHO in frame else []), "task"]
+    order += [*([WHO] if WHO in frame else []), "task"]
     clean = clean[order]
     without = clean[measure].isna()
     return StudyTable(

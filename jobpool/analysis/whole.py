@@ -10,7 +10,7 @@ from jobpool.analysis.coverage import Coverage, combined_pipelines, coverage
 from jobpool.analysis.ranks import Ranking, rank
 from jobpool.analysis.regions import Scaling, find_region, in_region, laws_by_target
 from jobpool.analysis.scaling import Regression, regress
-from jobpool.analysis.study_table import SCORE, SINGLE, StudyTable
+from jobpool.analysis.study_table import SCORE, SINGLE, WHO, StudyTable
 from jobpool.errors import DataError, listing
 from jobpool.experiment.report import RegionChoice
 
@@ -101,7 +101,8 @@ class _Analyst:
 
     def analyse(self) -> Analysis:
         covered = coverage(self._singles)
-        self._notes += [*self._without_score(), *covered.sentences(), *unequal_folds(self._table)]
+        self._notes += [*self._without_score(), *covered.sentences()]
+        self._notes += [*common_people(self._table), *unequal_folds(self._table)]
         ranking = self._ranked(self._singles, ("pipeline", "target"))
         across = self._across()
         overall = ranking.overall if ranking else None
@@ -279,6 +280,22 @@ def other_people(table: StudyTable) -> str:
         f"Ranks and comparisons are not on the same participants for all parcellations: {which}. A "
         "parcellation may be better because it lost participants that are hard to predict."
     )
+
+
+def common_people(table: StudyTable) -> list[str]:
+    """Return a sentence where scores are of those alone whom every parcellation can use."""
+    if WHO not in table.frame:
+        return []
+    differ = table.other_people()
+    rows = table.frame[table.frame[WHO].ne("") & ~table.frame["target"].isin(differ.keys())]
+    numbers = rows.groupby("target", sort=True)["n_used"].max()
+    if numbers.empty:
+        return []
+    which = listing(f"{target} ({int(number):,})" for target, number in numbers.items())
+    return [
+        f"Scores are of the participants whom every parcellation can use: {which}. Others have a "
+        "map, but in some parcellation a parcel without finite values."
+    ]
 
 
 def unequal_folds(table: StudyTable) -> list[str]:

@@ -154,6 +154,13 @@ def test_a_warning_stands_at_every_rank_on_own_participants(tmp_path: Path) -> N
 
 def test_no_warning_stands_at_ranks_on_common_participants(made: Made) -> None:
     assert section_of(made.report, "ranks").warnings == ()
+    assert (
+        section_of(made.report, "coverage")
+        .notes[0]
+        .startswith(
+            "Scores are of the participants whom every parcellation can use: age (60), old (60)."
+        )
+    )
     assert made.report.warnings == ()
 
 
