@@ -14,7 +14,7 @@ from sklearn.ensemble import BaggingRegressor, RandomForestRegressor, VotingRegr
 from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import SVC
+from sklearn.svm import SVC, SVR
 
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.fits import Fitted, fit
@@ -176,6 +176,8 @@ def test_settings_are_those_of_before_after_an_error() -> None:
         (LogisticRegression(solver="liblinear"), ["random_state"]),
         (LogisticRegression(), []),
         (SVC(), []),
+        (SVR(), []),
+        (make_pipeline(SVR()), []),
         (ElasticNet(selection="random"), ["random_state"]),
     ],
 )
@@ -208,3 +210,14 @@ def test_a_factory_is_warned_of_that_makes_another_estimator_each_time() -> None
     (caution,) = load_pipeline(f"{__name__}:drawing").cautions
 
     assert "makes another estimator each time it is called with the same seed" in caution
+
+
+def support_vectors(kind: str, seed: int) -> Any:
+    return (SVR(), {"C": ("log", 1e-2, 1e2)}) if kind == "regression" else None
+
+
+def test_a_factory_is_warned_of_whose_parameters_are_in_the_unit_of_the_target() -> None:
+    (caution,) = load_pipeline(f"{__name__}:support_vectors").cautions
+
+    assert "gets the target in its own unit, which decides with SVR" in caution
+    assert "wrap it in TransformedTargetRegressor" in caution

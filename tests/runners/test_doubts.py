@@ -57,7 +57,7 @@ def test_results_of_an_older_version_raise_no_doubt() -> None:
             "can only predict a constant",
         ),
         ({"n_failed": [0, 7, None]}, "candidates failed"),
-        ({"cautions": [None, "own draws without a seed", None]}, "cannot repeat"),
+        ({"cautions": [None, "own draws without a seed", None]}, "without a seed"),
         ({"n_constant_folds": [0, 2, None]}, "everybody gets the same prediction"),
         ({"r2_fold0": [0.1, -6e7, 0.3]}, "the lowest is -6e+07"),
     ],

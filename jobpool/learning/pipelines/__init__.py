@@ -11,6 +11,7 @@
     answers     what their estimators answer, as predictions
     apart       their settings of the process, apart from jobpool's
     seeds       where they draw without a seed
+    unit        which of them have parameters in the unit of the target
 
 The spaces are those of the published study. Callers find a pipeline by name here, and take the
 records from `base`.

@@ -23,6 +23,7 @@ from jobpool.learning.pipelines.apart import apart, user_module
 from jobpool.learning.pipelines.base import Candidate, Dimension, Kind, Pipeline, Settings
 from jobpool.learning.pipelines.seeds import unseeded
 from jobpool.learning.pipelines.sources import code_of
+from jobpool.learning.pipelines.unit import in_target_unit
 
 _FORMS = ("uniform", "log", "int")
 _METHODS = ("fit", "predict", "get_params", "set_params")
@@ -140,6 +141,7 @@ def load_pipeline(name: str) -> Pipeline:
             if made is not None and again is not None:
                 spaces[kind] = _read_space(name, *made)
                 cautions += _cautions(name, made, again)
+                cautions += _on_unit(name, made[0]) if kind is Kind.REGRESSION else ()
     if not spaces:
         raise PipelineError(name, f"it returned None for every kind of target; {_SHAPE}")
     with factory.apart(0):  # to find a module may import the package that it is in
@@ -163,6 +165,14 @@ def _cautions(name: str, made: Made, again: Made) -> Iterator[str]:
         yield (
             f"{name} makes another estimator each time it is called with the same seed; make it "
             "depend on the seed alone, as each candidate and each process calls it again"
+        )
+
+
+def _on_unit(name: str, estimator: Any) -> Iterator[str]:
+    if classes := in_target_unit(estimator):
+        yield (
+            f"{name} gets the target in its own unit, which decides with {listing(classes)}; wrap "
+            "it in TransformedTargetRegressor(..., transformer=StandardScaler())"
         )
 
 

@@ -49,7 +49,7 @@ def unseeded(estimator: Any, space: Container[str] = ()) -> list[str]:
         name
         for path, part in sorted(parts.items())
         if (name := f"{path}__{_SEED}".removeprefix("__")) not in space
-        and getattr(part, _SEED, 0) is None
+        and _seed(part, 0) is None
         and _draws(part, path, space)
         and not any(_seeds_members(parts[above]) for above in _above(path) if above in parts)
     ]
@@ -61,6 +61,13 @@ def _parts(estimator: Any) -> dict[str, Any]:
         for name, value in estimator.get_params(deep=True).items()
         if hasattr(value, _SEED) and not isinstance(value, type)
     }
+
+
+def _seed(part: Any, otherwise: Any = None) -> Any:
+    """Return the seed of an estimator by its parameters: some have an attribute that is none."""
+    if hasattr(part, "get_params"):
+        return part.get_params(deep=False).get(_SEED, otherwise)
+    return getattr(part, _SEED, otherwise)
 
 
 def _above(path: str) -> Iterator[str]:
@@ -83,4 +90,4 @@ def _draws(part: Any, path: str, space: Container[str]) -> bool:
 
 
 def _seeds_members(part: Any) -> bool:
-    return isinstance(part, BaseEnsemble) and getattr(part, _SEED, None) is not None
+    return isinstance(part, BaseEnsemble) and _seed(part) is not None

@@ -58,8 +58,8 @@ def _failed(frame: "pd.DataFrame") -> Iterator[Doubt]:
         yield from _doubt(
             frame,
             frame["cautions"].notna(),
-            "an own pipeline whose scores another program cannot repeat",
-            "the column cautions says why: most often random_state is None",
+            "an own pipeline without a seed, or with parameters in the unit of the target",
+            "the column cautions says what to do",
         )
     if "n_constant_folds" in frame:
         yield from _doubt(
