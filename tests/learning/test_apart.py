@@ -11,7 +11,8 @@ import pytest
 import sklearn
 from joblib.externals.loky import get_reusable_executor
 from sklearn.ensemble import BaggingRegressor, RandomForestRegressor, VotingRegressor
-from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.linear_model import ElasticNet, LassoCV, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC, SVR
@@ -176,6 +177,9 @@ def test_settings_are_those_of_before_after_an_error() -> None:
         (LogisticRegression(solver="liblinear"), ["random_state"]),
         (LogisticRegression(), []),
         (SVC(), []),
+        (SVC(probability=True), ["random_state"]),
+        (LassoCV(), []),
+        (GaussianProcessRegressor(), []),
         (SVR(), []),
         (make_pipeline(SVR()), []),
         (ElasticNet(selection="random"), ["random_state"]),

@@ -6,18 +6,24 @@ from typing import Any
 from sklearn.ensemble import BaseEnsemble
 
 _SEED = "random_state"
-# scikit-learn's that draw with some values of a parameter only
-_DRAWS_WITH: Mapping[str, tuple[str, frozenset[Any]]] = {
-    "Ridge": ("solver", frozenset({"sag", "saga"})),
-    "RidgeClassifier": ("solver", frozenset({"sag", "saga"})),
-    "LogisticRegression": ("solver", frozenset({"sag", "saga", "liblinear"})),
-    "ElasticNet": ("selection", frozenset({"random"})),
-    "SVC": ("probability", frozenset({True})),
-    "NuSVC": ("probability", frozenset({True})),
-    "PCA": ("svd_solver", frozenset({"auto", "arpack", "randomized"})),
-    "StratifiedKFold": ("shuffle", frozenset({True})),
-    "KFold": ("shuffle", frozenset({True})),
-    "StratifiedGroupKFold": ("shuffle", frozenset({True})),
+_CYCLIC = ("selection", frozenset({"cyclic"}))
+_DIRECT = frozenset({"auto", "svd", "cholesky", "lsqr", "sparse_cg", "lbfgs"})
+_UNSHUFFLED = ("shuffle", frozenset({False}))
+_UNASKED = frozenset({False, "deprecated"})
+_ONCE = ("n_restarts_optimizer", frozenset({0}))
+# scikit-learn's that draw with some values of a parameter only: here are those without
+_WITHOUT: Mapping[str, tuple[str, frozenset[Any]]] = {
+    "Ridge": ("solver", _DIRECT),
+    "RidgeClassifier": ("solver", _DIRECT),
+    "LogisticRegression": ("solver", frozenset({"lbfgs", "newton-cg", "newton-cholesky"})),
+    **dict.fromkeys(("ElasticNet", "ElasticNetCV", "LassoCV"), _CYCLIC),
+    **dict.fromkeys(("MultiTaskElasticNetCV", "MultiTaskLassoCV"), _CYCLIC),
+    **dict.fromkeys(("SVC", "NuSVC"), ("probability", _UNASKED)),
+    **dict.fromkeys(("KFold", "StratifiedKFold", "StratifiedGroupKFold"), _UNSHUFFLED),
+    **dict.fromkeys(("GaussianProcessRegressor", "GaussianProcessClassifier"), _ONCE),
+    "Lars": ("jitter", frozenset({None})),
+    "DummyClassifier": ("strategy", frozenset({"prior", "most_frequent", "constant"})),
+    "PCA": ("svd_solver", frozenset({"full", "covariance_eigh"})),
 }
 _SEED_THEMSELVES = ("lightgbm.", "xgboost.", "catboost.")  # with a number of their own
 
@@ -82,10 +88,10 @@ def _draws(part: Any, path: str, space: Container[str]) -> bool:
     if any(one.__module__.startswith(_SEED_THEMSELVES) for one in kinds):
         return False
     for one in kinds:
-        if one.__module__.startswith("sklearn.") and one.__name__ in _DRAWS_WITH:
-            parameter, values = _DRAWS_WITH[one.__name__]
+        if one.__module__.startswith("sklearn.") and one.__name__ in _WITHOUT:
+            parameter, values = _WITHOUT[one.__name__]
             searched = f"{path}__{parameter}".removeprefix("__") in space
-            return searched or getattr(part, parameter, None) in values
+            return searched or getattr(part, parameter, None) not in values
     return True
 
 
