@@ -433,9 +433,7 @@ def trade_off_figure(found: Analysis) -> Figure | None:
     known = [
         (name, label, front)
         for name, label, front in _COSTS
-        if name in pairs
-        and pairs[name].notna().any()
-        and not (name == "memory_mb" and is_interpreters_own(pairs[name]))
+        if name in pairs and pairs[name].notna().any()
     ]
     if pairs.empty or not known:
         return None
@@ -447,16 +445,21 @@ def trade_off_figure(found: Analysis) -> Figure | None:
         if (pairs["strategy"] == name).any()
     }
     letters = "ab" if len(known) > 1 else " "
+    lines = []
+    title = "Ranks among all pipelines" + (" and strategies" if len(marked) > 1 else "")
     for axes, text, (name, label, front) in zip(grid, letters, known, strict=True):
         for strategy, mark in marked.items():
             part = pairs[pairs["strategy"] == strategy]
             scatter(axes, part.assign(size=part[name]), mark, size=mark_size(len(pairs)))
-        best = pairs[pairs[front]].sort_values([name, "mean_rank"])
-        axes.step(best[name], best["mean_rank"], where="post", color=INK, linewidth=0.9, zorder=4)
+        if name != "memory_mb" or not is_interpreters_own(pairs[name]):
+            best = pairs[pairs[front]].sort_values([name, "mean_rank"])
+            axes.step(
+                best[name], best["mean_rank"], where="post", color=INK, linewidth=0.9, zorder=4
+            )
+            lines = [Line2D([], [], color=INK, linewidth=0.9, label="nothing cheaper is better")]
         log_axis(axes, "x")
         log_axis(axes, "y")
         axes.set(xlabel=label, ylabel=RANK_LABEL)
-        letter(axes, text, "Ranks among all pipelines and strategies")
-    line = Line2D([], [], color=INK, linewidth=0.9, label="nothing cheaper is better")
-    legend_below(figure, [*handles(marked), line])
+        letter(axes, text, title)
+    legend_below(figure, [*handles(marked), *lines])
     return figure

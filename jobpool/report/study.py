@@ -214,7 +214,6 @@ def _trade_section(found: "Analysis") -> Section | None:
     }
     drawn = [cost for cost in known if found.trade_off[cost].notna().any()]
     own = is_interpreters_own(found.trade_off["memory_mb"])
-    drawn = [cost for cost in drawn if cost != "memory_mb" or not own]
     if not drawn:
         return None
     costs = " and ".join({"seconds": "time", "memory_mb": "memory"}[cost] for cost in drawn)
@@ -224,7 +223,10 @@ def _trade_section(found: "Analysis") -> Section | None:
         text=f"All pairs of parcellation and pipeline are ranked together within each target; "
         f"{costs} {'are means' if len(drawn) > 1 else 'is a mean'} over targets, as measured when "
         "the tasks ran.",
-        items=tuple(_trade(table, cost, *known[cost]) for cost in drawn),
+        items=tuple(
+            _trade(table, cost, *known[cost], has_front=cost != "memory_mb" or not own)
+            for cost in drawn
+        ),
         tables=(table,),
         notes=_trade_notes(found, own=own),
     )
@@ -244,13 +246,15 @@ def _trade_notes(found: "Analysis", *, own: bool) -> tuple[str, ...]:
         )
     if own:
         said.append(
-            "Peak memory is not shown: no task took a tenth more than the least, so that it is "
+            "Peak memory has no front: no task took a tenth more than the least, so that it is "
             "that of the interpreter and its libraries."
         )
     return tuple(said)
 
 
-def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Figure:
+def _trade(
+    table: DataTable, cost: str, front: str, unit: str, what: str, *, has_front: bool
+) -> Figure:
     place = {"x": column(cost), "y": column("mean_rank")}
     line = {
         **rows({front: "yes"}, order=cost),
@@ -268,10 +272,13 @@ def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Fig
     return Figure(
         name=f"figure-trade-{cost.replace('_', '-')}",
         title=f"Rank against {what}",
-        caption=f"Mean rank (lower is better) against {what}, coloured by pipeline{marked}; the "
-        f"line joins the pairs that no other beats in both.{base}",
+        caption=f"Mean rank (lower is better) against {what}, coloured by pipeline{marked}"
+        f"{f'{_FRONT}{base}' if has_front else '.'}",
         table=table.name,
-        traces=(line, *_clouds(table, {**place, "customdata": column("size")}, label_text)),
+        traces=(
+            *((line,) if has_front else ()),
+            *_clouds(table, {**place, "customdata": column("size")}, label_text),
+        ),
         layout={
             "height": 460,
             "xaxis": logarithmic(what),
@@ -280,6 +287,7 @@ def _trade(table: DataTable, cost: str, front: str, unit: str, what: str) -> Fig
     )
 
 
+_FRONT = "; the line joins the pairs that no other beats in both."
 _OWN = (
     " Memory up to a tenth above the least counts as equal: it is that of the interpreter and its "
     "libraries."
