@@ -1,6 +1,9 @@
 """Which files and packages the code of a factory is made of."""
 
+import base64
+import hashlib
 import importlib
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.learning.pipelines.sources import Code, code_of
+from jobpool.learning.pipelines.sources import Code, code_of, version_of
 
 MODULES = {
     "{lab}/__init__.py": "from . import shared\n",
@@ -115,3 +118,44 @@ def test_the_code_does_not_depend_on_where_it_lies(
 
     assert after.digest == before.digest
     assert after.files != before.files
+
+
+def an_installation(folder: Path, name: str, content: str, url: str | None) -> None:
+    """Lay out a package as pip does."""
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.py").write_text(content)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    digest = (
+        base64.urlsafe_b64encode(hashlib.sha256(content.encode()).digest()).decode().rstrip("=")
+    )
+    (info / "RECORD").write_text(f"{name}.py,sha256={digest},{len(content)}\n")
+    if url is not None:
+        (info / "direct_url.json").write_text(json.dumps({"url": url, "dir_info": {}}))
+
+
+def versions_before_and_after(folder: Path, name: str, url: str | None) -> list[str]:
+    found = []
+    for content in ("A = 1\n", "A = 2\n"):
+        an_installation(folder, name, content, url)
+        found.append(version_of(name))
+    return found
+
+
+def test_a_package_from_an_index_is_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert versions_before_and_after(tmp_path, "from_index", None) == ["1.0", "1.0"]
+
+
+def test_a_package_from_a_repository_is_its_files_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+
+    before, after = versions_before_and_after(tmp_path, "from_folder", "file:///home/lab/tools")
+
+    assert before.startswith("1.0 (")
+    assert after != before

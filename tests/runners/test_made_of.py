@@ -227,7 +227,7 @@ def test_a_library_that_changes_while_a_worker_runs_is_refused(
 ) -> None:
     worker = study.runner()
     run_by(worker, study, fold=0)
-    monkeypatch.setattr(inputs, "version", lambda _: "9.9")
+    monkeypatch.setattr(inputs, "version_of", lambda _: "9.9")
 
     with pytest.raises(DataError, match=r"is 9\.9 now; start a new worker"):
         run_by(worker, study, fold=1)
@@ -237,7 +237,7 @@ def test_another_version_of_a_library_is_noted(
     study: StudyOnDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = study.run(fold=0)
-    monkeypatch.setattr(inputs, "version", lambda _: "9.9")
+    monkeypatch.setattr(inputs, "version_of", lambda _: "9.9")
     after = study.run(fold=1)
 
     merged = EvaluateResults().merge([before, after])
@@ -276,7 +276,7 @@ def test_a_parcellation_that_changed_is_no_extension(study: StudyOnDisk) -> None
         study.checked().prepare(study.pool)
 
 
-def test_a_new_parcellation_that_loses_participants_changes_no_later_fold(
+def test_common_participants_that_were_lost_are_not_found_anew_for_later_folds(
     study: StudyOnDisk,
 ) -> None:
     study.maps[5, :3] = np.nan
@@ -286,6 +286,7 @@ def test_a_new_parcellation_that_loses_participants_changes_no_later_fold(
     study.run(fold=0)
     np.save(study.folder / "fine.npy", np.where(np.arange(VERTICES) < 3, 1, 2))
     study.config["axes"]["parcellation"] = [{"glob": ["hard.npy", "fine.npy"]}]
+    (study.pool / "common.json").unlink()
 
     with pytest.raises(DataError, match="common participants changed since"):
         study.run(fold=1)

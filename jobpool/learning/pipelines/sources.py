@@ -20,12 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec
-from importlib.metadata import (
-    Distribution,
-    PackageNotFoundError,
-    distribution,
-    packages_distributions,
-)
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 from types import ModuleType
 
@@ -196,14 +191,20 @@ def _versions(package: str) -> Iterator[tuple[str, str]]:
     """Yield the distributions that an importable package comes from, with their versions."""
     for name in _distributions().get(package, [package]):
         with suppress(PackageNotFoundError):  # a file laid there by hand
-            yield name, _version(distribution(name))
+            yield name, version_of(name)
 
 
-def _version(found: Distribution) -> str:
-    """Return a version; with a digest where it came from a folder or a repository.
+def version_of(name: str) -> str:
+    """Return the version of a distribution; with a digest if it is from a folder or a repository.
 
     There, code changes from one installation to the next while the version stays.
+
+    Raises
+    ------
+    PackageNotFoundError
+        If it is not installed.
     """
+    found = distribution(name)
     if found.read_text("direct_url.json") is None:
         return found.version
     listed = [

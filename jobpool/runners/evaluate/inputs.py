@@ -12,7 +12,7 @@ import json
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +22,7 @@ from jobpool.disk.locks import best_lock
 from jobpool.errors import DataError, listing
 from jobpool.journal.made_of import agree, differing, read_agreed
 from jobpool.learning.pipelines.base import Pipeline
-from jobpool.learning.pipelines.sources import code_of
+from jobpool.learning.pipelines.sources import code_of, version_of
 from jobpool.learning.search import Recipe, describe
 from jobpool.learning.settings import EvaluateSettings
 from jobpool.learning.splits import PoolSplits
@@ -44,17 +44,16 @@ COMMON = "common participants"
 _CURES = {
     "parcellation ": _NEW_NAME,
     "code of ": _NEW_NAME,
-    COMMON: "leave out the parcellation that loses others (init --full names it), or make a new "
-    "pool",
+    COMMON: "restore common.json of the pool from a backup, or make a new pool",
 }
 
 
 def installed() -> dict[str, str]:
     """Return the versions of everything that may change a number."""
     found = {"jobpool": __version__}
-    for name in LIBRARIES:
+    for name in ("jobpool", *LIBRARIES):
         with suppress(PackageNotFoundError):  # an extra that no pipeline of this study needs
-            found[name] = version(name)
+            found[name] = version_of(name)
     return found
 
 
