@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
+from jobpool.errors import JobpoolError
 from jobpool.learning.checkpoint import Checkpoint
 from jobpool.learning.conventions import DISTINCT, DRAWN, PUBLISHED, STANDARD
 from jobpool.learning.parallel import in_processes, in_threads
@@ -396,6 +397,11 @@ def _unpublished(recipe: Recipe) -> Mapping[str, Json]:
 def _estimator(recipe: Recipe) -> Json:
     """Return class and parameters of an estimator: a factory of the user's own may change them."""
     first = recipe.candidates()[0]
-    model = recipe.pipeline.make(recipe.kind, first, recipe.settings, recipe.seed)
+    try:
+        model = recipe.pipeline.make(recipe.kind, first, recipe.settings, recipe.seed)
+    except JobpoolError:
+        raise
+    except Exception as error:  # whatever an estimator raises: the search counts it
+        return [as_text(type(error)), str(error)]
     parameters = sorted(model.get_params(deep=True).items())
     return [as_text(type(model)), [[name, as_text(one)] for name, one in parameters]]

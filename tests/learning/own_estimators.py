@@ -265,3 +265,16 @@ def fails_on_many(kind: str, _seed: int) -> Any:
 def forest(kind: str, _seed: int) -> Any:
     model = RandomForestRegressor(5) if kind == "regression" else RandomForestClassifier(5)
     return model, {"min_samples_leaf": ("int", 1, 9)}
+
+
+class Strict(Ridge):  # type: ignore[misc] # as above
+    """Refuses weak penalties when they are set."""
+
+    def set_params(self, **params: Any) -> Self:
+        if params.get("alpha", 1) < 1:
+            raise ValueError("alpha must not be below 1")
+        return super().set_params(**params)  # type: ignore[no-any-return]
+
+
+def strict(kind: str, _seed: int) -> Any:
+    return (Strict(), ALPHA) if kind == "regression" else None

@@ -281,3 +281,17 @@ def test_a_result_names_an_estimator_without_a_seed(tmp_path: Path) -> None:
     (row,) = result_rows(unseeded, "task")
     assert "draws without a seed (random_state is None)" in str(row["cautions"])
     assert "cautions" not in seeded
+
+
+def test_a_parameter_that_cannot_be_set_costs_its_candidate_alone(tmp_path: Path) -> None:
+    study = StudyOnDisk(tmp_path, 60)
+    name = f"{OWN}:strict"
+    study.config["axes"] |= {"pipeline": [name], "target": ["age"]}
+    study.config["evaluate"] |= {"outer_folds": 2, "inner_folds": 2, "candidates": 12}
+    tried = load_pipeline(name).candidates(Kind.REGRESSION, 12, study.config["seed"])
+
+    (row,) = result_rows(study.run(pipeline=name), "task")
+
+    assert float(str(tried[0]["alpha"])) < 1
+    assert min(float(str(row[f"alpha_fold{fold}"])) for fold in range(2)) >= 1
+    assert "ValueError: alpha must not be below 1" in str(row["first_error"])
