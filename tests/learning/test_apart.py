@@ -1,3 +1,4 @@
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -83,6 +84,11 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     sys.modules.pop(name, None)
 
 
+def nowhere() -> Checkpoint:
+    """Return a checkpoint that is never written."""
+    return Checkpoint(Path("none"), {}, every_s=math.inf)
+
+
 def settings() -> dict[str, Any]:
     return {
         "scikit-learn": sklearn.get_config(),
@@ -96,7 +102,7 @@ def search(name: str, cores: int) -> Fitted:
     recipe = replace(
         a_recipe("elastic", Kind.REGRESSION), pipeline=load_pipeline(name), n_candidates=4
     )
-    return fit(recipe, fold_data(recipe, 2), cores, Checkpoint(Path("none"), {}))
+    return fit(recipe, fold_data(recipe, 2), cores, nowhere())
 
 
 @pytest.mark.parametrize("cores", [1, 2])
@@ -117,10 +123,10 @@ def test_what_a_module_sets_does_not_reach_jobpool(lab: str) -> None:
 
 def test_own_settings_change_no_number_of_another_pipeline(lab: str) -> None:
     recipe = a_recipe("svm", Kind.REGRESSION)
-    expected = fit(recipe, fold_data(recipe, 2), 2, Checkpoint(Path("none"), {}))
+    expected = fit(recipe, fold_data(recipe, 2), 2, nowhere())
     search(lab, 2)
 
-    found = fit(recipe, fold_data(recipe, 2), 2, Checkpoint(Path("none"), {}))
+    found = fit(recipe, fold_data(recipe, 2), 2, nowhere())
 
     np.testing.assert_array_equal(found.predicted, expected.predicted)
 

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ OWN = own_estimators.__name__
 MEMBER = 2  # five features
 
 
+def nowhere() -> Checkpoint:
+    """Return a checkpoint that is never written."""
+    return Checkpoint(Path("none"), {}, every_s=math.inf)
+
+
 def own_recipe(name: str, kind: Kind, n_candidates: int = 8, **changes: Any) -> Recipe:
     recipe = a_recipe("elastic", kind, **changes)
     pipeline = load_pipeline(f"{OWN}:{name}")
@@ -36,7 +42,7 @@ def search(name: str, kind: Kind, cores: int = 1, like: str = "", **changes: Any
     recipe = own_recipe(name, kind, **changes)
     if like:
         recipe = replace(recipe, pipeline=replace(recipe.pipeline, name=f"{OWN}:{like}"))
-    return fit(recipe, fold_data(recipe, MEMBER), cores, Checkpoint(Path("none"), {}))
+    return fit(recipe, fold_data(recipe, MEMBER), cores, nowhere())
 
 
 def same(one: Fitted, other: Fitted) -> None:
@@ -71,7 +77,7 @@ def test_a_step_that_works_in_place_scores_as_in_a_plain_program() -> None:
         cv=PredefinedSplit(data.inner[train]),
     ).fit(data.X[train], data.y[train])
 
-    found = fit(recipe, data, 1, Checkpoint(Path("none"), {}))
+    found = fit(recipe, data, 1, nowhere())
 
     np.testing.assert_allclose(found.predicted, plain.predict(data.X[data.test]), rtol=1e-12)
     assert found.search_score == pytest.approx(plain.best_score_, rel=1e-12)
@@ -96,7 +102,7 @@ def test_an_estimator_that_writes_into_memory_mapped_features_changes_nothing() 
     scores = []
     for name, cores in (("in_place", 1), ("in_place", 2), ("copying", 1)):
         recipe = own_recipe(name, Kind.REGRESSION, settings=Settings(scaling="none"))
-        trials = Trials(recipe=recipe, data=data, cores=cores, checkpoint=Checkpoint(Path(), {}))
+        trials = Trials(recipe=recipe, data=data, cores=cores, checkpoint=nowhere())
         with threadpool_limits(limits=1):  # as in a task, and in its helper processes
             scores.append(trials.score([{"ridge__alpha": 1.0}, {"ridge__alpha": 9.0}]))
 
@@ -140,7 +146,7 @@ def test_a_classifier_with_turned_classes_scores_as_in_a_plain_program() -> None
     recipe = own_recipe("swapped", Kind.BINARY)
     data = fold_data(recipe, MEMBER)
 
-    found = fit(recipe, data, 1, Checkpoint(Path("none"), {}))
+    found = fit(recipe, data, 1, nowhere())
 
     plain = make_pipeline(RobustScaler(quantile_range=(5, 95)), LogisticRegression(**found.chosen))
     plain.fit(data.X[~data.test], data.y[~data.test])
@@ -230,9 +236,7 @@ def test_where_the_best_candidate_fails_at_the_end_the_next_best_is_taken(method
 def test_the_next_best_candidate_is_best_of_all_that_can_be_fitted() -> None:
     recipe = own_recipe("ridge", Kind.REGRESSION)
     data = fold_data(recipe, MEMBER)
-    trials = Trials(
-        recipe=recipe, data=data.training(), cores=1, checkpoint=Checkpoint(Path("none"), {})
-    )
+    trials = Trials(recipe=recipe, data=data.training(), cores=1, checkpoint=nowhere())
     candidates = recipe.pipeline.candidates(recipe.kind, 8, recipe.seed)
     means = trials.score(candidates).mean(axis=1)
     strong = [one for one, tried in enumerate(candidates) if float(str(tried["alpha"])) >= 10]
