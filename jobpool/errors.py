@@ -8,7 +8,7 @@ An error that means something in one room only stands there, beside the code tha
 
     cache     FilesChangedError
     checks    ProbeError, SilentPartnerError
-    learning  HelperError, HelperKilledError, NoCandidateError, NothingComparedError,
+    learning  AnswerError, HelperError, HelperKilledError, NoCandidateError, NothingComparedError,
               PipelineError, TooFewError, TooFewGroupsError, TooFewTogetherError
     runners   MemberError
 """

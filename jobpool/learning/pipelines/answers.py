@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 
 from jobpool.brain.arrays import Array, FloatArray
+from jobpool.errors import Fault, JobpoolError
 from jobpool.learning.pipelines.base import Kind, Predictions, Split
 
 _MEANT = {0.0: 0, 1.0: 1, -1.0: 0}  # the class that a number stands for
 _AT_MOST = 1 + 1e-6  # of a probability: rounding
 
 
-class AnswerError(ValueError):
+class AnswerError(JobpoolError):
     """An estimator answers something that has no meaning, or two."""
+
+    fault = Fault.INPUT
+    advice = "correct what the estimator answers"
 
 
 def fresh(values: Array) -> Array:
