@@ -109,7 +109,7 @@ def test_info_shows_what_there_is(pool: Path) -> None:
     assert lines[0] == ["120", "participants", "in", "1", "span"]
     assert lines[2:4] == [
         ["parcellation", "kind", "parcels", "size", "state"],
-        ["hard", "hard", "12", "23.4", "kB", "packed"],
+        ["hard", "hard", "12", "23.5", "kB", "packed"],
     ]
     assert shown.stdout.splitlines()[-1].endswith(" in 4 files")
 
