@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jobpool.brain.arrays import Array
-from jobpool.disk.former_tables import read_formerly
 from jobpool.disk.tables import places, read_table
+from jobpool.disk.text_tables import SEPARATORS
 from jobpool.errors import DataError, listing
 from jobpool.learning.targets import Target
 
@@ -62,7 +62,7 @@ def read_participants(
         If the table cannot be read.
     """
     if formerly:
-        frame = read_formerly(path, names)
+        frame = _read_formerly(path, names)
         header = tuple(map(str, frame.columns))
         return ParticipantsTable(file=path.name, header=header, names=frame, values=frame)
     table = read_table(path, wanted={*names, *values}, missing=missing)
@@ -73,6 +73,21 @@ def read_participants(
     return ParticipantsTable(
         file=path.name, header=table.header, names=names_frame, values=values_frame
     )
+
+
+def _read_formerly(path: Path, texts: Collection[str]) -> pd.DataFrame:
+    """Return the table as pools read it that were made before there were rules of our own.
+
+    Such a pool knows its ids, groups and targets by pandas' types and missing values: another
+    reading would be other data.
+    """
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path).rename(columns=str).reset_index(drop=True)
+        separator, kinds = SEPARATORS[path.suffix], dict.fromkeys(texts, str)
+        return pd.read_csv(path, sep=separator, dtype=kinds, index_col=False, low_memory=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(path, f"cannot be read as a table: {error}") from error
 
 
 def text_column(frame: pd.DataFrame, name: str) -> tuple[str, ...]:

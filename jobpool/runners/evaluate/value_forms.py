@@ -1,4 +1,8 @@
-"""The forms of axis values that parcellations have: grown at random over a mesh, and ensembles.
+"""The forms of axis values that parcellations have: files, grown over a mesh, and ensembles.
+
+Files are given as in every experiment, with two additions: ``atlases.nii.gz:2`` and
+``atlases.nii.gz:*`` name columns of one file, and ``kind`` says what the parcellations are where
+their numbers leave that open. Both stand in the source of a value.
 
 A value that is grown is kept as its source, the text that says what it is made from. Ensembles
 are strategies over named sets of members. A set is grown at random, given by files, or made of
@@ -14,12 +18,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote
 
-from jobpool.errors import listing, nearest
-from jobpool.experiment.axes import Pairs, ValueForm, whole_numbers
+from jobpool.brain.parcel_files import count_columns
+from jobpool.brain.parcel_kinds import KINDS, of_kind
+from jobpool.errors import DataError, listing, nearest
+from jobpool.experiment.axes import Pairs, ValueForm, from_files, whole_numbers
 from jobpool.experiment.ensembles import STRATEGIES, EnsembleSource, read_ensemble
 from jobpool.experiment.reader import Reader
-from jobpool.runners.evaluate.file_forms import FILES, parcellation_files
 
+_COLUMNS = re.compile(r"(?P<files>.+(?<!\.npz)):(?P<columns>[\d*?]+)")
 _BRACES = re.compile(r"\{\w+\}")
 _FORMS = ("random", "members", "glob")
 SPACINGS = ("log", "linear")  # of sizes across a range
@@ -44,6 +50,40 @@ class _Set:
     name: str  # what the ensembles are called, without the strategy
     nested: str  # the name that the sets of all counts share
     members: _Members
+
+
+def _parcellation_files(reader: Reader, folder: Path) -> list[tuple[str, str]]:
+    """Return one name and source per file, array or column that ``glob`` matches."""
+    kind = reader.text("kind", "", KINDS) if reader.has("kind") else ""
+    pairs = [pair for one in reader.texts("glob") for pair in _matching(reader, one, folder)]
+    return [(name, of_kind(source, kind) if kind else source) for name, source in pairs]
+
+
+def _matching(reader: Reader, pattern: str, folder: Path) -> list[tuple[str, str]]:
+    found = _COLUMNS.fullmatch(pattern)
+    if found is None:
+        return from_files(reader, pattern, folder)
+    pairs: list[tuple[str, str]] = []
+    for name, file in from_files(reader, found["files"], folder):
+        try:
+            n_columns = count_columns(file, folder)
+        except DataError as error:
+            reader.problem("glob", pattern, str(error))
+            continue
+        numbers = [number for number in range(1, n_columns + 1) if _is_in(number, found["columns"])]
+        if not numbers:
+            advice = f"matches no column of {file}; it has {n_columns}, counted from 1"
+            reader.problem("glob", pattern, advice)
+        pairs += [(f"{name}_{number}", f"{file}:{number}") for number in numbers]
+    return pairs
+
+
+def _is_in(number: int, pattern: str) -> bool:
+    return fnmatchcase(str(number), pattern)
+
+
+def _expand_files(reader: Reader, folder: Path, _singles: Mapping[str, str]) -> Pairs:
+    return list(_parcellation_files(reader, folder))
 
 
 def from_random(given: Reader, folder: Path, _singles: Mapping[str, str]) -> Pairs:
@@ -130,7 +170,7 @@ def _read_set(reader: Reader, singles: Mapping[str, str], folder: Path) -> list[
     if given == ["members"]:
         members = _named(reader, singles)
     else:
-        members = tuple(parcellation_files(reader, folder))
+        members = tuple(_parcellation_files(reader, folder))
     return _nested(reader, name, members, counts)
 
 
@@ -268,4 +308,5 @@ SETS = ValueForm(
     check=check_members,
 )
 # what the runner evaluate adds to the forms that every experiment has, or puts in their place
+FILES = ValueForm(keys=("glob",), example="{glob: ...}", expand=_expand_files)
 FORMS: Mapping[str, ValueForm] = {"files": FILES, "random": GROWN, "sets": SETS}
