@@ -18,7 +18,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]?B)", re.IGNORECASE)
 _SIZES = ("B", "kB", "MB", "GB", "TB")  # of files, by 1,000
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
-_MOST_DIGITS = 400  # of a number: of more no float is finite
+_MOST_DIGITS = 300  # of a number: of more no float may be finite
 
 
 def parse_number(text: str) -> int | float | None:
@@ -38,7 +38,8 @@ def parse_number(text: str) -> int | float | None:
         return None
     if _WHOLE.fullmatch(text):
         return int(text)
-    return float(text) if _NUMBER.fullmatch(text) else None
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None
 
 
 def parse_clock(text: str) -> float | None:

@@ -197,7 +197,7 @@ def seconds(given: str | float) -> float:
     """
     try:
         found = parse_duration(given) if isinstance(given, str) else float(given)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RequestError("wait", str(error)) from error
     if not 0 <= found < math.inf:  # NaN is neither
         raise RequestError("wait", f"{given!r} is not a length of time; write seconds, or 90s")

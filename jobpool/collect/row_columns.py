@@ -277,8 +277,9 @@ def typed(values: Sequence[Cell]) -> Column:
 
 def _plain_type(kind: type) -> type:
     """Return the type of a cell that a type of values is, or belongs to."""
-    plain = (NoneType, bool, int, float)  # in this order: a flag is a whole number, too
-    return next((one for one in plain if issubclass(kind, one)), str)
+    plain = {NoneType: NoneType, bool: bool, np.bool_: bool, int: int, np.integer: int}
+    plain |= {float: float, np.floating: float}  # in this order: a flag is a whole number, too
+    return next((meant for one, meant in plain.items() if issubclass(kind, one)), str)
 
 
 def texts(values: Sequence[Cell]) -> Column:

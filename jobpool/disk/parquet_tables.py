@@ -55,6 +55,10 @@ def read_parquet(path: Path, wanted: Collection[str] | None, once: Collection[st
         raise DataError(path, "no such file; correct the path") from error
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DataError(path, f"cannot be read as a table: {error}") from error
+    for name, numbers in ranges.items():
+        if len(numbers) != n_rows:  # rows were taken out by a program that kept what pandas wrote
+            what = f"has {n_rows} rows, but says that its index {name!r} has {len(numbers)}"
+            raise DataError(path, f"{what}; save it again with the index as a column")
     cells |= {name: numbers for name, numbers in ranges.items() if wanted is None or name in wanted}
     names = tuple(dict.fromkeys(name for name in header if name))
     return Raw(header=names, cells=cells, places=range(1, n_rows + 1), by="row")

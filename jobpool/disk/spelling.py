@@ -76,8 +76,12 @@ def valued(name: str) -> str:
     --------
     >>> valued("0.50") == valued("0.5"), valued("007") == valued("7"), valued("a1") == valued("a01")
     (True, True, False)
+    >>> valued("1e2"), valued("100")
+    ('100', '100')
     """
     number = parse_number(_ZEROS.sub("", name))
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
     return name if number is None else repr(number)
 
 

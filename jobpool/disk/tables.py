@@ -194,14 +194,22 @@ def _text(cell: object) -> str:
     if isinstance(cell, float | np.floating):
         if _is_inexact(cell):
             raise ValueError(f"{cell} may have been another whole number")
-        return name_of(str(cell))
+        # short floats write large whole numbers with an exponent
+        return str(int(cell)) if float(cell).is_integer() else name_of(str(cell))
     if isinstance(cell, Decimal):
-        return name_of(f"{cell:f}".rstrip("0") if cell % 1 else f"{cell:f}")
+        return name_of(f"{cell:f}" if _is_whole(cell) else f"{cell:f}".rstrip("0"))
     raise TypeError(f"{cell!r} is neither a text nor a number")
 
 
 def _is_inexact(cell: object) -> bool:
-    return isinstance(cell, float | np.floating) and _MOST_EXACT <= abs(float(cell)) < math.inf
+    """Say whether another whole number may have become this one: 2**53 of 64 bits, 2**24 of 32."""
+    if not isinstance(cell, float | np.floating):
+        return False
+    return 2.0 ** (np.finfo(type(cell)).nmant + 1) <= abs(float(cell)) < math.inf
+
+
+def _is_whole(cell: Decimal) -> bool:
+    return cell.is_finite() and cell == cell.to_integral_value()
 
 
 def _series(cells: Sequence[object], missing: Missing, index: "pd.Index") -> "pd.Series":
@@ -249,7 +257,7 @@ def _numbers(
 def _number(cell: object) -> int | float | None:
     if isinstance(cell, bool) or not isinstance(cell, int | float | np.floating | Decimal):
         return None
-    if isinstance(cell, Decimal) and cell % 1 == 0:
+    if isinstance(cell, Decimal) and _is_whole(cell):
         return int(cell)
     return cell if isinstance(cell, int) else float(cell)
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from jobpool.collect.row_columns import typed
 from jobpool.runners.evaluate.results import merge_results, metric_names, result_rows
 
 
@@ -158,3 +160,15 @@ def test_fits_of_merged_parts_add_up() -> None:
 
 def test_the_metrics_are_the_scores_alone() -> None:
     assert metric_names(a_result(a_fold(0))) == ("r2", "mae")
+
+
+def test_numbers_of_numpy_are_numbers_of_a_table() -> None:
+    columns: dict[str, list[Any]] = {
+        "n": [np.int64(1), None],
+        "f": [np.float32(0.5), 1],
+        "b": [np.bool_(True), False],
+    }
+
+    kinds = [str(typed(values).dtype) for values in columns.values()]
+
+    assert kinds == ["Int64", "float64", "bool"]

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobpool.disk.tables import read_table
@@ -325,3 +327,52 @@ def test_only_the_columns_that_are_wanted_are_kept(tmp_path: Path) -> None:
 
     assert table.header == ("id", "age", "iq")
     assert list(table.frame().columns) == ["age"]
+
+
+SHORT_NUMBERS = [(np.float16, 2**11), (np.float32, 2**24)]
+
+
+def short_numbers(folder: Path, kind: type, number: int) -> Path:
+    frame = pd.DataFrame({"id": np.array([1, number], kind)})
+    frame.to_parquet(folder / "t.parquet")
+    return folder / "t.parquet"
+
+
+@pytest.mark.parametrize(("kind", "most"), SHORT_NUMBERS)
+def test_an_id_in_short_numbers_is_the_whole_number(kind: type, most: int, tmp_path: Path) -> None:
+    file = short_numbers(tmp_path, kind, most - 1)
+
+    assert read_table(file).texts("id") == ["1", str(most - 1)]
+
+
+@pytest.mark.parametrize(("kind", "most"), SHORT_NUMBERS)
+def test_an_id_in_short_numbers_that_lost_its_last_digits_is_refused(
+    kind: type, most: int, tmp_path: Path
+) -> None:
+    file = short_numbers(tmp_path, kind, most)
+
+    with pytest.raises(DataError, match=r"row 2.* lost its last digits"):
+        read_table(file).texts("id")
+
+
+def test_an_index_of_rows_that_were_taken_out_is_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"age": np.arange(10.0)}, index=pd.RangeIndex(10, name="id"))
+    whole = pa.Table.from_pandas(frame)
+    pq.write_table(whole.slice(7), tmp_path / "part.parquet")
+
+    with pytest.raises(DataError, match="has 3 rows, but says that its index 'id' has 10"):
+        read_table(tmp_path / "part.parquet")
+
+
+def test_a_decimal_of_many_digits_is_read_whole(tmp_path: Path) -> None:
+    cells = pa.array([Decimal(10) ** 30, Decimal(7)], pa.decimal128(38, 0))
+    pq.write_table(pa.table({"id": cells}), tmp_path / "t.parquet")
+
+    assert read_table(tmp_path / "t.parquet").texts("id") == [str(10**30), "7"]
+
+
+@pytest.mark.parametrize("cell", ["9" * 350, "1e999"])
+def test_digits_that_no_number_holds_are_text(cell: str, tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, f"a\n{cell}\n1\n"))
+
+    assert table.frame()["a"].tolist() == [cell, "1"]
