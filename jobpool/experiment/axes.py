@@ -115,6 +115,8 @@ def _from_table(reader: Reader, folder: Path) -> list[Value]:
         if patterns is not None:
             return _columns(reader, patterns, table.header, path)
         if column in table.header:
+            if reader.former:
+                return _as_formerly(table.raw.cells[column])
             return _different(reader, column, table.texts(column))
     except DataError as error:
         reader.problem("table", str(path), error.what)
@@ -123,6 +125,12 @@ def _from_table(reader: Reader, folder: Path) -> list[Value]:
         advice = f"is no column of {path.name}; it has: {listing(table.header)}"
         reader.problem("column", column, advice + nearest(column, table.header))
     return []
+
+
+def _as_formerly(cells: Sequence[object]) -> list[Value]:
+    """Return the different values as pools have them that were made before there were rules."""
+    found = {str(cell) for cell in cells if cell is not None}
+    return sorted(found - {"", "n/a", "NA", "nan"})
 
 
 def _different(reader: Reader, column: str, cells: Sequence[str | None]) -> list[Value]:

@@ -40,7 +40,7 @@ _TWO_WAYS = (
         "may be text, or a number of another base; put quotes around it, or write decimals",
     ),
     (
-        re.compile(r"[-+]?[0-9]+(?:[_, '\u2019]+[0-9]*)+(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"),
+        re.compile(r"[-+]?[0-9]+[_, '\u2019][0-9_, '\u2019]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?"),
         "may be text or a number; put quotes around it, or write digits and a point alone",
     ),
     (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jobpool.api.given import yaml_text
 from jobpool.errors import ConfigError
 from jobpool.experiment.config import load_experiment, read_yaml
-from jobpool.experiment.scalars import Dumper, FormerLoader, Loader
+from jobpool.experiment.scalars import Dumper, FormerLoader, Loader, why_not
 from jobpool.pool import Pool
 from tests.conftest import Jobpool
 from tests.support.fuzzing import FUZZ, TEXTS
@@ -231,3 +231,8 @@ def test_the_former_loader_is_that_of_yaml_1_1() -> None:
     text = "a: [007, 1_000, NO, 3:00:00, 1e-3, 2020-01-31]"
 
     assert yaml.load(text, FormerLoader) == yaml.safe_load(text)
+
+
+def test_a_long_scalar_is_read_at_once() -> None:
+    assert why_not("12" + " " * 5000 + "x") is None
+    assert why_not("1" + "_" * 5000) is not None

@@ -186,3 +186,16 @@ def test_an_attribute_named_like_an_axis_is_a_column_that_can_be_selected(fast_p
     place = dict(worker.pool.grid.point(1))["n"]
     assert (row["site"], row["value_site"]) == ("site 1", (10, 250)[int(place)])
     assert select(Pool(worker.pool.folder).grid, ["value_site>100"]).sum() == 1
+
+
+def test_a_pool_of_before_reads_the_values_of_a_column_as_it_did(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("site\n007\n0.50\n\nnone\n", encoding="utf-8")
+    file = tmp_path / "study.yaml"
+    text = "runner: function\naxes: {site: {table: t.csv, column: site}}\nfunction: {call: 'a:b'}"
+    file.write_text(text, encoding="utf-8")
+
+    experiment, problems = read_experiment(file, pool=InPool(reading=1))
+
+    assert not problems
+    assert experiment is not None
+    assert experiment.axes[0].values == ("0.50", "007", "none")
