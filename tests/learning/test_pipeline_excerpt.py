@@ -100,3 +100,40 @@ def test_a_decorated_definition_counts_with_its_decorator() -> None:
     source = "def twice(f): return f\n\n@twice\ndef ridge(kind, seed): return None\n"
 
     assert counted(source) == "def twice(f): return f\n@twice\ndef ridge(kind, seed): return None"
+
+
+REGISTRY = """
+KINDS, NOTED = {}, []
+class Base:
+    def __init_subclass__(cls): KINDS[cls.__name__] = cls
+class Mine(Base):
+    power = 1
+def helper(x=NOTED.append(1)):
+    return 2
+class Table:
+    NOTED.append(3)
+def ridge(kind, seed):
+    return KINDS["Mine"], NOTED
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("power = 1", "power = 2"), ("append(1)", "append(2)"), ("append(3)", "append(2)")],
+)
+def test_a_definition_that_does_more_than_bind_its_name_counts(before: str, after: str) -> None:
+    assert counted(REGISTRY.replace(before, after)) != counted(REGISTRY)
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        "getattr(sys.modules[__name__], 'helper')()",
+        "importlib.import_module(__name__).helper()",
+        "__import__(__name__).helper()",
+    ],
+)
+def test_a_module_that_looks_itself_up_counts_whole(lookup: str) -> None:
+    source = f"import importlib, sys\ndef helper(): return 1\ndef ridge(k, s): return {lookup}\n"
+
+    assert counted(source) != counted(source.replace("return 1", "return 2"))

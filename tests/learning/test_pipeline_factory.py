@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 from jobpool.learning.pipelines.base import Kind, Settings, Split
-from jobpool.learning.pipelines.factory import PipelineError, load_pipeline
+from jobpool.learning.pipelines.factory import PipelineError, _read_dimension, load_pipeline
 from jobpool.learning.pipelines.plain import PlainSolver
 
 RNG = np.random.default_rng(0)
@@ -244,3 +244,8 @@ def test_a_space_that_is_no_dict_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(PipelineError, match="the space a dict"):
         load_pipeline(name)
+
+
+def test_whole_numbers_that_cannot_be_drawn_exactly_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"give numbers up to 2\*\*53"):
+        _read_dimension("depth", ("int", 1, 10**19))

@@ -159,3 +159,14 @@ def test_a_package_from_a_repository_is_its_files_too(
 
     assert before.startswith("1.0 (")
     assert after != before
+
+
+def test_a_module_that_imports_itself_counts_whole(lab: Lab) -> None:
+    file = lab.file("{lab}/factories.py")
+    before = lab.code()
+    file.write_text(file.read_text() + f"import {lab.name}.factories as itself\n")
+    with_itself = lab.code()
+
+    file.write_text(file.read_text() + "def late(): return 1\n")
+
+    assert len({before.digest, with_itself.digest, lab.code().digest}) == 3

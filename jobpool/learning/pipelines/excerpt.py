@@ -3,15 +3,16 @@
     ridge = reachable(source, "ridge")    # not what only the factory beside it uses
 
 Names decide: a definition, an import or a plain value counts if what counts already names it.
-Statements that may do more than bind a name count always (calls, decorated definitions, blocks,
-imports that no name uses), and so does everything in a module that looks names up while it runs, as
-`globals` and `exec` do.
+Statements that may do more than bind a name count always (calls, decorated definitions, classes of
+which a base may note them, blocks, imports that no name uses), and so does everything in a module
+that looks names up while it runs, as `globals`, `exec` and `sys.modules` do.
 """
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _DYNAMIC = {"globals", "locals", "vars", "exec", "eval", "compile", "__builtins__"}
+_LOOKUPS = {"modules", "import_module", "__import__"}  # of sys, importlib and builtins
 
 
 def reachable(source: bytes, name: str) -> list[ast.stmt]:
@@ -38,8 +39,9 @@ def reachable(source: bytes, name: str) -> list[ast.stmt]:
     body = ast.parse(source).body
     used = [_names(one) for one in body]
     anywhere = set[str]().union(*used)
-    bound = [_bound(one, anywhere) for one in body]
-    is_dynamic = any(names & _DYNAMIC for names in used)
+    plain = {name for one in body for name in _of_sklearn(one)}
+    bound = [_bound(one, anywhere, plain) for one in body]
+    is_dynamic = any(names & _DYNAMIC for names in used) or any(map(_looks_up, body))
     if is_dynamic or not any(names and name in names for names in bound):
         return body
     wanted, chosen = {name}, set[int]()
@@ -68,7 +70,56 @@ def _names(statement: ast.stmt) -> set[str]:
     return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
 
 
-def _bound(statement: ast.stmt, used: set[str]) -> set[str] | None:
+def _looks_up(statement: ast.stmt) -> bool:
+    """Say whether a statement reaches modules, and so their names, by a text that is not known."""
+    nodes = list(ast.walk(statement))
+    named = {id(one.func) for one in nodes if isinstance(one, ast.Call) and _is_of_text(one)}
+    return any(_name_of(one) in _LOOKUPS and id(one) not in named for one in nodes)
+
+
+def _is_of_text(call: ast.Call) -> bool:
+    return bool(call.args) and isinstance(call.args[0], ast.Constant)
+
+
+def _name_of(node: ast.AST) -> str:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.alias(name=name, asname=str()):
+            return name
+        case _:
+            return ""
+
+
+def _of_sklearn(statement: ast.stmt) -> set[str]:
+    """Return the names that are imported from scikit-learn, whose classes note no subclass."""
+    match statement:
+        case ast.ImportFrom(module=str(module), names=names, level=0):
+            is_plain = module.partition(".")[0] == "sklearn"
+            return {one.asname or one.name for one in names} if is_plain else set()
+        case _:
+            return set()
+
+
+def _calls(nodes: Iterable[ast.AST | None]) -> bool:
+    return any(isinstance(one, ast.Call) for node in nodes if node for one in ast.walk(node))
+
+
+def _only_binds(
+    statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, plain: set[str]
+) -> bool:
+    """Say whether a definition runs nothing of the user's when it is reached."""
+    if statement.decorator_list:
+        return False
+    if not isinstance(statement, ast.ClassDef):
+        return not _calls([*statement.args.defaults, *statement.args.kw_defaults])
+    bases = all(isinstance(one, ast.Name) and one.id in plain for one in statement.bases)
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    inside = [one for one in statement.body if not isinstance(one, definitions)]
+    return bases and not statement.keywords and not _calls(inside)
+
+
+def _bound(statement: ast.stmt, used: set[str], plain: set[str]) -> set[str] | None:
     """Return the names that a statement binds; None if it may do more, or it cannot be known.
 
     An import of which nothing is used is there for what it does.
@@ -76,7 +127,7 @@ def _bound(statement: ast.stmt, used: set[str]) -> set[str] | None:
     found: set[str] | None = None
     match statement:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            found = None if statement.decorator_list else {statement.name}
+            found = {statement.name} if _only_binds(statement, plain) else None
         case ast.Import(names=names):
             found = {one.asname or one.name.partition(".")[0] for one in names} & used or None
         case ast.ImportFrom(names=names):
@@ -97,7 +148,6 @@ def _bound(statement: ast.stmt, used: set[str]) -> set[str] | None:
 def _bound_by(targets: Sequence[ast.expr], value: ast.expr | None) -> set[str] | None:
     plain = (ast.Name, ast.Tuple, ast.List, ast.Starred, ast.expr_context)
     nodes = [node for target in targets for node in ast.walk(target)]
-    calls = value is not None and any(isinstance(node, ast.Call) for node in ast.walk(value))
-    if calls or not all(isinstance(node, plain) for node in nodes):
+    if _calls([value]) or not all(isinstance(node, plain) for node in nodes):
         return None
     return {node.id for node in nodes if isinstance(node, ast.Name)}

@@ -25,6 +25,7 @@ from jobpool.learning.pipelines.seeds import unseeded
 from jobpool.learning.pipelines.sources import code_of
 from jobpool.learning.pipelines.unit import in_target_unit
 
+_MOST_EXACT = 2**53  # whole numbers are drawn as floating point numbers
 _FORMS = ("uniform", "log", "int")
 _METHODS = ("fit", "predict", "get_params", "set_params")
 _SHAPE = "return (estimator, space), the space a dict, or None for a kind that it cannot learn"
@@ -235,6 +236,8 @@ def _read_dimension(parameter: str, form: Any) -> Dimension:
         if not _is_number(bound) or (shape == "int" and not isinstance(bound, int)):
             needed = "whole numbers" if shape == "int" else "finite numbers"
             raise ValueError(f"{parameter} goes from {low!r} to {high!r}; give {needed}")
+    if shape == "int" and max(abs(low), abs(high)) > _MOST_EXACT:
+        raise ValueError(f"{parameter} goes from {low!r} to {high!r}; give numbers up to 2**53")
     if not low < high:
         raise ValueError(f"{parameter} goes from {low!r} to {high!r}; give the lower one first")
     if shape == "log" and low <= 0:

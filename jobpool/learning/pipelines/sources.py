@@ -150,10 +150,13 @@ def _read(name: str, spec: ModuleSpec, path: Path | None, function: str) -> tupl
     if path is not None and path.suffix in _SOURCE:
         package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
         with suppress(SyntaxError, ValueError):  # then it cannot be imported either
-            statements = reachable(content, function) if function else ast.parse(content).body
+            body = ast.parse(content).body
+            by_itself = any(name in _named(one, package) for top in body for one in ast.walk(top))
+            # a module that imports itself can reach every name of its own
+            statements = reachable(content, function) if function and not by_itself else body
             nodes = [node for one in statements for node in ast.walk(one)]
             imported = {module for node in nodes for module in _named(node, package)}
-            if function:
+            if function and not by_itself:
                 names = {node.id for node in nodes if isinstance(node, ast.Name)}
                 content = text_of(content, statements).encode("utf-8", "surrogateescape")
     if loaded is not None:
