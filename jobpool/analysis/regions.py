@@ -127,7 +127,7 @@ def find_region(
     resample : bool
         Whether the interval that includes the choice is made: parcellations are drawn again with
         replacement, `N_RESAMPLES` times, and a region is chosen and fitted each time. A resample
-        is searched at every second, third, ... border.
+        of `together` is searched at every second, third, ... border.
 
     Raises
     ------
@@ -142,8 +142,14 @@ def find_region(
     known = _Points.of(points)
     check_varied(known.sizes, known.y)
     _check_sizes(known.sizes, "there are")
+    if choice.sizes:
+        first, last = choice.sizes
+        named = known.sizes[(known.sizes >= first) & (known.sizes <= last)]
+        _check_sizes(named, "the region has")
     regions = _regions_of(choice)
     ordered = regions(known, MOST_BORDERS)
+    if not ordered:
+        raise DataError("mean ranks", "those in the region are equal")
     inside = points.iloc[slice(*ordered[0])]
     _check_sizes(inside["size"].to_numpy(np.int64), "the region has")
     low, high = _chosen_anew(known, regions) if resample else (float("nan"), float("nan"))
@@ -228,10 +234,10 @@ def _regions_of(choice: RegionChoice) -> _Regions:
 
 
 def _given(sizes: tuple[int, int], points: _Points, _most: int) -> list[_Rows]:
-    """Return the rows of the sizes that were given."""
+    """Return the rows of the sizes that were given; none where they have no law."""
     low, high = np.searchsorted(points.sizes, [sizes[0], sizes[1] + 1]).tolist()
-    if are_equal(points.y[low:high]):
-        raise DataError("mean ranks", f"those of {sizes[0]:,} to {sizes[1]:,} parcels are equal")
+    if len(np.unique(points.sizes[low:high])) < 2 or are_equal(points.y[low:high]):
+        return []  # as in a resample: no line goes through one point
     return [(low, high)]
 
 
@@ -247,7 +253,7 @@ def _together(points: _Points, most: int) -> list[_Rows]:
             low, high = borders[first], borders[last]
             if high - low < MIN_SHARE * len(points.x):
                 break
-            if not are_equal(points.y[low:high]):  # nearest to a law of exponent 0, and none
+            if not are_equal(points.y[low:high]):
                 found.append((_distance(points, low, high), low - high, low))
     return [(low, low - negative) for _, negative, low in sorted(found)]
 
@@ -264,7 +270,7 @@ def _published(points: _Points, _most: int) -> list[_Rows]:
 def _distance(points: _Points, low: int, high: int) -> float:
     """Return how far the points of some rows are from their law."""
     x, y = points.x[low:high], points.y[low:high]
-    if len(x) < 2 or x[0] == x[-1]:
+    if len(x) < 2 or x[0] == x[-1] or are_equal(y):  # a law of exponent 0, and none
         return float("inf")
     return ks_distance(y, line_at(x, y))
 

@@ -318,9 +318,10 @@ def _unequal_folds(frame: pd.DataFrame) -> dict[str, tuple[int, int]]:
     columns = [name for name in map(str, frame.columns) if re.fullmatch(r"n_test_fold\d+", name)]
     found = {}
     for target, rows in frame.groupby("target", sort=True)[columns] if columns else ():
-        least, most = rows.min().min(), rows.max().max()
-        if most >= UNEQUAL * least:
-            found[str(target)] = (int(least), int(most))
+        least, most = rows.min(axis=1), rows.max(axis=1)  # of each row: rows may be of other people
+        unequal = most >= UNEQUAL * least
+        if unequal.any():
+            found[str(target)] = (int(least[unequal].min()), int(most[unequal].max()))
     return found
 
 

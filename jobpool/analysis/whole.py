@@ -243,7 +243,9 @@ class _Analyst:
             sizes = points.loc[is_one, "size"]
             choice = RegionChoice(sizes=(int(sizes.min()), int(sizes.max())))
         scaling = self._scaling(points, "ensembles and single parcellations", choice)
-        return self._regression(points, scaling, ("ensemble",), ("ensemble",))
+        found = self._regression(points, scaling, ("ensemble",), ("ensemble",))
+        # without the term it would be a second regression on size, of other points
+        return found if found is not None and "ensemble" in found.baselines else None
 
     def _regression(
         self,

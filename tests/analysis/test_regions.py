@@ -229,3 +229,25 @@ def test_a_target_whose_ranks_do_not_vary_has_no_law(tmp_path: Path) -> None:
     found = laws_by_target(ranking.cells, find_region(ranking.overall))
 
     assert found["target"].tolist() == ["steep"]
+
+
+def test_a_region_without_any_size_says_how_many_are_needed(ranks: pd.DataFrame) -> None:
+    with pytest.raises(DataError, match="takes 5 different sizes, the region has 0"):
+        find_region(ranks, RegionChoice(sizes=(10_000, 20_000)))
+
+
+def test_a_small_region_is_fitted_whatever_a_resample_draws() -> None:
+    sizes = np.arange(1, 81)
+    points = pd.DataFrame({"size": sizes, "mean_rank": 100.0 / sizes})
+
+    found = find_region(points, RegionChoice(sizes=(60, 64)), resample=True)
+
+    assert found.region.exponent == pytest.approx(-1)
+
+
+def test_equal_ranks_at_one_end_are_no_published_region() -> None:
+    points = pd.DataFrame({"size": np.arange(10, 130, 10), "mean_rank": [12.0, 11.0, *[5.5] * 10]})
+
+    found = find_region(points, RegionChoice(method="published"))
+
+    assert found.region.smallest == 10

@@ -7,6 +7,7 @@ import pytest
 
 from jobpool.analysis.study_table import StudyTable, read_study_table
 from jobpool.analysis.whole import Analysis, analyse
+from jobpool.experiment.report import RegionChoice
 from tests.support.synthetic_study import a_study
 
 
@@ -198,3 +199,12 @@ def test_what_does_not_vary_is_said(column: str, said: str, tmp_path: Path) -> N
         f"No power law and no regression of all single parcellations: {said}."
     )
     assert found.regression is None
+
+
+def test_a_region_without_ensembles_shows_no_regression_of_them(tmp_path: Path) -> None:
+    table = a_table(a_study(n_parcellations=60), tmp_path)
+
+    found = analyse(table, RegionChoice(sizes=(1, 90)))
+
+    assert found.regression is not None
+    assert found.regression_ensemble_by_size is None

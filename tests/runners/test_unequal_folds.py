@@ -72,3 +72,17 @@ def test_a_report_says_that_folds_are_unequal(study: StudyOnDisk) -> None:
 
     assert any("age (30 to 60)" in note and "beside it" in note for note in found.notes)
     assert table.frame["pooled"].tolist() == [row["r2_pooled"]]
+
+
+def test_folds_of_other_people_in_each_row_are_not_unequal(study: StudyOnDisk) -> None:
+    row = row_of(study.run())
+    sizes = pd.DataFrame(
+        {f"n_test_fold{fold}": [10 + fold, 100 + fold] for fold in range(3)}
+        | {"parcellation": ["few", "many"]}
+    )
+    about = {**POINT, "parcels": 12, "parcellation_kind": "hard"}
+    rows = pd.DataFrame([about | row] * 2).assign(**sizes)
+
+    table = from_results(rows, "POOL")
+
+    assert dict(table.unequal) == {}
