@@ -390,7 +390,9 @@ def _next_steps(found: Status) -> list[str]:
         lines.append(f"  {_too_small(found)}: jobpool plan {folder}")
     if found.versions:
         each = [f"{name} {' and '.join(versions)}" for name, versions in found.versions.items()]
-        lines.append(f"  tasks were run with {listing(each, most=3)}: jobpool doctor {folder}")
+        lines.append(
+            f"  tasks were at some time run with {listing(each, most=3)}: jobpool doctor {folder}"
+        )
     return lines if len(lines) > 1 else []
 
 
