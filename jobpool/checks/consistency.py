@@ -1,21 +1,22 @@
 """The records of the state table held against results and attempts, and against each other.
 
-Each contradiction comes with the record that settles it; a record is changed only if it is still
-what it was when it was found wrong.
+Workers may run beside these checks. What looks wrong is looked at again, the record and the
+evidence of that one task, and under the lock of its state file before anything is changed.
 
 Of a whole task and its dormant parts exactly one side may be offered to workers. A task is split by
 changing all of these records in one transaction; a kill in the middle of it leaves some behind.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 import numpy as np
 
+from jobpool.checks.evidence import Evidence, EvidenceReader, FoundResult, names_one_of
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.rebuild import Evidence, FoundResult, accepted_by, done_by, names_one_of
+from jobpool.checks.rebuild import accepted_by, done_by
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.pool import Pool
@@ -29,59 +30,162 @@ MOST_MEMORY_MB = 2.0**26  # 64 TB: a bound above it was never learned from an at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contradiction:
-    """A record that does not agree with what the workers wrote."""
+class Right:
+    """What some records must become, or which attempt is missing; the others are right."""
 
-    position: int
-    found: Record
-    right: Record | None  # what it must become; None: an attempt is missing, not a record wrong
     finding: Finding
+    states: Mapping[int, Record] = field(default_factory=dict)
+    attempt_of: Record | None = None  # an attempt is missing, not a record wrong
 
 
-def contradictions(
-    pool: Pool,
-    records: Sequence[Record | None],
-    evidence: Evidence,
-    is_alive: Callable[[int], bool],
-    now: float,
-) -> Iterator[Contradiction]:
-    """Yield every contradiction, in the order of the tasks.
+Decide = Callable[[Mapping[int, Record], Evidence], Right | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consistency:
+    """Holds records against the evidence, and repairs them if asked to.
+
+    Workers may change both meanwhile. So whatever looks wrong is looked at once more, record and
+    evidence, and before a repair under the lock of the state file: only that decides.
 
     Parameters
     ----------
     pool : Pool
         The pool.
-    records : sequence of Record, one per task
-        Read before the evidence; None where it is damaged.
-    evidence : Evidence
-        Results and attempts.
+    reader : EvidenceReader
+        Looks again.
     is_alive : callable
         Says of a worker's number whether it may live.
     now : float
         Seconds since the epoch.
+    may_repair : bool
+        Whether to repair what is found.
+    finder : str
+        The name under which missing attempts are written.
     """
-    for position, record in enumerate(records):
-        if record is None:
-            continue
-        settled = _settle(position, record, evidence, is_alive, now)
-        if settled is not None and pool.record(position) == record:
-            right, finding = settled
-            place = f"task {pool.grid.id(position)}"
-            yield Contradiction(
-                position=position,
-                found=record,
-                right=right,
-                finding=replace(finding, place=place),
-            )
-        if _lacks_attempt(position, record, evidence):
-            what = f"{attempt_name(record.fence)} ended as {record.cause}, but its worker "
-            what += f"{worker_name(record.owner)} was killed before it could record that"
-            yield Contradiction(
-                position=position,
-                found=record,
-                right=None,
-                finding=note(f"task {pool.grid.id(position)}", what, repairable=True),
-            )
+
+    pool: Pool
+    reader: EvidenceReader
+    is_alive: Callable[[int], bool]
+    now: float
+    may_repair: bool = False
+    finder: str = worker_name(0)
+
+    def check_records(
+        self, records: Sequence[Record | None], evidence: Evidence
+    ) -> Iterator[Finding]:
+        """Yield what is wrong between single records and the evidence.
+
+        Parameters
+        ----------
+        records : sequence of Record, one per task
+            None where it is damaged.
+        evidence : Evidence
+            Results and attempts.
+        """
+        for position, record in enumerate(records):
+            if record is None:
+                continue
+            for decide in (self._of_record, self._missing_attempt):
+                yield from self._settle({position: record}, evidence, decide)
+
+    def check_families(
+        self, records: Sequence[Record | None], evidence: Evidence
+    ) -> Iterator[Finding]:
+        """Yield what is wrong between whole tasks and their parts.
+
+        Parameters
+        ----------
+        records : sequence of Record, one per task
+            None where it is damaged.
+        evidence : Evidence
+            Results and attempts.
+        """
+        for whole in _suspects(self.pool.grid, records, evidence):
+            places = (whole, *self.pool.grid.parts.of(whole))
+            family = {place: found for place in places if (found := records[place])}
+            if len(family) == len(places):  # else one is damaged: its repair comes first
+                yield from self._settle(family, evidence, self._of_family)
+
+    def _settle(
+        self, records: Mapping[int, Record], evidence: Evidence, decide: Decide
+    ) -> Iterator[Finding]:
+        if decide(records, evidence) is None:
+            return
+        if self.may_repair:
+            yield from self.repair(records, decide)
+            return
+        records = {place: self.pool.record(place) for place in records}
+        right = decide(records, self.reader.look_again(records))
+        if right is not None:
+            yield from (finding for finding, _ in self._named(right, records))
+
+    def repair(self, positions: Iterable[int], decide: Decide) -> Iterator[Finding]:
+        """Repair the records at some positions of one state file, as is decided under its lock.
+
+        Parameters
+        ----------
+        positions : iterable of int
+            The tasks to look at together: one, or a whole task and its parts.
+        decide : callable
+            Returns what is right by the records and the evidence of this moment; None: as it is.
+        """
+        places = list(positions)
+        shard, _ = self.pool.locate(places[0])
+        with shard.transaction() as transaction:
+            records = {place: transaction.record(place - shard.first) for place in places}
+            right = decide(records, self.reader.look_again(records))
+            if right is None:
+                return
+            for place, record in right.states.items():
+                transaction.restore(place - shard.first, record)
+            if right.attempt_of is not None:
+                self._write_missing(places[0], right.attempt_of)
+        for finding, became in self._named(right, records):
+            yield finding.done(became)
+
+    def _named(self, right: Right, records: Mapping[int, Record]) -> Iterator[tuple[Finding, str]]:
+        """Yield a finding for each record, and what became of it."""
+        for place in right.states or list(records)[:1]:
+            finding = replace(right.finding, place=f"task {self.pool.grid.id(place)}")
+            record = right.states.get(place)
+            if record is None:
+                yield finding, "the attempt is recorded"
+            elif record.state is records[place].state:
+                yield finding, "its record is corrected"
+            else:
+                yield finding, f"the task is {_became(record.state)}"
+
+    def _of_record(self, records: Mapping[int, Record], evidence: Evidence) -> Right | None:
+        ((position, record),) = records.items()
+        settled = _settle(position, record, evidence, self.is_alive, self.now)
+        if settled is None:
+            return None
+        right, finding = settled
+        return Right(finding=finding, states={position: right})
+
+    def _missing_attempt(self, records: Mapping[int, Record], evidence: Evidence) -> Right | None:
+        ((position, record),) = records.items()
+        if not _lacks_attempt(position, record, evidence):
+            return None
+        what = f"{attempt_name(record.fence)} ended as {record.cause}, but its worker "
+        what += f"{worker_name(record.owner)} was killed before it could record that"
+        return Right(finding=note("", what, repairable=True), attempt_of=record)
+
+    def _of_family(self, records: Mapping[int, Record], evidence: Evidence) -> Right | None:
+        return _settle_family(min(records), records, evidence, self.is_alive)
+
+    def _write_missing(self, position: int, record: Record) -> None:
+        attempt = Attempt(
+            task=self.pool.grid.id(position),
+            fence=record.fence,
+            worker=worker_name(record.owner),
+            cause=record.cause or Cause.LOST,
+            started=None,
+            ended=record.changed_ms / 1000,
+            found_by=self.finder,
+        )
+        write_attempt(self.pool.folder, attempt)
 
 
 def _settle(
@@ -172,53 +276,6 @@ def _lacks_attempt(position: int, record: Record, evidence: Evidence) -> bool:
     return not names_one_of(record, evidence.attempts.get(position, ()))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Right:
-    """What a family must become; what is not named is right as it is."""
-
-    what: str
-    states: Mapping[int, Record]
-    harmless: bool = False
-
-
-def family_contradictions(
-    pool: Pool,
-    records: Sequence[Record | None],
-    evidence: Evidence,
-    is_alive: Callable[[int], bool],
-) -> Iterator[Contradiction]:
-    """Yield what is wrong between whole tasks and their parts.
-
-    Parameters
-    ----------
-    pool : Pool
-        The pool.
-    records : sequence of Record, one per task
-        None where it is damaged.
-    evidence : Evidence
-        Results and attempts.
-    is_alive : callable
-        Says of a worker's number whether it may live.
-    """
-    for whole in _suspects(pool.grid, records, evidence):
-        parts = pool.grid.parts.of(whole)
-        family = {place: found for place in (whole, *parts) if (found := records[place])}
-        if len(family) <= len(parts):  # one is damaged: its repair comes first
-            continue
-        right = _settle_family(whole, family, evidence, is_alive)
-        if right is None or any(pool.record(place) != found for place, found in family.items()):
-            continue
-        for place, record in right.states.items():
-            task = f"task {pool.grid.id(place)}"
-            finding = note if right.harmless else problem
-            yield Contradiction(
-                position=place,
-                found=family[place],
-                right=record,
-                finding=finding(task, right.what, repairable=True),
-            )
-
-
 def _suspects(grid: Grid, records: Sequence[Record | None], evidence: Evidence) -> list[int]:
     """Return the tasks that need a closer look, together with their parts if they have any."""
     states = np.fromiter((record.state if record else 0 for record in records), np.uint8)
@@ -236,7 +293,7 @@ def _settle_family(
     family: Mapping[int, Record],
     evidence: Evidence,
     is_alive: Callable[[int], bool],
-) -> _Right | None:
+) -> Right | None:
     record = family[whole]
     parts = {place: found for place, found in family.items() if place != whole}
     active = {place: found for place, found in parts.items() if found.state is not _SUPERSEDED}
@@ -246,7 +303,7 @@ def _settle_family(
         case TaskState.DONE:
             idle = {p: found for p, found in active.items() if found.state is not TaskState.RUNNING}
             what = "the whole task is done, but its parts count, too"
-            return _Right(what=what, states=_supersede(idle)) if idle else None
+            return _wrong(what, _supersede(idle)) if idle else None
         case TaskState.RUNNING:
             if not active or is_alive(record.owner):
                 return None
@@ -259,7 +316,7 @@ def _settle_family(
 
 def _settle_whole(
     whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence
-) -> _Right | None:
+) -> Right | None:
     active = {place: found for place, found in parts.items() if found.state is not _SUPERSEDED}
     if not active:
         return None
@@ -268,24 +325,24 @@ def _settle_whole(
     if is_split or evidence.shows_split(whole, list(parts), run_of(record.fence)):
         return _split(whole, record, parts, evidence)
     what = "both the whole task and its parts wait for workers"
-    return _Right(what=what, states=_supersede(active))
+    return _wrong(what, _supersede(active))
 
 
 def _settle_split(
     whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence
-) -> _Right | None:
+) -> Right | None:
     if not parts:
         what = "it is superseded, and no other task stands for it"
-        return _Right(what=what, states=_activated({whole: record}, evidence))
+        return _wrong(what, _activated({whole: record}, evidence))
     states = {found.state for found in parts.values()}
     results = evidence.results_since(whole, run_of(record.fence))
     if results and TaskState.RUNNING not in states and not _all_have_results(parts):
         what = "its result came after it was split into parts; these need not be computed"
         right = {whole: done_by(record, results), **_supersede(parts)}
-        return _Right(what=what, states=right, harmless=True)
+        return Right(finding=note("", what, repairable=True), states=right)
     dormant = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
     what = "it was split into parts, but this one is not offered"
-    return _Right(what=what, states=_activated(dormant, evidence)) if dormant else None
+    return _wrong(what, _activated(dormant, evidence)) if dormant else None
 
 
 def _all_have_results(parts: Mapping[int, Record]) -> bool:
@@ -295,12 +352,16 @@ def _all_have_results(parts: Mapping[int, Record]) -> bool:
     )
 
 
-def _split(whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence) -> _Right:
+def _split(whole: int, record: Record, parts: Mapping[int, Record], evidence: Evidence) -> Right:
     """Let the parts stand for a whole task that is neither done nor superseded."""
     dormant = {place: found for place, found in parts.items() if found.state is _SUPERSEDED}
     states = {**_supersede({whole: record}), **_activated(dormant, evidence)}
     what = "it was split into parts, but the whole task is still offered"
-    return _Right(what=what, states=states)
+    return _wrong(what, states)
+
+
+def _wrong(what: str, states: Mapping[int, Record]) -> Right:
+    return Right(finding=problem("", what, repairable=True), states=states)
 
 
 def _supersede(records: Mapping[int, Record]) -> dict[int, Record]:
@@ -331,30 +392,6 @@ def dead_holders(
             yield note(f"worker {worker_name(owner)}", what)
 
 
-def settle(pool: Pool, one: Contradiction, finder: str) -> Finding:
-    """Repair a contradiction, and return its finding as repaired.
-
-    Parameters
-    ----------
-    pool : Pool
-        The pool.
-    one : Contradiction
-        What to repair.
-    finder : str
-        The name under which a missing attempt is written.
-    """
-    if one.right is None:
-        return _write_missing(pool, one, finder)
-    shard, slot = pool.locate(one.position)
-    with shard.transaction() as transaction:
-        if transaction.record(slot) != one.found:
-            return one.finding.done("nothing: the record has changed since")
-        transaction.restore(slot, one.right)
-    if one.right.state is one.found.state:
-        return one.finding.done("its record is corrected")
-    return one.finding.done(f"the task is {_became(one.right.state)}")
-
-
 def _became(state: TaskState) -> str:
     match state:
         case TaskState.WAITING:
@@ -365,18 +402,3 @@ def _became(state: TaskState) -> str:
             return state.word
         case _:
             assert_never(state)
-
-
-def _write_missing(pool: Pool, one: Contradiction, finder: str) -> Finding:
-    record = one.found
-    attempt = Attempt(
-        task=pool.grid.id(one.position),
-        fence=record.fence,
-        worker=worker_name(record.owner),
-        cause=record.cause or Cause.LOST,
-        started=None,
-        ended=record.changed_ms / 1000,
-        found_by=finder,
-    )
-    write_attempt(pool.folder, attempt)
-    return one.finding.done("the attempt is recorded")

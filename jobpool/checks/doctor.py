@@ -7,8 +7,10 @@ of the workers. Every repair can be interrupted and run again.
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from jobpool.checks.consistency import contradictions, dead_holders, family_contradictions, settle
+from jobpool.checks.consistency import Consistency, dead_holders
+from jobpool.checks.evidence import Evidence, EvidenceReader
 from jobpool.checks.findings import Finding, Weight, note
 from jobpool.checks.housekeeping import (
     examine_folder,
@@ -16,12 +18,11 @@ from jobpool.checks.housekeeping import (
     finished_checkpoints,
     leftovers,
     old_marks,
-    without_lines,
+    set_aside_lines,
 )
 from jobpool.checks.mixtures import mixed_inputs
-from jobpool.checks.rebuild import Evidence, Rebuilder, gather
+from jobpool.checks.rebuild import Rebuilder
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild_shard
-from jobpool.disk.files import replace_whole
 from jobpool.errors import RequestError, listing
 from jobpool.journal.jsonl import new_worker_number, worker_files, worker_name
 from jobpool.pool import Pool
@@ -48,29 +49,39 @@ def check_pool(pool: Pool, context: RepairContext) -> list[Finding]:
     RequestError
         If a repair is asked for while workers hold tasks; nothing was changed.
     """
-    inspected, evidence = _read_all(pool)
+    reader = EvidenceReader(pool)
+    inspected, evidence = _read_all(pool, reader)
     if context.repair and not context.force:
         _refuse_while_held(pool, inspected, context)
     findings = list(examine_folder(pool, context.server_time))
     if context.repair:
         findings = [finding for finding in findings if not finding.repairable]
         findings += _remove_leftovers(pool, context)
-    findings += _check_shards(pool, inspected, evidence, context)
-    for check in (_check_records, _check_families):
+    findings += _check_shards(pool, inspected, reader, context)
+    consistency = Consistency(
+        pool=pool,
+        reader=reader,
+        is_alive=context.is_alive,
+        now=context.server_time,
+        may_repair=context.repair,
+        finder=worker_name(new_worker_number()),
+    )
+    for check in (consistency.check_records, consistency.check_families):
         if context.repair:  # what was written meanwhile, by repairs and by workers
-            inspected, evidence = _read_all(pool)
+            inspected, evidence = _read_all(pool, reader)
         records = [record for one in inspected for record in one.records]
-        findings += check(pool, records, evidence, context)
+        findings += check(records, evidence)
+    findings += dead_holders(records, context.is_alive)
     findings += _check_lines(pool, evidence, context)
     findings += _check_checkpoints(pool, records, evidence, context)
     findings += mixed_inputs(pool, records)
     return findings
 
 
-def _read_all(pool: Pool) -> tuple[list[Inspected], Evidence]:
+def _read_all(pool: Pool, reader: EvidenceReader) -> tuple[list[Inspected], Evidence]:
     """Return the state files, and then results and attempts: these may only be newer."""
     inspected = [inspect(shard, read_locked(shard)) for shard in pool.shards]
-    return inspected, gather(pool)
+    return inspected, reader.read()
 
 
 def _refuse_while_held(pool: Pool, inspected: Sequence[Inspected], context: RepairContext) -> None:
@@ -97,14 +108,18 @@ def _remove_leftovers(pool: Pool, context: RepairContext) -> Iterator[Finding]:
 
 
 def _check_shards(
-    pool: Pool, inspected: Sequence[Inspected], evidence: Evidence, context: RepairContext
+    pool: Pool, inspected: Sequence[Inspected], reader: EvidenceReader, context: RepairContext
 ) -> Iterator[Finding]:
-    rebuilder = Rebuilder(
-        grid=pool.grid,
-        evidence=evidence,
-        park_after=pool.info.park_after,
-        now=context.server_time,
-    )
+    may_live = cache(context.is_alive)
+
+    def rebuilder() -> Rebuilder:
+        return Rebuilder(
+            grid=pool.grid,
+            evidence=reader.read(may_live),
+            park_after=pool.info.park_after,
+            now=context.server_time,
+        )
+
     for shard, one in zip(pool.shards, inspected, strict=True):
         for finding in findings_of(shard, one):
             if context.repair and finding.repairable:
@@ -113,7 +128,7 @@ def _check_shards(
                 yield finding
 
 
-def _repair_shard(shard: Shard, one: Inspected, rebuilder: Rebuilder) -> str:
+def _repair_shard(shard: Shard, one: Inspected, rebuilder: Callable[[], Rebuilder]) -> str:
     if not one.wrong:
         with shard.transaction() as transaction:
             for slot in one.behind:
@@ -122,22 +137,6 @@ def _repair_shard(shard: Shard, one: Inspected, rebuilder: Rebuilder) -> str:
     n_rebuilt = rebuild_shard(shard, rebuilder)
     kept = f"{shard.size - n_rebuilt:,} records kept"
     return f"{kept}, {n_rebuilt:,} rebuilt from results and attempts"
-
-
-def _check_records(
-    pool: Pool, records: Sequence[Record | None], evidence: Evidence, context: RepairContext
-) -> Iterator[Finding]:
-    finder = worker_name(new_worker_number())
-    for one in contradictions(pool, records, evidence, context.is_alive, context.server_time):
-        yield settle(pool, one, finder) if context.repair else one.finding
-    yield from dead_holders(records, context.is_alive)
-
-
-def _check_families(
-    pool: Pool, records: Sequence[Record | None], evidence: Evidence, context: RepairContext
-) -> Iterator[Finding]:
-    for one in family_contradictions(pool, records, evidence, context.is_alive):
-        yield settle(pool, one, "") if context.repair else one.finding
 
 
 def _check_lines(pool: Pool, evidence: Evidence, context: RepairContext) -> Iterator[Finding]:
@@ -155,17 +154,20 @@ def _check_lines(pool: Pool, evidence: Evidence, context: RepairContext) -> Iter
         if context.is_alive(int(path.stem, 16)):  # it may append at this very moment
             yield finding
             continue
-        replace_whole(path, without_lines(path, numbers))
+        set_aside_lines(path, numbers)
         yield finding.done(f"moved to {place}.damaged")
 
 
 def _check_checkpoints(
     pool: Pool, records: Sequence[Record | None], evidence: Evidence, context: RepairContext
 ) -> Iterator[Finding]:
-    for path in finished_checkpoints(pool, records, evidence):
+    def is_done(position: int) -> bool:
+        return pool.record(position).state is TaskState.DONE
+
+    for path, position in finished_checkpoints(pool, records, evidence):
         what = "its task is done: the worker was killed before it could remove this folder"
         finding = note(str(path.relative_to(pool.folder)), what, repairable=True)
-        if context.repair:
+        if context.repair and pool.grid.parts.is_finished(position, is_done):  # not rerun since
             shutil.rmtree(path, ignore_errors=True)
             finding = finding.done("removed")
         yield finding

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from jobpool.checks.evidence import Evidence, names_one_of
 from jobpool.checks.findings import Finding, note, problem
-from jobpool.checks.rebuild import Evidence, names_one_of
 from jobpool.disk.coordination import ELECTIONS
+from jobpool.disk.files import replace_whole
 from jobpool.errors import JobpoolError
 from jobpool.execution.health import FOLDER as BAD_NODES
 from jobpool.execution.health import excluded_nodes
-from jobpool.journal.jsonl import KINDS, read_lines
+from jobpool.journal.jsonl import KINDS
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import TaskState
@@ -90,8 +91,8 @@ def leftovers(pool: Path, server_time: float) -> list[Path]:
 
 def finished_checkpoints(
     pool: Pool, records: Sequence[Record | None], evidence: Evidence
-) -> list[Path]:
-    """Return the folders of finished pieces whose task is done: no worker will need them.
+) -> list[tuple[Path, int]]:
+    """Return the folders of finished pieces whose task is done, and the task of each.
 
     That of a task that was split into parts is kept until all of these are done.
 
@@ -120,7 +121,7 @@ def finished_checkpoints(
     # a dormant part has none of its own: it uses that of its whole task
     parts = pool.grid.parts
     return [
-        path
+        (path, position)
         for position in np.flatnonzero(~parts.is_dormant).tolist()
         if (name := pool.grid.id(position)) in kept and parts.is_finished(position, is_done)
         for path in kept[name]
@@ -154,9 +155,14 @@ def examine_lines(pool: Path, evidence: Evidence) -> Iterator[Finding]:
         yield note(", ".join(sorted(KINDS)), what)
 
 
-def without_lines(path: Path, numbers: Sequence[int]) -> bytes:
-    """Return the content of a file without some lines, which are kept in ``NAME.damaged``."""
-    lines, wanted = list(read_lines(path)), set(numbers)
-    with path.with_name(f"{path.name}.damaged").open("ab") as stream:
-        stream.writelines(line.raw for line in lines if line.number in wanted)
-    return b"".join(line.raw for line in lines if line.number not in wanted)
+def set_aside_lines(path: Path, numbers: Sequence[int]) -> None:
+    """Move some lines of a file to ``NAME.damaged``; what is appended meanwhile is kept."""
+    wanted = set(numbers)
+    with path.open("rb") as old:
+        lines = list(enumerate(old, start=1))
+        with path.with_name(f"{path.name}.damaged").open("ab") as stream:
+            stream.writelines(raw for number, raw in lines if number in wanted)
+        replace_whole(path, b"".join(raw for number, raw in lines if number not in wanted))
+        if late := old.read():  # its worker was thought dead, and was not
+            with path.open("ab") as stream:
+                stream.write(late)

@@ -6,7 +6,7 @@ repaired file. An interrupted repair is run again. The old content is kept in ``
 
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -125,15 +125,16 @@ def findings_of(shard: Shard, inspected: Inspected) -> Iterator[Finding]:
         yield note(place, what, repairable=True)
 
 
-def rebuild_shard(shard: Shard, rebuilder: Rebuilder) -> int:
+def rebuild_shard(shard: Shard, make_rebuilder: Callable[[], Rebuilder]) -> int:
     """Rebuild a state file, and return how many of its records were made from the evidence.
 
     Parameters
     ----------
     shard : Shard
         Its intact records are kept.
-    rebuilder : Rebuilder
-        Makes the damaged ones.
+    make_rebuilder : callable
+        Called under the file's lock, where a record is damaged: what it makes the damaged ones
+        from is then no older than they are.
     """
     held: AbstractContextManager[Held | None]
     shard.path.parent.mkdir(exist_ok=True)
@@ -142,11 +143,7 @@ def rebuild_shard(shard: Shard, rebuilder: Rebuilder) -> int:
         with held as lock:
             content = _read(lock.descriptor) if lock else None
             inspected = inspect(shard, content)
-            known = dict(enumerate(inspected.records, start=shard.first))
-            records = [
-                record or rebuilder.record_of(position, known, inspected.accepted.get(position))
-                for position, record in known.items()
-            ]
+            records = _rebuilt(shard, inspected, make_rebuilder)
             _keep(shard, content)
             whole = new_shard(shard.first, records)
             if lock is None:
@@ -154,9 +151,26 @@ def rebuild_shard(shard: Shard, rebuilder: Rebuilder) -> int:
             else:
                 lock.written = True
                 _overwrite(lock.descriptor, whole)
+    except FileExistsError:  # another repair was faster
+        return 0
     except OSError as error:
         raise storage_error(error, shard.path) from error
     return inspected.records.count(None)
+
+
+def _rebuilt(
+    shard: Shard, inspected: Inspected, make_rebuilder: Callable[[], Rebuilder]
+) -> list[Record]:
+    """Return all records, the damaged ones made from the evidence."""
+    known = dict(enumerate(inspected.records, start=shard.first))
+    intact = [record for record in inspected.records if record is not None]
+    if len(intact) == len(known):
+        return intact
+    rebuilder, accepted = make_rebuilder(), inspected.accepted
+    return [
+        record or rebuilder.record_of(position, known, accepted.get(position))
+        for position, record in known.items()
+    ]
 
 
 def _keep(shard: Shard, content: bytes | None) -> None:

@@ -77,12 +77,9 @@ def _context(pool: "Pool", *, repair: bool, force: bool) -> "RepairContext":
     from jobpool.liveness.judge import Life, judge
 
     clock = _server_time(pool)
-    lives: dict[int, bool] = {}
 
     def is_alive(owner: int) -> bool:
-        if owner not in lives:
-            lives[owner] = judge(pool, worker_name(owner), clock) is not Life.DEAD
-        return lives[owner]
+        return judge(pool, worker_name(owner), clock) is not Life.DEAD
 
     return RepairContext(is_alive=is_alive, server_time=clock, repair=repair, force=force)
 

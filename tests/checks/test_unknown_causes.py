@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobpool.checks.rebuild import gather
+from jobpool.checks.evidence import gather
 from jobpool.collect.attempts import attempts_frame
 from jobpool.journal.attempts import all_attempts, damaged_attempts
 from jobpool.journal.jsonl import append_line

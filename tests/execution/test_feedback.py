@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jobpool.checks.rebuild import gather
+from jobpool.checks.evidence import gather
 from jobpool.execution.attempt import AttemptRunner
 from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import write_attempt

@@ -50,6 +50,11 @@ def naps(number: int) -> dict[str, object]:
     return {"value": number}
 
 
+def blinks(number: int) -> dict[str, object]:
+    time.sleep(0.05)
+    return {"value": number}
+
+
 def rests(number: int) -> dict[str, object]:
     time.sleep(2)
     return {"value": number}

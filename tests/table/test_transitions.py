@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jobpool.admin.transitions import hold, release, rerun, retry
-from jobpool.checks.consistency import Contradiction, settle
+from jobpool.checks.consistency import Consistency, Right
+from jobpool.checks.evidence import EvidenceReader
 from jobpool.checks.findings import problem
 from jobpool.errors import IllegalTransitionError
 from jobpool.pool import Ending, Pool
@@ -149,13 +150,13 @@ def test_every_kind_of_write_asks_the_table(
 
 def test_the_repair_of_a_contradiction_asks_the_table(fast_path: Path) -> None:
     pool = Pool(a_pool(fast_path, 3), durable=False)
-    found = pool.record(0)
-    wrong = Contradiction(
-        position=0, found=found, right=found._replace(state=HELD), finding=problem("", "")
+    consistency = Consistency(
+        pool=pool, reader=EvidenceReader(pool), is_alive=lambda _: False, now=0.0
     )
+    held = {0: pool.record(0)._replace(state=HELD)}
 
     with pytest.raises(IllegalTransitionError, match="from waiting to held"):
-        settle(pool, wrong, "0" * 16)
+        list(consistency.repair([0], lambda *_: Right(finding=problem("", ""), states=held)))
 
 
 def test_a_state_is_shown_by_its_place_in_the_life_of_a_task() -> None:
