@@ -117,6 +117,8 @@ def _fill(
         created=now,
         version=__version__,
         reading=READING,
+        path=experiment.path,
+        environment=experiment.environment,
     )
     info.write(building)
     prepare(building)

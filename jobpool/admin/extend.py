@@ -84,8 +84,14 @@ def extend_pool(
             prepare(pool.folder)
             rng = np.random.default_rng([experiment.seed, len(old)])
             _append(pool.folder, old, in_random_order(added, rng), experiment.file)
-            if moved:
-                replace(pool.info, folder=str(experiment.folder)).write(pool.folder)
+            settings = replace(
+                pool.info,
+                folder=str(experiment.folder) if moved else pool.info.folder,
+                path=experiment.path,
+                environment=experiment.environment,
+            )
+            if settings != pool.info:
+                settings.write(pool.folder)
     return int(np.count_nonzero(~added.parts.is_dormant))
 
 

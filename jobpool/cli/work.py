@@ -15,6 +15,7 @@ from jobpool.units import local_time
 
 if TYPE_CHECKING:
     from jobpool.journal.workers import WorkerRecord
+    from jobpool.table.settings import PoolInfo
     from jobpool.worker import Summary, Worker
 
 
@@ -91,7 +92,7 @@ def _make_worker(
                 str(worker_record.cores),
                 ",".join(trust),
             ],
-            environment=_child_environment(worker_record.cores),
+            environment=_child_environment(worker_record.cores, pool.info),
             signals=signals,
             beat=beat,
             beat_s=pool.info.heartbeat_s,
@@ -127,13 +128,16 @@ def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
     }
 
 
-def _child_environment(cores: int) -> dict[str, str]:
+def _child_environment(cores: int, info: "PoolInfo") -> dict[str, str]:
     """Return the environment of the tasks: libraries start no more threads than there are cores."""
+    from jobpool.experiment.surroundings import task_environment
+
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     # joblib's tracker removes what a stopped task left in shared memory, and warns that it did
     quiet = "ignore:resource_tracker:UserWarning"
     warnings = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), quiet)))
-    return {**dict.fromkeys(names, str(cores)), **os.environ, "PYTHONWARNINGS": warnings}
+    given = {**dict.fromkeys(names, str(cores)), **os.environ, "PYTHONWARNINGS": warnings}
+    return task_environment(info.path, info.environment, given)
 
 
 def _say(line: str) -> None:

@@ -17,6 +17,7 @@ from jobpool.experiment.axes import PLAIN, ValueForm, read_axes
 from jobpool.experiment.reader import Reader
 from jobpool.experiment.report import ReportSettings, read_report
 from jobpool.experiment.scalars import FormerLoader, Loader, problems_in
+from jobpool.experiment.surroundings import read_environment, read_path
 from jobpool.table.settings import READING, WorkerSettings
 from jobpool.task import Axis
 
@@ -65,6 +66,8 @@ class Experiment:
     needs: tuple[InitialEstimate, ...] = ()
     report: ReportSettings = field(default_factory=ReportSettings)
     reading: int = READING  # how its files are read
+    path: tuple[str, ...] = ()  # absolute; searched for modules before what is installed
+    environment: tuple[str, ...] = ()  # of tasks, each as NAME=value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +214,8 @@ def read_experiment(
         needs=_read_needs(reader),
         report=read_report(reader.child("report")),
         reading=pool.reading,
+        path=read_path(reader, folder, must_exist=axes is None),
+        environment=read_environment(reader),
     )
     if axes is not None:
         reader.mapping("axes")

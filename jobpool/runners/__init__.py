@@ -19,6 +19,7 @@ from typing import Any
 from jobpool.errors import ConfigError, Problem, SelectionError, listing
 from jobpool.experiment.axes import ValueForm
 from jobpool.experiment.config import Experiment, InPool, read_experiment
+from jobpool.experiment.surroundings import search_own_code, variables_set
 from jobpool.runners.base import Results, Runner
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select
@@ -47,7 +48,7 @@ RUNNERS: Mapping[str, Parts] = {
 
 
 def make_runner(experiment: Experiment, pool: Path | None = None) -> Runner:
-    """Return the runner that `experiment` names.
+    """Return the runner that `experiment` names; from now on its own code can be imported here.
 
     Parameters
     ----------
@@ -61,6 +62,7 @@ def make_runner(experiment: Experiment, pool: Path | None = None) -> Runner:
     ConfigError
         With every problem of the runner's section and axes.
     """
+    search_own_code(experiment.folder, experiment.path)
     runner: Runner = _load(RUNNERS[experiment.runner].runner)(experiment, pool)
     return runner
 
@@ -96,7 +98,8 @@ def load_study(
     problems = list(found)
     if experiment.runner in RUNNERS:
         try:
-            runner = make_runner(experiment)
+            with variables_set(experiment.environment):
+                runner = make_runner(experiment)
             if all(axis.values for axis in experiment.axes):
                 grid = runner.task_grid()
                 problems += _problems_of_selections(experiment, grid)

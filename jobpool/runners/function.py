@@ -4,7 +4,8 @@
     function:
       call: mylab.jobs:simulate    # simulate(site=..., seed=...) returns a dict or a number
 
-The function must be importable where the workers run. What it returns is the task's result.
+The module lies beside the experiment file or in a folder under ``path``, or is installed. What the
+function returns is the task's result.
 """
 
 import importlib
@@ -57,7 +58,8 @@ class Function:
             self._function = _import(self._name)
         except (Exception, SystemExit) as error:  # whatever the user's module raises
             advice = f"cannot be imported: {error or type(error).__name__}; write module:function, "
-            advice += "and install the module or put its folder on PYTHONPATH"
+            advice += "and install the module, put it beside the experiment file, or name its "
+            advice += "folder under path:"
         else:
             advice = _why_not_called(self._function, [axis.name for axis in self._experiment.axes])
         if advice:

@@ -13,7 +13,15 @@ from typing import Any
 
 from jobpool.disk.files import newer_format, read_json, write_json
 from jobpool.disk.locks import LOCKS
-from jobpool.disk.validation import has_shape, is_number, is_text, is_whole, one_of, optional
+from jobpool.disk.validation import (
+    has_shape,
+    is_number,
+    is_text,
+    is_whole,
+    list_of,
+    one_of,
+    optional,
+)
 from jobpool.errors import AccessError, PoolError, RequestError
 
 FORMAT = 2  # 1: no tasks superseded, no bounds in the records
@@ -34,6 +42,7 @@ _SHAPE = {
     "shared": optional(one_of(frozenset(_UMASKS))),
     "same_inputs": optional(is_number),
     "reading": optional(is_whole),
+    **dict.fromkeys(("path", "environment"), optional(list_of(is_text))),
 }
 _ON_DISK = {"ask_scheduler_s": "ask_slurm_s"}  # fields whose key is another
 _FIRST = ("name", "runner", "folder", "lock", "created", "version")
@@ -70,6 +79,8 @@ class PoolInfo(WorkerSettings):
     created: float
     version: str  # of the jobpool that made it
     reading: int = 1
+    path: tuple[str, ...] = ()  # searched for the modules of tasks
+    environment: tuple[str, ...] = ()  # of tasks, each as NAME=value
 
     def write(self, pool: Path) -> None:
         """Replace ``pool.json`` in the folder `pool`."""
@@ -124,6 +135,7 @@ def read_info(pool: Path) -> PoolInfo:
         if line.get(key := _ON_DISK.get(field.name, field.name)) is not None
         or field.default is MISSING
     }
+    known |= {name: tuple(known[name]) for name in ("path", "environment") if name in known}
     return PoolInfo(**{"hung_after_s": _FORMER_HUNG_S, **known})
 
 

@@ -96,7 +96,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
         "passes.first.walltime: '3 weeks' is not a length of time; "
         "write for example 90s, 30m, 2h or 1d12h",
         "seeed: unknown key; known here: runner, name, seed, axes, evaluate, function, passes, "
-        "workers, needs, report; did you mean 'seed'?",
+        "workers, needs, report, path, environment; did you mean 'seed'?",
     ]
 
 

@@ -183,7 +183,7 @@ def test_a_module_in_a_folder_of_the_path_is_found(
     [
         ("ridge", "write module:function"),
         (f"{HERE}:", "write module:function"),
-        ("no_such_lab:ridge", "No module named 'no_such_lab'; .* put its folder on PYTHONPATH"),
+        ("no_such_lab:ridge", "No module named 'no_such_lab'; .* name its folder under path:"),
         (f"{HERE}:rigde", "has no rigde; did you mean 'ridge'"),
         (f"{HERE}:HERE", "is no function but 'tests.learning.test_pipeline_factory'"),
         (f"{HERE}:learns_nothing", "returned None for every kind"),

@@ -148,7 +148,7 @@ def test_a_wrong_share_is_no_problem_of_the_folds(study: StudyOnDisk, share: flo
         ("target", "site", "3 different texts"),
         ("target", 3, "no column of the participants table"),
         ("pipeline", "elastc", "did you mean 'elastic'?"),
-        ("pipeline", "nolab.models:ridge", "put its folder on PYTHONPATH"),
+        ("pipeline", "nolab.models:ridge", "name its folder under path:"),
         ("pipeline", "json:", "write module:function"),
         ("pipeline", "json:dump5", "did you mean 'dump'?"),
         ("pipeline", "json:dumps", "it raised TypeError"),

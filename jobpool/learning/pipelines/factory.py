@@ -193,7 +193,7 @@ def _import(name: str) -> tuple[ModuleType, Callable[[str, int], Any]]:
         module = user_module(module_name)
     except (Exception, SystemExit) as error:  # whatever the user's module raises
         what = f"cannot be imported: {error or type(error).__name__}; write module:function, and "
-        what += "install the module or put its folder on PYTHONPATH"
+        what += "install it, put it beside the experiment file, or name its folder under path:"
         raise PipelineError(name, what) from error
     if not hasattr(module, attribute):
         what = f"{module_name} has no {attribute}{nearest(attribute, vars(module))}"
