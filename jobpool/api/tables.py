@@ -75,7 +75,7 @@ def results_table(
 ) -> pd.DataFrame:
     """Return what ``jobpool collect`` writes, and warn of results that are gone."""
     found = collect_pool(pool, _chosen(pool, only, skip), by, fresh=fresh)
-    for line in what_is_gone(pool.folder, found.lost, found.damaged):
+    for line in what_is_gone(pool.folder, found.lost, found.damaged, found.unreadable):
         warnings.warn(line, stacklevel=_CALLER)
     frame = found.long() if long else found.frame
     about = _about(pool, only, skip) | ({"fresh": True} if fresh else {})

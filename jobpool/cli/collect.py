@@ -100,6 +100,8 @@ def collect(
         frame, attributes = found.long() if long else found.frame, set(found.attributes)
         _give(frame, output, {**about, "by": by, "long": long}, attributes)
         _tell(opened, found)
+        if long:
+            _tell_no_numbers(found)
         if incomplete is not None:
             _write_incomplete(incomplete, found)
         is_whole = is_whole and not found.lost
@@ -222,8 +224,17 @@ def _tell(pool: "Pool", found: "Collected") -> None:
         lines.append(f"{count(found.n_refused, 'result')} {what}")
     if found.n_strange:
         lines.append(f"{count(found.n_strange, 'result')} of no task of this pool left out")
-    for line in [*lines, *what_is_gone(pool.folder, found.lost, found.damaged)]:
+    gone = what_is_gone(pool.folder, found.lost, found.damaged, found.unreadable)
+    for line in [*lines, *gone]:
         print(line, file=sys.stderr)
+
+
+def _tell_no_numbers(found: "Collected") -> None:
+    from jobpool.units import count
+
+    for name, n in found.n_no_numbers.items():
+        what = f"of {name} left out: no number; see the table without --long"
+        print(f"{count(n, 'value')} {what}", file=sys.stderr)
 
 
 def _write_incomplete(path: Path, found: "Collected") -> None:

@@ -23,8 +23,10 @@ from numpy.typing import NDArray
 from jobpool.collect.accepted import FACTS, Accepted, IncompleteSet, PartSelection
 from jobpool.collect.frames import frame_of
 from jobpool.collect.row_columns import (
+    TEXT,
     Cell,
     Rows,
+    as_scores,
     earlier_column,
     earlier_name,
     id_name,
@@ -52,6 +54,10 @@ from jobpool.units import count
 BY_TASK = "task"
 
 _OF_ONE_PROCESS = 1 << 26  # bytes of results that are not worth the start of another
+# what a runner may raise for a result that it did not make: of another version, or by hand
+_NOT_UNDERSTOOD = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+)
 _MOST_PROCESSES = 4  # the table is put together by one alone
 
 
@@ -73,6 +79,7 @@ class Collected:
     mixed: str | None  # the column that names them in each row, if there are any
     n_refused: int  # results of tasks that another claim of the same run has done
     n_strange: int  # results of tasks that the pool does not have
+    unreadable: tuple[str, ...]  # ids of tasks with a result that the runner cannot read
     damaged: tuple[tuple[Path, int], ...]  # file and number of lines that cannot be read
 
     @property
@@ -85,16 +92,32 @@ class Collected:
         """Return the number of rows."""
         return len(self.frame)
 
+    @property
+    def n_no_numbers(self) -> Mapping[str, int]:
+        """Return how many rows have something else than a number under the name of a score."""
+        texts_of = [name for name in self.metrics if self.frame[name].dtype == TEXT]
+        columns = {name: self.frame[name] for name in texts_of}
+        counts = {
+            name: int((column.notna() & as_scores(column).isna()).sum())
+            for name, column in columns.items()
+        }
+        return {name: n for name, n in counts.items() if n}
+
     def long(self) -> pd.DataFrame:
         """Return one row per row and score: task, axes, attributes, metric, score.
 
         Columns that mark rows, of tasks that are rerun or of other inputs, come before the metric.
-        Scores that are missing have no row: most rows lack those of other kinds of tasks.
+        Scores that are missing have no row: most rows lack those of other kinds of tasks. Neither
+        has what is no number under the name of a score (`n_no_numbers`).
         """
         marks = [name for name in (self.earlier, self.mixed) if name]
         keys = [self.id, *self.axes, *self.attributes, *marks]
+        scores = {name: as_scores(self.frame[name]) for name in self.metrics}
+        if len({column.dtype for column in scores.values()}) > 1:
+            scores = {name: column.astype(np.float64) for name, column in scores.items()}
+        frame = pd.concat([self.frame[keys], *scores.values()], axis=1)
         # names that no column has: a result may be called score, an axis metric
-        long = self.frame.melt(keys, list(self.metrics), "\0metric", "\0score")
+        long = frame.melt(keys, list(self.metrics), "\0metric", "\0score")
         long = long.dropna(subset=["\0score"], ignore_index=True)
         shown = set_apart(OF_SCORES, keys, OF_RESULT)
         return long.rename(columns={f"\0{name}": shown[name] for name in OF_SCORES})
@@ -218,15 +241,16 @@ class Gathered:
     worlds: Worlds = field(default_factory=Worlds)  # what each row is made of
     taken: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
     facts: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # of the tasks in `taken`
+    unreadable: list[int] = field(default_factory=list)  # positions
     n_refused: int = 0
     n_strange: int = 0
     damaged: list[tuple[Path, int]] = field(default_factory=list)
 
     def add(self, results: Results, result: Mapping[str, Any], place: int, code: int) -> None:
         """Add the row of a whole task."""
-        self.metrics.add(results.metrics(result))
-        inputs = made_of(results, result)
-        for row in results.rows(result, BY_TASK):
+        metrics, inputs, rows = _said(results, result, BY_TASK)
+        self.metrics.add(metrics)
+        for row in rows:
             self.add_row(row, place, code, inputs)
 
     def add_row(
@@ -246,6 +270,20 @@ class Gathered:
         self.codes += others.codes
         self.held |= others.held
         self.metrics |= others.metrics
+        self.unreadable += others.unreadable
+
+
+def _said(
+    results: Results, result: Mapping[str, Any], by: str
+) -> tuple[tuple[str, ...], Mapping[str, str], list[dict[str, Cell]]]:
+    """Return the names of the scores, what a result is made of, and its rows.
+
+    Raises
+    ------
+    One of `_NOT_UNDERSTOOD`
+        If it is none of this runner's results.
+    """
+    return results.metrics(result), made_of(results, result), results.rows(result, by)
 
 
 def gather(share: Share) -> Gathered:
@@ -255,17 +293,22 @@ def gather(share: Share) -> Gathered:
     codes = {} if by == BY_TASK else _codes_of(share.grid, by)
     for position, line, record in accepted.results(share.folder, share.workers):
         result: dict[str, Any] = record["result"]
-        if by != BY_TASK:
-            found.metrics.add(results.metrics(result))
-            inputs = made_of(results, result)
-            for row in results.rows(result, by):
-                code = codes[row.pop(by)]
-                if parts.is_chosen(position, code):
-                    found.add_row(row, position, code, inputs)
-        elif parts.is_part[position]:
+        if by == BY_TASK and parts.is_part[position]:
             found.held[position] = line  # takes a tenth of the memory of what it says
-        else:
-            found.add(results, result, position, WHOLE)
+            continue
+        try:
+            if by == BY_TASK:
+                found.add(results, result, position, WHOLE)
+                continue
+            metrics, inputs, rows = _said(results, result, by)
+            of_rows = [codes[row.pop(by)] for row in rows]
+        except _NOT_UNDERSTOOD:
+            found.unreadable.append(position)
+            continue
+        found.metrics.add(metrics)
+        for code, row in zip(of_rows, rows, strict=True):
+            if parts.is_chosen(position, code):
+                found.add_row(row, position, code, inputs)
     accepted.read_attempts(share.folder, share.workers)
     found.rows.pack()
     found.taken = np.flatnonzero(accepted.taken)
@@ -306,6 +349,7 @@ def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
         earlier=earlier_name(grid) if share.is_earlier.any() else None,
         mixtures=mixtures,
         mixed=mixed_name(grid) if mixtures else None,
+        unreadable=tuple(map(grid.id, sorted(all_rows.unreadable))),
         n_refused=sum(one.n_refused for one in found),
         n_strange=sum(one.n_strange for one in found),
         damaged=tuple(place for one in found for place in one.damaged),
@@ -319,8 +363,13 @@ def _merge_parts(share: Share, parts: PartSelection, found: Gathered) -> dict[in
         return merged
     for places in parts.whole_sets(found.held):
         done = [_result_in(found.held.pop(place)) for place in places]
-        merged[found.rows.n_rows] = places
-        found.add(share.results, share.results.merge(done), places[0], WHOLE)
+        row = found.rows.n_rows
+        try:
+            found.add(share.results, share.results.merge(done), places[0], WHOLE)
+        except _NOT_UNDERSTOOD:
+            found.unreadable += places
+        else:
+            merged[row] = places
     return merged
 
 
@@ -357,7 +406,12 @@ def _columns(
     return columns, tuple(name for name in columns if name in scores), mixtures
 
 
-def what_is_gone(pool: Path, lost: Sequence[str], damaged: Sequence[tuple[Path, int]]) -> list[str]:
+def what_is_gone(
+    pool: Path,
+    lost: Sequence[str],
+    damaged: Sequence[tuple[Path, int]],
+    unreadable: Sequence[str] = (),
+) -> list[str]:
     """Return a line for the person about results that are not on disk, or cannot be read.
 
     Parameters
@@ -368,11 +422,16 @@ def what_is_gone(pool: Path, lost: Sequence[str], damaged: Sequence[tuple[Path, 
         Ids of tasks that are done without a result on disk.
     damaged : sequence of (Path, int)
         File and number of lines that cannot be read.
+    unreadable : sequence of str
+        Ids of tasks with a result that is whole, but none that the runner can read.
     """
     lines = []
     if damaged:
         places = listing((f"{path} line {number}" for path, number in damaged), most=5)
         lines.append(f"{count(len(damaged), 'damaged line')} left out: {places}")
+    if unreadable:
+        what = f"left out, which this version cannot read: of {listing(unreadable)}"
+        lines.append(f"{count(len(unreadable), 'result')} {what}; see: jobpool log {pool}")
     if lost:
         what = f"done without a result on disk: {listing(lost)}"
         lines.append(f"{count(len(lost), 'task')} {what}; run: jobpool doctor {pool}")

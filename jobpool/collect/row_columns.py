@@ -6,7 +6,8 @@ results is added row by row (`Rows`): rows are kept as tuples for a while and th
 that a table of a million rows does not need a Python object for each of its cells.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import NoneType
@@ -26,6 +27,7 @@ from jobpool.table.columns import (
     RERUN_PENDING,
     listed,
     set_apart,
+    writable,
 )
 from jobpool.table.grid import Grid, smallest_codes
 from jobpool.task import Value
@@ -34,6 +36,7 @@ Cell = Value | None
 Column = Any  # an array of numpy or of pandas, in which whole numbers and flags may be missing
 TEXT = pd.StringDtype()
 _KEPT = 8192  # rows that are still tuples
+_NAN_WORDS = frozenset({"nan", "NaN", "NAN"})
 
 
 def point_columns(grid: Grid, codes: NDArray[np.intp]) -> dict[str, Any]:
@@ -238,6 +241,9 @@ def in_one_line(orders: Sequence[Sequence[str]]) -> list[str]:
 def joined(arrays: Sequence[Column]) -> Column:
     """Return arrays one below the other as one column of one type."""
     kinds = {_kind(array) for array in arrays} - {""}
+    if len(kinds) > 1 and kinds <= {"Int64", "float64", "string"}:
+        arrays = [_without_nan_words(array) for array in arrays]
+        kinds = {_kind(array) for array in arrays} - {""}
     if len(kinds) > 1 and kinds != {"Int64", "float64"}:
         plain = [None if pd.isna(one) else one for array in arrays for one in array.tolist()]
         return texts(plain)
@@ -254,12 +260,16 @@ def joined(arrays: Sequence[Column]) -> Column:
 def typed(values: Sequence[Cell]) -> Column:
     """Return values as an array of whole numbers, fractions, flags or texts.
 
-    Whole numbers beyond 64 bits become fractions, mixed types text.
+    Whole numbers beyond 64 bits become fractions, and beyond the largest fraction, 1.8e308,
+    infinite. Among numbers the text "NaN" is a number that is missing; other mixed types become
+    text.
 
     Examples
     --------
     >>> [str(typed(values).dtype) for values in ([1, None], [1, 0.5], ["all", 0], [2**70])]
     ['Int64', 'float64', 'string', 'float64']
+    >>> typed([10**400, "NaN", 1]).tolist()
+    [inf, nan, 1.0]
     """
     cells = np.fromiter(values, object, len(values))
     types = {_plain_type(one) for one in set(map(type, values))} - {NoneType}
@@ -271,8 +281,35 @@ def typed(values: Sequence[Cell]) -> Column:
         with suppress(OverflowError):
             return _masked(pd.arrays.IntegerArray, cells, np.int64)
     if types <= {int, float}:
-        return cells.astype(np.float64)
+        return _as_fractions(cells)
+    if types & {int, float} and types <= {int, float, str} and _has_only_nan_words(cells):
+        return _as_fractions([math.nan if isinstance(one, str) else one for one in cells])
     return texts(values)
+
+
+def _has_only_nan_words(cells: Iterable[Any]) -> bool:
+    return all(one in _NAN_WORDS for one in cells if isinstance(one, str))
+
+
+def _as_fractions(cells: Sequence[Any] | NDArray[np.object_]) -> NDArray[np.float64]:
+    try:
+        return np.asarray(cells, object).astype(np.float64)
+    except OverflowError:
+        return np.array([_fraction(one) for one in cells], np.float64)
+
+
+def _fraction(cell: float | None) -> float:
+    try:
+        return math.nan if cell is None else float(cell)
+    except OverflowError:  # a whole number above 1.8e308
+        return math.inf if cell is not None and cell > 0 else -math.inf
+
+
+def _without_nan_words(array: Column) -> Column:
+    """Return texts that all spell NaN as missing numbers, and any other array as it is."""
+    if _kind(array) != "string" or not _has_only_nan_words(array.dropna()):
+        return array
+    return np.full(len(array), np.nan)
 
 
 def _plain_type(kind: type) -> type:
@@ -288,8 +325,7 @@ def texts(values: Sequence[Cell]) -> Column:
     try:
         "".join(filter(None, written)).encode()
     except UnicodeEncodeError:
-        # half a surrogate pair, as in a file name that is no UTF-8, has no place in a table
-        written = [one and one.encode("utf-8", "backslashreplace").decode() for one in written]
+        written = [one and writable(one) for one in written]
     return pd.array(np.fromiter(written, object, len(written)), dtype=TEXT, copy=False)
 
 
@@ -317,6 +353,13 @@ def _fractions(array: Column) -> NDArray[np.float64]:
         return array.astype(np.float64)
     fractions: NDArray[np.float64] = array.to_numpy(np.float64, na_value=np.nan)
     return fractions
+
+
+def as_scores(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return a column of scores as numbers; what is no number is missing."""
+    if column.dtype != TEXT:
+        return column
+    return pd.to_numeric(column.astype(object), errors="coerce").astype(np.float64)
 
 
 def _kind(array: Column) -> str:

@@ -70,11 +70,24 @@ def set_apart(names: Iterable[str], taken: Collection[str], prefix: str) -> dict
     wanted = dict.fromkeys(names)
     found: dict[str, str] = {}
     for name in wanted:
-        shown = name
+        shown = writable(name)
         while shown in taken or (shown != name and shown in wanted):
             shown = prefix + shown
         found[name] = shown
     return found
+
+
+def writable(text: str) -> str:
+    r"""Return a text as every file can hold it: half a surrogate pair becomes its escape.
+
+    File names that are no UTF-8 have such halves; UTF-8, and so no table, has a place for them.
+
+    Examples
+    --------
+    >>> writable("caf\u00e9"), writable("caf\udce9")
+    ('caf\xe9', 'caf\\udce9')
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def listed(names: tuple[str, ...], columns: Mapping[str, Column]) -> dict[str, Column]:

@@ -135,6 +135,7 @@ def many_rows(n_numbers: int) -> Collected:
         earlier=None,
         mixtures=(),
         mixed=None,
+        unreadable=(),
         n_refused=0,
         n_strange=0,
         damaged=(),
