@@ -28,7 +28,7 @@ from jobpool.disk.locks import LOCKS
 from jobpool.errors import DamagedStateError, PoolError
 from jobpool.table.arrays import Table, count_states, read_counting, read_table
 from jobpool.table.grid import Grid, read_grid
-from jobpool.table.records import EVERYTHING, Record, WorkerLimits, fits
+from jobpool.table.records import EVERYTHING, Record, WorkerLimits, fits, parks
 from jobpool.table.settings import read_info
 from jobpool.table.shards import Shard, Transaction
 from jobpool.task import IDLE, NO_FEEDBACK, Cause, Claim, Feedback, TaskState, run_of
@@ -274,7 +274,7 @@ class Pool:
         if cause is not _ENDED_WELL:
             bounds, same = record.learned(cause, feedback)
             state, failed = _WAITING, int(cause.counts)
-            if cause.is_poison and same >= self.info.park_after:
+            if parks(cause, attempts + failed, same, self.info.park_after):
                 state = TaskState.PARKED
             elif self._is_to_split(transaction, slot, cause):
                 self.activate_parts(transaction, slot, record._replace(bounds=bounds))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from jobpool.checks.evidence import Evidence, FoundResult
 from jobpool.table.grid import Grid
-from jobpool.table.records import Record
+from jobpool.table.records import Record, parks
 from jobpool.task import CLAIMS_PER_RUN, Cause, TaskState, UnknownCause, next_run, run_of
 
 
@@ -53,7 +53,7 @@ class Rebuilder:
         state = TaskState.WAITING
         if is_superseded:
             state = TaskState.SUPERSEDED
-        elif learned.same >= self.park_after:
+        elif parks(learned.cause, learned.attempts, learned.same, self.park_after):
             state = TaskState.PARKED
         earlier = self.evidence.results_before(position, run)
         is_dormant = is_superseded and self.grid.parts.whole_of(position) is not None

@@ -4,28 +4,19 @@ A worker writes its own attempts. What a dead worker could not write is written,
 file, by the worker that finds it dead.
 """
 
-import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+from jobpool.journal.fingerprints import short_fingerprint
 from jobpool.journal.jsonl import all_lines, append_line, records_of, worker_file
 from jobpool.task import NO_FEEDBACK, AnyCause, Cause, Feedback, cause_of
 
 FORMAT = 1
 LOST = "lost"  # one fingerprint for all, however the evidence is worded
 Key = tuple[str, int, str]  # task, fence, worker
-
-_FRAMES = 3  # innermost frames of a traceback that tell one failure from another
-_FRAME = re.compile(r'^  File "(.*)", line \d+, in (.*)$')
-_VARYING = (
-    (re.compile(r"'[^']*'|\"[^\"]*\""), "'...'"),
-    (re.compile(r"0x[0-9a-fA-F]+"), "#"),
-    (re.compile(r"\d+(\.\d+)?"), "#"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +143,15 @@ def feedback_of(
         return Feedback(core_s=(attempt.cores or 1) * ((end or attempt.ended) - started))
     if cause is Cause.LOST:
         return Feedback(error=short_fingerprint(LOST))
-    if cause.is_poison:
-        return Feedback(error=short_fingerprint(attempt.error, attempt.traceback))
+    if cause.is_poison or _is_of_task_alone(attempt):
+        return Feedback(error=short_fingerprint(attempt.error, attempt.traceback, attempt.node))
     return NO_FEEDBACK
+
+
+def _is_of_task_alone(attempt: Attempt) -> bool:
+    """Say whether a disk failed in the task's own code, where no file of the pool was refused."""
+    own = attempt.traceback and not (attempt.error or "").startswith("jobpool.errors.StorageError")
+    return attempt.cause is Cause.STORAGE and bool(own)
 
 
 def made_progress(pool: Path, folder: str, since: float, worker: str = "") -> bool:
@@ -183,49 +180,3 @@ def attempt_from(line: dict[str, Any]) -> Attempt:
     known = {key: value for key, value in line.items() if key in _KNOWN}
     known.setdefault("started", None)
     return Attempt(cause=cause_of(line["cause"]), worker=line["worker"], **known)
-
-
-def fingerprint(error: str | None, traceback: str | None = None) -> str:
-    """Return what errors that came about in the same way have in common.
-
-    The innermost lines of the traceback without line numbers, and the message without its
-    numbers, addresses and quoted words.
-
-    Parameters
-    ----------
-    error : str, optional
-        The message.
-    traceback : str, optional
-        As Python prints it.
-
-    Examples
-    --------
-    >>> fingerprint("ValueError: no luck with 7") == fingerprint("ValueError: no luck with 12")
-    True
-    """
-    message = error or ""
-    for pattern, mark in _VARYING:
-        message = pattern.sub(mark, message)
-    return "\n".join([*_frames(traceback or "")[-_FRAMES:], message])
-
-
-def short_fingerprint(error: str | None, traceback: str | None = None) -> int:
-    """Return the fingerprint as a number from 1 to 65,535, as a task's record keeps it.
-
-    Examples
-    --------
-    >>> short_fingerprint("KeyError: 'a'") == short_fingerprint("KeyError: 'b'")
-    True
-    """
-    return zlib.crc32(fingerprint(error, traceback).encode("utf-8", "replace")) % 0xFFFF + 1
-
-
-def _frames(traceback: str) -> list[str]:
-    """Return file, function and code of each frame."""
-    lines = traceback.splitlines()
-    frames = []
-    for number, line in enumerate(lines):
-        if frame := _FRAME.match(line):
-            code = lines[number + 1].strip() if number + 1 < len(lines) else ""
-            frames.append(f"{PurePosixPath(frame[1]).name} {frame[2]}: {code}")
-    return frames

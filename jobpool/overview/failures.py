@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from jobpool.collect.accepted import known_tasks
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.execution.health import ExcludedNode, nodes_to_exclude
-from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts, fingerprint
+from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts
+from jobpool.journal.fingerprints import fingerprint
 from jobpool.pool import Pool
 from jobpool.table.arrays import state_of
 from jobpool.task import AnyCause, Cause, TaskState
@@ -125,7 +126,7 @@ def group_failures(
     last: dict[str, float] = {}
     for attempt in attempts:
         if attempt.cause is not Cause.DONE:
-            key = attempt.cause, fingerprint(attempt.error, attempt.traceback)
+            key = attempt.cause, fingerprint(attempt.error, attempt.traceback, attempt.node)
             groups[key].add(attempt)
             last[attempt.task] = max(attempt.ended, last.get(attempt.task, attempt.ended))
     found = []

@@ -22,10 +22,10 @@ from jobpool.needs.learning import forecast_of
 from jobpool.plan.backlog import Forecast, Interval
 from jobpool.plan.sizes import chance_in, core_hours, usable_s
 from jobpool.pool import Pool
-from jobpool.table.records import Record, code_of, fits, limits_of
+from jobpool.table.records import PATIENCE, Record, code_of, fits, limits_of
 from jobpool.table.selection import select
 from jobpool.table.task_index import find_task
-from jobpool.task import TaskState, label
+from jobpool.task import Cause, TaskState, label
 from jobpool.units import count, duration, local_time, memory, short_duration
 
 
@@ -196,8 +196,7 @@ def _headline(found: Why) -> str:
         case TaskState.DONE:
             return f"done{_by_whom(found)}; its row is in: jobpool collect {folder}"
         case TaskState.PARKED:
-            same = max(found.record.same, 1)
-            what = f"parked: it ended with the same error {same} times in a row"
+            what = f"parked: {_why_parked(found)}"
             return f"{what}; when that is fixed: jobpool retry {folder} {found.task}"
         case TaskState.HELD:
             return f"held back by a person; to let it go: jobpool release {folder} {found.task}"
@@ -205,6 +204,15 @@ def _headline(found: Why) -> str:
             return _superseded_line(folder, found)
         case _:
             assert_never(state)
+
+
+def _why_parked(found: Why) -> str:
+    record = found.record
+    if record.cause is Cause.STORAGE:
+        return f"a disk failed it {record.same} times in a row, with the same error"
+    if record.same >= found.park_after or record.attempts < 2:
+        return f"it ended with the same error {max(record.same, 1)} times in a row"
+    return f"{record.attempts} attempts failed, the last ones with different errors"
 
 
 def _waits_for(folder: Path, found: Why) -> str:
@@ -280,7 +288,7 @@ def _details(found: Why) -> list[str]:
         after = found.park_after
         lines.append(
             f"{count(found.record.attempts, 'attempt')} failed; the same error {after} times in "
-            "a row parks it"
+            f"a row parks it, or {PATIENCE * after} failures"
         )
     if found.record.accepted is not None:
         lines.append(_accepted(found.record.accepted))

@@ -36,6 +36,7 @@ BECOMES = {byte: STATES[state].becomes for byte, state in STATE_OF_BYTE.items()}
 STEPS = 8  # codes of an amount per doubling: 9 % from one to the next
 MOST_CODE = 255
 MOST_SAME = 255
+PATIENCE = 3  # a task may fail so many times as often as it may end in equal errors in a row
 
 
 class Record(
@@ -112,13 +113,44 @@ class Record(
         """
         if feedback is NO_FEEDBACK and not cause.is_poison:
             return self.bounds, self.same
+        is_error = cause.is_poison or feedback.error
         memory = max(self.bounds & 0xFF, code_of(feedback.memory_mb))
         time = max(self.bounds >> 8 & 0xFF, code_of(feedback.core_s))
         error, same = self.error, self.same
-        if cause.is_poison:
+        if is_error:
             again = same and error == feedback.error
             error, same = feedback.error, min(same + 1, MOST_SAME) if again else 1
         return error << 16 | time << 8 | memory, same
+
+
+def parks(cause: Cause | None, attempts: int, same: int, park_after: int) -> bool:
+    """Say whether a task waits for a person after an attempt that failed.
+
+    It does after `park_after` equal errors in a row; and after three times as many failures of any
+    kind, so that an error in ever new words, or a disk that fails this task alone, has an end.
+
+    Parameters
+    ----------
+    cause : Cause, optional
+        Of the last attempt.
+    attempts, same : int
+        How many attempts failed and count, and how often in a row the last error came.
+    park_after : int
+        The pool's setting.
+
+    Examples
+    --------
+    >>> parks(Cause.ERROR, 3, 3, park_after=3), parks(Cause.ERROR, 3, 1, park_after=3)
+    (True, False)
+    >>> parks(Cause.ERROR, 9, 1, park_after=3), parks(Cause.MEMORY, 9, 1, park_after=3)
+    (True, False)
+    >>> parks(Cause.STORAGE, 0, 3, park_after=3), parks(Cause.STORAGE, 0, 9, park_after=3)
+    (False, True)
+    """
+    most = min(PATIENCE * park_after, MOST_SAME)
+    if cause is Cause.STORAGE:
+        return same >= most
+    return cause is not None and cause.is_poison and (same >= park_after or attempts >= most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import pytest
 
 from jobpool.admin.transitions import choose, hold, release, retry
 from jobpool.errors import RequestError
-from jobpool.journal.attempts import short_fingerprint
+from jobpool.journal.fingerprints import short_fingerprint
 from jobpool.pool import Ending, Pool
 from jobpool.task import Cause, Feedback, TaskState
 from tests.conftest import Jobpool

@@ -11,7 +11,8 @@ from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.checks.findings import Finding
 from jobpool.disk.coordination import win_election
 from jobpool.execution.health import ExcludedNode, exclude_node
-from jobpool.journal.attempts import Attempt, short_fingerprint, write_attempt
+from jobpool.journal.attempts import Attempt, write_attempt
+from jobpool.journal.fingerprints import short_fingerprint
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import code_of
 from jobpool.task import Cause, Feedback, TaskState

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from jobpool.execution.claiming import Puller
-from jobpool.journal.attempts import Attempt, all_attempts, short_fingerprint, write_attempt
+from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
+from jobpool.journal.fingerprints import short_fingerprint
 from jobpool.journal.jsonl import worker_file, worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import (

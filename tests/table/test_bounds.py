@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.execution.claiming import Puller
-from jobpool.journal.attempts import short_fingerprint
+from jobpool.journal.fingerprints import short_fingerprint
 from jobpool.pool import Ending, Pool
 from jobpool.table.records import Record, WorkerLimits, amount_of, code_of, limits_of
 from jobpool.table.settings import WorkerSettings
@@ -207,3 +207,29 @@ def test_a_late_result_is_taken_while_nobody_runs_its_task(
 
     assert pool.end(Ending(claim=claim, cause=Cause.DONE))
     assert pool.record(claim.position).state is TaskState.DONE
+
+
+def test_ever_new_errors_park_a_task_at_last(tmp_path: Path) -> None:
+    folder = a_pool(tmp_path, 1)
+
+    claims = [end_one(folder, Cause.ERROR, Feedback(error=1 + n)) for n in range(9)]
+
+    record = Pool(folder).record(claims[0].position)
+    assert (record.state, record.same, record.attempts) == (TaskState.PARKED, 1, 9)
+
+
+def test_a_disk_that_fails_one_task_alone_parks_it_at_last(tmp_path: Path) -> None:
+    folder = a_pool(tmp_path, 1)
+
+    claims = [end_one(folder, Cause.STORAGE, Feedback(error=1)) for _ in range(9)]
+
+    record = Pool(folder).record(claims[0].position)
+    assert (record.state, record.same, record.attempts) == (TaskState.PARKED, 9, 0)
+
+
+def test_a_disk_that_fails_the_pool_parks_no_task(tmp_path: Path) -> None:
+    folder = a_pool(tmp_path, 1)
+
+    claims = [end_one(folder, Cause.STORAGE, Feedback()) for _ in range(20)]
+
+    assert Pool(folder).record(claims[0].position).state is TaskState.WAITING
