@@ -46,15 +46,19 @@ def run(
     local = LocalWorkers(Pool(pool), settings)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)  # stop as with Ctrl-C
+    is_stopped = False
     try:
         local.start()
         with _progress() as show:
             local.watch(show)
     except KeyboardInterrupt:
+        is_stopped = True
         print("stopping: running tasks are requeued", file=sys.stderr)
     finally:
         local.stop()
     _print_end(local.ended(), pool)
+    if is_stopped:
+        raise typer.Exit(128 + signal.SIGINT)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ as a scheduler stops a job, and then return their tasks. If the process that sta
 killed, they continue until no task is left: the pool stays consistent either way.
 """
 
+import signal
 import subprocess
 import sys
 import time
@@ -95,6 +96,7 @@ class LocalWorkers:
             text = " ".join([*settings.only, *settings.skip])
             raise SelectionError(text, "no task is selected")
         self._started: list[_Local] = []
+        self._stopped: set[int] = set()  # process ids
 
     def start(self) -> None:
         """Start the workers; each is recorded at once, so that none is left running."""
@@ -140,6 +142,7 @@ class LocalWorkers:
         """Stop the workers, and wait until they have returned their tasks."""
         for worker in self._started:
             if worker.process.poll() is None:
+                self._stopped.add(worker.process.pid)
                 with suppress(ProcessLookupError):
                     worker.process.terminate()
         for worker in self._started:
@@ -149,14 +152,20 @@ class LocalWorkers:
         """Return the outcome, once the workers have left."""
         counts = self._counts()
         # workers that fail for one reason give one message
-        failed = {_last_line(w.log): w for w in self._started if w.process.returncode}
-        left = {_last_line(w.log).partition(" left: ")[2] for w in self._started}
+        failed = {_last_line(w.log): w for w in self._started if self._has_failed(w)}
+        left = {_last_line(w.log).partition(" left: ")[2] for w in self._started} - {""}
         return LocalRun(
             n_done=counts[TaskState.DONE],
             n_tasks=n_counted(counts),
             failed=tuple(_failed(said, worker) for said, worker in failed.items()),
             left=tuple(sorted(left)),
         )
+
+    def _has_failed(self, worker: _Local) -> bool:
+        process = worker.process
+        # one that was stopped while it started had no task, and nothing to say
+        was_stopped = process.pid in self._stopped and process.returncode == -signal.SIGTERM
+        return process.returncode != 0 and not was_stopped
 
     def _counts(self) -> Mapping[TaskState, int]:
         return count_states(self._pool.index()[self._chosen])
