@@ -1,11 +1,13 @@
 """Create a pool.
 
-It is built under another name beside its place and renamed when complete, so that an interrupted
-creation leaves no half pool.
+It is built under another name and renamed when complete, so that an interrupted creation leaves no
+half pool. In an empty folder, which may be a mount, or lie where this user may make no other, it is
+built inside, and ``pool.json`` gets its place last: a folder without it is no pool.
 """
 
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +17,14 @@ import numpy as np
 from jobpool import __version__
 from jobpool.disk.files import replace_whole, storage_error, sync_folder, temporary_beside
 from jobpool.disk.locks import best_lock
-from jobpool.errors import AccessError, ConfigError, JobpoolError, Problem, RequestError
+from jobpool.errors import (
+    AccessError,
+    ConfigError,
+    JobpoolError,
+    Problem,
+    RequestError,
+    listing,
+)
 from jobpool.experiment.config import Experiment
 from jobpool.table.grid import Grid, in_random_order, write_grid
 from jobpool.table.settings import (
@@ -44,7 +53,7 @@ def create_pool(
     Parameters
     ----------
     folder : Path
-        Must not exist, or be an empty folder.
+        Must not exist, or be an empty folder, or a link to such a place.
     experiment : Experiment
         Its file is copied into the pool.
     grid : Grid
@@ -67,20 +76,24 @@ def create_pool(
         problem = Problem(experiment.file, "axes", None, "no tasks; give every axis a value")
         raise ConfigError((problem,))
     free_to_make(folder)
-    building = temporary_beside(folder.absolute())
+    place = Path(os.path.realpath(folder))  # a link stays, and leads to the pool
+    building = temporary_beside(place / "pool" if place.is_dir() else place)
     before = None
     try:
         building.parent.mkdir(parents=True, exist_ok=True)
         before = set_umask(experiment.workers.shared)
         building.mkdir()
         _fill(building, experiment, grid, prepare, now)
-        building.replace(folder)
-        sync_folder(folder.absolute().parent)
+        if building.parent == place:
+            _move_up(building, place)
+        else:
+            building.replace(place)
+        sync_folder(place.parent)
     except OSError as error:
         found = storage_error(error, folder)
         if isinstance(found, JobpoolError):
             raise found from error
-        raise AccessError(folder, f"cannot be made: {error.strerror}") from error
+        raise _obstacle(place, error) from error
     finally:
         if before is not None:
             os.umask(before)
@@ -89,9 +102,33 @@ def create_pool(
 
 def free_to_make(folder: Path) -> None:
     """Raise `RequestError` if the folder is taken."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        what = "is there already; choose another name, or add to it with: jobpool extend"
+    if (folder / "pool.json").exists():
+        what = (
+            f"is a pool already; run its tasks with: jobpool run {folder}; add tasks to it with: "
+        )
+        raise RequestError(folder, f"{what}jobpool extend CONFIG {folder}; or choose another name")
+    if folder.is_file():
+        raise RequestError(folder, "is a file; name a folder to make")
+    if folder.is_dir() and (inside := sorted(one.name for one in folder.iterdir())):
+        what = f"is there already, and holds {listing(inside, most=3)}; choose another name"
         raise RequestError(folder, what)
+
+
+def _move_up(building: Path, place: Path) -> None:
+    """Give the files of a pool their places in its folder; only the last makes it a pool."""
+    place.chmod(stat.S_IMODE(building.stat().st_mode))
+    for path in sorted(building.iterdir(), key=lambda path: path.name == "pool.json"):
+        path.rename(place / path.name)
+    sync_folder(place)
+
+
+def _obstacle(place: Path, error: OSError) -> AccessError:
+    """Return what stands in the way of a pool: the folder where it cannot be made, or a file."""
+    named = Path(os.fspath(error.filename or place))
+    if not named.is_relative_to(place.parent) and os.path.lexists(named):
+        return AccessError(named, error.strerror or str(error))
+    above = next(path for path in (place, *place.parents) if os.path.lexists(path))
+    return AccessError(above, f"{error.strerror}, so {place} cannot be made")
 
 
 def _fill(
