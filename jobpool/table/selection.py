@@ -4,8 +4,10 @@ pipeline=elastic,svm     any of these values
 parcellation=schaefer*   any value that the pattern matches
 target!=age              any but these
 parcels>=400             by number: an axis of numbers or an attribute of an axis
+site="a,b",c             quotes hold a value together that has a comma
 """
 
+import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ class Condition:
     text: str
     name: str
     operator: str
+    written: str  # all that stands behind the operator
     operands: tuple[str, ...]
 
 
@@ -50,12 +53,19 @@ def parse_condition(text: str) -> Condition:
     """
     form = _FORM.fullmatch(text)
     if form is None or not form[3]:
-        advice = "write NAME=VALUE[,VALUE...], NAME!=VALUE, or NAME>=NUMBER (also <=, >, <)"
+        advice = "write NAME=VALUE[,VALUE...], NAME!=VALUE, or NAME>=NUMBER (also <=, >, <); "
+        advice += "a shell takes > and < for itself where they are not in quotes: 'parcels>=400'"
         raise SelectionError(text, advice)
-    operands = tuple(map(normal, form[3].split(",")))
+    operands = tuple(map(normal, next(csv.reader([form[3]], skipinitialspace=True))))
     if form[2] in _COMPARE and (len(operands) != 1 or parse_number(operands[0]) is None):
         raise SelectionError(text, f"{form[3]!r} is not a number")
-    return Condition(text=text, name=normal(form[1]), operator=form[2], operands=operands)
+    return Condition(
+        text=text,
+        name=normal(form[1]),
+        operator=form[2],
+        written=normal(form[3]),
+        operands=operands,
+    )
 
 
 def select(grid: Grid, only: Sequence[str] = (), skip: Sequence[str] = ()) -> NDArray[np.bool_]:
@@ -92,12 +102,12 @@ def _matching(grid: Grid, condition: Condition) -> NDArray[np.bool_]:
     else:
         allowed = np.zeros(len(values), bool)
         operands = condition.operands
-        if any(str(value) == ",".join(operands) for value in values):
-            operands = (",".join(operands),)  # one value that holds a comma
+        if any(normal(str(value)) == condition.written for value in values):
+            operands = (condition.written,)  # one value, whatever commas and quotes it holds
         for operand in operands:
             matched = [_equal(value, operand) for value in values]
             if not any(matched):
-                raise SelectionError(condition.text, _no_such_value(operand, values))
+                raise SelectionError(condition.text, _no_such_value(operand, condition, values))
             allowed |= np.array(matched)
         if condition.operator == "!=":
             allowed = ~allowed
@@ -138,9 +148,12 @@ def _compare(condition: Condition, values: tuple[Value | None, ...]) -> NDArray[
     return allowed
 
 
-def _no_such_value(operand: str, values: tuple[Value | None, ...]) -> str:
+def _no_such_value(operand: str, condition: Condition, values: tuple[Value | None, ...]) -> str:
     words = [str(value) for value in values]
-    return f"no value matches {operand!r}; there are: {listing(words)}{nearest(operand, words)}"
+    what = f"no value matches {operand!r}; there are: {listing(words)}{nearest(operand, words)}"
+    if len(condition.operands) > 1 and any("," in word for word in words):
+        what += f'; put double quotes around a value that has a comma: {condition.name}="a,b",c'
+    return what
 
 
 def _number(value: Value | None) -> float:

@@ -74,6 +74,29 @@ def test_a_value_that_holds_a_comma_can_be_selected() -> None:
     assert select(grid, ["pair=a,b"]).tolist() == [True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("name=Doe, John", [True, False, False]),
+        ('name="Doe, John",Ann', [True, True, False]),
+        ('name="Doe, *",Ann', [True, True, False]),
+        ('name=say "a", b', [False, False, True]),
+        ("name!=Doe, John", [False, True, True]),
+    ],
+)
+def test_values_with_commas_blanks_or_quotes_can_be_selected(text: str, chosen: list[bool]) -> None:
+    grid = full_product([Axis(name="name", values=("Doe, John", "Ann", 'say "a", b'))])
+
+    assert select(grid, [text]).tolist() == chosen
+
+
+def test_a_value_that_was_cut_at_its_comma_says_how_to_write_it() -> None:
+    grid = full_product([Axis(name="name", values=("Doe, John", "Ann"))])
+
+    with pytest.raises(SelectionError, match=r'has a comma: name="a,b",c'):
+        select(grid, ["name=Doe, John,Ann"])
+
+
 def selected(value: str | float, condition: str) -> list[bool]:
     axes = (Axis(name="x", values=(value, "other"), sources=(None, None)),)
     return [bool(one) for one in select(full_product(axes), only=[condition])]
