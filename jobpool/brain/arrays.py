@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from jobpool.disk.npz import UNREADABLE, array_names
+from jobpool.disk.npz import UNREADABLE, array_names, split_location
 from jobpool.errors import DataError, listing, nearest
 
 Array = NDArray[Any]
@@ -194,18 +194,6 @@ def read_sparse(path: Path) -> Any:
     if matrix.dtype.kind not in "biuf":
         raise DataError(path, f"holds {matrix.dtype}, not plain numbers")
     return matrix
-
-
-def split_location(text: str) -> tuple[str, str | None]:
-    """Return the path and the member of ``archive.npz:member``; other paths have no member.
-
-    Examples
-    --------
-    >>> split_location("maps.npz:X"), split_location("c:maps.npy")
-    (('maps.npz', 'X'), ('c:maps.npy', None))
-    """
-    path, separator, member = text.rpartition(".npz:")
-    return (f"{path}.npz", member) if separator else (text, None)
 
 
 def locate(text: str, folder: Path) -> ArrayFile:

@@ -20,12 +20,12 @@ from jobpool.brain.arrays import (
     locate,
     path_of,
     read_sparse,
-    split_location,
     stamp,
 )
 from jobpool.brain.image_headers import read_image_header
 from jobpool.brain.images import is_image, open_image
 from jobpool.brain.spaces import Space, difference, join
+from jobpool.disk.npz import split_location
 from jobpool.errors import DataError
 
 NO_MAP = "no map"

@@ -17,11 +17,11 @@ from jobpool.brain.arrays import (
     is_sparse,
     locate,
     read_sparse,
-    split_location,
 )
 from jobpool.brain.images import Image, is_image, open_image
 from jobpool.brain.parcel_kinds import BY_SIGN, ParcelSource, may_be_weights, saying
 from jobpool.brain.spaces import Space, join, sides
+from jobpool.disk.npz import split_location
 from jobpool.errors import DataError
 
 _BLOCK_BYTES = 32 << 20

@@ -6,7 +6,7 @@ The names of files are not: macOS decomposes accents, and what nobody sees is co
 from collections.abc import Mapping
 from pathlib import Path
 
-from jobpool.brain.arrays import split_location
+from jobpool.disk.npz import split_location
 from jobpool.disk.spelling import normal
 from jobpool.errors import DataError, listing
 

@@ -53,3 +53,15 @@ def array_names(path: Path) -> tuple[str, ...]:
     """
     with zipfile.ZipFile(path) as archive:
         return tuple(name.removesuffix(".npy") for name in archive.namelist())
+
+
+def split_location(text: str) -> tuple[str, str | None]:
+    """Return the path and the member of ``archive.npz:member``; other paths have no member.
+
+    Examples
+    --------
+    >>> split_location("maps.npz:X"), split_location("c:maps.npy")
+    (('maps.npz', 'X'), ('c:maps.npy', None))
+    """
+    path, separator, member = text.rpartition(".npz:")
+    return (f"{path}.npz", member) if separator else (text, None)

@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from jobpool.disk.npz import UNREADABLE, array_names
+from jobpool.disk.npz import UNREADABLE, array_names, split_location
 from jobpool.disk.spelling import alike, normal, valued
 from jobpool.disk.tables import read_table
 from jobpool.errors import DataError, listing, nearest
@@ -67,7 +67,7 @@ def _glob(reader: Reader, folder: Path, _singles: Mapping[str, str]) -> Pairs:
 
 def from_files(reader: Reader, pattern: str, folder: Path) -> list[tuple[str, str]]:
     """Return one value per file; ``archive.npz:pattern`` gives one per member of the archive."""
-    path_pattern, _, member_pattern = pattern.partition(":")
+    path_pattern, member_pattern = split_location(pattern)
     # from within the folder, whose own name may hold brackets
     names = glob.glob(path_pattern, root_dir=folder, recursive=True)  # noqa: PTH207
     found = [str(folder / name) for name in sorted(names, key=_natural)]

@@ -54,6 +54,16 @@ def test_an_axis_may_be_arrays_of_an_archive(tmp_path: Path) -> None:
     assert experiment.axes[0].sources[0] == f"{tmp_path / 'p.npz'}:schaefer100"
 
 
+def test_a_name_of_a_file_may_hold_a_colon(tmp_path: Path) -> None:
+    (tmp_path / "run:1").mkdir()
+    (tmp_path / "run:1" / "site:2.npy").touch()
+
+    experiment = load(tmp_path, "runner: function\naxes: {map: {glob: 'run:*/site:*.npy'}}")
+
+    assert experiment.axes[0].values == ("site:2",)
+    assert experiment.axes[0].sources == (str(tmp_path / "run:1" / "site:2.npy"),)
+
+
 def test_files_come_in_the_order_of_the_numbers_in_their_names(tmp_path: Path) -> None:
     for name in ("yeo17.npy", "yeo7.npy", "schaefer1000.npy", "schaefer200.npy"):
         (tmp_path / name).touch()
