@@ -4,7 +4,7 @@ The states of the new tasks are written first and the grid last: until then they
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,17 @@ def extend_pool(
             if settings != pool.info:
                 settings.write(pool.folder)
     return int(np.count_nonzero(~added.parts.is_dormant))
+
+
+def changed_settings(before: Experiment, after: Experiment) -> list[str]:
+    """Return the keys of what an extension adopts without adding tasks: passes, needs, report."""
+    old = {one.name: one for one in before.passes}
+    new = {one.name: one for one in after.passes}
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    sections = [
+        name for name in ("needs", "report") if getattr(before, name) != getattr(after, name)
+    ]
+    return [*(f"passes.{name}" for name in names), *sections]
 
 
 def _wholes_in(old: Grid, added: Grid) -> NDArray[np.intp]:
@@ -184,7 +195,7 @@ def _is_in(tasks: Grid, others: Grid, axes: tuple[Axis, ...]) -> NDArray[np.bool
 
 
 def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
-    """Refuse a change that finished results depend on; passes and workers may change."""
+    """Refuse a change that finished results or running workers depend on; passes may change."""
     if before.folder != after.folder and not moved:
         what = f"is not where the pool was made from, {before.folder}: relative paths would lead "
         what += "to other files; if the whole study moved, say so with --moved"
@@ -198,6 +209,12 @@ def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
     problems = [
         Problem(after.file, key, new, what.format(old)) for key, old, new in pairs if old != new
     ]
+    settings = asdict(after.workers)
+    changed = [name for name, old in asdict(before.workers).items() if settings[name] != old]
+    if changed:
+        names = listing(name.removesuffix("_s") for name in changed)
+        what = f"the pool was made with others ({names}), by which its workers judge each other: "
+        problems.append(Problem(after.file, "workers", None, f"{what}restore them"))
     if problems:
         raise ConfigError(tuple(problems))
 

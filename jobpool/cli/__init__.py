@@ -28,7 +28,7 @@ import typer
 from typer.core import TyperGroup
 
 from jobpool import __version__
-from jobpool.errors import Fault, JobpoolError, access_error
+from jobpool.errors import Fault, JobpoolError, access_error, nearest
 
 # in the order of use; a command's module is imported when it is asked for, or by --help
 COMMANDS = (
@@ -78,13 +78,18 @@ class _Commands(TyperGroup):
         one.command(name=cmd_name)(found)
         return typer.main.get_command(one)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the first word names, or name the one that was meant."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"No such command '{args[0]}'{nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
 
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings=HELP_OPTIONS,
 )
 
@@ -114,7 +119,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; the entry point of the program."""
+    """Run the command line."""
     for stream in (sys.stdout, sys.stderr):  # a terminal without Unicode gets escapes
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

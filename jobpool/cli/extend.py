@@ -32,13 +32,14 @@ def extend(
     jobpool extend configs/nback-flanker.yaml POOL
     jobpool extend newplace/study.yaml newplace/pool --moved
     """
-    from jobpool.admin.extend import extend_pool
+    from jobpool.admin.extend import changed_settings, extend_pool
     from jobpool.experiment.config import InPool
     from jobpool.runners import load_study
     from jobpool.runners.base import SupportsUnderstood, prepare
     from jobpool.table.arrays import n_counted
 
     opened = open_to_change(pool)
+    before = opened.experiment()
     in_pool = InPool(axes=opened.grid.names, reading=opened.info.reading)
     n_before = n_counted(opened.counts())
     experiment, runner, grid = load_study(config, pool=in_pool)
@@ -46,6 +47,9 @@ def extend(
     added = extend_pool(opened, experiment, grid, shared, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"
     print(f"{word} {added:,} tasks to {pool}, which had {n_before:,}")
+    adopted = changed_settings(before, experiment)
+    if adopted:
+        print(f"{'would adopt' if dry_run else 'adopted'} what changed in: {', '.join(adopted)}")
     if added and isinstance(runner, SupportsUnderstood):
         understood = runner.understood()
         width = max(len(label) for label, _ in understood)

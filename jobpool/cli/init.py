@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from jobpool.table.grid import Grid
 
 
+MOST_JOBS = 20  # in what is proposed to submit first
+
+
 def init(
     config: ConfigArgument,
     pool: Annotated[Path, typer.Argument(metavar="POOL", help="The folder to make.")],
@@ -36,9 +39,12 @@ def init(
     """
     import time
 
+    import numpy as np
+
     from jobpool.admin.create import create_pool, free_to_make
     from jobpool.runners import load_study
     from jobpool.runners.base import SupportsNotes, SupportsUnderstood, prepare
+    from jobpool.table.selection import select
 
     experiment, runner, grid = load_study(config)
     free_to_make(pool)
@@ -60,7 +66,10 @@ def init(
         return
     print(f"made {pool}; next: jobpool run {pool} --workers 2")
     if experiment.passes:
-        print(f"or by SLURM: jobpool submit {pool} --pass {experiment.passes[0].name} --jobs 20")
+        first = experiment.passes[0]
+        n_tasks = np.count_nonzero(select(grid, first.only, first.skip) & ~grid.parts.is_dormant)
+        jobs = max(1, min(MOST_JOBS, int(n_tasks)))
+        print(f"or by SLURM: jobpool submit {pool} --pass {first.name} --jobs {jobs}")
 
 
 def _read_fully(runner: "Runner", cache: Path | None) -> list[tuple[str, str]]:

@@ -101,8 +101,13 @@ def read_yaml(file: Path, reading: int = READING) -> dict[str, Any]:
         number, byte = error.object[: error.start].count(b"\n") + 1, error.object[error.start]
         advice = f"line {number}: the byte 0x{byte:02X} is no UTF-8; save the file as UTF-8"
         raise ConfigError((Problem(file, "", None, advice),)) from error
+    except IsADirectoryError as error:
+        what = "is a pool" if (file / "pool.json").exists() else "is a folder"
+        advice = f"{what}; give the experiment file first, then the folder of the pool"
+        raise ConfigError((Problem(file, "", None, advice),)) from error
     except OSError as error:
-        raise ConfigError((Problem(file, "", None, f"cannot be read: {error}"),)) from error
+        advice = f"cannot be read: {error.strerror}; ask its owner, or give another file"
+        raise ConfigError((Problem(file, "", None, advice),)) from error
     try:
         data = _data_in(text, file, reading)
     except yaml.MarkedYAMLError as error:

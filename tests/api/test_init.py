@@ -114,7 +114,7 @@ def test_a_function_that_workers_cannot_import_is_refused_before_anything_is_mad
 def test_a_folder_that_is_taken_is_refused(tmp_path: Path) -> None:
     jobpool.init(CONFIG, tmp_path / "pool")
 
-    with pytest.raises(jobpool.JobpoolError, match="is there already"):
+    with pytest.raises(jobpool.JobpoolError, match="is a pool already"):
         jobpool.init(CONFIG, tmp_path / "pool")
 
 
