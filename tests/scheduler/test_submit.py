@@ -16,7 +16,13 @@ from jobpool.experiment.config import Pass
 from jobpool.pool import Pool
 from jobpool.scheduler.base import count_queued, job_prefix
 from jobpool.scheduler.slurm.programs import run_program
-from jobpool.scheduler.slurm.submit import read_queue, sbatch_lines, submit, without_nodes
+from jobpool.scheduler.slurm.submit import (
+    output_pattern,
+    read_queue,
+    sbatch_lines,
+    with_chosen,
+    without_nodes,
+)
 from jobpool.task import Cause, Feedback
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
@@ -73,7 +79,8 @@ def give_away(file: Path) -> None:
 def test_200_jobs_are_one_throttled_array() -> None:
     assert lines_of(FIRST, 200) == [
         "sbatch --parsable --job-name=study-first --array=0-199%50 --cpus-per-task=1 --mem=4096M "
-        "--time=0-03:00:00 --output=/data/pool/logs/%x-%j.log worker.sbatch /data/pool"
+        "--time=0-03:00:00 --nodes=1 --ntasks=1 --signal=B:USR1@120 --requeue --open-mode=append "
+        "--output=/data/pool/logs/%x-%A_%a.log worker.sbatch /data/pool"
     ]
 
 
@@ -93,7 +100,8 @@ def test_every_setting_of_a_pass_reaches_sbatch() -> None:
     assert lines_of(one, 2) == [
         "sbatch --parsable --job-name=study-first --array=0-1 --cpus-per-task=16 --mem=205M "
         "--time=1-06:00:00 --partition=long --account=brain "
-        "--output=/data/pool/logs/%x-%j.log --qos=low '--comment=two words' "
+        "--nodes=1 --ntasks=1 --signal=B:USR1@120 --requeue --open-mode=append "
+        "--output=/data/pool/logs/%x-%A_%a.log --qos=low '--comment=two words' "
         "worker.sbatch /data/pool "
         "--only 'parcellation=schaefer*' --only 'parcels>=400' --skip target=age"
     ]
@@ -157,25 +165,21 @@ def test_jobs_in_the_queue_are_counted_by_size_with_one_question() -> None:
     assert squeue.ran == [["squeue", "--me", "--noheader", "--array", "--format=%i %F %T %j"]]
 
 
-def test_the_ids_of_the_jobs_come_back() -> None:
-    sbatch = Programs("sbatch: a remark of the cluster\n12\n", "13;alps\n")
-
-    job_ids = submit([["sbatch", "a"], ["sbatch", "b"]], sbatch)
-
-    assert job_ids == ("12", "13")
-    assert sbatch.ran == [["sbatch", "a"], ["sbatch", "b"]]
+def test_signs_of_sbatchs_patterns_in_a_path_stand_for_themselves() -> None:
+    assert output_pattern(Path("/data/100%j y"), "%x-%A_%a.log") == "/data/100%%j y/%x-%A_%a.log"
 
 
-def test_a_refused_line_names_what_was_submitted_before_it() -> None:
-    sbatch = Programs("12", SchedulerError("sbatch: error: Invalid account"))
-
-    with pytest.raises(SchedulerError, match=r"Invalid account\nsubmitted before that: 12"):
-        submit([["sbatch", "a"], ["sbatch", "b"]], sbatch)
+def test_a_path_that_turns_patterns_off_leaves_the_log_to_the_script() -> None:
+    assert output_pattern(Path("/data/a\\b"), "%x-%A_%a.log") == "/dev/null"
 
 
-def test_an_option_with_which_sbatch_submits_nothing_is_an_error() -> None:
-    with pytest.raises(SchedulerError, match=r"(?s)--test-only.*printed no job id"):
-        submit([["sbatch", "--test-only", "a"]], Programs(""))
+def test_what_the_user_chose_for_all_jobs_gives_way_to_a_pass() -> None:
+    chosen = ("--account=lab", "--partition=day", "--qos=low")
+
+    one = with_chosen(replace(FIRST, partition="long", sbatch=("--qos=high",)), chosen)
+
+    assert one.partition == "long"
+    assert one.sbatch == ("--account=lab", "--qos=low", "--qos=high")  # sbatch takes the last
 
 
 def test_a_program_that_is_not_there_is_named_with_the_way_out() -> None:

@@ -4,6 +4,7 @@ Two questions to the controller: ``scontrol show config`` and ``sinfo``. Nothing
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import Limits, Partition
@@ -14,15 +15,26 @@ from jobpool.units import parse_clock
 _SINFO = ("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%c|%m")
 
 
-def read_limits(run: RunProgram = run_program) -> Limits:
+def read_limits(run: RunProgram = run_program, usual: str | None = None) -> Limits:
     """Return what this cluster allows.
+
+    Parameters
+    ----------
+    run : callable
+        Runs a program and returns what it prints.
+    usual : str, optional
+        The user's own choice of partitions for jobs that name none, instead of the cluster's.
 
     Raises
     ------
     SchedulerError
         If the controller does not say, or the cluster has no job arrays.
     """
-    return Limits(max_array_size=read_max_array_size(run), partitions=read_partitions(run))
+    most, partitions = read_max_array_size(run), read_partitions(run)
+    if usual:
+        chosen = usual.split(",")
+        partitions = tuple(replace(one, is_default=one.name in chosen) for one in partitions)
+    return Limits(max_array_size=most, partitions=partitions)
 
 
 def read_cluster(run: RunProgram = run_program) -> str | None:

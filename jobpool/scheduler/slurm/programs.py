@@ -3,16 +3,20 @@
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
+from pathlib import PurePath
 
 from jobpool.errors import SchedulerError, SchedulerMissingError
+from jobpool.scheduler.slurm.variables import environment_of
 
 TIMEOUT_S = 60.0
 
 RunProgram = Callable[[Sequence[str]], str]
 
 
-def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
-    r"""Return what a program prints.
+def run_program(
+    command: Sequence[str], timeout_s: float = TIMEOUT_S, *, with_errors: bool = False
+) -> str:
+    r"""Return what a program prints, run without the options that a user set by variables.
 
     Parameters
     ----------
@@ -20,6 +24,8 @@ def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
         Program and arguments; no shell reads them.
     timeout_s : float
         Seconds after which it is killed: a busy controller may not answer for long.
+    with_errors : bool
+        Whether what it prints on standard error is part of the answer.
 
     Raises
     ------
@@ -40,6 +46,7 @@ def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
             capture_output=True,
             text=True,
             errors="replace",
+            env=environment_of(PurePath(command[0]).name),
             timeout=timeout_s,
             check=False,
         )
@@ -56,4 +63,15 @@ def run_program(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
         # named here, as a "; " in what the program says must not be taken for the next step
         advice = "correct what it refuses, or try again when the controller answers"
         raise SchedulerError(f"{what}; {advice}")
-    return ended.stdout
+    return ended.stdout + (ended.stderr if with_errors else "")
+
+
+def on_cluster(run: RunProgram, cluster: str | None) -> RunProgram:
+    """Return what runs programs for a cluster that the user chose; None: for the local one."""
+    if cluster is None:
+        return run
+
+    def run_there(command: Sequence[str]) -> str:
+        return run([command[0], f"--clusters={cluster}", *command[1:]])
+
+    return run_there

@@ -1,13 +1,15 @@
 """SLURM, as `jobpool.scheduler.base.Scheduler` asks it."""
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.scheduler.base import Capacity, Job, Limits, Order, QueuedJob, Submission
-from jobpool.scheduler.slurm import environment, jobs, limits, submit
-from jobpool.scheduler.slurm.programs import TIMEOUT_S, RunProgram, run_program
+from jobpool.scheduler.slurm import answers, environment, jobs, limits, submit
+from jobpool.scheduler.slurm.programs import TIMEOUT_S, RunProgram, on_cluster, run_program
+from jobpool.scheduler.slurm.variables import chosen_cluster, chosen_options
 from jobpool.scheduler.status import JobRun, JobStatus
 
 
@@ -60,17 +62,18 @@ class Slurm:
 
     def max_array_size(self) -> int:
         """Return the cluster's `MaxArraySize`."""
-        return limits.read_max_array_size(self._run())
+        return limits.read_max_array_size(self._run_where_jobs_go())
 
     def limits(self) -> Limits:
         """Return the array limit, and the partitions that this user may see."""
-        return limits.read_limits(self._run())
+        return limits.read_limits(self._run_where_jobs_go(), os.environ.get("SBATCH_PARTITION"))
 
     def submissions(self, order: Order, max_array_size: int) -> tuple[Submission, ...]:
         """Return the sbatch lines of an order."""
         folder = order.pool / "logs"
+        size = submit.without_nodes(order.size, order.without_nodes)
         lines = submit.sbatch_lines(
-            submit.without_nodes(order.size, order.without_nodes),
+            submit.with_chosen(size, chosen_options()),
             order.jobs,
             submit.script_words(order),
             name=order.name,
@@ -83,19 +86,28 @@ class Slurm:
         """Run sbatch lines, and return the ids of the jobs."""
         for folder in {one.log_folder for one in submissions}:
             folder.mkdir(exist_ok=True)  # SLURM fails a job whose log it cannot open
-        return submit.submit([one.command for one in submissions], self._run())
+        return self._submit([one.command for one in submissions])
 
     def queued(self, _pool: Path, _prefix: str) -> tuple[QueuedJob, ...]:
         """Return the jobs of this user that wait or run."""
-        return submit.read_queue(self._run())
+        return submit.read_queue(self._run_where_jobs_go())
 
     def cancel(self, batches: Collection[str]) -> None:
         """End jobs and whole arrays by one scancel."""
-        submit.cancel(batches, self._run())
+        submit.cancel(batches, self._run_where_jobs_go())
 
     def submit_pair(self, side: Sequence[str], folder: Path, options: Sequence[str]) -> str:
         """Submit a job of two nodes that runs a command on each, and return its id."""
-        return submit.submit([submit.pair_line(side, folder, options)], self._run())[0]
+        line = submit.pair_line(side, folder, (*chosen_options(), *options))
+        return self._submit([line])[0]
+
+    def _submit(self, lines: Sequence[Sequence[str]]) -> tuple[str, ...]:
+        run_sbatch = self._given or partial(run_program, with_errors=True)
+        return answers.submit(lines, run_sbatch, self._run_where_jobs_go())
+
+    def _run_where_jobs_go(self) -> RunProgram:
+        """Return what runs programs for the cluster to which this user's jobs go."""
+        return on_cluster(self._run(), chosen_cluster())
 
     def _run(self, timeout_s: float = TIMEOUT_S) -> RunProgram:
         return self._given or partial(run_program, timeout_s=timeout_s)

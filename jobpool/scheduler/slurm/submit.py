@@ -1,19 +1,19 @@
-"""Submit workers: the exact ``sbatch`` lines of a pass, and running them.
+"""Submit workers: the exact ``sbatch`` lines of a pass, the queue, and scancel.
 
 SLURM is treated politely: one array for all jobs (several where the cluster's `MaxArraySize` is
 smaller), with a throttle, never a loop of single submissions.
 """
 
 import math
+import os
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobpool.errors import SchedulerError
 from jobpool.installation import asset
-from jobpool.scheduler.base import POLITE, Order, QueuedJob, selection_words
+from jobpool.scheduler.base import MARGIN_S, POLITE, Order, QueuedJob, selection_words
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.scheduler.status import Phase
 from jobpool.units import clock_duration
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from jobpool.experiment.config import Pass
 
 SCRIPTS = {("work",): "worker", ("cache", "fill"): "cache_fill"}
+# on the command line, where neither a variable nor a file of defaults wins over them
+MUST_HOLD = (
+    *("--nodes=1", "--ntasks=1", f"--signal=B:USR1@{MARGIN_S:.0f}"),
+    *("--requeue", "--open-mode=append"),
+)
 _PHASES = {
     "PENDING": Phase.WAITING,
     "SUSPENDED": Phase.SUSPENDED,
@@ -61,6 +66,13 @@ def without_nodes(one: "Pass", nodes: Iterable[str]) -> "Pass":
     """Return a pass whose jobs exclude some nodes."""
     names = ",".join(sorted(nodes))
     return replace(one, sbatch=(f"--exclude={names}", *one.sbatch)) if names else one
+
+
+def with_chosen(one: "Pass", chosen: Iterable[str]) -> "Pass":
+    """Return a pass whose jobs have options that the user chose for all; its own win."""
+    own = {"--partition": one.partition, "--account": one.account}
+    added = tuple(option for option in chosen if own.get(option.partition("=")[0]) is None)
+    return replace(one, sbatch=(*added, *one.sbatch))
 
 
 def script_words(order: Order) -> tuple[str, ...]:
@@ -120,7 +132,8 @@ def sbatch_lines(
             f"--job-name={name}",
             f"--array={_array(_share(jobs, n_arrays, i), throttle, n_arrays, i)}",
             *_resources(one),
-            f"--output={log_folder / '%x-%j.log'}",
+            *MUST_HOLD,
+            f"--output={output_pattern(log_folder, '%x-%A_%a.log')}",
             *one.sbatch,  # last, so that the user's options win
             *worker,
             *selection_words(one),
@@ -129,30 +142,20 @@ def sbatch_lines(
     )
 
 
-def submit(lines: Sequence[Sequence[str]], run: RunProgram = run_program) -> tuple[str, ...]:
-    """Run sbatch lines, and return the ids of the jobs.
+def output_pattern(folder: Path, name: str) -> str:
+    """Return the option's value for a log in a folder; only `name` may hold SLURM's patterns.
 
-    Raises
-    ------
-    SchedulerError
-        If a line is refused; it names the jobs that were submitted before.
+    A backslash turns all patterns off, so that jobs would write to one file. Those of a folder with
+    one in its path have no log until the script makes it.
+
+    Examples
+    --------
+    >>> output_pattern(Path("/data/100%/logs"), "%x-%j.log")
+    '/data/100%%/logs/%x-%j.log'
     """
-    job_ids: list[str] = []
-    for line in lines:
-        try:
-            job_ids.append(_submit(line, run))
-        except SchedulerError as error:
-            before = f"\nsubmitted before that: {' '.join(job_ids)}" if job_ids else ""
-            raise SchedulerError(f"{error}{before}") from error
-    return tuple(job_ids)
-
-
-def _submit(line: Sequence[str], run: RunProgram) -> str:
-    said = run(line).split()
-    if not said:  # so it is with --test-only
-        what = f"{shlex.join(line)}\nprinted no job id"
-        raise SchedulerError(f"{what}; leave out options of sbatch that submit nothing")
-    return said[-1].partition(";")[0]  # "12;cluster"
+    if "\\" in str(folder):
+        return os.devnull
+    return f"{str(folder).replace('%', '%%')}/{name}"
 
 
 def pair_line(side: Sequence[str], folder: Path, options: Sequence[str]) -> tuple[str, ...]:
@@ -171,7 +174,7 @@ def pair_line(side: Sequence[str], folder: Path, options: Sequence[str]) -> tupl
     )
     return (
         *("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=1", "--time=15"),
-        *("--job-name=jobpool-doctor", f"--output={folder / 'job.log'}"),
+        *("--job-name=jobpool-doctor", f"--output={output_pattern(folder, 'job.log')}"),
         *options,  # last, so that the user's options win
         f"--wrap={script}",
     )
