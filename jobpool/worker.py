@@ -111,8 +111,15 @@ class Worker:
         self._reaped_at = 0.0
         self._n_refused = 0
 
-    def work(self, limits: Limits) -> Summary:
+    def work(self, limits: Limits, started: Callable[[], object] = lambda: None) -> Summary:
         """Run tasks until none is left, a limit is reached, or a signal comes.
+
+        Parameters
+        ----------
+        limits : Limits
+            When to leave before that.
+        started : callable
+            Called once, when tasks can be run here.
 
         Raises
         ------
@@ -129,8 +136,10 @@ class Worker:
         ending: Ending | None = None
         try:
             self._supervisor.start()
-            started = time.monotonic()  # its time to take tasks begins when it can run them
-            while not self._why_leave(summary, limits, time.monotonic() - started):
+            if self._signals.received is None:
+                started()
+            since = time.monotonic()  # its time to take tasks begins when it can run them
+            while not self._why_leave(summary, limits, time.monotonic() - since):
                 self._reap()
                 self._matcher.refresh(puller.restrict, self._heartbeat.server_time)
                 if ending is not None and ending.cause is not Cause.DONE:

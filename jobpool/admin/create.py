@@ -37,7 +37,7 @@ from jobpool.table.settings import (
 )
 from jobpool.table.shards import write_shards
 
-FOLDERS = ("state", "workers", "attempts", "results", "logs", "cache", "checkpoints")
+FOLDERS = ("state", "workers", "attempts", "results", "logs", "cache", "checkpoints", "starts")
 
 
 def create_pool(

@@ -14,6 +14,7 @@ from jobpool.errors import JobpoolError
 from jobpool.execution.health import FOLDER as BAD_NODES
 from jobpool.execution.health import excluded_nodes
 from jobpool.journal.jsonl import KINDS
+from jobpool.journal.starts import kinds, read_starts, summary
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.task import TaskState
@@ -46,6 +47,9 @@ def examine_folder(pool: Pool, server_time: float) -> Iterator[Finding]:
     for node in excluded_nodes(pool.folder, server_time).values():
         what = f"excluded for a day: {node.why}; once it is repaired: jobpool release "
         yield note(f"node {node.node}", f"{what}{pool.folder} --node {node.node}")
+    for group in kinds(read_starts(pool.folder, server_time).open()):
+        step = f"see jobpool errors {pool.folder}, then jobpool release {pool.folder} --starts"
+        yield problem("starts", f"{summary(group)}; {step}")
     for path in leftovers(pool.folder, server_time):
         what = "left by a process that was killed while writing"
         yield note(_place(pool, path), what, repairable=True)

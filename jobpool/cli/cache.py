@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import PoolArgument, open_to_change, say, size
+from jobpool.cli.options import PoolArgument, open_to_change, say, size, told_start
 from jobpool.errors import Fault
 from jobpool.units import count, duration, file_size, table
 
@@ -76,10 +76,13 @@ def fill(
     """
     if not submit and (pass_name is not None or dry_run or jobs != 1):
         raise typer.BadParameter("--jobs, --pass and --dry-run need --submit")
-    opened, found = _open(pool)
     if submit:
+        opened, found = _open(pool)
         _submit_fill(opened, found.info(), jobs, pass_name, dry_run=dry_run)
-    else:
+        return
+    with told_start(pool) as start:
+        _, found = _open(pool)
+        start.succeeded()
         _fill_here(found, pool, workers)
 
 

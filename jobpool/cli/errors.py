@@ -62,8 +62,25 @@ def errors(
     if found.n_damaged:
         what = f"{count(found.n_damaged, 'damaged line')} left out; see: jobpool doctor {pool}"
         print(what, file=sys.stderr)
+    _print_starts(opened, full)
     _print_groups(opened, found, full, limit)
     _print_advice(opened, found)
+
+
+def _print_starts(pool: "Pool", full: bool) -> None:
+    """Print which jobs could not start, before anything of tasks."""
+    from jobpool.disk.files import server_time
+    from jobpool.journal.starts import kinds, read_starts, summary
+
+    failed = read_starts(pool.folder, server_time(pool.folder / "workers")).open()
+    for group in kinds(failed):
+        print(f"start: {summary(group)}")
+        if group[0].log:
+            print(f"  log: {pool.folder / group[0].log}")
+        for line in group[0].tail[0 if full else -_LINES :]:
+            print(f"    | {line}")
+    if failed:
+        print(f"\nwhen that is corrected: jobpool release {pool.folder} --starts\n")
 
 
 def _print_groups(pool: "Pool", found: "Failures", full: bool, limit: int) -> None:

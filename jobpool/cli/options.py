@@ -1,7 +1,9 @@
 """Arguments and options that several commands share."""
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,7 @@ import typer
 from jobpool.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
+    from jobpool.journal.starts import OwnStart
     from jobpool.pool import Pool
 
 
@@ -70,6 +73,26 @@ Trust = Annotated[
 def say(line: str) -> None:
     """Tell a person something beside the result, on standard error."""
     print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told_start(pool: Path) -> "Iterator[OwnStart]":
+    """Tell the pool how the start of this job ends; outside of a job nothing is told."""
+    from jobpool.journal.starts import VARIABLE, OwnStart
+    from jobpool.scheduler.detect import find_scheduler
+
+    marker = os.environ.pop(VARIABLE, None)  # not for the processes of this one
+    job = find_scheduler().own_job()
+    start = OwnStart(pool, job.label if job else None, (job.node if job else "") or "", marker)
+    try:
+        yield start
+    except (KeyboardInterrupt, SystemExit, typer.Exit):
+        start.left()
+        raise
+    except BaseException as error:
+        start.failed(error)
+        raise
+    start.left()
 
 
 def check_chosen(*choices: Sequence[str] | bool | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration
+from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration, told_start
 from jobpool.units import local_time
 
 if TYPE_CHECKING:
@@ -51,17 +51,19 @@ def work(
     jobpool work POOL --only pipeline=elastic --max-tasks 10
     jobpool work POOL --only 'parcels>=400' --skip target=age --stop-after 2h
     """
-    from jobpool.journal.workers import own_worker_record
-    from jobpool.table.settings import check_owner, read_info, set_umask
-    from jobpool.worker import Limits
+    with told_start(pool) as start:
+        from jobpool.journal.workers import own_worker_record
+        from jobpool.table.settings import check_owner, read_info, set_umask
+        from jobpool.worker import Limits
 
-    set_umask(read_info(pool).shared)
-    check_owner(pool, trust or ())
-    worker_record = own_worker_record(
-        only=tuple(only or ()), skip=tuple(skip or ()), **_job(cores, memory_mb)
-    )
-    worker = _make_worker(pool, worker_record, seed, trust or [])
-    summary = worker.work(Limits(max_tasks=max_tasks, stop_after_s=stop_after))
+        set_umask(read_info(pool).shared)
+        check_owner(pool, trust or ())
+        worker_record = own_worker_record(
+            only=tuple(only or ()), skip=tuple(skip or ()), **_job(cores, memory_mb)
+        )
+        worker = _make_worker(pool, worker_record, seed, trust or [])
+        limits = Limits(max_tasks=max_tasks, stop_after_s=stop_after)
+        summary = worker.work(limits, started=start.succeeded)
     _print_end(summary)
 
 

@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from jobpool.disk.files import server_time
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.made_of import read_agreed
+from jobpool.journal.starts import FailedStart, read_starts, summary
 from jobpool.liveness.judge import Life, judge
 from jobpool.pool import Pool
 from jobpool.table.arrays import unchecked_table
@@ -115,6 +116,7 @@ class Status:
     estimate: Estimate
     shortage: Shortage
     versions: Mapping[str, tuple[str, ...]]  # of libraries that results have several of
+    failed_starts: tuple[FailedStart, ...] = ()  # jobs that could not start, the oldest first
 
     def __str__(self) -> str:
         return status_text(self)
@@ -147,7 +149,8 @@ def read_status(
     def lives(owner: int) -> Life:
         return judge(pool, worker_name(owner), clock)
 
-    return find_status(pool, chosen, by, judge=lives, now=time.time())
+    found = find_status(pool, chosen, by, judge=lives, now=time.time())
+    return replace(found, failed_starts=read_starts(pool.folder, clock).open())
 
 
 def find_status(
@@ -380,6 +383,8 @@ def status_text(found: Status, *, ascii_only: bool = False) -> str:
 def _next_steps(found: Status) -> list[str]:
     counts, folder = found.counts, found.folder
     lines = [""]
+    if found.failed_starts:
+        lines.append(f"  {summary(found.failed_starts)}: jobpool errors {folder}")
     if counts.returned or counts.parked:
         lines.append(f"  why they failed: jobpool errors {folder}")
     if counts.parked:
@@ -466,6 +471,7 @@ def status_json(found: Status) -> str:
             "eta_s": estimate.eta_s,
             "eta_unknown": estimate.why_not or None,
             "versions": {name: list(versions) for name, versions in found.versions.items()},
+            "failed_starts": [one.as_json() for one in found.failed_starts],
             "by": {
                 axis.name: [{"value": value, **_numbers(counts)} for value, counts in axis.values]
                 for axis in found.by

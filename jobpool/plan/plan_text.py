@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from jobpool.disk.files import server_time
 from jobpool.experiment.config import Pass
+from jobpool.journal.starts import kinds, read_starts, summary
 from jobpool.needs.estimates import FEWEST
 from jobpool.plan.arrays import Array, Plan
 from jobpool.plan.backlog import Interval
-from jobpool.plan.submission import Around, plan_of
+from jobpool.plan.submission import Around, after_failed_starts, plan_of
 from jobpool.pool import Pool
 from jobpool.scheduler.base import Limits
 from jobpool.units import count, duration, memory, short_duration, table
@@ -116,8 +118,17 @@ def _notes(pool: Pool, made: Plan, around: Around) -> list[str]:
         notes.append(f"left out, as no pass selects them: {count(n_unselected, 'task')}")
     if around.unknown:
         notes.append(f"limits of the cluster and jobs in its queue are unknown: {around.unknown}")
+    notes += _starts(pool)
     notes += _too_large(pool, made, around.limits)
     return ["", *notes] if notes else []
+
+
+def _starts(pool: Pool) -> Iterator[str]:
+    failed = read_starts(pool.folder, server_time(pool.folder / "workers")).open()
+    for group in kinds(failed):
+        yield f"{summary(group)}"
+    if failed:
+        yield f"  {after_failed_starts(pool.folder)}"
 
 
 def _too_large(pool: Pool, made: Plan, limits: Limits | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import server_time
@@ -17,6 +18,7 @@ from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
 from jobpool.execution.health import excluded_nodes
 from jobpool.experiment.config import Pass
+from jobpool.journal.starts import read_starts
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan
 from jobpool.plan.backlog import read_backlog
@@ -224,6 +226,10 @@ def _send_size(
 def send_order(pool: Pool, order: Order, max_array_size: int, sending: Sending) -> tuple[str, ...]:
     """Show the commands of an order, run them, and return the ids of the jobs."""
     scheduler = submitting_scheduler()
+    failed = read_starts(pool.folder, server_time(pool.folder / "workers")).refusal(order.name)
+    if failed and not sending.dry_run:
+        what = f"no job of {order.size.name} is sent: {failed}"
+        raise RequestError(pool.folder, f"{what}; {after_failed_starts(pool.folder)}")
     submissions = scheduler.submissions(order, max_array_size)
     for one in submissions:
         sending.show(shlex.join(one.command))
@@ -234,6 +240,11 @@ def send_order(pool: Pool, order: Order, max_array_size: int, sending: Sending) 
     for job_id in job_ids:
         sending.say(f"submitted job {job_id}")
     return job_ids
+
+
+def after_failed_starts(pool: Path) -> str:
+    """Return what a person does when jobs cannot start."""
+    return f"see jobpool errors {pool}, correct it, then: jobpool release {pool} --starts"
 
 
 def find_pass(pool: Pool, name: str) -> Pass:

@@ -15,6 +15,7 @@ from jobpool.disk.files import server_time
 from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import Attempt, all_attempts, attempts_of
 from jobpool.journal.jsonl import worker_name
+from jobpool.journal.starts import FailedStart, read_starts, summary
 from jobpool.journal.workers import WorkerRecord, read_worker_record
 from jobpool.liveness.judge import Life, judge
 from jobpool.needs.estimates import LIKELY, POSSIBLE
@@ -69,6 +70,7 @@ class Why:
     whole: tuple[str, TaskState] | None  # the task that this one is a dormant part of
     parts: Mapping[TaskState, int]  # where the parts of a whole task stand
     n_waiting: int  # tasks of the pool that wait
+    failed_starts: tuple[FailedStart, ...]  # jobs of the pool that could not start
 
     def __str__(self) -> str:
         details = [f"  {line}" for line in _details(self)]
@@ -141,6 +143,7 @@ def explain(
         whole=None if whole is None else (grid.id(whole), pool.record(whole).state),
         parts=Counter(pool.record(part).state for part in grid.parts.of(position)),
         n_waiting=pool.counts()[TaskState.WAITING],
+        failed_starts=read_starts(pool.folder, server_time).open(),
     )
 
 
@@ -295,6 +298,8 @@ def _details(found: Why) -> list[str]:
     lines += _last(found)
     if found.record.state.settled:
         return lines
+    if found.failed_starts:
+        lines.append(f"{summary(found.failed_starts)}: jobpool errors {found.folder}")
     if found.seconds is None or found.memory_mb is None:
         lines.append("how long tasks take is not known yet")
     else:

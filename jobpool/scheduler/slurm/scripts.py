@@ -116,9 +116,28 @@ if [ ! -e "$pool/pool.json" ]; then
 fi
 
 # The log becomes POOL/logs/<job id / 1000>/<name>-<job>.log, so that no folder gets over 1,000.
+name=${SLURM_JOB_NAME//\//_}
 job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-log=$pool/logs/$((SLURM_JOB_ID / 1000))/${SLURM_JOB_NAME//\//_}-$job
+log=$pool/logs/$((SLURM_JOB_ID / 1000))/$name-$job
 log+=${SLURM_RESTART_COUNT:+-restart$SLURM_RESTART_COUNT}.log
+
+# Until its worker is ready, a file in POOL/starts names this job; a start that fails says why in
+# one, for `jobpool status`, also where jobpool does not run. -C: only new files are written.
+start=$pool/starts/$job${SLURM_RESTART_COUNT:+-restart$SLURM_RESTART_COUNT}
+tell() {
+    printf '%s\n' "jobpool-start 1" "job=$job" "name=${name:0:100}" "node=${SLURMD_NODENAME-}" \
+        "log=${log#"$pool/"}" "said=$1" "" "${@:2}"
+}
+fail() {
+    said=$(tail -c 2000 -- "$log")
+    echo "$1" >&2
+    (set -C && tell "$1" "$said" >"$start.failed") && rm -f -- "$start.starting"
+    exit 1
+}
+mkdir -p -- "$pool/starts"
+(set -C && tell "" >"$start.starting") || true
+export JOBPOOL_START=$start.starting
+
 begun=$(readlink "/proc/$$/fd/1")
 mkdir -p "${log%/*}"
 [ ! -f "$begun" ] || mv -n -- "$begun" "$log" # moved: what SLURM writes later lands in it, too
@@ -127,9 +146,8 @@ exec >>"$log" 2>&1
 # The Python environment is the one sbatch was called from; JOBPOOL=/path/bin/jobpool sets another.
 JOBPOOL=${JOBPOOL:-jobpool}
 if ! version=$("$JOBPOOL" --version); then
-    echo "'$JOBPOOL' does not run on $HOSTNAME: activate jobpool's environment before sbatch," \
-        "or export JOBPOOL=/path/bin/jobpool; every node must see it under that path" >&2
-    exit 1
+    fail "'$JOBPOOL' does not run on $HOSTNAME: activate jobpool's environment before sbatch, \
+or export JOBPOOL=/path/bin/jobpool; every node must see it under that path"
 fi
 echo "$(date '+%F %T') job $job on $HOSTNAME: $version, $(command -v "$JOBPOOL")"
 
