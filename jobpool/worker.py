@@ -9,7 +9,6 @@ worker that looks for dead ones finds a result without an end.
 """
 
 import random
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from select import select as wait_for_input
 import numpy as np
 
 from jobpool.disk.files import replace_whole, temporary_beside
+from jobpool.disk.inside import remove, remove_folder
 from jobpool.errors import StorageError
 from jobpool.execution.attempt import AttemptRunner
 from jobpool.execution.claiming import Puller
@@ -208,7 +208,7 @@ class Worker:
         elif ending.cause is Cause.DONE and self._attempts.is_all_done(ending.claim.position):
             # no attempt will continue them
             for folder in self._attempts.checkpoints_of(ending.claim):
-                shutil.rmtree(self._pool.folder / "checkpoints" / folder, ignore_errors=True)
+                remove_folder(self._pool.folder / "checkpoints" / folder)
 
     def _why_leave(self, summary: Summary, limits: Limits, seconds: float) -> bool:
         """Say whether to take no more tasks, and record the reason."""
@@ -283,7 +283,7 @@ class Worker:
             probe = temporary_beside(self._path)
             with suppress(OSError, StorageError):
                 replace_whole(probe, bytes(PROBE_BYTES))
-                probe.unlink()
+                remove(probe)
                 return True
         return False
 

@@ -4,7 +4,6 @@ First the state files, each by itself; then records against results and attempts
 of the workers. Every repair can be interrupted and run again.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +22,7 @@ from jobpool.checks.housekeeping import (
 from jobpool.checks.mixtures import mixed_inputs
 from jobpool.checks.rebuild import Rebuilder
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild_shard
+from jobpool.disk.inside import remove, remove_folder
 from jobpool.errors import RequestError, listing
 from jobpool.journal.jsonl import new_worker_number, worker_files, worker_name
 from jobpool.pool import Pool
@@ -99,12 +99,12 @@ def _refuse_while_held(pool: Pool, inspected: Sequence[Inspected], context: Repa
 
 def _remove_leftovers(pool: Pool, context: RepairContext) -> Iterator[Finding]:
     for path in leftovers(pool.folder, context.server_time):
-        path.unlink(missing_ok=True)
+        remove(path)
         place = str(path.relative_to(pool.folder))
         what = "left by a process that was killed while writing"
         yield Finding(weight=Weight.NOTE, place=place, what=what, repaired="removed")
     for path in old_marks(pool, context.server_time):
-        path.unlink(missing_ok=True)
+        remove(path)
 
 
 def _check_shards(
@@ -168,6 +168,6 @@ def _check_checkpoints(
         what = "its task is done: the worker was killed before it could remove this folder"
         finding = note(str(path.relative_to(pool.folder)), what, repairable=True)
         if context.repair and pool.grid.parts.is_finished(position, is_done):  # not rerun since
-            shutil.rmtree(path, ignore_errors=True)
+            remove_folder(path)
             finding = finding.done("removed")
         yield finding

@@ -10,6 +10,7 @@ from jobpool.checks.evidence import Evidence, names_one_of
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import replace_whole
+from jobpool.disk.inside import paths_in
 from jobpool.errors import JobpoolError
 from jobpool.execution.health import FOLDER as BAD_NODES
 from jobpool.execution.health import excluded_nodes
@@ -69,7 +70,7 @@ def _examine_grid(pool: Pool) -> Iterator[Finding]:
             what = f"a task has an undefined value of {axis.name}; restore the file from a backup"
             yield problem("tasks.npz", what)
     expected = {f"{number:02d}" for number in range(len(grid.shard_sizes))}
-    for path in sorted((pool.folder / "state").glob("*")):
+    for path in paths_in(pool.folder / "state"):
         if path.name.isdigit() and path.name not in expected:
             what = "belongs to no task: an extension was interrupted; run it again"
             yield note(f"state/{path.name}", what)
@@ -88,7 +89,7 @@ def leftovers(pool: Path, server_time: float) -> list[Path]:
             path = folder / name
             if not (name.startswith(".") and name.endswith(".tmp")):
                 continue
-            if _age_s(path, server_time) > OLD_S and path.is_file():
+            if _age_s(path, server_time) > OLD_S and not path.is_dir():
                 found.append(path)
     return sorted(found)
 
@@ -110,7 +111,7 @@ def finished_checkpoints(
         A record that says done without a result on disk does not count.
     """
     kept: dict[str, list[Path]] = {}
-    for path in sorted((pool.folder / "checkpoints").glob("*")):
+    for path in paths_in(pool.folder / "checkpoints"):
         if path.is_dir():
             kept.setdefault(path.name.partition(".")[0], []).append(path)
     if not kept:
@@ -134,13 +135,13 @@ def finished_checkpoints(
 
 def old_marks(pool: Pool, server_time: float) -> list[Path]:
     """Return the files of elections and of bad nodes that mean nothing any more."""
-    marks = [*(pool.folder / ELECTIONS).glob("*"), *(pool.folder / BAD_NODES).glob("*")]
+    marks = [*paths_in(pool.folder / ELECTIONS), *paths_in(pool.folder / BAD_NODES)]
     return sorted(path for path in marks if _age_s(path, server_time) > OLD_MARK_S)
 
 
 def _age_s(path: Path, server_time: float) -> float:
     try:
-        return server_time - path.stat().st_mtime
+        return server_time - path.lstat().st_mtime
     except FileNotFoundError:
         return 0.0
 

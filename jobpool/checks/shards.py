@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.checks.rebuild import Rebuilder
 from jobpool.disk.files import create_exclusively, replace_whole, storage_error
+from jobpool.disk.inside import make_folder
 from jobpool.disk.locks import Held
 from jobpool.errors import AccessError
 from jobpool.table.records import RECORD, UNREAD, Record, unpack_record, with_accepted
@@ -137,7 +138,7 @@ def rebuild_shard(shard: Shard, make_rebuilder: Callable[[], Rebuilder]) -> int:
         from is then no older than they are.
     """
     held: AbstractContextManager[Held | None]
-    shard.path.parent.mkdir(exist_ok=True)
+    make_folder(shard.path.parent)
     held = shard.lock(shard.path, True) if shard.path.exists() else nullcontext()
     try:
         with held as lock:

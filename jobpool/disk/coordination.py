@@ -21,6 +21,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobpool.disk.files import checked_line, server_time, storage_error
+from jobpool.disk.inside import (
+    make_folder,
+    names_in,
+    open_inside,
+    paths_in,
+    read_inside,
+    reading,
+    remove,
+    touch,
+)
 
 ELECTIONS = "turns"  # the folder, as older versions call it
 LEASE_S = 60.0  # a lease not refreshed for so long belonged to a process that died
@@ -51,20 +61,20 @@ def win_election(pool: Path, name: str, period_s: float, server_time: float) -> 
     folder, number = pool / ELECTIONS, int(server_time // period_s)
     mark = folder / f"{name}-{number}"
     try:
-        folder.mkdir(exist_ok=True)
-        os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        make_folder(folder)
+        os.close(open_inside(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except OSError:
         return False
-    others = [_number(other, name) for other in folder.glob(f"{name}-*")]
+    others = [_number(other, name) for other in names_in(folder, f"{name}-*")]
     for other in others:
         if other < number:
             with suppress(OSError):
-                (folder / f"{name}-{other}").unlink()
+                remove(folder / f"{name}-{other}")
     return all(other <= number for other in others)  # else this process is late: its period is over
 
 
-def _number(mark: Path, name: str) -> int:
-    found, _, number = mark.name.rpartition("-")
+def _number(mark: str, name: str) -> int:
+    found, _, number = mark.rpartition("-")
     return int(number) if found == name and number.isdecimal() else -1
 
 
@@ -107,8 +117,8 @@ class Leases:
             ended.set()
             beating.join()
             with suppress(OSError):  # a lease that stays is stale soon
-                if path.read_bytes() == owner:
-                    path.unlink()
+                if read_inside(path) == owner:
+                    remove(path)
 
     def is_free(self, name: str) -> bool:
         """Say whether no living process holds the lease `name`."""
@@ -126,7 +136,7 @@ class Leases:
             }
         )
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         except OSError as error:
             raise storage_error(error, path.parent) from error
         for _ in range(2):
@@ -137,14 +147,14 @@ class Leases:
                 if silent_s is not None and silent_s <= self._lease_s:
                     return None
                 if silent_s is not None:  # else it was released, or this host cannot see it yet
-                    path.unlink(missing_ok=True)
+                    remove(path)
             else:
                 return owner
         return None
 
     def stale(self) -> list[Path]:
         """Return the leases of processes that died."""
-        return sorted(path for path in self._folder.glob("*.json") if self._is_stale(path))
+        return sorted(path for path in paths_in(self._folder, "*.json") if self._is_stale(path))
 
     def _is_stale(self, path: Path) -> bool:
         silent_s = self._silent_s(path)
@@ -153,7 +163,7 @@ class Leases:
     def _silent_s(self, path: Path) -> float | None:
         """Return the seconds since the last heartbeat of a lease; None if there is none."""
         try:
-            with path.open("rb") as stream:  # NFS shows the newest time of a file just opened
+            with reading(path, 0) as stream:  # NFS shows the newest time of a file just opened
                 beaten = os.fstat(stream.fileno()).st_mtime
         except FileNotFoundError:
             return None
@@ -170,11 +180,12 @@ class Leases:
 def _create(path: Path, owner: bytes) -> None:
     """Make a lease if there is none; not made durable, as a lease means nothing after a crash."""
     try:
-        with path.open("xb", buffering=0) as stream:
+        descriptor = open_inside(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        with os.fdopen(descriptor, "wb", buffering=0) as stream:
             try:
                 stream.write(owner)
             except OSError:
-                path.unlink(missing_ok=True)
+                remove(path)
                 raise
     except FileExistsError:
         raise
@@ -185,4 +196,4 @@ def _create(path: Path, owner: bytes) -> None:
 def _beat(path: Path, ended: threading.Event, every_s: float) -> None:
     while not ended.wait(every_s):
         with suppress(OSError):  # taken by another, or a disk that recovers
-            os.utime(path)
+            touch(path)

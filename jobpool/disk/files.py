@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import orjson
 
+from jobpool.disk.inside import make_folder, open_inside, opened_folder, read_inside, remove
 from jobpool.errors import STORAGE_ERRNOS, StorageError
 from jobpool.task import Json
 
@@ -32,17 +33,14 @@ def storage_error(error: OSError, file: Path) -> Exception:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable, where the file system knows how to."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # some network file systems answer EINVAL: they need no such call
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    opened = opened_folder(folder, os.O_RDONLY | os.O_DIRECTORY)
+    # some network file systems answer EINVAL: they need no such call
+    with opened as descriptor, suppress(OSError):
+        os.fsync(descriptor)
 
 
-def _write_new(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    descriptor = open_inside(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         view = memoryview(data)
         while view:
@@ -58,7 +56,7 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{unique}.tmp")
 
 
-def replace_whole(path: Path, data: bytes) -> None:
+def replace_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Give `path` the content `data`, at once and durably.
 
     Parameters
@@ -67,6 +65,8 @@ def replace_whole(path: Path, data: bytes) -> None:
         The file; its folder must exist.
     data : bytes
         The whole new content.
+    mode : int
+        Its permissions from the first moment on, less those of the process's mask.
 
     Raises
     ------
@@ -75,11 +75,12 @@ def replace_whole(path: Path, data: bytes) -> None:
     """
     temporary = temporary_beside(path)
     try:
-        _write_new(temporary, data)
-        temporary.replace(path)
+        _write_new(temporary, data, mode)
+        with opened_folder(path.parent) as folder:
+            os.replace(temporary.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
         with suppress(OSError):
-            temporary.unlink()
+            remove(temporary)
         raise storage_error(error, path) from error
     sync_folder(path.parent)
 
@@ -113,17 +114,20 @@ def created_whole(path: Path) -> Iterator[IO[bytes]]:
     """
     temporary = temporary_beside(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
+        make_folder(path.parent)
+        descriptor = open_inside(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.link(temporary, path)  # atomic, and fails if the name is taken, also on NFS
+        with opened_folder(path.parent) as folder:
+            # atomic, and fails if the name is taken, also on NFS
+            os.link(temporary.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
         raise storage_error(error, path) from error
     finally:
         with suppress(OSError):
-            temporary.unlink()
+            remove(temporary)
     sync_folder(path.parent)
 
 
@@ -134,13 +138,16 @@ def server_time(folder: Path) -> float:
     """
     probe = temporary_beside(folder / "clock")
     try:
-        probe.touch()
-        return probe.stat().st_mtime
+        descriptor = open_inside(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            return os.fstat(descriptor).st_mtime
+        finally:
+            os.close(descriptor)
     except OSError:
         return time.time()
     finally:
         with suppress(OSError):
-            probe.unlink()
+            remove(probe)
 
 
 def checked_line(record: Mapping[str, Json]) -> bytes:
@@ -199,7 +206,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     FileNotFoundError
         If there is no such file.
     """
-    return parse_line(path.read_bytes())
+    return parse_line(read_inside(path))
 
 
 def newer_format(found: object, known: object) -> str:

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 
 from jobpool.disk.files import temporary_beside
+from jobpool.disk.inside import open_inside
 
 LEASE_S = 30.0  # a lock file not refreshed for so long belonged to a process that died
 
@@ -48,7 +49,7 @@ class _Kernel:
         self._call, self._path, self._durable = call, path, durable
 
     def __enter__(self) -> Held:
-        descriptor = os.open(str(self._path), os.O_RDWR)
+        descriptor = open_inside(self._path, os.O_RDWR)
         try:
             self._call(descriptor, fcntl.LOCK_EX)
         except BaseException:
@@ -115,7 +116,7 @@ def _exclusive(path: Path, durable: bool) -> Iterator[Held]:  # noqa: ARG001 - a
     # opened and closed within the lease: NFS promises that a file opened shows what was written
     # before the last close, and nothing more
     with SoftFileLease(f"{path}.lock", lease_duration=LEASE_S, poll_interval=0.002):
-        held = Held(os.open(path, os.O_RDWR))
+        held = Held(open_inside(path, os.O_RDWR))
         try:
             drop_cache(held.descriptor)
             yield held

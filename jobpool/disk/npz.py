@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.inside import reading
+
 # what zipfile and NumPy raise, by the place of the damaged byte, for archives and single arrays
 UNREADABLE = (
     OSError,
@@ -39,7 +41,7 @@ def open_npz(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
         If the archive, or an array asked for, cannot be read.
     """
     # opened here: NumPy leaves its own file open when the archive is damaged
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+    with reading(path) as stream, np.load(stream, allow_pickle=False) as archive:
         yield archive
 
 

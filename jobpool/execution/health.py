@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from jobpool.disk.files import read_json, write_json
+from jobpool.disk.inside import make_folder, paths_in, remove
 from jobpool.disk.validation import has_shape, is_number, is_text
 from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.pool import Ending
@@ -153,7 +154,7 @@ def exclude_node(pool: Path, excluded: ExcludedNode) -> None:
         If the disk refuses the file.
     """
     path = _file(pool, excluded.node)
-    path.parent.mkdir(exist_ok=True)
+    make_folder(path.parent)
     write_json(path, {"format": FORMAT, **asdict(excluded)})
 
 
@@ -167,7 +168,7 @@ def excluded_nodes(pool: Path, now: float) -> Mapping[str, ExcludedNode]:
     now : float
         Seconds since the epoch.
     """
-    found = (_read(path) for path in sorted((pool / FOLDER).glob("*.json")))
+    found = (_read(path) for path in paths_in(pool / FOLDER, "*.json"))
     return {one.node: one for one in found if one and now - one.since < READMITTED_AFTER_S}
 
 
@@ -182,11 +183,7 @@ def _read(path: Path) -> ExcludedNode | None:
 
 def readmit_node(pool: Path, node: str) -> bool:
     """Let workers use a node again, and say whether it was excluded."""
-    try:
-        _file(pool, node).unlink()
-    except FileNotFoundError:
-        return False
-    return True
+    return remove(_file(pool, node))
 
 
 def _file(pool: Path, node: str) -> Path:

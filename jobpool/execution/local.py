@@ -5,6 +5,7 @@ as a scheduler stops a job, and then return their tasks. If the process that sta
 killed, they continue until no task is left: the pool stays consistent either way.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobpool.disk.inside import make_folder, open_inside, read_inside
 from jobpool.errors import Fault, SelectionError
 from jobpool.pool import Pool
 from jobpool.scheduler.detect import find_scheduler
@@ -24,6 +26,7 @@ from jobpool.task import TaskState
 from jobpool.units import time_in_name
 
 POLL_S = 0.5
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 Show = Callable[[Mapping[TaskState, int]], None]
 
 
@@ -101,11 +104,11 @@ class LocalWorkers:
     def start(self) -> None:
         """Start the workers; each is recorded at once, so that none is left running."""
         folder = self._pool.folder / "logs" / "local"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         stamp, command = time_in_name(time.time()), self._command()
         for number in range(1, self._settings.workers + 1):
             path = folder / f"{stamp}-{number}.log"
-            with path.open("ab") as log:
+            with os.fdopen(open_inside(path, _APPEND), "wb") as log:
                 # a group of its own: Ctrl-C reaches this process, which then asks the workers
                 process = subprocess.Popen(
                     command,
@@ -177,5 +180,5 @@ def _failed(said: str, worker: _Local) -> FailedWorker:
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = read_inside(log).decode("utf-8", "replace").splitlines()
     return lines[-1] if lines else "it wrote nothing"

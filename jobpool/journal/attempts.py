@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from jobpool.disk.inside import paths_in
 from jobpool.journal.fingerprints import short_fingerprint
 from jobpool.journal.jsonl import all_lines, append_line, records_of, worker_file
 from jobpool.task import NO_FEEDBACK, AnyCause, Cause, Feedback, cause_of
@@ -168,7 +169,7 @@ def made_progress(pool: Path, folder: str, since: float, worker: str = "") -> bo
     worker : str
         Count only what this worker wrote; by default what any worker wrote.
     """
-    for path in (pool / "checkpoints" / folder).glob(f"{worker}*.jsonl"):
+    for path in paths_in(pool / "checkpoints" / folder, f"{worker}*.jsonl"):
         with suppress(OSError):
             if path.stat().st_mtime >= since:
                 return True

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jobpool.disk.files import checked_line, parse_line, storage_error, sync_folder
+from jobpool.disk.inside import make_folder, open_inside, paths_below, reading
 from jobpool.disk.validation import (
     Kind,
     has_shape,
@@ -107,10 +108,10 @@ def append_line(path: Path, record: Mapping[str, Json]) -> None:
 
 def _open_to_append(path: Path) -> int:
     try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND)
+        return open_inside(path, os.O_WRONLY | os.O_APPEND)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        make_folder(path.parent)
+        descriptor = open_inside(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         sync_folder(path.parent)
         return descriptor
 
@@ -142,7 +143,7 @@ def read_lines(path: Path, shape: Mapping[str, Kind] = ANY_SHAPE, start: int = 0
         The byte at which to begin: where an earlier reader stopped.
     """
     try:
-        with path.open("rb") as stream:
+        with reading(path) as stream:
             stream.seek(start)
             for number, raw in enumerate(stream, start=1):
                 record = parse_line(raw)
@@ -176,7 +177,7 @@ def worker_file(pool: Path, kind: str, name: str) -> Path:
 
 def worker_files(pool: Path, kind: str) -> list[Path]:
     """Return the files of one kind of all workers there have been."""
-    return sorted((pool / kind).glob(f"??/*{KINDS[kind]}"))
+    return paths_below(pool / kind, "??", f"*{KINDS[kind]}")
 
 
 def all_lines(pool: Path, kind: str) -> Iterator[tuple[Path, Line]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobpool.disk.files import newer_format
+from jobpool.disk.inside import ensure_file
 from jobpool.disk.locks import LOCKS
 from jobpool.disk.validation import is_mapping, is_whole
 from jobpool.errors import PoolError
@@ -88,7 +89,7 @@ def agree(
     if not _new(known, inputs, versions):
         return differing(known, inputs)
     path = pool / FILE_NAME
-    path.touch()
+    ensure_file(path)
     with LOCKS[lock](path, False) as held:
         new = _new(read_agreed(pool), inputs, versions)
         if new:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.disk.files import checked_line, create_exclusively, read_json, write_json
+from jobpool.disk.inside import make_folder, touch
 from jobpool.disk.validation import has_shape, is_number, is_text, is_whole, list_of, optional
 from jobpool.journal.jsonl import worker_file
 
@@ -54,7 +55,7 @@ class WorkerRecord:
     def write(self, pool: Path, name: str) -> Path:
         """Make the worker's file, and return its path."""
         path = worker_file(pool, "workers", name)
-        path.parent.mkdir(exist_ok=True)
+        make_folder(path.parent)
         create_exclusively(path, checked_line({"format": FORMAT, **_plain(asdict(self))}))
         return path
 
@@ -91,8 +92,7 @@ def read_worker_record(pool: Path, name: str) -> WorkerRecord | None:
 
 def beat(record_path: Path) -> float:
     """Touch a worker's file, and return the file server's time in seconds since the epoch."""
-    os.utime(record_path)
-    return record_path.stat().st_mtime
+    return touch(record_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from jobpool.disk.inside import paths_in
 from jobpool.errors import StorageError
 from jobpool.journal.jsonl import append_line, read_lines
 from jobpool.task import Json
@@ -96,7 +97,7 @@ class Checkpoint:
 
 def _read(folder: Path, key: str) -> dict[str, Json]:
     found: dict[str, Json] = {}
-    for file in sorted(folder.glob("*.jsonl")):
+    for file in paths_in(folder, "*.jsonl"):
         for _, _, record in read_lines(file):
             if record is not None and record.get("key") == key:  # a line cut short is None
                 done = record["done"]

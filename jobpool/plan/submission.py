@@ -14,6 +14,7 @@ from pathlib import Path
 
 from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import server_time
+from jobpool.disk.inside import ensure_file, make_folder
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
 from jobpool.execution.health import excluded_nodes
@@ -58,8 +59,8 @@ def alone(pool: Pool) -> Iterator[None]:
     """Let one process at a time count this pool's jobs and submit more."""
     set_umask(pool.info.shared)
     path = pool.folder / ELECTIONS / "submit"
-    path.parent.mkdir(exist_ok=True)
-    path.touch()
+    make_folder(path.parent)
+    ensure_file(path)
     with LOCKS[pool.info.lock](path, False):
         yield
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from jobpool.disk.inside import make_folder, open_inside
 from jobpool.errors import SchedulerError
 from jobpool.journal.jsonl import worker_files
 from jobpool.journal.workers import WorkerRecord, process_space, read_worker_record, start_ticks
@@ -29,8 +30,9 @@ def process_label(record: WorkerRecord) -> str:
 
 
 def _start(one: Submission, before: Sequence[str]) -> "subprocess.Popen[bytes]":
-    one.log_folder.mkdir(parents=True, exist_ok=True)
-    with (one.log_folder / f"{one.name}.log").open("ab") as log:
+    make_folder(one.log_folder)
+    file = open_inside(one.log_folder / f"{one.name}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    with os.fdopen(file, "ab") as log:
         try:
             return subprocess.Popen(
                 one.command,

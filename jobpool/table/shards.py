@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jobpool.disk.files import newer_format, replace_whole, storage_error
+from jobpool.disk.inside import reading
 from jobpool.disk.locks import Lock, file_system
 from jobpool.errors import BrokenLockError, DamagedStateError, IllegalTransitionError
 from jobpool.table.grid import Grid
@@ -309,7 +310,7 @@ class Shard:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         try:
-            with self.path.open("rb", buffering=0) as stream:
+            with reading(self.path, 0) as stream:
                 yield stream.fileno()
         except FileNotFoundError as error:
             raise self.damaged("missing") from error

@@ -43,6 +43,7 @@ from jobpool.disk.files import (
     replace_whole,
     storage_error,
 )
+from jobpool.disk.inside import open_inside, remove
 from jobpool.disk.locks import LOCKS, Held, drop_cache, file_system
 from jobpool.errors import BrokenLockError, PoolError, StorageError
 from jobpool.task import Json
@@ -215,7 +216,7 @@ class BucketFile:
 
     def remove(self, held: Held) -> None:
         """Remove the file."""
-        self.path.unlink()
+        remove(self.path)
         self._give_up(held)
 
     def _give_up(self, held: Held) -> None:
@@ -263,7 +264,7 @@ class BucketFile:
 
     def _read_locked(self, held: Held) -> bool:
         """Read on under the lock; return False if the file has lost its name to another."""
-        here, there = os.fstat(held.descriptor), self.path.stat()
+        here, there = os.fstat(held.descriptor), self.path.lstat()
         if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino) or not here.st_size:
             return False
         self._read_on(held.descriptor, is_locked=True)
@@ -273,7 +274,7 @@ class BucketFile:
     @contextmanager
     def _opened(self) -> Iterator[int]:
         fresh = self._kind in ("fresh", "exclusive") and os.access(self.path, os.W_OK)
-        descriptor = os.open(self.path, os.O_RDWR if fresh else os.O_RDONLY)
+        descriptor = open_inside(self.path, os.O_RDWR if fresh else os.O_RDONLY)
         try:
             if fresh:
                 drop_cache(descriptor)

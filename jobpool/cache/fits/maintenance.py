@@ -10,6 +10,7 @@ from jobpool.cache.fits.file import HEAD_LIMIT, BucketFile, Stretch, count, is_t
 from jobpool.cache.roi.maintenance import Damage, Removed, leftovers, size_of, time_of
 from jobpool.disk.coordination import Leases
 from jobpool.disk.files import parse_line
+from jobpool.disk.inside import paths_below, paths_in, reading, remove
 
 _LINE_BYTES = 4096  # enough for the first line
 
@@ -40,7 +41,7 @@ def fits_bytes(folder: Path) -> int:
 
 def _n_fits(path: Path) -> int:
     try:
-        with path.open("rb", buffering=0) as stream:  # a buffer would read what is skipped
+        with reading(path, 0) as stream:  # a buffer would read what is skipped
             return count(stream, stream.read(_LINE_BYTES).find(b"\n") + 1)
     except FileNotFoundError:  # removed in between
         return 0
@@ -73,7 +74,7 @@ def find_damaged_fits(folder: Path, lock: str, *, repair: bool) -> tuple[Damage,
 
 
 def _damage_in(path: Path) -> list[Stretch]:
-    with path.open("rb") as stream:
+    with reading(path) as stream:
         head = stream.readline(HEAD_LIMIT)
         stop = len(head) if parse_line(head) is not None else 0
         found = list(scan(stream, stop))
@@ -112,11 +113,11 @@ def prune_fits(
     """
     removed = []
     root = folder / FOLDER
-    leases = map(Leases, sorted((root / "leases").glob("??")))
+    leases = map(Leases, paths_in(root / "leases", "??"))
     for path, why in leftovers(root, leases, Leases(root).server_time()):
         removed.append(Removed(path=path, why=why, n_bytes=size_of(path)))
         if not dry_run:
-            path.unlink(missing_ok=True)
+            remove(path)
     for path in _beyond(folder, limit_bytes):
         why = "least recently used fits, above the limit"
         removed.append(Removed(path=path, why=why, n_bytes=size_of(path)))
@@ -147,4 +148,4 @@ def _remove(path: Path, lock: str) -> None:
 
 
 def _buckets(folder: Path) -> list[Path]:
-    return sorted((folder / FOLDER).glob("??/*.fits"))
+    return paths_below(folder / FOLDER, "??", "*.fits")

@@ -9,6 +9,7 @@ checked JSON that says where they are and their CRC-32, then the header's length
 """
 
 import hashlib
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ import numpy as np
 
 from jobpool.brain.arrays import Array
 from jobpool.disk.files import checked_line, created_whole, parse_line
+from jobpool.disk.inside import paths_below, paths_in, reading, remove
 
 FORMAT = 1
 MAGIC = b"JPROIBLK"
@@ -53,7 +55,7 @@ class Block:
         """Return the values of a parcellation, or None if they are damaged or gone."""
         piece = self.pieces[parcellation]
         try:
-            with self.path.open("rb") as stream:
+            with reading(self.path) as stream:
                 stream.seek(piece.offset)
                 count = piece.shape[0] * piece.shape[1]
                 values = np.fromfile(stream, piece.dtype, count)
@@ -125,18 +127,18 @@ class Blocks:
         """Return the blocks of a span; a damaged one is removed."""
         return [
             block
-            for path in sorted((self._folder / span[:2]).glob(f"{span}-*.block"))
+            for path in paths_in(self._folder / span[:2], f"{span}-*.block")
             if (block := self._known(path)) is not None
         ]
 
     def files(self) -> list[Path]:
         """Return every block file, of any span."""
-        return sorted(self._folder.glob("??/*.block"))
+        return paths_below(self._folder, "??", "*.block")
 
     def remove(self, block: Block) -> None:
         """Remove a block file, if it is still there."""
         self._read.pop(block.path, None)
-        block.path.unlink(missing_ok=True)
+        remove(block.path)
 
     def _known(self, path: Path) -> Block | None:
         if path not in self._read:
@@ -145,7 +147,7 @@ class Blocks:
             except FileNotFoundError:
                 return None
             if block is None:
-                path.unlink(missing_ok=True)
+                remove(path)
                 return None
             self._read[path] = block
         return self._read[path]
@@ -176,8 +178,8 @@ def read_block(path: Path) -> Block | None:
     FileNotFoundError
         If there is no such file.
     """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
+    with reading(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
         stream.seek(max(size - _END.size, 0))
         end = stream.read(_END.size)
         if len(end) != _END.size:

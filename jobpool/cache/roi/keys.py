@@ -27,6 +27,7 @@ from jobpool.brain.spaces import check_space
 from jobpool.cache.roi.extraction import Extraction, Loader
 from jobpool.cache.roi.store import roi_key
 from jobpool.disk.files import read_json, write_json
+from jobpool.disk.inside import make_folder
 from jobpool.errors import DataError, JobpoolError
 
 TRUSTED_S = 60.0
@@ -222,7 +223,7 @@ class Digests:
         if new.items() <= known.items():
             return
         with suppress(OSError, JobpoolError):  # no permission to write, or a full disk
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             write_json(self._path, {"format": FORMAT, "digests": dict(self._known)})
 
     def _read(self) -> dict[str, str]:

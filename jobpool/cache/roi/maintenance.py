@@ -9,6 +9,7 @@ from jobpool.cache.roi.blocks import Block, Blocks, read_block
 from jobpool.cache.roi.keys import Layout
 from jobpool.cache.roi.store import Store
 from jobpool.disk.coordination import Leases
+from jobpool.disk.inside import remove
 from jobpool.units import HOUR_S
 
 COLUMNS = ("parcellation", "kind", "parcels", "size", "state")  # of a table of `ParcellationInfo`
@@ -129,7 +130,7 @@ def find_damage(places: Places, *, repair: bool) -> tuple[Damage, ...]:
         if _is_damaged(path):
             found.append(Damage(path=path, removed=repair))
             if repair:
-                path.unlink(missing_ok=True)
+                remove(path)
     return tuple(found)
 
 
@@ -154,7 +155,7 @@ def prune(
     for path, why in chosen:
         n_bytes = size_of(path)
         if not dry_run:
-            path.unlink(missing_ok=True)
+            remove(path)
         removed.append(Removed(path=path, why=why, n_bytes=n_bytes))
     return tuple(removed)
 

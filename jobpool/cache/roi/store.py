@@ -11,7 +11,6 @@ removed.
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -24,6 +23,7 @@ import numpy as np
 from jobpool.brain.arrays import Array
 from jobpool.brain.reduction import REDUCTION
 from jobpool.disk.files import checked_line, create_exclusively, created_whole, read_json
+from jobpool.disk.inside import paths_below, reading, remove, touch
 from jobpool.errors import StorageError
 from jobpool.task import Json
 
@@ -80,7 +80,11 @@ class Store:
 
     def every_key(self) -> list[str]:
         """Return the keys of all values, complete or not."""
-        files = (path for ending in ("npy", "json") for path in self._folder.glob(f"??/*.{ending}"))
+        files = (
+            path
+            for ending in ("npy", "json")
+            for path in paths_below(self._folder, "??", f"*.{ending}")
+        )
         return sorted({path.stem for path in files})
 
     def load(self, key: str, *, hit: bool) -> RoiMatrix | None:
@@ -93,7 +97,7 @@ class Store:
             self.remove(key)
             return None
         with suppress(OSError):  # no permission to write; the time says when it was last used
-            os.utime(record)
+            touch(record)
         about: Any = header["matrix"]
         return RoiMatrix(
             key=key,
@@ -158,25 +162,40 @@ class Store:
         except FileExistsError:
             return
         except StorageError:  # values alone count for nothing, and fill a full disk
-            data.unlink(missing_ok=True)
+            remove(data)
             raise
 
     def remove(self, key: str) -> None:
         """Remove values: first the record, which alone makes them count."""
         for path in reversed(self.paths(key)):
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 def _read(data: Path, record: Path) -> tuple[dict[str, Json] | None, Array | None] | None:
     """Return record and values, each None if it cannot be read; None if one is not there."""
     try:
         header = read_json(record)
-        values: Array = np.load(data, mmap_mode="r", allow_pickle=False)
+        values = _mapped(data)
     except FileNotFoundError:
         return None
     except (ValueError, EOFError):  # cut short, or no .npy at all
         return None, None
     return header, values
+
+
+def _mapped(path: Path) -> Array:
+    """Return the array in a file, mapped into memory for reading."""
+    with reading(path) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"{path}: written in version {version} of the .npy format")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+        if dtype.hasobject:
+            raise ValueError(f"{path}: an array of Python objects")
+        order = "F" if fortran_order else "C"
+        found = np.memmap(stream, dtype, "r", stream.tell(), shape, order)
+    found.filename = str(path.absolute())  # by which joblib's processes map it, too
+    return found
 
 
 def _matches(header: Mapping[str, Json], values: Array) -> bool:
