@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.inside import reading
 from jobpool.journal.attempts import attempt_from, feedback_of
 from jobpool.journal.jsonl import (
     SHAPES,
@@ -175,7 +176,7 @@ class _File:
 
 def _size(path: Path) -> int:
     try:
-        with path.open("rb") as stream:  # a network file system asks its server when it opens
+        with reading(path, 0) as stream:  # a network file system asks its server when it opens
             return os.fstat(stream.fileno()).st_size
     except FileNotFoundError:
         return 0

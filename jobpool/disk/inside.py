@@ -112,7 +112,7 @@ def open_inside(path: str | Path, flags: int, mode: int = 0o666) -> int:
 
 def reading(path: str | Path, buffering: int = -1) -> BinaryIO:
     """Return a stream that reads a file, opened as by `open_inside`."""
-    return os.fdopen(open_inside(path, os.O_RDONLY), "rb", buffering)  # type: ignore[return-value]
+    return os.fdopen(open_inside(path, os.O_RDONLY), "rb", buffering)
 
 
 def read_inside(path: str | Path) -> bytes:
