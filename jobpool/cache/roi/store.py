@@ -185,7 +185,7 @@ def _read(data: Path, record: Path) -> tuple[dict[str, Json] | None, Array | Non
 
 def _mapped(path: Path) -> Array:
     """Return the array in a file, mapped into memory for reading."""
-    stream: Any  # NumPy's stub wants one that writes, too
+    mapping: Any = np.memmap  # its stub wants a stream that writes, too
     with reading(path) as stream:
         version = np.lib.format.read_magic(stream)
         if version != (1, 0):
@@ -194,10 +194,9 @@ def _mapped(path: Path) -> Array:
         if dtype.hasobject:
             raise ValueError(f"{path}: an array of Python objects")
         order = "F" if fortran_order else "C"
-        found: Any = np.memmap(stream, dtype, "r", stream.tell(), shape, order)
+        found: np.memmap[Any, Any] = mapping(stream, dtype, "r", stream.tell(), shape, order)
     found.filename = str(path.absolute())  # by which joblib's processes map it, too
-    mapped: Array = found
-    return mapped
+    return found
 
 
 def _matches(header: Mapping[str, Json], values: Array) -> bool:
