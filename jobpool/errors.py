@@ -14,7 +14,6 @@ An error that means something in one room only stands there, beside the code tha
 """
 
 import difflib
-import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -198,25 +197,6 @@ class AccessError(PlacedError):
     advice = "ask its owner, or choose a place where you may write"
 
 
-# a place that is not the user's, not writable, or of another kind
-_PLACE_ERRNOS = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY}
-)
-# what a full, over-quota or failing disk answers: no fault of the task that was writing
-STORAGE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS})
-
-
-def access_error(error: OSError) -> Exception:
-    """Return an `AccessError` if a place or the disk behind it is at fault, else `error`."""
-    place = error.filename2 or error.filename or "the disk"  # a stream has no name
-    what = error.strerror or str(error)
-    if error.errno in _PLACE_ERRNOS:
-        return AccessError(place, what)
-    if error.errno in STORAGE_ERRNOS:
-        return AccessError(place, f"{what}; free space or quota, or wait until the disk answers")
-    return error
-
-
 class BrokenLockError(JobpoolError):
     """Two processes wrote the same state file at once: the lock does not lock here."""
 
@@ -236,17 +216,18 @@ class BrokenLockError(JobpoolError):
 
 
 class StorageError(JobpoolError):
-    """The shared disk cannot be written: full, over quota, or broken."""
+    """The shared disk cannot be used: full, over quota, broken, away, or without credentials."""
 
     fault = Fault.FILE_SYSTEM
     advice = "free space or quota, then submit workers again: no task is lost"
 
-    def __init__(self, file: Path, reason: str) -> None:
-        super().__init__(file, reason)
-        self.file, self.reason = file, reason
+    def __init__(self, file: Path, reason: str, remedy: str = "free space or quota") -> None:
+        super().__init__(file, reason, remedy)
+        self.file, self.reason, self.remedy = file, reason, remedy
 
     def __str__(self) -> str:
-        return f"{self.file}: cannot write: {self.reason}; {self.advice}"
+        then = "then submit workers again: no task is lost"
+        return f"{self.file}: cannot write: {self.reason}; {self.remedy}, {then}"
 
 
 class SchedulerError(JobpoolError):

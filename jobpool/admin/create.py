@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from jobpool import __version__
-from jobpool.disk.files import replace_whole, storage_error, sync_folder, temporary_beside
+from jobpool.disk.causes import storage_error
+from jobpool.disk.files import replace_whole, sync_folder, temporary_beside
 from jobpool.disk.locks import best_lock
 from jobpool.errors import (
     AccessError,

@@ -15,7 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import yaml
 
-from jobpool.errors import ConfigError, Problem, RequestError, SelectionError, access_error
+from jobpool.disk.causes import access_error
+from jobpool.errors import ConfigError, Problem, RequestError, SelectionError
 from jobpool.experiment.scalars import Dumper
 from jobpool.task import Value
 from jobpool.units import parse_duration

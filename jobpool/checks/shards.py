@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.checks.rebuild import Rebuilder
-from jobpool.disk.files import create_exclusively, replace_whole, storage_error
+from jobpool.disk.causes import storage_error
+from jobpool.disk.files import create_exclusively, replace_whole
 from jobpool.disk.inside import make_folder
 from jobpool.disk.locks import Held
 from jobpool.errors import AccessError

@@ -28,7 +28,7 @@ import typer
 from typer.core import TyperGroup
 
 from jobpool import __version__
-from jobpool.errors import Fault, JobpoolError, access_error, nearest
+from jobpool.errors import Fault, JobpoolError, nearest
 
 # in the order of use; a command's module is imported when it is asked for, or by --help
 COMMANDS = (
@@ -135,6 +135,8 @@ def main() -> None:
 def _tell(error: Exception) -> int:
     """Print an error, and return the exit code that it stands for."""
     if isinstance(error, OSError):
+        from jobpool.disk.causes import access_error
+
         error = access_error(error)
     if isinstance(error, JobpoolError) and error.fault is not Fault.BUG:
         print(f"jobpool: {error.message}", file=sys.stderr)

@@ -114,7 +114,8 @@ def open_to_change(folder: Path) -> "Pool":
 
 def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
     """Refuse a file that cannot be written, before any work is done."""
-    from jobpool.disk.files import storage_error, temporary_beside
+    from jobpool.disk.causes import storage_error
+    from jobpool.disk.files import temporary_beside
     from jobpool.errors import JobpoolError
 
     if path.suffix not in suffixes:

@@ -20,7 +20,8 @@ import pandas as pd
 
 from jobpool import __version__
 from jobpool.collect.row_columns import TEXT, Cell, Column, typed
-from jobpool.disk.files import storage_error, sync_folder, temporary_beside
+from jobpool.disk.causes import storage_error
+from jobpool.disk.files import sync_folder, temporary_beside
 from jobpool.installation import missing
 from jobpool.pool import Pool
 from jobpool.table.arrays import n_counted

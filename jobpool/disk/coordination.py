@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobpool.disk.files import checked_line, server_time, storage_error
+from jobpool.disk.causes import storage_error
+from jobpool.disk.files import checked_line, server_time
 from jobpool.disk.inside import (
     make_folder,
     names_in,

@@ -17,18 +17,11 @@ from typing import IO, Any
 
 import orjson
 
+from jobpool.disk.causes import storage_error
 from jobpool.disk.inside import make_folder, open_inside, opened_folder, read_inside, remove
-from jobpool.errors import STORAGE_ERRNOS, StorageError
 from jobpool.task import Json
 
 _CRC_START = b',"crc":"'
-
-
-def storage_error(error: OSError, file: Path) -> Exception:
-    """Return a `StorageError` if `error` is the disk's fault, else `error` itself."""
-    if error.errno in STORAGE_ERRNOS:
-        return StorageError(file, os.strerror(error.errno or 0))
-    return error
 
 
 def sync_folder(folder: Path) -> None:

@@ -22,9 +22,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobpool.errors import STORAGE_ERRNOS, JobpoolError, OutOfTimeError, StorageError
+from jobpool.disk.causes import failure_cause
+from jobpool.errors import JobpoolError
 from jobpool.execution.processes import guard
-from jobpool.task import Cause, Json
+from jobpool.task import Json
 from jobpool.units import MB
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _answer(runner: "Runner", pool: Path, cores: int, request: dict[str, Any]) -
         answer = {
             "error": line,
             "traceback": "".join(traceback.format_exception(_without_own_frame(error))),
-            "cause": _cause(error),
+            "cause": failure_cause(error, pool),
             "helper_killed": _helper_killed(error),
         }
     after = _used()
@@ -107,19 +108,6 @@ def _reasons(error: BaseException | None) -> Iterator[BaseException]:
         if error is not None:
             yield error
             error = error.__cause__
-
-
-def _cause(error: Exception) -> Cause:
-    """Return how the attempt ended: a disk failure does not count against the task."""
-    for reason in _reasons(error):
-        if isinstance(reason, MemoryError):
-            return Cause.MEMORY
-        if isinstance(reason, OutOfTimeError):
-            return Cause.TIME
-        is_full = isinstance(reason, OSError) and reason.errno in STORAGE_ERRNOS
-        if is_full or isinstance(reason, StorageError):
-            return Cause.STORAGE
-    return Cause.ERROR
 
 
 def _helper_killed(error: Exception) -> bool:

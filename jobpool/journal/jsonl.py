@@ -19,7 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobpool.disk.files import checked_line, parse_line, storage_error, sync_folder
+from jobpool.disk.causes import storage_error
+from jobpool.disk.files import checked_line, parse_line, sync_folder
 from jobpool.disk.inside import make_folder, open_inside, paths_below, reading
 from jobpool.disk.validation import (
     Kind,

@@ -31,7 +31,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobpool.disk.files import newer_format, replace_whole, storage_error
+from jobpool.disk.causes import storage_error
+from jobpool.disk.files import newer_format, replace_whole
 from jobpool.disk.inside import reading
 from jobpool.disk.locks import Lock, file_system
 from jobpool.errors import BrokenLockError, DamagedStateError, IllegalTransitionError

@@ -15,6 +15,7 @@ import pytest
 import jobpool
 from jobpool import cli, errors
 from jobpool.cli.wait import CODES
+from jobpool.disk import causes
 from jobpool.errors import ConfigError, DataError, Fault, JobpoolError, PlacedError, Problem
 from jobpool.runners.evaluate.members import MemberError, RequiredFit
 from tests.support.places import CHECKOUT
@@ -149,7 +150,7 @@ def test_a_place_that_is_not_the_users_is_the_file_systems_fault(
     assert capsys.readouterr().err == f"{said} write\n"
 
 
-@pytest.mark.parametrize("number", sorted(errors.STORAGE_ERRNOS))
+@pytest.mark.parametrize("number", sorted(causes.DISK))
 def test_a_disk_that_refuses_the_output_is_the_file_systems_fault(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:

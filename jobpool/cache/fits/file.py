@@ -35,13 +35,13 @@ from typing import IO, Any
 import numpy as np
 
 from jobpool.brain.arrays import Array
+from jobpool.disk.causes import storage_error
 from jobpool.disk.files import (
     checked_line,
     create_exclusively,
     newer_format,
     parse_line,
     replace_whole,
-    storage_error,
 )
 from jobpool.disk.inside import open_inside, remove
 from jobpool.disk.locks import LOCKS, Held, drop_cache, file_system

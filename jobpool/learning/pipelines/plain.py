@@ -16,11 +16,13 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 
 from jobpool.brain.arrays import Array, FloatArray
-from jobpool.errors import STORAGE_ERRNOS, JobpoolError
+from jobpool.disk.causes import failure_cause
+from jobpool.errors import JobpoolError
 from jobpool.learning.pipelines.answers import AnswerError, ask, fresh
 from jobpool.learning.pipelines.base import Candidate, Pipeline, Predictions, Split
 from jobpool.learning.pipelines.factory import PipelineError
 from jobpool.learning.pipelines.scaling import scale
+from jobpool.task import Cause
 
 _LONGEST = 300  # of the text of an error: it may hold an array
 
@@ -60,7 +62,7 @@ class PlainSolver:
         except (JobpoolError, MemoryError, BrokenExecutor):  # not the candidate's fault
             raise
         except Exception as error:  # whatever an estimator raises
-            if isinstance(error, OSError) and error.errno in STORAGE_ERRNOS:
+            if failure_cause(error) is not Cause.ERROR:  # but the disk's, or the memory's
                 raise
             what = f"pipeline {self.pipeline.name!r}: {_described(error)}"
             return Predictions.none(len(split.X_test), what)
