@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from jobpool.disk.locks import LOCKS
 from jobpool.errors import DamagedStateError, PoolError
-from jobpool.table.arrays import Table, count_states, read_counting, read_table
+from jobpool.table.arrays import Table, count_states, read_counting, read_table, state_of
 from jobpool.table.grid import Grid, read_grid
 from jobpool.table.records import EVERYTHING, Record, WorkerLimits, fits, parks
 from jobpool.table.settings import read_info
@@ -339,6 +339,15 @@ class Pool:
     def counting_table(self, *, fresh: bool = False) -> tuple[Table, NDArray[np.bool_]]:
         """Return the records as results count, and which are earlier ones; see `read_counting`."""
         return read_counting(self.shards, self.grid, fresh=fresh)
+
+    def offered(self) -> NDArray[np.bool_]:
+        """Return which tasks are, or may have been, offered to a worker, shape (n_tasks,).
+
+        Those of which a person has seen the id: all but dormant parts of tasks as a whole.
+        """
+        stands_back = state_of(self.index()) == TaskState.SUPERSEDED
+        found: NDArray[np.bool_] = ~(self.grid.parts.is_dormant & stands_back)
+        return found
 
     def counts(self) -> Mapping[TaskState, int]:
         """Return how many tasks are in each state."""

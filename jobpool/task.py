@@ -17,6 +17,9 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 CLAIMS_PER_RUN = 10_000  # a task that is rerun counts its claims from the next multiple
 
+ID_LETTERS = 12  # of the id of a task
+ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+
 ALL = "all"  # the value of the part axis for a task that is not split into parts
 
 
@@ -238,7 +241,7 @@ def digest_of_pairs(texts: Iterable[bytes]) -> bytes:
 
 def id_of(digest: bytes) -> str:
     """Return the id of the task with this digest."""
-    return b32encode(digest[:10])[:12].decode().lower()
+    return b32encode(digest[:10])[:ID_LETTERS].decode().lower()
 
 
 def label(point: Point) -> str:

@@ -218,9 +218,16 @@ def utc_time(seconds: float, digits: int = 0) -> str:
     return text[: 20 + digits].removesuffix(".")
 
 
-def utc_iso(time_s: float) -> str:
-    """Return seconds since the epoch as ISO 8601 in whole seconds, UTC."""
-    return datetime.fromtimestamp(time_s, tz=UTC).isoformat(timespec="seconds")
+def utc_iso(time_s: float, digits: int = 0) -> str:
+    """Return seconds since the epoch as ISO 8601, UTC: in whole seconds, or with milliseconds.
+
+    Examples
+    --------
+    >>> utc_iso(1_700_000_000.46), utc_iso(1_700_000_000.46, 3)
+    ('2023-11-14T22:13:20+00:00', '2023-11-14T22:13:20.460+00:00')
+    """
+    spec = "milliseconds" if digits else "seconds"
+    return datetime.fromtimestamp(time_s, tz=UTC).isoformat(timespec=spec)
 
 
 def time_in_name(time_s: float) -> str:

@@ -162,7 +162,7 @@ def choose(
     if not words:
         return chosen
     has_id = np.zeros(len(chosen), bool)
-    for position in find_tasks(pool.folder, pool.grid, words):
+    for position in find_tasks(pool.folder, pool.grid, words, pool.offered()):
         has_id[[position, *pool.grid.parts.of(position)]] = True
     return chosen & has_id
 

@@ -1,5 +1,6 @@
 """``jobpool errors``: failures by cause, those that parked tasks first, then the newest."""
 
+import os
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +48,7 @@ def errors(
     jobpool errors POOL --cause memory --only pipeline=elastic
     jobpool errors POOL --full --limit 1
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads double NumPy's time to start
     from jobpool.errors import SelectionError
     from jobpool.overview.failures import find_failures
     from jobpool.pool import Pool

@@ -1,16 +1,21 @@
 """``jobpool log``: the history of a pool, in order."""
 
+import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip
+from jobpool.cli.options import AsJson, Only, PoolArgument, Skip
+from jobpool.cli.output import json_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from jobpool.overview.history import Event
+    from jobpool.pool import Pool
+    from jobpool.task import Point
 
 
 def log(
@@ -24,6 +29,7 @@ def log(
     only: Only = None,
     skip: Skip = None,
     last: Annotated[int | None, typer.Option(min=1, help="Only the last events, so many.")] = None,
+    json: AsJson = False,
 ) -> None:
     """Show what happened to tasks and workers, in order.
 
@@ -32,33 +38,45 @@ def log(
     jobpool log POOL --task l5ciun
     jobpool log POOL --worker 3f2a
     jobpool log POOL --only pipeline=elastic
+    jobpool log POOL --task l5ciun --json
     """
-    from jobpool.collect.accepted import known_tasks
-    from jobpool.overview.history import history
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads double NumPy's time to start
     from jobpool.pool import Pool
-    from jobpool.table.selection import select
-    from jobpool.table.task_index import find_tasks
-    from jobpool.task import label
-    from jobpool.units import local_time
 
     opened = Pool(pool)
-    events = history(opened)
-    positions = known_tasks(opened)
-    if only or skip:
-        chosen = select(opened.grid, tuple(only or ()), tuple(skip or ()))
-        events = [e for e in events if e.task in positions and chosen[positions[e.task]]]
-    if task is not None:
-        named = {opened.grid.id(position) for position in find_tasks(pool, opened.grid, [task])}
-        events = [event for event in events if event.task in named]
+    events, places = _chosen(opened, task, only or [], skip or [])
     events = _of_worker(events, worker, pool)
+    shown = events[-last:] if last else events
+    names = {event.task for event in shown if event.task in places}
+    points = {name: opened.grid.point(places[name]) for name in names if name}
+    if json:
+        print(json_text({"pool": str(pool), "events": [_as_json(e, points) for e in shown]}))
+        return
     if not events:
         print("nothing happened yet", file=sys.stderr)
-    for event in events[-last:] if last else events:
-        about = f"task {event.task}: " if event.task else ""
-        place = positions.get(event.task) if event.task else None
-        point = f"  ({label(opened.grid.point(place))})" if place is not None else ""
-        line = f"{local_time(event.time)}  worker {event.worker}  {about}{event.what}{point}"
-        print(line)
+    for event in shown:
+        print(_line(event, points))
+
+
+def _chosen(
+    pool: "Pool", task: str | None, only: Sequence[str], skip: Sequence[str]
+) -> "tuple[list[Event], Mapping[str, int]]":
+    """Return the events that are asked for, and where their tasks stand in the grid."""
+    from jobpool.overview.history import history, history_of
+    from jobpool.table.selection import select
+    from jobpool.table.task_index import find_tasks, positions_by_id
+
+    chosen = select(pool.grid, tuple(only), tuple(skip)) if only or skip else None
+    if task is not None:
+        found = find_tasks(pool.folder, pool.grid, [task], pool.offered())
+        places = {pool.grid.id(one): one for one in found if chosen is None or chosen[one]}
+        events = [event for one in places.values() for event in history_of(pool, one)]
+        return sorted(events, key=lambda event: event.time), places
+    events = history(pool)
+    if chosen is None:
+        return events, positions_by_id(pool.grid, pool.offered())
+    places = positions_by_id(pool.grid, chosen & pool.offered())
+    return [event for event in events if event.task in places], places
 
 
 def _of_worker(events: "list[Event]", worker: str | None, pool: "Path") -> "list[Event]":
@@ -71,3 +89,26 @@ def _of_worker(events: "list[Event]", worker: str | None, pool: "Path") -> "list
         what = f"has no worker whose id begins with {worker!r}; see all with: jobpool log {pool}"
         raise RequestError(pool, what)
     return found
+
+
+def _line(event: "Event", points: Mapping[str, "Point"]) -> str:
+    from jobpool.task import label
+    from jobpool.units import local_time
+
+    about = f"task {event.task}: " if event.task else ""
+    known = points.get(event.task or "")
+    point = f"  ({label(known)})" if known else ""
+    return f"{local_time(event.time)}  worker {event.worker}  {about}{event.what}{point}"
+
+
+def _as_json(event: "Event", points: Mapping[str, "Point"]) -> dict[str, Any]:
+    from jobpool.units import utc_iso
+
+    known = points.get(event.task or "")
+    return {
+        "time": utc_iso(event.time, 3),
+        "worker": event.worker,
+        "task": event.task,
+        "axes": None if known is None else dict(known),
+        "what": event.what,
+    }

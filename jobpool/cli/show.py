@@ -46,7 +46,7 @@ def show(
     from jobpool.table.task_index import find_task
 
     opened = Pool(pool)
-    point = dict(opened.grid.point(find_task(pool, opened.grid, task)))
+    point = dict(opened.grid.point(find_task(pool, opened.grid, task, opened.offered())))
     runner = make_runner(opened.experiment(), opened.folder)
     if not isinstance(runner, SupportsTables):
         raise RequestError(pool, f"tasks of the runner {opened.info.runner} have neither of these")

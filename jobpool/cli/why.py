@@ -1,5 +1,6 @@
 """``jobpool why``: what one task waits for."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ def why(
     jobpool why POOL l5ciunfhmh5g
     jobpool why POOL l5ciu
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads double NumPy's time to start
     from jobpool.plan.why import why as explain
     from jobpool.pool import Pool
 

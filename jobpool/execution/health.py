@@ -18,7 +18,7 @@ from urllib.parse import quote
 from jobpool.disk.files import read_json, write_json
 from jobpool.disk.inside import make_folder, paths_in, remove
 from jobpool.disk.validation import has_shape, is_number, is_text
-from jobpool.journal.attempts import Attempt, all_attempts
+from jobpool.journal.attempts import Attempt, survey
 from jobpool.pool import Ending
 from jobpool.task import Cause, Claim
 from jobpool.units import DAY_S
@@ -71,7 +71,8 @@ class FailureMonitor:
         n_failed = len(self._errors)
         if n_failed != self._checked_at and n_failed % CHECK_NODE == 0:
             self._checked_at = n_failed
-            for found in nodes_to_exclude(all_attempts(self._pool)):
+            seen = survey(self._pool)
+            for found in nodes_to_exclude(seen.failed, seen.n_done):
                 if found.node == self._node:
                     exclude_node(self._pool, found)
                     return f"tasks fail on this node, {self._node}, and not on others: {found.why}"
@@ -99,7 +100,9 @@ class _NodeCounts:
     since: float = 0.0  # when an attempt last failed there
 
 
-def nodes_to_exclude(attempts: Iterable[Attempt]) -> tuple[ExcludedNode, ...]:
+def nodes_to_exclude(
+    attempts: Iterable[Attempt], n_done: Mapping[str, int] | None = None
+) -> tuple[ExcludedNode, ...]:
     """Return the nodes that are to blame for the failures on them.
 
     At least 5 different tasks failed there with an error or were lost, these were at least 80 %
@@ -110,6 +113,8 @@ def nodes_to_exclude(attempts: Iterable[Attempt]) -> tuple[ExcludedNode, ...]:
     ----------
     attempts : iterable of Attempt
         In any order.
+    n_done : mapping, optional
+        How many attempts ended well on each node, besides those.
 
     Returns
     -------
@@ -117,6 +122,8 @@ def nodes_to_exclude(attempts: Iterable[Attempt]) -> tuple[ExcludedNode, ...]:
         Sorted by name; each is excluded from the time of its last failure.
     """
     counts: defaultdict[str, _NodeCounts] = defaultdict(_NodeCounts)
+    for node, n in (n_done or {}).items():
+        counts[node].n_done = n
     for attempt in attempts:
         here = counts[attempt.node or ""]
         if attempt.cause is Cause.DONE:
@@ -125,15 +132,15 @@ def nodes_to_exclude(attempts: Iterable[Attempt]) -> tuple[ExcludedNode, ...]:
             here.n_failed += 1
             here.failed.add(attempt.task)
             here.since = max(here.since, attempt.ended)
-    n_done = sum(one.n_done for one in counts.values())
-    n_all = n_done + sum(one.n_failed for one in counts.values())
+    n_ended_well = sum(one.n_done for one in counts.values())
+    n_all = n_ended_well + sum(one.n_failed for one in counts.values())
     return tuple(
         ExcludedNode(node=node, since=here.since, why=_why(here))
         for node, here in sorted(counts.items())
         if node
         and len(here.failed) >= FEWEST_TASKS
         and here.n_failed >= FAILED_SHARE * (here.n_failed + here.n_done)
-        and n_done - here.n_done > DONE_SHARE * (n_all - here.n_failed - here.n_done)
+        and n_ended_well - here.n_done > DONE_SHARE * (n_all - here.n_failed - here.n_done)
     )
 
 

@@ -4,20 +4,38 @@ A worker writes its own attempts. What a dead worker could not write is written,
 file, by the worker that finds it dead.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from jobpool.disk.files import intact_body
 from jobpool.disk.inside import paths_in
 from jobpool.journal.fingerprints import short_fingerprint
-from jobpool.journal.jsonl import all_lines, append_line, records_of, worker_file
+from jobpool.journal.jsonl import (
+    SHAPES,
+    all_lines,
+    append_line,
+    checked_record,
+    raw_lines,
+    records_about,
+    records_of,
+    worker_file,
+    worker_files,
+)
 from jobpool.task import NO_FEEDBACK, AnyCause, Cause, Feedback, cause_of
 
 FORMAT = 1
 LOST = "lost"  # one fingerprint for all, however the evidence is worded
 Key = tuple[str, int, str]  # task, fence, worker
+
+# how lines say it, as `write_attempt` writes them; inside a text the quotes have backslashes
+_DONE, _FOUND = b'"cause":"done"', b'"found_by":'
+_NODE = re.compile(rb'"node":("(?:[^"\\]|\\.)*")')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,23 +95,88 @@ def all_attempts(pool: Path) -> Iterator[Attempt]:
     yield from map(attempt_from, attempt_records(pool))
 
 
+def attempts_about(pool: Path, task: str, workers: Iterable[str] | None = None) -> list[Attempt]:
+    """Return the attempts of one task, each once, in the order of their claims.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    task : str
+        Its id.
+    workers : iterable of str, optional
+        Whose files to read; by default those of all workers.
+    """
+    records = [record for _, record in records_about(pool, "attempts", task, workers)]
+    own = {_key(record) for record in records if record.get("found_by") is None}
+    counting = [r for r in records if r.get("found_by") is None or _key(r) not in own]
+    return sorted(map(attempt_from, counting), key=lambda one: (one.fence, one.ended))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What all attempts of a pool say together: those that did not end well, one by one."""
+
+    failed: tuple[Attempt, ...]
+    n_done: Mapping[str, int]  # attempts that ended well on each node; "" where that is not known
+    n_damaged: int  # lines that cannot be read
+
+
+def survey(pool: Path) -> Survey:
+    """Return what all attempts say: those that ended well are counted, and not looked into.
+
+    In most pools these are nearly all: an eighth of the time of `all_attempts`.
+    """
+    failed, done_on, n_damaged = list[Attempt](), Counter[bytes](), 0
+    found: list[dict[str, Any]] = []
+    for path in worker_files(pool, "attempts"):
+        for raw in raw_lines(path):
+            if _DONE in raw and _FOUND not in raw:
+                if intact_body(raw) is None:
+                    n_damaged += 1
+                else:
+                    node = _NODE.search(raw)
+                    done_on[node[1] if node else b'""'] += 1
+                continue
+            record = checked_record(raw, SHAPES["attempts"])
+            if record is None:
+                n_damaged += 1
+            elif record.get("found_by") is None:
+                failed.append(attempt_from(record))
+            else:
+                found.append(record)
+    n_done = Counter({json.loads(node): n for node, n in done_on.items()})
+    for attempt in map(attempt_from, _not_told(pool, found)):
+        if attempt.cause is Cause.DONE:
+            n_done[attempt.node or ""] += 1
+        else:
+            failed.append(attempt)
+    return Survey(failed=tuple(failed), n_done=n_done, n_damaged=n_damaged)
+
+
+def _not_told(pool: Path, found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the ends written by finders, without those that the worker wrote after all."""
+    by_key = {_key(record): record for record in found}
+    workers = {worker for _, _, worker in by_key}
+    records = (record for worker in workers for record in records_of(pool, "attempts", worker))
+    own = {_key(record) for record in records if record.get("found_by") is None}
+    return [record for key, record in by_key.items() if key not in own]
+
+
 def attempt_records(pool: Path) -> Iterator[dict[str, Any]]:
     """Yield what every undamaged line of attempts says, each attempt once.
 
     Where a worker thought dead wrote the end of its attempt after all, its own line counts.
     """
-    found: dict[Key, dict[str, Any]] = {}
+    found: list[dict[str, Any]] = []
     for _, line in all_lines(pool, "attempts"):
         if line.record is None:
             continue
         if line.record.get("found_by") is None:
             yield line.record
         else:
-            found[_key(line.record)] = line.record
-    workers = {worker for _, _, worker in found}
-    records = (record for worker in workers for record in records_of(pool, "attempts", worker))
-    own = {_key(record) for record in records if record.get("found_by") is None}
-    yield from (record for key, record in found.items() if key not in own)
+            found.append(line.record)
+    yield from _not_told(pool, found)
 
 
 def _key(record: Mapping[str, Any]) -> Key:

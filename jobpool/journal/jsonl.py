@@ -14,7 +14,7 @@ Read fast: a pool of the published study has 148,500 results.
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ from jobpool.disk.validation import (
 )
 from jobpool.task import Json
 
+_PIECE = 1 << 24  # bytes in memory at once
 ANY_SHAPE: Mapping[str, Kind] = {}
 KINDS = {"workers": ".json", "attempts": ".jsonl", "results": ".jsonl"}
 SHAPES: Mapping[str, Mapping[str, Kind]] = {
@@ -143,16 +144,24 @@ def read_lines(path: Path, shape: Mapping[str, Kind] = ANY_SHAPE, start: int = 0
     start : int
         The byte at which to begin: where an earlier reader stopped.
     """
+    for number, raw in enumerate(raw_lines(path, start), start=1):
+        yield Line(number, raw, checked_record(raw, shape))
+
+
+def raw_lines(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Yield the lines of a file from a byte on; a file that does not exist has none."""
     try:
         with reading(path) as stream:
             stream.seek(start)
-            for number, raw in enumerate(stream, start=1):
-                record = parse_line(raw)
-                if record is not None and not has_shape(record, shape):
-                    record = None
-                yield Line(number, raw, record)
+            yield from stream
     except FileNotFoundError:
         return
+
+
+def checked_record(raw: bytes, shape: Mapping[str, Kind]) -> dict[str, Any] | None:
+    """Return what a line says, or None if it is damaged or has another shape."""
+    record = parse_line(raw)
+    return record if record is not None and has_shape(record, shape) else None
 
 
 def new_worker_number() -> int:
@@ -191,6 +200,55 @@ def all_lines(pool: Path, kind: str) -> Iterator[tuple[Path, Line]]:
 def lines_of(pool: Path, kind: str, name: str) -> Iterator[Line]:
     """Yield the lines of one worker's file of attempts or results."""
     return read_lines(worker_file(pool, kind, name), SHAPES[kind])
+
+
+def records_about(
+    pool: Path, kind: str, task: str, names: Iterable[str] | None = None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield worker and record of every undamaged line about one task; no other line is parsed.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    kind : str
+        ``attempts`` or ``results``.
+    task : str
+        Its id.
+    names : iterable of str, optional
+        The workers whose files to read; by default those of all workers.
+    """
+    word = b'"task":"%s"' % task.encode()
+    known = (path.stem for path in worker_files(pool, kind)) if names is None else names
+    for name in known:
+        for raw in _lines_with(worker_file(pool, kind, name), word):
+            record = checked_record(raw, SHAPES[kind])
+            if record is not None and record["task"] == task:
+                yield name, record
+
+
+def _lines_with(path: Path, word: bytes) -> Iterator[bytes]:
+    """Yield the lines of a file in which `word` stands, at a gigabyte a second."""
+    try:
+        with reading(path) as stream:
+            rest = b""
+            while piece := stream.read(_PIECE):
+                data = rest + piece
+                end = data.rfind(b"\n") + 1
+                yield from _found_in(data, word, end)
+                rest = data[end:]
+            yield from _found_in(rest, word, len(rest))
+    except FileNotFoundError:
+        return
+
+
+def _found_in(data: bytes, word: bytes, end: int) -> Iterator[bytes]:
+    place = data.find(word, 0, end)
+    while place >= 0:
+        start, beyond = data.rfind(b"\n", 0, place) + 1, data.find(b"\n", place) + 1
+        beyond = beyond or end
+        yield data[start:beyond]
+        place = data.find(word, beyond, end)
 
 
 def records_of(pool: Path, kind: str, name: str) -> Iterator[dict[str, Any]]:

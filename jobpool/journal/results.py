@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobpool.journal.jsonl import all_lines, append_line, records_of, worker_file
+from jobpool.journal.jsonl import all_lines, append_line, records_about, worker_file
 from jobpool.task import Json, Point
 
 FORMAT = 1
@@ -62,8 +62,8 @@ def result_of(pool: Path, task: str, worker: str, fence: int) -> Result | None:
     fence : int
         The claim's number.
     """
-    for line in records_of(pool, "results", worker):
-        if (line["task"], line["fence"]) == (task, fence):
+    for _, line in records_about(pool, "results", task, [worker]):
+        if line["fence"] == fence:
             return parse_result(worker, line)
     return None
 

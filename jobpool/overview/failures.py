@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.collect.accepted import known_tasks
 from jobpool.errors import SelectionError, listing, nearest
 from jobpool.execution.health import ExcludedNode, nodes_to_exclude
-from jobpool.journal.attempts import Attempt, all_attempts, damaged_attempts
+from jobpool.journal.attempts import Attempt, survey
 from jobpool.journal.fingerprints import fingerprint
 from jobpool.pool import Pool
 from jobpool.table.arrays import state_of
+from jobpool.table.task_index import positions_of
 from jobpool.task import AnyCause, Cause, TaskState
 
 
@@ -77,11 +77,11 @@ def find_failures(
     SelectionError
         If there is no such cause.
     """
-    attempts = list(all_attempts(pool.folder))
-    there = {str(one.cause) for one in attempts} - {str(Cause.DONE)}
+    seen = survey(pool.folder)
+    there = {str(one.cause) for one in seen.failed}
     wanted = there if causes is None else _checked(causes, there)
-    failed = [one for one in attempts if str(one.cause) in wanted]
-    positions = known_tasks(pool) if failed else {}
+    failed = [one for one in seen.failed if str(one.cause) in wanted]
+    positions = positions_of(pool.grid, {one.task for one in failed}, pool.offered())
     if chosen is not None:
         failed = [one for one in failed if one.task in positions and chosen[positions[one.task]]]
     is_parked = state_of(pool.index()) == TaskState.PARKED
@@ -92,8 +92,8 @@ def find_failures(
         groups=group_failures(failed, parked),
         n_parked=len(parked),
         positions=positions,
-        suspects=nodes_to_exclude(attempts),
-        n_damaged=len(damaged_attempts(pool.folder)),
+        suspects=nodes_to_exclude(seen.failed, seen.n_done),
+        n_damaged=seen.n_damaged,
     )
 
 

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from jobpool.disk.files import server_time
 from jobpool.experiment.config import Pass
-from jobpool.journal.attempts import Attempt, all_attempts, attempts_of
+from jobpool.journal.attempts import Attempt, attempts_about
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.starts import FailedStart, read_starts, summary
 from jobpool.journal.workers import WorkerRecord, read_worker_record
@@ -93,10 +93,11 @@ def why(pool: Pool, task: str) -> Why:
         If there is no such task, or more than one.
     """
     clock = server_time(pool.folder / "workers")
-    forecast = forecast_of(pool, clock)
-    return explain(
-        pool, find_task(pool.folder, pool.grid, task), forecast, pool.experiment().passes, clock
-    )
+    position = find_task(pool.folder, pool.grid, task, pool.offered())
+    # of a task for which nothing is left to do, nothing is expected: learning may take seconds
+    is_settled = pool.record(position).state.settled
+    forecast = None if is_settled else forecast_of(pool, clock)
+    return explain(pool, position, forecast, pool.experiment().passes, clock)
 
 
 def explain(
@@ -151,11 +152,11 @@ def _last_attempt(pool: Pool, task: str, worker: str, record: Record) -> Attempt
     """Return the newest attempt: of its last worker, else of any that wrote it for a dead one."""
     if record.fence == 0:
         return None
-    own = [one for one in attempts_of(pool.folder, worker) if one.task == task]
+    own = attempts_about(pool.folder, task, [worker])
     if any(one.fence == record.fence for one in own):
-        return max(own, key=lambda one: one.fence)
-    every = (one for one in all_attempts(pool.folder) if one.task == task)
-    return max(every, key=lambda one: one.fence, default=None)
+        return own[-1]
+    every = attempts_about(pool.folder, task)
+    return every[-1] if every else None
 
 
 def _estimated(forecast: Forecast | None, amount: str, position: int) -> Interval | None:

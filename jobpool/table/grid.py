@@ -27,11 +27,12 @@ from jobpool.errors import AccessError, PoolError, listing
 from jobpool.table.columns import ID, OF_VALUE, set_apart
 from jobpool.table.parts import Codes, Parts
 from jobpool.task import (
+    ID_ALPHABET,
+    ID_LETTERS,
     Axis,
     Point,
     Value,
     digest_of_pairs,
-    id_of,
     pair_text,
     run_of,
     task_id,
@@ -40,6 +41,7 @@ from jobpool.task import (
 FORMAT = 1
 TASKS_PER_SHARD = 4096  # an index of one page: small enough to read and check at every transaction
 MOST_SHARDS = 256
+_LETTERS = np.frombuffer(ID_ALPHABET.encode(), np.uint8)
 _PORTION = 65_536  # tasks whose codes are numbers of Python's at a time
 
 
@@ -103,7 +105,15 @@ class Grid:
 
     def ids(self) -> list[str]:
         """Return the ids of all tasks, in the order of their positions."""
-        return [id_of(digest) for digest in self.digests()]
+        return _ids_of(self.id_numbers())
+
+    def id_numbers(self) -> NDArray[np.uint64]:
+        """Return the ids of all tasks as numbers of 60 bits, 5 for each letter, shape (n_tasks,).
+
+        A fraction of the time of the letters, and compared at once.
+        """
+        heads = b"".join([digest[:8] for digest in self.digests()])
+        return np.frombuffer(heads, ">u8").astype(np.uint64) >> np.uint64(4)
 
     def digests(self) -> Iterator[bytes]:
         """Yield what the id of each task is made from, in the order of their positions.
@@ -139,6 +149,15 @@ class Grid:
     def whole(self, position: int) -> Point:
         """Return the task's point without the part axis: the same for all parts of one task."""
         return tuple(pair for pair in self.point(position) if pair[0] != self.part_axis)
+
+
+def _ids_of(numbers: NDArray[np.uint64]) -> list[str]:
+    letters = np.empty((len(numbers), ID_LETTERS), np.uint8)
+    for place in range(ID_LETTERS):
+        shift = np.uint64(5 * (ID_LETTERS - 1 - place))
+        letters[:, place] = _LETTERS[(numbers >> shift & np.uint64(31)).astype(np.uint8)]
+    text = letters.tobytes().decode()
+    return [text[i : i + ID_LETTERS] for i in range(0, len(text), ID_LETTERS)]
 
 
 def smallest_codes(codes: NDArray[Any], axes: Sequence[Axis]) -> Codes:

@@ -1,10 +1,14 @@
 """``jobpool log``: what happened, in order."""
 
+import json
 from pathlib import Path
 
+import numpy as np
+
+from jobpool.admin.transitions import rerun
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.workers import own_worker_record
-from jobpool.overview.history import history
+from jobpool.overview.history import history, history_of
 from jobpool.pool import Pool
 from jobpool.task import Cause
 from tests.conftest import Jobpool
@@ -126,3 +130,67 @@ def test_a_fresh_pool_has_no_history(fast_path: Path, jobpool: Jobpool) -> None:
     shown = jobpool("log", a_pool(fast_path))
 
     assert (shown.returncode, shown.stdout) == (0, "")
+
+
+def test_the_history_of_a_task_is_its_part_of_the_whole(fast_path: Path) -> None:
+    folder = a_pool(fast_path)
+    worker, other = SimulatedWorker(folder, 1), SimulatedWorker(folder, 2)
+    worker.fail(3, Cause.MEMORY)
+    other.fail(3)
+    worker.do(4, 5)
+    other.write_result(other.claim(3))
+
+    found, whole = history_of(Pool(folder), 3), history(Pool(folder))
+
+    assert found == [event for event in whole if event.task == Pool(folder).grid.id(3)]
+    assert [event.worker for event in found] == [worker.name, other.name] * 2 + [other.name] * 2
+
+
+def test_the_history_of_a_done_task_opens_no_results(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3)
+    worker.results_file.unlink()
+    worker.results_file.mkdir()  # cannot be read, whoever asks
+
+    found = history_of(worker.pool, 3)
+
+    assert [event.what.split(":")[0] for event in found] == ["attempt 1 began", "attempt 1 ended"]
+
+
+def test_a_rerun_task_keeps_its_history(fast_path: Path) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3, 4)
+    rerun(worker.pool, np.arange(10) == 3)
+    worker.write_result(worker.claim(3))
+
+    found, whole = history_of(worker.pool, 3), history(worker.pool)
+
+    assert [event.what for event in found][-2:] == [
+        "attempt 1 of rerun 1 wrote its result, and no end",
+        "attempt 1 of rerun 1 began; it runs now",
+    ]
+    assert found == [event for event in whole if event.task == worker.pool.grid.id(3)]
+
+
+def test_the_command_writes_json(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3)
+    task = worker.pool.grid.id(3)
+
+    shown = json.loads(jobpool("log", worker.pool.folder, "--task", task, "--json").stdout)
+
+    assert shown["events"][0] == {
+        "time": "2023-11-14T22:13:20.000+00:00",
+        "worker": worker.name,
+        "task": task,
+        "axes": dict(worker.pool.grid.point(3)),
+        "what": "attempt 1 began",
+    }
+
+
+def test_a_fresh_pool_has_no_events_in_json(fast_path: Path, jobpool: Jobpool) -> None:
+    folder = a_pool(fast_path)
+
+    shown = jobpool("log", folder, "--json")
+
+    assert json.loads(shown.stdout) == {"pool": str(folder), "events": []}

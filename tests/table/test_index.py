@@ -58,3 +58,22 @@ def test_an_id_of_several_tasks_lists_them() -> None:
 def test_an_empty_id_does_not_stand_for_all_tasks() -> None:
     with pytest.raises(RequestError, match="the id of a task is empty"):
         find_tasks(POOL, GRID, [GRID.id(5), ""])
+
+
+def test_all_ids_at_once_are_those_of_each_task() -> None:
+    assert GRID.ids() == [GRID.id(position) for position in range(40)]
+
+
+def test_another_task_is_found_only_if_no_likely_one_is() -> None:
+    likely = np.arange(40) < 20
+    first = GRID.id(5)[0]
+    alike = [position for position in range(20) if GRID.id(position)[0] == first]
+
+    assert find_tasks(POOL, GRID, [first], likely) == alike
+    assert find_task(POOL, GRID, GRID.id(33), likely) == 33
+
+
+def test_ids_of_all_tasks_are_found_whichever_are_likely() -> None:
+    likely = np.arange(40) == 7
+
+    assert positions_of(GRID, GRID.ids(), likely) == {GRID.id(i): i for i in range(40)}
