@@ -175,6 +175,17 @@ class PoolError(PlacedError):
     advice = "see what is wrong with: jobpool doctor POOL"
 
 
+class PoolGoneError(PoolError):
+    """The pool's folder is not there any more, while a process works on it."""
+
+    advice = "start workers where it is now: what ran here runs there again"
+
+    def __init__(self, pool: Path) -> None:
+        what = "is not there any more: it was moved or deleted"
+        super().__init__(pool, f"{what}; {self.advice}")
+        self.args = (pool,)
+
+
 class DamagedStateError(PoolError):
     """A state file does not hold what was last written to it."""
 

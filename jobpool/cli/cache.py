@@ -364,6 +364,7 @@ def _open(folder: Path) -> "tuple[Pool, RoiCache]":
     from jobpool.errors import RequestError
     from jobpool.runners import make_runner
 
+    folder = folder.absolute()
     pool = open_to_change(folder)
     runner = make_runner(pool.experiment(), folder)
     make = getattr(runner, "roi_cache", None)

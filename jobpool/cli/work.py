@@ -51,6 +51,7 @@ def work(
     jobpool work POOL --only pipeline=elastic --max-tasks 10
     jobpool work POOL --only 'parcels>=400' --skip target=age --stop-after 2h
     """
+    pool = pool.absolute()  # code of tasks may change the current folder
     with told_start(pool) as start:
         from jobpool.journal.workers import own_worker_record
         from jobpool.table.settings import check_owner, read_info, set_umask

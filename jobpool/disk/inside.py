@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
-from jobpool.errors import PoolError
+from jobpool.errors import PoolError, PoolGoneError
 
 POOL_FILE = "pool.json"
 # a folder is passed through, not read; other systems than Linux must open it to read
@@ -32,6 +32,14 @@ class _NoPoolError(LookupError):
     """A folder lies in no pool."""
 
 
+@lru_cache(maxsize=256)  # an error is not kept: the folder may become a pool
+def _known_pool(folder: str) -> str:
+    """Return the folder if it is a pool, or was one when this process looked before."""
+    if not os.path.lexists(f"{folder}/{POOL_FILE}"):
+        raise _NoPoolError(folder)
+    return folder
+
+
 @lru_cache(maxsize=4096)  # an error is not kept: the folder may become part of a pool
 def _place(folder: str) -> tuple[str, tuple[str, ...]]:
     """Return the outermost pool that a folder lies in, and the names of the folders between."""
@@ -40,16 +48,31 @@ def _place(folder: str) -> tuple[str, tuple[str, ...]]:
         with suppress(_NoPoolError):
             pool, names = _place(above)
             return pool, (*names, name)
-    if os.path.lexists(f"{folder}/{POOL_FILE}"):
-        return folder, ()
-    raise _NoPoolError(folder)
+    return _known_pool(folder), ()
+
+
+def _absolute(folder: str) -> str:
+    return folder if folder.startswith("/") else f"{Path.cwd()}/{folder}".rstrip("/")
+
+
+def is_gone(pool: Path) -> bool:
+    """Say whether a pool is certainly not there any more: it was moved or deleted.
+
+    A disk that does not answer is no proof.
+    """
+    try:
+        (pool / POOL_FILE).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _open_folder(folder: str, flags: int = _PASS) -> tuple[int, bool]:
     """Return a descriptor of a folder, and whether it lies in a pool."""
-    absolute = folder if folder.startswith("/") else f"{Path.cwd()}/{folder}".rstrip("/")
     try:
-        pool, names = _place(absolute)
+        pool, names = _place(_absolute(folder))
     except _NoPoolError:
         return os.open(folder or ".", flags), False
     descriptor = os.open(pool, _PASS if names else flags)
@@ -137,7 +160,20 @@ def opened_folder(folder: Path, flags: int = _PASS) -> Iterator[int]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing; one that is there is left as it is."""
+    """Make a folder, and those above it that are missing; one that is there is left as it is.
+
+    A pool is never made again. What lay at the old place of one that was moved or deleted would be
+    a ghost: a folder that looks like a pool, holds the last results, and is found by nobody.
+
+    Raises
+    ------
+    PoolGoneError
+        If the pool that it belongs to is not there any more.
+    """
+    with suppress(_NoPoolError):
+        pool = Path(_place(_absolute(os.fspath(path)))[0])
+        if is_gone(pool):
+            raise PoolGoneError(pool)
     try:
         with opened_folder(path.parent) as above:
             os.mkdir(path.name, dir_fd=above)

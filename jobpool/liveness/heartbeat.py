@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from jobpool.errors import StorageError
+from jobpool.disk.inside import is_gone
+from jobpool.errors import PoolGoneError, StorageError
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerRecord, beat, write_memory_mark
 from jobpool.pool import Pool
@@ -39,6 +40,8 @@ class Heartbeat:
         self._name = worker_name(pool.worker)
         self._path = Path()
         self._patient_until = 0.0
+        self._gone_since: float | None = None  # by this process's clock
+        self._said = ""  # of a heartbeat that failed
         self._marked: tuple[str | None, float] = (None, 0.0)
         self.server_time = 0.0  # the file server's clock at the last heartbeat
 
@@ -54,12 +57,19 @@ class Heartbeat:
         return time.monotonic() < self._patient_until
 
     def beat(self) -> None:
-        """Send a heartbeat; a missed one is no reason to lose hours of work."""
+        """Send a heartbeat; a missed one is no reason to lose hours of work.
+
+        Raises
+        ------
+        PoolGoneError
+            If the pool has been away for so long that it has taken the task back, wherever it is.
+        """
         try:
             now = beat(self._path)
         except OSError as error:
-            self._report(f"heartbeat: {error}")
+            self._missed(error)
             return
+        self._gone_since, self._said = None, ""
         try:
             self._write_memory_mark()
         except (OSError, StorageError) as error:
@@ -68,6 +78,16 @@ class Heartbeat:
             # this host slept, or the file server was away
             self._patient_until = time.monotonic() + self._pool.info.lost_after_s
         self.server_time = now
+
+    def _missed(self, error: OSError) -> None:
+        if is_gone(self._pool.folder):
+            now = time.monotonic()
+            self._gone_since = now if self._gone_since is None else self._gone_since
+            if now - self._gone_since > self._pool.info.lost_after_s:
+                raise PoolGoneError(self._pool.folder)
+        if str(error) != self._said:  # once, not with every heartbeat
+            self._said = str(error)
+            self._report(f"heartbeat: {error}")
 
     def _write_memory_mark(self) -> None:
         task, peak_mb = self._peak_memory()

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.disk.files import newer_format, replace_whole
+from jobpool.disk.inside import is_gone
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.disk.validation import has_shape, is_whole
-from jobpool.errors import AccessError, PoolError, listing
+from jobpool.errors import AccessError, PoolError, PoolGoneError, listing
 from jobpool.table.columns import ID, OF_VALUE, set_apart
 from jobpool.table.parts import Codes, Parts
 from jobpool.task import (
@@ -275,6 +276,8 @@ def read_grid(path: Path) -> Grid:
     except PermissionError as error:
         raise AccessError(path, "cannot be read: Permission denied; ask its owner") from error
     except FileNotFoundError as error:
+        if is_gone(path.parent):
+            raise PoolGoneError(path.parent) from error
         what = "missing: this is not a pool, or its making was cut short"
         raise PoolError(path, what) from error
     except UNREADABLE as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.disk.files import newer_format, read_json, write_json
+from jobpool.disk.inside import is_gone
 from jobpool.disk.locks import LOCKS
 from jobpool.disk.validation import (
     has_shape,
@@ -22,7 +23,7 @@ from jobpool.disk.validation import (
     one_of,
     optional,
 )
-from jobpool.errors import AccessError, PoolError, RequestError
+from jobpool.errors import AccessError, PoolError, PoolGoneError, RequestError
 
 FORMAT = 2  # 1: no tasks superseded, no bounds in the records
 # how files are read; a pool keeps to the way in which it was made
@@ -161,6 +162,8 @@ def check_owner(pool: Path, trusted: Collection[str] = ()) -> None:
         try:
             found = file.stat()
         except FileNotFoundError as error:
+            if is_gone(pool):
+                raise PoolGoneError(pool) from error
             raise PoolError(file, "missing; restore it from a backup") from error
         if found.st_mode & 0o022:
             what = "can be changed by others, and says which code tasks run"

@@ -33,9 +33,15 @@ from typing import Any, NoReturn
 
 from jobpool.disk.causes import storage_error
 from jobpool.disk.files import newer_format, replace_whole
-from jobpool.disk.inside import reading
+from jobpool.disk.inside import is_gone, reading
 from jobpool.disk.locks import Lock, file_system
-from jobpool.errors import BrokenLockError, DamagedStateError, IllegalTransitionError
+from jobpool.errors import (
+    BrokenLockError,
+    DamagedStateError,
+    IllegalTransitionError,
+    PoolError,
+    PoolGoneError,
+)
 from jobpool.table.grid import Grid
 from jobpool.table.records import (
     BECOMES,
@@ -255,7 +261,11 @@ class Shard:
     def error_for(self, error: OSError) -> Exception:
         """Return what to raise when the file system refuses something."""
         missing = isinstance(error, FileNotFoundError)
-        return self.damaged("missing") if missing else storage_error(error, self.path)
+        return self._missing() if missing else storage_error(error, self.path)
+
+    def _missing(self) -> PoolError:
+        pool = self.path.parent.parent
+        return PoolGoneError(pool) if is_gone(pool) else self.damaged("missing")
 
     def read_index(self) -> bytes:
         """Return the index without taking the lock, as it was at one moment."""
@@ -314,7 +324,7 @@ class Shard:
             with reading(self.path, 0) as stream:
                 yield stream.fileno()
         except FileNotFoundError as error:
-            raise self.damaged("missing") from error
+            raise self._missing() from error
 
     def read_head(self, descriptor: int) -> tuple[bytes, bytearray, bool]:
         """Return head and index as they stand in the file, and whether they agree."""
