@@ -4,6 +4,7 @@ The result is on disk before the attempt, and the attempt before the task's stat
 killed in between leaves enough for the worker that finds it dead.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -18,6 +19,8 @@ from jobpool.journal.workers import WorkerRecord
 from jobpool.pool import Ending, Pool
 from jobpool.task import CLAIMS_PER_RUN, Cause, Claim, TaskState, label, run_of
 
+STEP_S = 5.0  # clocks are kept right in smaller steps; in a larger one it was not right before
+
 
 class TaskProcess(Protocol):
     """What runs a task: a supervisor with its child."""
@@ -25,6 +28,21 @@ class TaskProcess(Protocol):
     def run(self, request: Mapping[str, Any]) -> Outcome:
         """Run one task, and say how it ended."""
         ...
+
+
+def _stopwatch(now: Callable[[], float]) -> Callable[[], tuple[float, float, float | None]]:
+    """Return what tells start, end, and by how much the clock jumped in between, if it did.
+
+    The time in between is that of a clock that nobody sets, whatever the host's clock says.
+    """
+    began, began_s = now(), time.monotonic()
+
+    def stop() -> tuple[float, float, float | None]:
+        ended, elapsed_s = now(), time.monotonic() - began_s
+        jump_s = ended - began - elapsed_s
+        return ended - elapsed_s, ended, jump_s if abs(jump_s) > STEP_S else None
+
+    return stop
 
 
 class AttemptRunner:
@@ -87,7 +105,7 @@ class AttemptRunner:
 
     def _run(self, claim: Claim, server_time: float) -> Ending:
         self._report(f"task {claim.id}: {label(claim.point)}")
-        started = self._pool.now()
+        stop = _stopwatch(self._pool.now)
         folder = self._pool.grid.checkpoint_of(claim.position, claim.fence)
         request = {
             "task": claim.id,
@@ -98,10 +116,10 @@ class AttemptRunner:
             "writer": self._name,
         }
         outcome = self._supervisor.run(request)
-        ended = self._pool.now()
+        started, ended, jump_s = stop()
         if outcome.cause is Cause.CANCELLED:
             outcome = replace(outcome, cause=self._refine(outcome.cause))
-        attempt = self._attempt(claim, outcome, started, ended)
+        attempt = replace(self._attempt(claim, outcome, started, ended), clock_jump_s=jump_s)
         written = False
         try:
             if outcome.result is not None:

@@ -59,6 +59,7 @@ class Attempt:
     node: str | None = None
     job: str | None = None  # as the scheduler names it
     found_by: str | None = None  # the worker that found the owner dead
+    clock_jump_s: float | None = None  # by which its host's clock was set meanwhile
 
     @property
     def seconds(self) -> float | None:
@@ -66,6 +67,9 @@ class Attempt:
         return None if self.started is None else self.ended - self.started
 
 
+_ROUNDED = (
+    *("started", "ended", "cpu_s", "peak_memory_mb", "read_mb", "written_mb", "clock_jump_s"),
+)
 _KNOWN = {field.name for field in fields(Attempt)} - {"cause", "worker"}
 
 
@@ -79,7 +83,7 @@ def write_attempt(pool: Path, attempt: Attempt) -> None:
     """
     writer = attempt.found_by or attempt.worker
     line = {key: value for key, value in asdict(attempt).items() if value is not None}
-    for key in ("started", "ended", "cpu_s", "peak_memory_mb", "read_mb", "written_mb"):
+    for key in _ROUNDED:
         if key in line:
             line[key] = round(line[key], 3)
     append_line(worker_file(pool, "attempts", writer), {"format": FORMAT, **line})
@@ -173,10 +177,16 @@ def attempt_records(pool: Path) -> Iterator[dict[str, Any]]:
         if line.record is None:
             continue
         if line.record.get("found_by") is None:
-            yield line.record
+            yield _timed(line.record)
         else:
             found.append(line.record)
-    yield from _not_told(pool, found)
+    yield from map(_timed, _not_told(pool, found))
+
+
+def _timed(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without its start if it ended before: a clock was wrong, which is unknown."""
+    started = record.get("started")
+    return record if started is None or started <= record["ended"] else {**record, "started": None}
 
 
 def _key(record: Mapping[str, Any]) -> Key:
@@ -219,7 +229,7 @@ def feedback_of(
     cause, started = attempt.cause, attempt.started
     if cause is Cause.MEMORY:
         return Feedback(memory_mb=attempt.memory_mb)
-    if cause is Cause.TIME and started is not None:
+    if cause is Cause.TIME and started is not None and attempt.clock_jump_s is None:
         # an attempt that made progress shows that the next one may finish in the same time
         since = started if since is None else since
         if made_progress(pool, checkpoint(), since, attempt.worker):
@@ -261,6 +271,6 @@ def made_progress(pool: Path, folder: str, since: float, worker: str = "") -> bo
 
 def attempt_from(line: dict[str, Any]) -> Attempt:
     """Return the attempt of an undamaged line."""
-    known = {key: value for key, value in line.items() if key in _KNOWN}
+    known = {key: value for key, value in _timed(line).items() if key in _KNOWN}
     known.setdefault("started", None)
     return Attempt(cause=cause_of(line["cause"]), worker=line["worker"], **known)

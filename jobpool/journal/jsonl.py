@@ -49,7 +49,7 @@ SHAPES: Mapping[str, Mapping[str, Kind]] = {
         "ended": is_number,
         "cores": optional(is_whole),
         **dict.fromkeys(("memory_mb", "cpu_s", "peak_memory_mb"), optional(is_number)),
-        **dict.fromkeys(("read_mb", "written_mb"), optional(is_number)),
+        **dict.fromkeys(("read_mb", "written_mb", "clock_jump_s"), optional(is_number)),
         **dict.fromkeys(("error", "traceback", "node", "job"), optional(is_text)),
         "found_by": optional(is_worker),
     },

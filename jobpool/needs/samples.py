@@ -66,6 +66,8 @@ def read_new(pool: Path, offsets: Mapping[int, int]) -> tuple[list[Sample], dict
 
 def _sample(line: dict[str, Any]) -> Sample:
     started, ended = line.get("started"), line["ended"]
+    if line.get("clock_jump_s") is not None:
+        started = None  # it may have been stopped by a clock that was wrong: no time to learn
     return Sample(
         task=line["task"],
         fence=line["fence"],

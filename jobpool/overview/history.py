@@ -111,6 +111,8 @@ def _end(attempt: Attempt) -> str:
     words = [f"{attempt_name(attempt.fence)} ended: {attempt.cause}"]
     if attempt.seconds is not None:
         words[0] += f" after {duration(attempt.seconds)}"
+    if attempt.clock_jump_s is not None:
+        words += [f"the clock of its host was set by {attempt.clock_jump_s:+,.0f} s meanwhile"]
     words += [f"peak {memory(attempt.peak_memory_mb)}"] if attempt.peak_memory_mb else []
     words += [f"on {attempt.node}"] if attempt.node else []
     words += [f"job {attempt.job}"] if attempt.job else []

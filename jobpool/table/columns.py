@@ -18,7 +18,7 @@ MIXTURE = "mixture"  # of results, where some are made of other inputs than most
 OF_ATTEMPTS = (
     *("fence", "worker", "cause", "started", "ended", "cores", "memory_mb", "cpu_s"),
     *("peak_memory_mb", "read_mb", "written_mb", "error", "traceback", "node", "job", "found_by"),
-    "seconds",
+    *("clock_jump_s", "seconds"),
 )
 OF_SCORES = ("metric", "score")  # collect --long
 OF_INCOMPLETE = ("n_parts", "missing")
