@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration, told_start
-from jobpool.units import local_time
+from jobpool.units import count, local_time
 
 if TYPE_CHECKING:
     from jobpool.journal.workers import WorkerRecord
@@ -117,6 +117,10 @@ def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
 
     scheduler = find_scheduler()
     capacity, job = scheduler.capacity(), scheduler.own_job()
+    if capacity.spare_cores and cores is None:
+        what = f"{count(capacity.spare_cores, 'core')} of this job will be idle"
+        asked = f"it asked for {capacity.cores} and has {capacity.cores + capacity.spare_cores}"
+        _say(f"{what}: {asked}; to use all, ask for all, or: jobpool work --cores")
     return {
         "cores": cores or capacity.cores,
         "memory_mb": memory_mb or capacity.memory_mb,

@@ -63,6 +63,7 @@ class Capacity:
     memory_mb: int | None  # None: unknown
     end: float | None  # seconds since the epoch; None: no end, or none that is known
     gpus: int = 0
+    spare_cores: int = 0  # which the job has, but for which it did not ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

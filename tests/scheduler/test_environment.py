@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from jobpool.errors import SchedulerError
+from jobpool.scheduler.base import Job
 from jobpool.scheduler.slurm.environment import oom_kills, read_capacity, read_job
+from jobpool.scheduler.slurm.own_job import asked_once
 from jobpool.units import parse_clock
 
 V1_MOUNT = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
@@ -14,6 +16,7 @@ V2_MOUNT = "35 31 0:32 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
 V1_JOB = "slurm/uid_7/job_12"
 V2_JOB = "system.slice/slurmstepd.scope/job_12"
 IN_SLURM = {"SLURM_JOB_ID": "12", "SLURM_JOB_END_TIME": "1800000000"}
+ARRAY_TASK = {"SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
 
 
 def write(root: Path, name: str, text: object) -> None:
@@ -26,6 +29,16 @@ def a_machine(root: Path, cgroup: str = "0::/", mount: str = V2_MOUNT) -> Path:
     write(root, "proc/meminfo", "MemTotal:       16384000 kB\nMemFree: 1 kB")
     write(root, "proc/self/cgroup", cgroup)
     write(root, "proc/self/mountinfo", mount)
+    return root
+
+
+def a_node_with_job(root: Path, job: str = "12", step: str = "batch") -> Path:
+    """Lay out a machine without SLURM's cgroups: this process is below one of SLURM's."""
+    write(a_machine(root), "proc/self/stat", "78 (python) S 77 78")
+    write(root, "proc/77/stat", "77 (bash) S 76 77")
+    write(root, "proc/77/cmdline", "bash")
+    write(root, "proc/76/stat", "76 (slurmstepd) S 1 76")
+    write(root, "proc/76/cmdline", f"slurmstepd: [{job}.{step}]")
     return root
 
 
@@ -81,7 +94,7 @@ def test_a_machine_that_tells_nothing_has_unknown_memory(tmp_path: Path) -> None
 def test_the_job_has_fewer_cores_than_its_node(tmp_path: Path) -> None:
     job = {**IN_SLURM, "SLURM_CPUS_PER_TASK": "4", "SLURM_CPUS_ON_NODE": "16"}
 
-    capacity = read_capacity(job, root=a_machine(tmp_path), usable_cores=64)
+    capacity = read_capacity(job, root=a_node_with_job(tmp_path), run=never, usable_cores=64)
 
     assert capacity.cores == 4
 
@@ -89,7 +102,7 @@ def test_the_job_has_fewer_cores_than_its_node(tmp_path: Path) -> None:
 def test_a_job_without_cores_per_task_has_those_of_its_node(tmp_path: Path) -> None:
     job = {**IN_SLURM, "SLURM_CPUS_ON_NODE": "16"}
 
-    capacity = read_capacity(job, root=a_machine(tmp_path), usable_cores=64)
+    capacity = read_capacity(job, root=a_node_with_job(tmp_path), run=never, usable_cores=64)
 
     assert capacity.cores == 16
 
@@ -97,7 +110,7 @@ def test_a_job_without_cores_per_task_has_those_of_its_node(tmp_path: Path) -> N
 def test_a_job_has_no_more_cores_than_the_kernel_lets_it_use(tmp_path: Path) -> None:
     job = {**IN_SLURM, "SLURM_CPUS_PER_TASK": "16"}
 
-    capacity = read_capacity(job, root=a_machine(tmp_path), usable_cores=2)
+    capacity = read_capacity(job, root=a_node_with_job(tmp_path), run=never, usable_cores=2)
 
     assert capacity.cores == 2
 
@@ -107,6 +120,7 @@ def test_a_job_has_no_more_cores_than_the_kernel_lets_it_use(tmp_path: Path) -> 
     [
         ({"SLURM_MEM_PER_NODE": "4096"}, 4096),
         ({"SLURM_MEM_PER_CPU": "256", "SLURM_CPUS_ON_NODE": "4"}, 1024),
+        ({"SLURM_MEM_PER_GPU": "2048", "SLURM_GPUS_ON_NODE": "2"}, 4096),
         ({"SLURM_MEM_PER_NODE": "0"}, 16000),  # --mem=0: all of the node
         ({}, 16000),
     ],
@@ -114,7 +128,7 @@ def test_a_job_has_no_more_cores_than_the_kernel_lets_it_use(tmp_path: Path) -> 
 def test_memory_is_what_slurm_gave_the_job(
     tmp_path: Path, given: dict[str, str], memory_mb: int
 ) -> None:
-    capacity = read_capacity({**IN_SLURM, **given}, root=a_machine(tmp_path))
+    capacity = read_capacity({**IN_SLURM, **given}, root=a_node_with_job(tmp_path), run=never)
 
     assert capacity.memory_mb == memory_mb
 
@@ -126,7 +140,7 @@ def test_memory_is_the_smallest_limit_of_the_cgroup(
     lay_out(tmp_path)
     job = {**IN_SLURM, "SLURM_MEM_PER_NODE": "4096"}
 
-    capacity = read_capacity(job, root=tmp_path)
+    capacity = read_capacity(job, root=tmp_path, run=never)
 
     assert capacity.memory_mb == 200
 
@@ -142,20 +156,25 @@ def test_a_container_that_sees_a_part_of_the_cgroups_finds_its_limit(tmp_path: P
 
 
 def test_the_end_is_what_the_job_was_told(tmp_path: Path) -> None:
-    capacity = read_capacity(IN_SLURM, root=a_machine(tmp_path), run=never)
+    capacity = read_capacity(IN_SLURM, root=a_node_with_job(tmp_path), run=never)
 
     assert capacity.end == 1_800_000_000
 
 
-def test_an_older_slurm_is_asked_once_for_the_time_left(tmp_path: Path) -> None:
-    squeue = Squeue("1-00:01:00\n")
-    job = {"SLURM_JOB_ID": "14", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
+def test_an_older_slurm_is_asked_once_for_all_that_it_did_not_tell(tmp_path: Path) -> None:
+    squeue = Squeue(
+        "12  12_0  RUNNING 0 2:00 1 cpu=1,mem=1G\n14  12_3  RUNNING 0 1-00:01:00 1 cpu=1,mem=3G\n"
+    )
+    scheduler = asked_once(squeue)
+    job, root = {"SLURM_JOB_ID": "14", **ARRAY_TASK}, a_node_with_job(tmp_path, "14")
 
-    capacity = read_capacity(job, root=a_machine(tmp_path), run=squeue, now=lambda: 1000.0)
+    capacity = read_capacity(job, root=root, run=scheduler, now=lambda: 1000.0)
+    own = read_job(job, root=root, run=scheduler)
 
-    # by 12_3: where 12 is also the number of one task, --jobs 12 lists the whole array
-    assert squeue.asked == [["squeue", "--noheader", "--jobs", "12_3", "--format=%L"]]
-    assert capacity.end == 1000 + 86_400 + 60
+    # by its own number: where 14 is also the number of one task, the whole array is listed
+    assert [command[-2:] for command in squeue.asked] == [["--jobs", "14"]]
+    assert (capacity.end, capacity.memory_mb) == (1000 + 86_400 + 60, 3072)
+    assert own == Job(label="12_3")
 
 
 @pytest.mark.parametrize("answer", ["UNLIMITED", "NOT_SET", "INVALID", "", "slurm: error"])
@@ -170,7 +189,9 @@ def test_a_controller_that_does_not_answer_leaves_the_end_unknown(tmp_path: Path
 
 
 def test_a_job_has_the_gpus_that_slurm_gave_it(tmp_path: Path) -> None:
-    capacity = read_capacity({**IN_SLURM, "SLURM_GPUS_ON_NODE": "2"}, root=a_machine(tmp_path))
+    capacity = read_capacity(
+        {**IN_SLURM, "SLURM_GPUS_ON_NODE": "2"}, root=a_node_with_job(tmp_path), run=never
+    )
 
     assert capacity.gpus == 2
 
@@ -187,7 +208,7 @@ def test_there_is_no_job_outside_slurm() -> None:
     assert read_job({"PATH": "/bin"}) is None
 
 
-def test_a_restarted_array_task_is_read_whole() -> None:
+def test_a_restarted_array_task_is_read_whole(tmp_path: Path) -> None:
     job = read_job(
         {
             "SLURM_CLUSTER_NAME": "alps",
@@ -196,11 +217,102 @@ def test_a_restarted_array_task_is_read_whole() -> None:
             "SLURM_ARRAY_TASK_ID": "0",
             "SLURM_RESTART_COUNT": "1",
             "SLURMD_NODENAME": "n2",
-        }
+            "JOBPOOL_JOB": "15 12_0 1",
+        },
+        root=a_node_with_job(tmp_path, "15"),
+        run=never,
     )
 
     assert job is not None
     assert (job.label, job.cluster, job.restarts, job.node) == ("12_0", "alps", 1, "n2")
+
+
+OUTER = {**ARRAY_TASK, "SLURM_RESTART_COUNT": "1", "JOBPOOL_JOB": "15 12_3 1"}
+
+
+def test_a_job_in_a_job_has_its_own_number(tmp_path: Path) -> None:
+    squeue = Squeue("20  20  RUNNING 0 1:00:00 1 cpu=1,mem=1G\n")
+
+    job = read_job(
+        {"SLURM_JOB_ID": "20", **OUTER}, root=a_node_with_job(tmp_path, "20"), run=squeue
+    )
+
+    assert job == Job(label="20")
+
+
+def test_a_job_that_slurm_does_not_tell_of_goes_by_its_number(tmp_path: Path) -> None:
+    inner = {"SLURM_JOB_ID": "20", **ARRAY_TASK}
+
+    job = read_job(inner, root=a_node_with_job(tmp_path, "20"), run=no_answer)
+
+    assert job == Job(label="20")
+
+
+@pytest.mark.parametrize("answer", ["", "12  12  COMPLETED 0 0:00 1 cpu=1,mem=1G\n"])
+def test_variables_that_outlived_their_job_are_no_job(tmp_path: Path, answer: str) -> None:
+    left = {**IN_SLURM, "SLURM_MEM_PER_NODE": "100", "SLURM_CPUS_PER_TASK": "1"}
+
+    capacity = read_capacity(left, root=a_machine(tmp_path), run=Squeue(answer), usable_cores=8)
+
+    assert (capacity.cores, capacity.memory_mb, capacity.end) == (8, 16000, None)
+
+
+def test_a_running_job_whose_processes_cannot_be_seen_is_a_job(tmp_path: Path) -> None:
+    squeue = Squeue("12  12  RUNNING 0 1:00 1 cpu=1,mem=1G\n")
+
+    assert read_job(IN_SLURM, root=a_machine(tmp_path), run=squeue) == Job(label="12")
+
+
+def test_variables_of_another_job_than_that_of_the_cgroup_do_not_count(tmp_path: Path) -> None:
+    squeue = Squeue("12  12  RUNNING 0 1:00 1 cpu=2,mem=1G\n")
+    other = {"SLURM_JOB_ID": "9", "SLURM_CPUS_PER_TASK": "8", "SLURM_MEM_PER_NODE": "9000"}
+
+    capacity = read_capacity(other, root=a_v1_job(tmp_path), run=squeue, usable_cores=64)
+    job = read_job(other, root=tmp_path, run=squeue)
+
+    assert (capacity.cores, capacity.memory_mb) == (2, 200)
+    assert job == Job(label="12")
+
+
+def test_memory_left_by_a_job_around_this_one_is_asked_for(tmp_path: Path) -> None:
+    squeue = Squeue("12  12  RUNNING 0 1:00 1 cpu=2,mem=512M\n")
+    both = {**IN_SLURM, "SLURM_MEM_PER_NODE": "4096", "SLURM_MEM_PER_CPU": "256"}
+
+    capacity = read_capacity(both, root=a_node_with_job(tmp_path), run=squeue)
+
+    assert capacity.memory_mb == 512
+
+
+@pytest.mark.parametrize(
+    ("given", "cores", "memory_mb"),
+    [
+        # srun -n4 in a job of 8 cores and 8 GB: a quarter each
+        ({"SLURM_GTIDS": "0,1,2,3", "SLURM_CPUS_ON_NODE": "8"}, 2, 2048),
+        ({"SLURM_GTIDS": "2,3", "SLURM_CPUS_ON_NODE": "4"}, 2, 2048),
+        # srun -n1 -c2 --exact beside others like it
+        ({"SLURM_GTIDS": "0", "SLURM_CPUS_ON_NODE": "2"}, 2, 2048),
+        # the cores per task of the job around the step
+        ({"SLURM_CPUS_ON_NODE": "1", "SLURM_CPUS_PER_TASK": "8"}, 1, 1024),
+    ],
+)
+def test_the_processes_of_a_job_step_share_the_job(
+    tmp_path: Path, given: dict[str, str], cores: int, memory_mb: int
+) -> None:
+    job = {**IN_SLURM, "SLURM_MEM_PER_NODE": "8192", "SLURM_JOB_CPUS_PER_NODE": "8(x2)"}
+
+    capacity = read_capacity(
+        {**job, **given}, root=a_node_with_job(tmp_path, step="0"), run=never, usable_cores=64
+    )
+
+    assert (capacity.cores, capacity.memory_mb) == (cores, memory_mb)
+
+
+def test_cores_that_a_job_has_but_did_not_ask_for_are_spare(tmp_path: Path) -> None:
+    exclusive = {**IN_SLURM, "SLURM_CPUS_PER_TASK": "1", "SLURM_CPUS_ON_NODE": "16"}
+
+    capacity = read_capacity(exclusive, root=a_node_with_job(tmp_path), run=never, usable_cores=64)
+
+    assert (capacity.cores, capacity.spare_cores) == (1, 15)
 
 
 def test_kills_are_counted_up_to_the_job_under_v1(tmp_path: Path) -> None:

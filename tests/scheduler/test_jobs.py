@@ -39,6 +39,16 @@ RECORDS = {
 }
 
 
+def _number(job: str) -> str:
+    """Return the own number of a job; that of 2_1 is another than that of its array."""
+    return job.replace("_", "0")
+
+
+def _with_number(record: str) -> str:
+    job, _, rest = record.partition("|")
+    return f"{job}|{_number(job)}|{rest}"
+
+
 class Controller:
     """Stands in for squeue and sacct: prints what it has been given, and counts its calls."""
 
@@ -54,8 +64,9 @@ class Controller:
         if command[0] == "sacct":
             if self.records is None:
                 raise SchedulerError("Slurm accounting storage is disabled")
-            return "".join(f"{self.records[job]}\n" for job in jobs if job in self.records)
-        lines = [self.queue[job] for job in jobs if job in self.queue]
+            known = (self.records[job].splitlines() for job in jobs if job in self.records)
+            return "".join(f"{_with_number(line)}\n" for lines in known for line in lines)
+        lines = [f"{_number(job)}  {self.queue[job]}" for job in jobs if job in self.queue]
         if len(jobs) == 1 and not lines:
             raise SchedulerError("slurm_load_jobs error: Invalid job id specified")
         return "".join(f"{line}\n" for line in lines)
@@ -348,3 +359,17 @@ def test_who_beat_until_its_end_ran_out_of_time() -> None:
 )
 def test_a_stopped_worker_hears_why(job: str, cause: Cause | None) -> None:
     assert seen_of(job).status().cause is cause
+
+
+def test_a_task_of_an_array_is_found_by_its_own_number() -> None:
+    as_squeue_answers = Controller({"201": QUEUE["2_1"]})
+
+    assert seen_of("201", controller=as_squeue_answers).state == "RUNNING"
+
+
+def test_accounting_finds_a_task_of_an_array_by_its_own_number() -> None:
+    records = {"201": "2_1|TIMEOUT|0:0||n1\n2_1.batch|CANCELLED|0:15|3352K|n1"}
+
+    seen = seen_of("201", controller=Controller({}, records))
+
+    assert (seen.job, seen.state, seen.max_rss_mb) == ("201", "TIMEOUT", 3352 / 1024)

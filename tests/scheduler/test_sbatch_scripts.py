@@ -171,22 +171,62 @@ def test_a_log_that_is_no_file_stays_where_it_is(tmp_path: Path, pool: Path) -> 
     assert "called with" in (pool / "logs/12/first_pass-12345.log").read_text()
 
 
-def test_a_task_of_an_array_is_named_as_squeue_names_it(tmp_path: Path, pool: Path) -> None:
-    array = {"SLURM_ARRAY_JOB_ID": 999, "SLURM_ARRAY_TASK_ID": 0, "SLURM_JOB_ID": 1003}
+ARRAY_TASK = {"SLURM_ARRAY_JOB_ID": 999, "SLURM_ARRAY_TASK_ID": 0, "SLURM_JOB_ID": 1003}
+
+
+def with_squeue(folder: Path, answer: str) -> dict[str, object]:
+    """Return settings under which squeue prints something, unless a user's filter reaches it."""
+    program = folder / "slurm" / "squeue"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n[ -n \"$SQUEUE_STATES\" ] || printf '{answer}'\n")
+    program.chmod(0o755)
+    return {"PATH": f"{program.parent}:{os.environ['PATH']}", "SQUEUE_STATES": "PD"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "log"),
+    [
+        # the folder follows the job's own number, which is another for each task of the array
+        ("999 999_1 0\\n1003 999_0 0\\n", "1/first_pass-999_0.log"),
+        ("1003 999_0 2\\n", "1/first_pass-999_0-restart2.log"),
+        ("1003 1003 0\\n", "1/first_pass-1003.log"),  # 999_0 is the job that submitted it
+        ("", "1/first_pass-1003-restart1.log"),  # its own number is wrong in no case
+    ],
+)
+def test_a_job_is_named_as_squeue_names_it(
+    tmp_path: Path, pool: Path, answer: str, log: str
+) -> None:
+    settings = ARRAY_TASK | {"SLURM_RESTART_COUNT": 1} | with_squeue(tmp_path, answer)
 
     start(
-        "first_pass", pool, begun=tmp_path / "begun", JOBPOOL=a_program(tmp_path / "bin"), **array
+        "first_pass",
+        pool,
+        begun=tmp_path / "begun",
+        JOBPOOL=a_program(tmp_path / "bin"),
+        **settings,
     )
 
-    # the folder follows the job's own number, which is another for each task of the array
-    assert [file.name for file in (pool / "logs/1").iterdir()] == ["first_pass-999_0.log"]
+    assert (pool / "logs" / log).exists()
+
+
+def test_a_job_whose_log_slurm_named_after_the_array_asks_nothing(
+    tmp_path: Path, pool: Path
+) -> None:
+    (pool / "logs").mkdir()
+    settings = ARRAY_TASK | with_squeue(tmp_path, "1003 wrong 0\\n")
+    program = a_program(tmp_path / "bin", STAND_IN + 'echo "in job $JOBPOOL_JOB"\n')
+
+    start("worker", pool, begun=pool / "logs/worker-999_0.log", JOBPOOL=program, **settings)
+
+    assert "in job 1003 999_0 0" in (pool / "logs/1/worker-999_0.log").read_text()
 
 
 def test_a_restarted_job_has_a_log_of_its_own(tmp_path: Path, pool: Path) -> None:
     program = a_program(tmp_path / "bin")
+    again = {"SLURM_RESTART_COUNT": 1} | with_squeue(tmp_path, "12345 12345 1\\n")
 
     start("first_pass", pool, begun=tmp_path / "begun", JOBPOOL=program)
-    start("first_pass", pool, begun=tmp_path / "begun", JOBPOOL=program, SLURM_RESTART_COUNT=1)
+    start("first_pass", pool, begun=tmp_path / "begun", JOBPOOL=program, **again)
 
     names = sorted(file.name for file in (pool / "logs/12").iterdir())
     assert names == ["first_pass-12345-restart1.log", "first_pass-12345.log"]

@@ -3,7 +3,8 @@
     scheduler     the whole of it, as `jobpool.scheduler.base` asks
     variables     which variables of the user reach its programs
     programs      run one of its programs
-    environment   the job that this process runs in, and what it has
+    own_job       the job that this process runs in, whatever variables it has inherited
+    environment   what this process has of that job
     jobs          squeue and sacct about many jobs
     limits        scontrol and sinfo about the cluster
     submit        sbatch lines, the queue, scancel

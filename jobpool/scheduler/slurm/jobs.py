@@ -35,16 +35,18 @@ _CAUSE_OF_STATE: Mapping[str, Cause] = {
 }
 # widths instead of separators: these SLURM has always known
 _QUEUE_FIELDS = (
-    "JobArrayID:64,State:32,RestartCnt:12,Exit_Code:12,PreemptTime:32,Reason:64,NodeList:1024"
+    "JobID:20,JobArrayID:64,State:32,RestartCnt:12,Exit_Code:12,PreemptTime:32,Reason:64,"
+    "NodeList:1024"
 )
 _QUEUE_LINE = re.compile(
-    r"(?P<job>\S+) +(?P<state>\S+) +(?P<restarts>\d+) +(?P<status>[\d:]+) +(?P<preempted>\S+) +"
+    r"(?P<number>\d+) +(?P<job>\S+) +(?P<state>\S+) +(?P<restarts>\d+) +(?P<status>[\d:]+) +"
+    r"(?P<preempted>\S+) +"
     r"(?P<reason>\S+|\S.*\S)(?: {2,}(?P<node>\S*) *)?"
 )
-_RECORD_FIELDS = "JobID,State,ExitCode,MaxRSS,NodeList"
+_RECORD_FIELDS = "JobID,JobIDRaw,State,ExitCode,MaxRSS,NodeList"
 _RECORD_LINE = re.compile(
-    r"(?P<job>[^.|]+)(?:\.(?P<step>[^|]+))?\|(?P<state>\w+)[^|]*\|(?P<status>[\d:]*)\|"
-    r"(?P<rss>[^|]*)\|(?P<node>[^|]*)"
+    r"(?P<job>[^.|]+)(?:\.(?P<step>[^|]+))?\|(?P<number>\d*)[^|]*\|(?P<state>\w+)[^|]*\|"
+    r"(?P<status>[\d:]*)\|(?P<rss>[^|]*)\|(?P<node>[^|]*)"
 )
 
 
@@ -152,7 +154,9 @@ def _ask_queue(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, Slu
         if "Invalid job id" not in str(error):
             raise
         text = ""  # squeue says so when it has forgotten the only job it is asked about
-    listed = {line["job"]: line for line in map(_queue_line, text.splitlines())}
+    lines = [_queue_line(line) for line in text.splitlines()]
+    # by its own number, too: so a worker may be named that could not learn its place in an array
+    listed = {line[key]: line for key in ("number", "job") for line in lines}
     return {one: _in_queue(one, listed.get(one.job)) for one in runs}
 
 
@@ -201,22 +205,25 @@ def _records(runs: Sequence[JobRun], run: RunProgram) -> dict[JobRun, SlurmStatu
     shape = ["--noheader", "--parsable2", f"--format={_RECORD_FIELDS}"]
     text = run(["sacct", "--duplicates", *shape, "--jobs", ",".join(jobs)])
     found: dict[str, list[SlurmStatus]] = {}
+    number_of: dict[str, str] = {}  # of the job that accounting knows by that name
     for line in filter(None, text.splitlines()):
-        row, step, rss_mb = _record_line(line)
-        rows = found.setdefault(row.job, [])
+        number, row, step, rss_mb = _record_line(line)
+        rows = found.setdefault(number, [])
         if not step:
             rows.append(row)
+            number_of |= {number: number, row.job: number}
         elif rows and rss_mb is not None:  # a step stands behind its run
             rows[-1] = replace(rows[-1], max_rss_mb=max(rss_mb, rows[-1].max_rss_mb or 0.0))
+    of_run = {one: found.get(number_of.get(one.job, ""), []) for one in runs}
     return {
-        one: found[one.job][one.restarts]
-        for one in runs
-        if len(found.get(one.job, [])) > one.restarts
+        one: replace(rows[one.restarts], job=one.job)
+        for one, rows in of_run.items()
+        if len(rows) > one.restarts
     }
 
 
-def _record_line(text: str) -> tuple[SlurmStatus, str, float | None]:
-    """Return a run, the name of its step if the line is about one, and that step's memory."""
+def _record_line(text: str) -> tuple[str, SlurmStatus, str, float | None]:
+    """Return a job's own number, a run, the name of its step if it is one, and its memory."""
     line = _RECORD_LINE.fullmatch(text)
     if line is None:
         raise SchedulerError(f"sacct printed what jobpool cannot read: {text!r}; is it SLURM's?")
@@ -224,7 +231,7 @@ def _record_line(text: str) -> tuple[SlurmStatus, str, float | None]:
     row = SlurmStatus(
         job=line["job"], state=line["state"], exit_code=code, signal=signal, node=line["node"]
     )
-    return row, line["step"] or "", parse_memory(line["rss"])
+    return line["number"], row, line["step"] or "", parse_memory(line["rss"])
 
 
 def _join(seen: SlurmStatus, recorded: SlurmStatus) -> SlurmStatus:

@@ -8,6 +8,7 @@ from pathlib import Path
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.scheduler.base import Capacity, Job, Limits, Order, QueuedJob, Submission
 from jobpool.scheduler.slurm import answers, environment, jobs, limits, submit
+from jobpool.scheduler.slurm.own_job import asked_once
 from jobpool.scheduler.slurm.programs import TIMEOUT_S, RunProgram, on_cluster, run_program
 from jobpool.scheduler.slurm.variables import chosen_cluster, chosen_options
 from jobpool.scheduler.status import JobRun, JobStatus
@@ -26,14 +27,15 @@ class Slurm:
 
     def __init__(self, run: RunProgram | None = None) -> None:
         self._given = run
+        self._ask_once = asked_once(run or partial(run_program, timeout_s=20.0))
 
     def own_job(self) -> Job | None:
         """Return the job that this process runs in, or None outside SLURM."""
-        return environment.read_job()
+        return environment.read_job(run=self._ask_once)
 
     def capacity(self) -> Capacity:
         """Return what the job may use, or the machine outside of one."""
-        return environment.read_capacity()
+        return environment.read_capacity(run=self._ask_once)
 
     def oom_kills(self) -> int | None:
         """Return how many processes of this job the kernel has killed for lack of memory."""

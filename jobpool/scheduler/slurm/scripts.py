@@ -115,15 +115,33 @@ if [ ! -e "$pool/pool.json" ]; then
     exit 1
 fi
 
+# The job's name. An array and restarts may be those of a job that submitted this one, for jobs hand
+# on their variables: they count if SLURM has named the log after the array, or says so.
+job=$SLURM_JOB_ID restarts=${SLURM_RESTART_COUNT:-0}
+begun=$(readlink "/proc/$$/fd/1")
+array=${SLURM_ARRAY_JOB_ID-}_${SLURM_ARRAY_TASK_ID-}
+if [[ $restarts == 0 && $begun == *-"$array.log" && ${begun%/*} -ef $pool/logs ]]; then
+    job=$array
+elif [[ $restarts != 0 || $array != _ ]]; then
+    while read -r number named started _; do
+        [[ $number != "$SLURM_JOB_ID" ]] || job=$named restarts=$started
+    done < <(
+        unset "${!SQUEUE_@}" SLURM_CLUSTERS # a user's own filters
+        timeout 20 squeue --noheader --all --array --states=all --jobs "$SLURM_JOB_ID" \
+            --Format JobID:20,JobArrayID:64,RestartCnt:12
+    )
+fi
+export JOBPOOL_JOB="$SLURM_JOB_ID $job $restarts" # for the worker, which asks no more
+run=$job
+[[ $restarts == 0 ]] || run+=-restart$restarts
+
 # The log becomes POOL/logs/<job id / 1000>/<name>-<job>.log, so that no folder gets over 1,000.
 name=${SLURM_JOB_NAME//\//_}
-job=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}
-log=$pool/logs/$((SLURM_JOB_ID / 1000))/$name-$job
-log+=${SLURM_RESTART_COUNT:+-restart$SLURM_RESTART_COUNT}.log
+log=$pool/logs/$((SLURM_JOB_ID / 1000))/$name-$run.log
 
 # Until its worker is ready, a file in POOL/starts names this job; a start that fails says why in
 # one, for `jobpool status`, also where jobpool does not run. -C: only new files are written.
-start=$pool/starts/$job${SLURM_RESTART_COUNT:+-restart$SLURM_RESTART_COUNT}
+start=$pool/starts/$run
 tell() {
     printf '%s\n' "jobpool-start 1" "job=$job" "name=${name:0:100}" "node=${SLURMD_NODENAME-}" \
         "log=${log#"$pool/"}" "said=$1" "" "${@:2}"
@@ -138,7 +156,6 @@ mkdir -p -- "$pool/starts"
 (set -C && tell "" >"$start.starting") || true
 export JOBPOOL_START=$start.starting
 
-begun=$(readlink "/proc/$$/fd/1")
 mkdir -p "${log%/*}"
 [ ! -f "$begun" ] || mv -n -- "$begun" "$log" # moved: what SLURM writes later lands in it, too
 exec >>"$log" 2>&1
