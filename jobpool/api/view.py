@@ -330,8 +330,7 @@ def _quiet(_: str) -> None:
 def status_html(found: Status) -> str:
     """Return the status of a pool as HTML: counts, and a bar for each value of each axis."""
     counts = found.counts
-    waiting = counts.waiting + counts.returned
-    numbers = {**{name: getattr(counts, name) for name in _COLOURS}, "waiting": waiting}
+    numbers = {name: getattr(counts, name) for name in (*_COLOURS, "waiting")}
     words = [f"<b>{n:,}</b>&nbsp;{_word(name)}" for name, n in numbers.items() if n]
     line = ", ".join(words) or "no task"
     if counts.remaining:

@@ -34,7 +34,7 @@ WINDOWS_S = (60.0, 600.0, HOUR_S, 6 * HOUR_S, DAY_S, 7 * DAY_S)
 ENOUGH = 50  # ends in a window: the rate is then known to about 15 percent
 FEWEST = 3  # with fewer ends nothing can be said
 
-# the fields of `Counts`; of the waiting tasks, those that failed are counted by themselves
+# the fields of `Counts`; until they are counted, waiting tasks that failed are a kind of their own
 _KINDS = (*(state.word for state in sorted(COUNTED)), "returned")
 _UNCOUNTED = len(_KINDS)
 _UNKNOWN = _UNCOUNTED + 1
@@ -45,8 +45,8 @@ _RUNNING, _DONE = _KINDS.index("running"), _KINDS.index("done")
 class Counts:
     """How many tasks stand where: by the words of the counted states."""
 
-    waiting: int  # never failed
-    returned: int  # failed, and waiting again
+    waiting: int  # those that failed before included, as everywhere
+    returned: int  # of the waiting ones: those that failed before
     running: int
     done: int
     parked: int
@@ -55,13 +55,13 @@ class Counts:
     @property
     def total(self) -> int:
         """Return the number of all tasks."""
-        total: int = self.returned + sum(getattr(self, state.word) for state in COUNTED)
+        total: int = sum(getattr(self, state.word) for state in COUNTED)
         return total
 
     @property
     def remaining(self) -> int:
         """Return how many tasks are to be done, those that run included."""
-        remaining: int = self.returned + sum(getattr(self, s.word) for s in REMAINING)
+        remaining: int = sum(getattr(self, s.word) for s in REMAINING)
         return remaining
 
 
@@ -272,7 +272,9 @@ def _of(
 
 
 def _counts(counts: NDArray[np.intp]) -> Counts:
-    return Counts(**dict(zip(_KINDS, map(int, counts), strict=False)))
+    of_kind = dict(zip(_KINDS, map(int, counts), strict=False))
+    of_kind["waiting"] += of_kind["returned"]
+    return Counts(**of_kind)
 
 
 def _column(grid: Grid, name: str) -> tuple[NDArray[np.unsignedinteger], tuple[Value | None, ...]]:
@@ -364,8 +366,7 @@ def status_text(found: Status, *, ascii_only: bool = False) -> str:
         f"{bar(counts.done / max(counts.total, 1), ascii_only=ascii_only)}",
         f"  remaining {counts.remaining:>11,}  {time_left(found)}",
         f"    running {counts.running:>11,}  {_workers(found)}",
-        f"    waiting {counts.waiting + counts.returned:>11,}  "
-        f"{counts.returned:,} of them failed and were requeued",
+        f"    waiting {counts.waiting:>11,}  {counts.returned:,} of them failed and were requeued",
     ]
     if found.n_rerun:
         what = "of these are rerun: an earlier result counts until the new one is accepted"
@@ -452,7 +453,8 @@ def _axis_lines(axis: AxisCounts, ascii_only: bool) -> list[str]:
         ]
         for value, counts in axis.values
     ]
-    return [f"  {line}" for line in table([axis.name, "", "", "done", *kept, "tasks"], rows)]
+    header = ["(returned)" if name == "returned" else name for name in kept]  # of the waiting ones
+    return [f"  {line}" for line in table([axis.name, "", "", "done", *header, "tasks"], rows)]
 
 
 def status_json(found: Status) -> str:

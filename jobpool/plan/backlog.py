@@ -58,11 +58,12 @@ class Backlog:
     memory_code: NDArray[np.uint8]  # (n_tasks,): codes of the bounds, see `jobpool.table.records`
     time_code: NDArray[np.uint8]
     elsewhere: Mapping[TaskState, int]  # of each counted state but waiting
+    n_lost: int = 0  # running with dead workers: they will wait again
 
     @property
     def n_waiting(self) -> int:
-        """Return how many tasks no worker runs."""
-        return int(np.count_nonzero(self.waiting))
+        """Return how many tasks wait, as `status` counts them."""
+        return int(np.count_nonzero(self.waiting)) - self.n_lost
 
 
 def read_backlog(pool: Pool, server_time: float) -> Backlog:
@@ -91,14 +92,13 @@ def read_backlog(pool: Pool, server_time: float) -> Backlog:
     dead = [owner for owner, life in lives.items() if life is Life.DEAD]
     lost = running & np.isin(owners, np.array(dead, owners.dtype))
     bounds = table["bounds"]
+    others = sorted(COUNTED - {TaskState.WAITING})
     return Backlog(
         waiting=(state == TaskState.WAITING) | lost,
         memory_code=(bounds & 0xFF).astype(np.uint8),
         time_code=(bounds >> 8 & 0xFF).astype(np.uint8),
-        elsewhere={
-            one: int(np.count_nonzero((state == one) & ~lost))
-            for one in sorted(COUNTED - {TaskState.WAITING})
-        },
+        elsewhere={one: int(np.count_nonzero(state == one)) for one in others},
+        n_lost=int(np.count_nonzero(lost)),
     )
 
 

@@ -52,6 +52,8 @@ def plan_text(pool: Pool, made: Plan, around: Around) -> str:
     waits = "waits" if backlog.n_waiting == 1 else "wait"
     head = f"{pool.info.name}: {count(backlog.n_waiting, 'task')} {waits} in {pool.folder}"
     others = [f"{n:,} {state.word}" for state, n in backlog.elsewhere.items() if n]
+    if backlog.n_lost:
+        others.append(f"{backlog.n_lost:,} of these with dead workers, which count in the plan")
     lines = [f"{head}; {', '.join(others)}" if others else head]
     if made.arrays:
         lines += ["", *(f"  {line}" for line in _sizes(made)), "", *_sums(made)]
@@ -164,6 +166,7 @@ def json_text(pool: Pool, made: Plan, limits: Limits | None) -> str:
             "name": pool.info.name,
             "waiting": backlog.n_waiting,
             **{state.word: n for state, n in backlog.elsewhere.items()},
+            "lost": backlog.n_lost,
             "queued": made.n_queued,
             "to_submit": made.n_jobs,
             "sizes": [_array(array) for array in made.arrays],

@@ -168,7 +168,7 @@ def _rest(pool: Pool) -> tuple[Tile, ...]:
         read_backlog(pool, server_time(pool.folder / "workers")),
         load_estimates(pool),
     )
-    if not backlog.n_waiting or forecast is None:
+    if not backlog.waiting.any() or forecast is None:
         return ()
     passes = pool.experiment().passes
     plan = make_plan(pool.grid, backlog, forecast, passes, lambda _: None, Wanted(queued={}))

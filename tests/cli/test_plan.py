@@ -137,7 +137,8 @@ def test_the_task_of_a_dead_worker_is_planned_for(cluster: Cluster) -> None:
     shown = cluster.run("plan", cluster.pool, "--json")
 
     found = json.loads(shown.stdout)
-    assert (found["waiting"], found["running"]) == (10, 0)
+    assert (found["waiting"], found["running"], found["lost"]) == (9, 1, 1)
+    assert sum(one["tasks"] for one in found["sizes"]) == 10
 
 
 def test_what_is_left_out_is_named_with_the_reason(cluster: Cluster) -> None:

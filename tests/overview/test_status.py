@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import jobpool as jobpool_api
 from jobpool.admin.create import create_pool
 from jobpool.errors import DamagedStateError, Fault, SelectionError
 from jobpool.journal.workers import own_worker_record
@@ -32,7 +33,7 @@ from tests.support.builders import a_pool, an_experiment, shard_files
 from tests.support.parts import a_split_pool, position_of, put
 from tests.support.simulated import SimulatedWorker, a_mixed_pool
 
-MIXED = Counts(waiting=5, returned=2, running=0, done=3, parked=0, held=0)
+MIXED = Counts(waiting=7, returned=2, running=0, done=3, parked=0, held=0)
 
 
 def alive(_: int) -> Life:
@@ -66,7 +67,7 @@ def test_every_task_is_counted_in_the_state_it_is_in(fast_path: Path) -> None:
 
     counts = status_of(folder).counts
 
-    assert counts == Counts(waiting=4, returned=2, running=1, done=3, parked=0, held=0)
+    assert counts == Counts(waiting=6, returned=2, running=1, done=3, parked=0, held=0)
     assert (counts.total, counts.remaining) == (10, 7)
 
 
@@ -284,7 +285,7 @@ def test_a_task_that_lacked_something_counts_as_returned(fast_path: Path, cause:
 
     end_short(folder, 2, cause, Feedback(memory_mb=4096))
 
-    assert (status_of(folder).counts.returned, status_of(folder).counts.waiting) == (1, 9)
+    assert (status_of(folder).counts.returned, status_of(folder).counts.waiting) == (1, 10)
 
 
 def test_tasks_that_wait_for_a_larger_worker_are_told_with_the_least_bounds(
@@ -328,6 +329,22 @@ def test_json_holds_the_counts_of_the_pool(fast_path: Path, jobpool: Jobpool) ->
 
     assert (shown["done"], shown["returned"], shown["remaining"], shown["total"]) == (3, 2, 7, 10)
     assert [row["value"] for row in shown["by"]["number"]] == list(range(10))
+
+
+def test_waiting_means_the_same_in_every_output(fast_path: Path, jobpool: Jobpool) -> None:
+    folder = a_mixed_pool(a_pool(fast_path))  # two of seven tasks failed before
+
+    text = jobpool("status", folder, "--by", "number").stdout
+    status = json.loads(jobpool("status", folder, "--json", "--by", "number").stdout)
+    plan = json.loads(jobpool("plan", folder, "--json").stdout)
+    opened = jobpool_api.open(folder)
+
+    assert "    waiting           7  2 of them failed and were requeued" in text.splitlines()
+    assert [status["waiting"], plan["waiting"], opened.status().counts.waiting] == [7, 7, 7]
+    assert sum(row["waiting"] for row in status["by"]["number"]) == 7
+    assert [task.state for task in opened].count("waiting") == 7
+    assert opened.why(Pool(folder).grid.id(1)).n_waiting == 7
+    assert "7</b>&nbsp;waiting" in opened._repr_html_()
 
 
 def test_a_terminal_without_unicode_gets_bars_of_plain_characters(fast_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_status_tells_what_returned(story: Story) -> None:
 
     assert (status["done"], status["returned"], status["running"]) == (4, 2, 0)
     assert [(one["value"], one["returned"], one["waiting"]) for one in pipelines] == [
-        ("elastic", 2, 0),
+        ("elastic", 2, 2),
         ("svm", 0, 6),
     ]
 
