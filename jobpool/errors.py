@@ -6,11 +6,12 @@ go to the base class, so that an error survives pickling on its way back from a 
 
 An error that means something in one room only stands there, beside the code that raises it:
 
-    cache     FilesChangedError
-    checks    ProbeError, SilentPartnerError
-    learning  AnswerError, HelperError, HelperKilledError, NoCandidateError, NothingComparedError,
-              PipelineError, TooFewError, TooFewGroupsError, TooFewTogetherError
-    runners   MemberError
+    cache      FilesChangedError
+    checks     ProbeError, SilentPartnerError
+    execution  ResultError, UnreadableError
+    learning   AnswerError, HelperError, HelperKilledError, NoCandidateError, NothingComparedError,
+               PipelineError, TooFewError, TooFewGroupsError, TooFewTogetherError
+    runners    MemberError
 """
 
 import difflib

@@ -142,8 +142,8 @@ class Worker:
             while not self._why_leave(summary, limits, time.monotonic() - since):
                 self._reap()
                 self._matcher.refresh(puller.restrict, self._heartbeat.server_time)
-                if ending is not None and ending.cause is not Cause.DONE:
-                    # the task process may be dead: start another before the next claim
+                if ending is not None and not self._goes_on(ending):
+                    # the task process is gone: start another before the next claim
                     failed, ending = ending, None
                     self._end(failed)
                     self._supervisor.start()
@@ -164,6 +164,10 @@ class Worker:
             if ending is not None:  # also after an error
                 self._end(ending)
         return summary
+
+    def _goes_on(self, ending: Ending) -> bool:
+        """Say whether the process of a task that ended can take the next at once."""
+        return ending.cause is Cause.DONE and self._supervisor.is_ready()
 
     def _make_puller(self) -> Puller:
         chosen = select(self._pool.grid, self._worker_record.only, self._worker_record.skip)

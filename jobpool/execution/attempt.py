@@ -131,6 +131,9 @@ class AttemptRunner:
             raise
         why = f": {outcome.error}" if outcome.error else ""
         self._report(f"task {claim.id}: {outcome.cause} after {ended - started:.1f} s{why}")
+        if outcome.left:
+            left = f"left {outcome.left}; its process was ended, the next task gets a new one"
+            self._report(f"task {claim.id}: {left}")
         feedback = feedback_of(
             self._pool.folder,
             attempt,

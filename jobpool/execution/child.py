@@ -1,29 +1,37 @@
 """The process that runs tasks: started by a worker, and killed where needed.
 
-    python -m jobpool.execution.child POOL CORES TRUST ANSWERS
+    python -m jobpool.execution.child POOL CORES TRUST REQUESTS ANSWERS PAGE
 
-Reads one JSON request a line from standard input, writes one JSON answer a line to the open file
-numbered ANSWERS, and ends when its standard input does. TRUST lists the users whose pools may be
-run, with commas between them. Its guard, a small process, ensures that neither of them, nor any
-process that a task started, outlives the worker.
+Takes one request after the other through the channel whose three open descriptors it is told (see
+`jobpool.execution.channel`), sends one answer to each, and ends when there are no more. TRUST
+lists the users whose pools may be run, with commas between them. Its guard, a small process,
+ensures that neither of them, nor any process that a task started, outlives the worker.
+
+Whatever way out the code of a task takes, an exception of any kind or a copy of this process that
+runs on, it is an answer about that task, or the end of the copy. What a task leaves behind is put
+back, or named in the answer (see `jobpool.execution.leftovers`).
 """
 
+import faulthandler
 import json
-import math
 import os
 import re
 import resource
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobpool.disk.causes import failure_cause
 from jobpool.errors import JobpoolError
+from jobpool.execution.answers import error_text, result_text
+from jobpool.execution.channel import READY, TaskEnd
+from jobpool.execution.leftovers import NOTHING, Kept, ProcessState, end_helpers
 from jobpool.execution.processes import guard
 from jobpool.task import Json
 from jobpool.units import MB
@@ -31,42 +39,85 @@ from jobpool.units import MB
 if TYPE_CHECKING:
     from jobpool.runners.base import Runner
 
+_OWN_FRAMES = 1  # of a traceback: those before the runner was called
+
 
 def main(arguments: list[str]) -> int:
     """Answer requests until there are no more, and return the exit code."""
-    folder, cores, answers = Path(arguments[0]), int(arguments[1]), int(arguments[3])
+    folder, cores = Path(arguments[0]), int(arguments[1])
     trusted = arguments[2].split(",")
+    channel = TaskEnd(*map(int, arguments[3:6]))
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # a whole job may receive it: the worker decides
+    worker = os.getppid()
     guard()
+    own, parent = os.getpid(), os.getppid()
+    faulthandler.enable()  # a crash leaves in the log where it was
     from jobpool.pool import Pool  # heavy: not for the guard
     from jobpool.runners import make_runner
     from jobpool.runners.base import SupportsCheck
     from jobpool.table.settings import check_owner
 
-    with os.fdopen(answers, "w", encoding="utf-8") as stream:
-        try:
-            # the files may have changed since the worker checked
-            check_owner(folder, trusted)
-            pool = Pool(folder)
-            runner = make_runner(pool.experiment(), folder)
-            if isinstance(runner, SupportsCheck):
-                runner.check()
-        except JobpoolError as error:
-            _send(stream, {"error": error.message, "exit_code": error.exit_code})
-            return error.exit_code
-        _send(stream, {"ready": True, "pid": os.getpid()})
-        for line in sys.stdin:
-            _send(stream, _answer(runner, folder, cores, json.loads(line)))
+    try:
+        # the files may have changed since the worker checked
+        check_owner(folder, trusted)
+        pool = Pool(folder)
+        runner = make_runner(pool.experiment(), folder)
+        if isinstance(runner, SupportsCheck):
+            runner.check()
+    except JobpoolError as error:
+        _end_copy(own)
+        channel.send(READY, _json({"error": error.message, "exit_code": error.exit_code}))
+        return error.exit_code
+    finally:
+        _end_copy(own)
+    state = ProcessState(own, None if parent == worker else parent)
+    tasks = Tasks(runner, folder, cores, state, channel, _kept_by(runner))
+    channel.send(READY, _json({"ready": True, "pid": own}))
+    while (request := channel.receive()) is not None:
+        channel.send(request["number"], tasks.answer(request))
     return 0
 
 
-def _send(stream: Any, answer: dict[str, Any]) -> None:
-    stream.write(json.dumps(answer) + "\n")
-    stream.flush()
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Runs tasks with one runner, one after the other."""
+
+    runner: "Runner"
+    pool: Path
+    cores: int
+    state: ProcessState
+    channel: TaskEnd
+    kept: Callable[[], Kept]  # what the runner keeps running
+
+    def answer(self, request: dict[str, Any]) -> bytes:
+        """Run a task, and return how it ended, what it used, and what it left, as JSON."""
+        kept = self.kept()
+        _reset_peak()
+        before = _used(kept.processes)
+        result, error = run_request(self.runner, self.pool, self.cores, request)
+        self.state.hush()
+        running = self.state.processes()
+        after = _used(running)
+        usage = {key: round(after[key] - before[key], 3) for key in after}
+        usage["peak_memory_mb"] = _peak_mb()
+        kept = NOTHING if error is not None else self.kept()
+        end_helpers(kept)
+        left = [*self.state.left(kept), *self._lost_channel()]
+        facts: dict[str, Json] = {"usage": dict(usage), "left": "; ".join(left)}
+        if error is not None:
+            return _json(facts | _failure(error, self.pool))
+        return b'{"result":%s,%s' % (result.encode("ascii"), _json(facts)[1:])
+
+    def _lost_channel(self) -> Iterator[str]:
+        if not self.channel.is_whole():
+            yield "closed descriptors of its process"
 
 
-def _answer(runner: "Runner", pool: Path, cores: int, request: dict[str, Any]) -> dict[str, Any]:
+def run_request(
+    runner: "Runner", pool: Path, cores: int, request: dict[str, Any]
+) -> tuple[str, BaseException | None]:
+    """Return the result of a task as JSON, or what was raised: anything may be."""
     from jobpool.runners.base import RunContext
 
     context = RunContext(
@@ -77,29 +128,54 @@ def _answer(runner: "Runner", pool: Path, cores: int, request: dict[str, Any]) -
         checkpoint=pool / "checkpoints" / request.get("checkpoint", request["task"]),
         writer=request.get("writer", ""),
     )
-    _reset_peak()
-    before = _used()
+    own = os.getpid()
     try:
-        answer: dict[str, Any] = {"result": _finite(runner.run(dict(request["point"]), context))}
-        json.dumps(answer)  # a result that JSON cannot hold is the task's error
-    except Exception as error:
-        line = traceback.format_exception_only(error)[-1].strip()
-        answer = {
-            "error": line,
-            "traceback": "".join(traceback.format_exception(_without_own_frame(error))),
-            "cause": failure_cause(error, pool),
-            "helper_killed": _helper_killed(error),
-        }
-    after = _used()
-    answer["usage"] = {key: round(after[key] - before[key], 3) for key in after}
-    answer["usage"]["peak_memory_mb"] = _peak_mb()
-    return answer
+        try:
+            found = runner.run(dict(request["point"]), context)
+        finally:
+            _end_copy(own)
+        return result_text(found), None
+    except BaseException as error:
+        return "", error
 
 
-def _without_own_frame(error: Exception) -> Exception:
-    """Return the error with a traceback that begins where the runner was called."""
-    own = error.__traceback__
-    return error.with_traceback(own.tb_next if own is not None else None)
+def _json(facts: dict[str, Any]) -> bytes:
+    return json.dumps(facts).encode("ascii")
+
+
+def _end_copy(own: int) -> None:
+    """End this process if it is a copy, made by a fork in the code of a task, that came back."""
+    if os.getpid() == own:
+        return
+    error = sys.exc_info()[1]
+    code = 0 if error is None else 1
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    elif error is not None:
+        traceback.print_exception(error)
+    with suppress(Exception):
+        sys.stdout.flush()
+    os._exit(code & 0xFF)
+
+
+def _kept_by(runner: "Runner") -> Callable[[], Kept]:
+    """Return what says what a runner keeps running, idle, for its next task."""
+    from jobpool.runners.base import SupportsHelpers
+
+    if isinstance(runner, SupportsHelpers):
+        return lambda: Kept(*runner.helpers())
+    return lambda: NOTHING
+
+
+def _failure(error: BaseException, pool: Path) -> dict[str, Json]:
+    """Return what an error means for the task, in words and as a cause."""
+    line, whole = error_text(error, _OWN_FRAMES)
+    return {
+        "error": line,
+        "traceback": whole,
+        "cause": failure_cause(error, pool),
+        "helper_killed": _helper_killed(error),
+    }
 
 
 def _reasons(error: BaseException | None) -> Iterator[BaseException]:
@@ -110,7 +186,7 @@ def _reasons(error: BaseException | None) -> Iterator[BaseException]:
             error = error.__cause__
 
 
-def _helper_killed(error: Exception) -> bool:
+def _helper_killed(error: BaseException) -> bool:
     """Say whether a helper process of the task was killed at once, as the kernel does."""
     for reason in _reasons(error):
         if isinstance(reason, BrokenExecutor):  # joblib names the signals, Python's own does not
@@ -119,41 +195,24 @@ def _helper_killed(error: Exception) -> bool:
     return False
 
 
-def _finite(value: Any) -> Json:
-    """Return what JSON can hold for `value`: a NaN or an infinity becomes null."""
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    if hasattr(value, "tolist"):  # NumPy's numbers and arrays
-        return _finite(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    found: Json = value
-    return found
-
-
-def _used() -> dict[str, float]:
+def _used(helpers: Collection[int]) -> dict[str, float]:
     own = resource.getrusage(resource.RUSAGE_SELF)
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
-    io = _proc_numbers("/proc/self/io")
+    io = _proc("/proc/self/io")
     return {
-        "cpu_s": own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime + _helpers_cpu_s(),
-        "read_mb": io.get("rchar", 0) / MB,
-        "written_mb": io.get("wchar", 0) / MB,
+        "cpu_s": own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime + _cpu_s(helpers),
+        "read_mb": _number(io, b"rchar:") / MB,
+        "written_mb": _number(io, b"wchar:") / MB,
     }
 
 
-def _helpers_cpu_s() -> float:
-    """Return the CPU time of the processes that this one started and that still live."""
+def _cpu_s(pids: Collection[int]) -> float:
+    """Return the CPU time of processes that this one started and that still live."""
     ticks = 0
-    for file in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):
-            for pid in file.read_text(encoding="ascii").split():
-                with suppress(OSError):  # it ended meanwhile, and counts among those that did
-                    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-                    fields = stat.rpartition(")")[2].split()
-                    ticks += int(fields[11]) + int(fields[12])  # utime and stime, see proc(5)
+    for pid in pids:
+        with suppress(OSError):  # it ended meanwhile, and counts among those that did
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # utime and stime, see proc(5)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -163,24 +222,34 @@ def _reset_peak() -> None:
 
 
 def _peak_mb() -> float:
-    return _proc_numbers("/proc/self/status").get("VmHWM", 0) / 1024
+    return _number(_proc("/proc/self/status"), b"VmHWM:") / 1024
 
 
-def _proc_numbers(path: str) -> dict[str, int]:
-    numbers = {}
-    with suppress(OSError):
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            name, _, rest = line.partition(":")
-            word = rest.split()[:1]
-            if word and word[0].isdigit():
-                numbers[name] = int(word[0])
-    return numbers
+def _proc(path: str) -> bytes:
+    """Return what the kernel says in a small file; nothing where there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, 1 << 14)
+    finally:
+        os.close(descriptor)
+
+
+def _number(text: bytes, name: bytes) -> int:
+    """Return the number behind a name; 0 where it is missing."""
+    words = text.partition(name)[2].split(None, 1)
+    return int(words[0]) if words else 0
 
 
 if __name__ == "__main__":
     try:
         code = main(sys.argv[1:])
     except BrokenPipeError:  # the worker died
+        code = 1
+    except BaseException:
+        traceback.print_exc()
         code = 1
     sys.stderr.flush()
     os._exit(code)  # nothing to clean up: do not wait for helper processes

@@ -59,6 +59,35 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def living_children(pid: int, adopter: int | None = None) -> dict[int, str]:
+    """Return id and name of the processes that this one started and that run.
+
+    Parameters
+    ----------
+    pid : int
+        Of this process.
+    adopter : int, optional
+        The process that has its orphans: they count, too.
+    """
+    found: list[int] = []
+    if adopter is not None:
+        try:  # it has one thread: the fast way, as this is asked for each task
+            text = Path(f"/proc/{adopter}/task/{adopter}/children").read_bytes()
+            found += map(int, text.split())
+        except OSError:
+            found += children(adopter)
+    with suppress(ChildProcessError):  # there is none: the usual case, and this is fast
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        found += children(pid)
+    names = {}
+    for one in set(found) - {pid}:
+        with suppress(psutil.Error):
+            process = psutil.Process(one)
+            if process.status() != psutil.STATUS_ZOMBIE:
+                names[one] = process.name()
+    return names
+
+
 def memory_mb(pids: Collection[int]) -> float:
     """Return the resident memory of processes together; shared pages count for each."""
     total = 0
@@ -72,6 +101,13 @@ def signal_group(group: int, number: signal.Signals) -> None:
     """Send a signal to a process group, if there is one."""
     with suppress(ProcessLookupError):
         os.killpg(group, number)
+
+
+def signal_child(parent: int, pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that left the group of its parent, if it is its child."""
+    with suppress(ProcessLookupError):
+        if pid != parent and pid in children(parent) and os.getpgid(pid) != parent:
+            os.kill(pid, number)
 
 
 def end_descendants(spared: Collection[int] = ()) -> None:

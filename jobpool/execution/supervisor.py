@@ -1,16 +1,17 @@
 """Run one task in a child process, and say how it ended.
 
-The child lives for many tasks, so that imports and data are paid once. It is asked by a JSON line
-on its standard input and answers by one on a pipe of its own; what the task prints goes to the
-worker's log. The parent does nothing heavy: it sends heartbeats, samples the child's process tree,
-keeps the deadline, and receives signals. When the child is killed the parent survives, knows why,
-and can return the task. After a failure no process that the task started is left running.
+The child lives for many tasks, so that imports and data are paid once. It is asked and answers
+through a channel of its own (`jobpool.execution.channel`); what the task prints goes to the
+worker's log, and its standard input is empty. The parent does nothing heavy: it sends heartbeats,
+samples the child's process tree, keeps the deadline, and receives signals. When the child is
+killed, or its answer cannot be read, the parent survives, knows why, and can return the task. A
+child in which a task left something running is ended with all of it before the next task begins;
+one that is found dead before it took its task is replaced, and the task has not run.
 
 Schedulers send TERM both when the time is up and when a job is cancelled, and the warning signal
 may be sent by hand at any time: the clock distinguishes them as far as one process can.
 """
 
-import json
 import os
 import select
 import signal
@@ -21,7 +22,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jobpool.errors import Fault, StartError
+from jobpool.disk.validation import has_shape, is_mapping, is_number, is_text
+from jobpool.errors import Fault, StartError, listing
+from jobpool.execution.channel import UnreadableError, WorkerEnd
 from jobpool.execution.processes import (
     adopt_orphans,
     children,
@@ -29,10 +32,11 @@ from jobpool.execution.processes import (
     end_all,
     end_descendants,
     memory_mb,
+    signal_child,
     signal_group,
 )
 from jobpool.scheduler.base import MARGIN_S, margin_s
-from jobpool.task import Cause
+from jobpool.task import Cause, cause_of
 
 SAMPLE_S = 1.0
 HURRY_S = 0.2  # between samples once half of the memory is in use
@@ -42,6 +46,12 @@ LARGE = 0.3  # part of the memory in use from which a counted kill may have been
 FULL = 0.9  # part of the memory in use from which an unexplained kill is the kernel's
 NEAR_S = 60.0  # TERM this close to the end means that the time is up
 WARNED_S = 600.0  # USR1 this close to the end is the warning that the user requested
+ARRIVAL_S = 60.0  # for an answer that has begun to arrive
+STARTS = 3  # children in a row that may end before they take a task
+_USAGE = dict.fromkeys(("cpu_s", "peak_memory_mb", "read_mb", "written_mb"), is_number)
+_ANSWER = {"usage": is_mapping, "left": is_text}
+_FAILED = {"error": is_text, "traceback": is_text, "cause": is_text}
+_ENDS = frozenset({Cause.ERROR, Cause.MEMORY})  # of a child by itself
 _STOPPING = {-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGHUP}
 
 
@@ -64,6 +74,7 @@ class Outcome:
     error: str | None = None
     traceback: str | None = None
     usage: Usage = Usage()
+    left: str = ""  # what it left in its process, which was therefore replaced
 
 
 class StopSignals:
@@ -136,7 +147,7 @@ class Supervisor:
     Parameters
     ----------
     command : sequence of str
-        Starts the child; the number of the pipe for its answers is appended.
+        Starts the child; the numbers of the descriptors of its channel are appended.
     environment : mapping
         Of the child.
     signals : StopSignals
@@ -175,9 +186,10 @@ class Supervisor:
         self._deadline, self._memory_mb = Deadline(end, now), memory_mb
         self._child: subprocess.Popen[bytes] | None = None
         self._others: list[int] | None = None  # children of this process that are not ours
-        self._task_process, self._answers = 0, -1
-        self._buffer = b""
+        self._task_process = 0
+        self._channel: WorkerEnd | None = None
         self._peak_mb = 0.0
+        self._arriving_s = 0.0  # so long some of an answer has been there, and the rest not
         self._beaten = time.monotonic()
 
     @property
@@ -193,27 +205,32 @@ class Supervisor:
         StartError
             If it cannot run tasks: a wrong environment, or data that are not there.
         """
-        if self._child is not None and self._child.poll() is None:
+        if self.is_ready():
             return
         self.stop()
         if self._others is None:
             adopt_orphans()
             self._others = children(os.getpid())
-        self._buffer = b""
-        self._answers, writing = os.pipe()
         try:
+            self._channel = WorkerEnd()
             self._child = subprocess.Popen(
-                [*self._command, str(writing)],
-                stdin=subprocess.PIPE,
+                [*self._command, *map(str, self._channel.given)],
+                stdin=subprocess.DEVNULL,  # a task that reads it finds its end at once
                 stdout=2,  # standard output is for results: what tasks print goes to the log
                 env=self._environment,
-                pass_fds=[writing],
+                pass_fds=self._channel.given,
                 process_group=0,  # Ctrl-C reaches the parent alone, which then stops the child
             )
-        finally:
-            os.close(writing)
+        except OSError as error:  # Python was removed, or no process may be started
+            self.stop()
+            raise StartError(f"the task process cannot be started: {error}") from None
+        self._channel.hand_over()
         kills = self._oom_kills()
-        answer = self._wait()
+        try:
+            answer = self._wait()
+        except UnreadableError as error:
+            self.stop(patience_s=0)
+            raise StartError(str(error)) from None
         if answer is None and self._signals.received is None:
             code = self._exit_code()
             if _more(kills, self._oom_kills()):
@@ -225,6 +242,12 @@ class Supervisor:
             raise StartError(str(answer.get("error")), fault)
         self._task_process = (answer or {}).get("pid", self._child.pid)
 
+    def is_ready(self) -> bool:
+        """Say whether the child waits for a task."""
+        if self._child is None or self._channel is None or self._child.poll() is not None:
+            return False
+        return self._channel.is_quiet()  # else a task wrote to it after its own answer
+
     def run(self, request: Mapping[str, Any]) -> Outcome:
         """Run one task, and say how it ended.
 
@@ -232,71 +255,121 @@ class Supervisor:
         ----------
         request : mapping
             Handed to the child as JSON.
+
+        Raises
+        ------
+        StartError
+            If no child takes the task.
         """
-        self.start()
-        child = self._child
-        if child is None or child.stdin is None:
+        for _ in range(STARTS):
+            self.start()
+            outcome = self._run(request)
+            if outcome is not None:
+                peak = max(self._peak_mb, outcome.usage.peak_memory_mb)
+                return replace(outcome, usage=replace(outcome.usage, peak_memory_mb=peak))
+        raise StartError(f"the task process ended {STARTS} times before it took a task")
+
+    def _run(self, request: Mapping[str, Any]) -> Outcome | None:
+        """Run one task in the child; None if that ended before it took the task."""
+        child, channel = self._child, self._channel
+        if child is None or channel is None:
             raise StartError("the task process is not running")
         kills = self._oom_kills()
         self._peak_mb = 0.0
         self._deadline.begin()
-        with suppress(BrokenPipeError):  # its death is seen below
-            child.stdin.write(json.dumps(request).encode() + b"\n")
-            child.stdin.flush()
-        answer = self._wait(self._deadline)
+        channel.ask(request)
+        try:
+            answer = self._wait(self._deadline)
+            outcome = None if answer is None else _told(answer)
+        except UnreadableError as error:
+            self.stop(patience_s=0)
+            return Outcome(cause=Cause.ERROR, error=str(error))
         out_of_memory = _more(kills, self._oom_kills())
-        if answer is None:
+        if outcome is None:
+            was_taken = channel.is_taken()
             outcome = self._without_answer(child, out_of_memory)
-        else:
-            outcome = self._answered(answer, out_of_memory)
-        peak = max(self._peak_mb, outcome.usage.peak_memory_mb)
-        return replace(outcome, usage=replace(outcome.usage, peak_memory_mb=peak))
+            if was_taken or outcome.cause is Cause.CANCELLED:
+                return outcome
+            return None if outcome.cause in _ENDS else replace(outcome, cause=Cause.CANCELLED)
+        if outcome.cause is not Cause.DONE:
+            helper_killed = answer is not None and answer.get("helper_killed") is True
+            outcome = self._failed(outcome, out_of_memory, helper_killed)
+        if outcome.left:
+            self.stop(patience_s=0)
+        return outcome
 
-    def stop(self) -> None:
-        """End the child and all that it started: ask first, then kill."""
+    def stop(self, *, patience_s: float | None = None) -> None:
+        """End the child and all that it started: ask first, and kill after some patience.
+
+        Parameters
+        ----------
+        patience_s : float, optional
+            By default the grace that is left; 0: do not ask.
+        """
         child, self._child = self._child, None
+        channel, self._channel = self._channel, None
         if child is not None:
-            signal_group(child.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(self._deadline.grace_s(self._grace_s))
+            if patience_s is None:
+                patience_s = self._deadline.grace_s(self._grace_s)
+            if patience_s > 0:
+                signal_group(child.pid, signal.SIGTERM)
+                signal_child(child.pid, self._task_process, signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(patience_s)
             end_all(child)
-            if child.stdin is not None:
-                with suppress(BrokenPipeError):
-                    child.stdin.close()
-            os.close(self._answers)
+        if channel is not None:
+            channel.close()
         if self._others is not None:
             end_descendants(self._others)
         if child is not None:
             signal_group(child.pid, signal.SIGKILL)  # where orphans cannot be adopted
 
     def _wait(self, deadline: Deadline | None = None) -> dict[str, Any] | None:
-        """Return the child's next answer, or None if it died, a signal came, or time is up."""
+        """Return the child's next answer, or None if it died, a signal came, or time is up.
+
+        Raises
+        ------
+        UnreadableError
+            If something else than an answer came.
+        """
+        child, channel = self._child, self._channel
+        if child is None or channel is None:
+            return None
+        self._arriving_s = 0.0
         while True:
-            line, newline, rest = self._buffer.partition(b"\n")
-            if newline:
-                self._buffer = rest
-                answer: dict[str, Any] = json.loads(line)
-                return answer
-            active = [self._answers, self._signals.descriptor]
-            patience_s = min(HURRY_S if self._is_full(0.5) else SAMPLE_S, self._beat_s)
-            if deadline is not None:
-                patience_s = min(patience_s, deadline.wait_s())
-            ready, _, _ = select.select(active, [], [], patience_s)
-            if time.monotonic() - self._beaten >= self._beat_s:
-                self._beaten = time.monotonic()
-                self._beat()
-            if self._answers in ready:  # before the signals: what is finished is not thrown away
-                data = os.read(self._answers, 1 << 16)
-                if not data:
-                    return None
-                self._buffer += data
-            elif self._signals.received or (deadline and deadline.is_reached()):
+            ready = self._await(channel, deadline)
+            is_over = self._signals.received or (deadline and deadline.is_reached())
+            if channel.answers in ready:  # first: what is finished is not thrown away
+                is_open, answer = channel.read()
+                if answer is not None or not is_open:
+                    return answer
+            elif is_over and not channel.is_begun:
                 return None
-            elif not ready and self._child is not None:
-                if self._child.poll() is not None:
+            elif not ready:
+                if child.poll() is not None:
                     return None  # a process that it started may hold the pipe open
-                family = {self._task_process, *descendants(self._child.pid)}  # not the guard
+                family = {self._task_process, *descendants(child.pid)}  # not the guard
                 self._peak_mb = max(self._peak_mb, memory_mb(family))
+            if self._arriving_s > (HEAR_S if is_over else ARRIVAL_S):
+                raise UnreadableError(f"its end did not come in {self._arriving_s:.0f} s")
+
+    def _await(self, channel: WorkerEnd, deadline: Deadline | None) -> list[int]:
+        """Wait until something happens, not for long; return the descriptors that are ready."""
+        patience_s = min(HURRY_S if self._is_full(0.5) else SAMPLE_S, self._beat_s)
+        if deadline is not None:
+            patience_s = min(patience_s, deadline.wait_s())
+        active = [channel.answers, self._signals.descriptor]
+        before = time.monotonic()
+        ready, writable, _ = select.select(active, channel.unsent, [], patience_s)
+        now = time.monotonic()
+        if channel.is_begun:  # by the clock, a job that was suspended has waited for hours
+            self._arriving_s += min(now - before, patience_s)
+        if now - self._beaten >= self._beat_s:
+            self._beaten = now
+            self._beat()
+        if writable:
+            channel.send()
+        return ready + writable
 
     def _is_full(self, part: float = FULL) -> bool:
         """Say whether the task used so large a part of the worker's memory."""
@@ -308,26 +381,16 @@ class Supervisor:
             return self._child.wait(EXIT_S) if self._child else None
         return None
 
-    def _answered(self, answer: dict[str, Any], out_of_memory: bool) -> Outcome:
-        """Return what the child says, and end it if a task that failed left processes there."""
-        usage = Usage(**answer["usage"])
-        if "result" in answer:
-            return Outcome(cause=Cause.DONE, result=answer["result"], usage=usage)
+    def _failed(self, outcome: Outcome, out_of_memory: bool, helper_killed: bool) -> Outcome:
+        """Return how a task failed, and end the child if it left processes there."""
         # a task whose helper processes were killed for memory sees only that they are gone; kills
         # are counted for the whole job, where another worker may have had them
         out_of_memory = out_of_memory and (self._memory_mb is None or self._is_full(LARGE))
-        helper_killed = answer.get("helper_killed", False) and self._is_full()
         if self._child is not None and set(descendants(self._child.pid)) - {self._task_process}:
-            self.stop()
-        cause = Cause(answer["cause"])
-        if out_of_memory or helper_killed:
-            cause = Cause.MEMORY
-        return Outcome(
-            cause=cause,
-            error=answer["error"],
-            traceback=answer["traceback"],
-            usage=usage,
-        )
+            self.stop(patience_s=0)
+        if out_of_memory or (helper_killed and self._is_full()):
+            return replace(outcome, cause=Cause.MEMORY)
+        return outcome
 
     def _without_answer(self, child: "subprocess.Popen[bytes]", out_of_memory: bool) -> Outcome:
         """End a child that did not answer, and say why it did not."""
@@ -350,12 +413,43 @@ class Supervisor:
         return Outcome(cause=Cause.ERROR, error=f"the task process {_how(code)}")
 
 
+def _told(answer: Mapping[str, Any]) -> Outcome:
+    """Return what an answer says.
+
+    Raises
+    ------
+    UnreadableError
+        If it is not one that a child gives: the task wrote it.
+    """
+    is_done = "result" in answer
+    shape = _ANSWER | ({"result": is_mapping} if is_done else _FAILED)
+    if not has_shape(answer, shape) or not has_shape(answer["usage"], _USAGE):
+        raise UnreadableError(f"it has the keys {listing(answer)}")
+    usage = Usage(**{key: answer["usage"][key] for key in _USAGE})
+    if is_done:
+        return Outcome(cause=Cause.DONE, result=answer["result"], usage=usage, left=answer["left"])
+    cause = cause_of(answer["cause"])
+    return Outcome(
+        cause=cause if isinstance(cause, Cause) else Cause.ERROR,
+        error=answer["error"],
+        traceback=answer["traceback"],
+        usage=usage,
+        left=answer["left"],
+    )
+
+
 def _how(code: int | None) -> str:
     if code is None:
         return "closed the pipe for its answers"
     if code < 0:
-        return f"was terminated by signal {signal.Signals(-code).name}"
+        return f"was terminated by signal {_signal_name(-code)}"
     return f"exited with code {code}"
+
+
+def _signal_name(number: int) -> str:
+    with suppress(ValueError):  # most real-time signals have no name
+        return signal.Signals(number).name
+    return str(number)
 
 
 def _more(before: int | None, after: int | None) -> bool:

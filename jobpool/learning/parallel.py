@@ -21,6 +21,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from jobpool.errors import Fault, JobpoolError
 
 _PR_SET_PDEATHSIG = 1
+_REUSABLE = "joblib.externals.loky.reusable_executor"
+_THREADS = ("_executor_manager_thread", "_thread")  # that hands out work, and that sends it
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 
@@ -89,6 +91,15 @@ def in_processes(
             yield from parallel(delayed(numbered)(*pair) for pair in enumerate(units))
     except TerminatedWorkerError as error:
         raise HelperKilledError(str(error).partition("{")[2].partition("}")[0]) from error
+
+
+def idle_helpers() -> tuple[set[int], set[int]]:
+    """Return the processes that wait here for more work, and the threads that belong to them."""
+    executor: Any = getattr(sys.modules.get(_REUSABLE), "_executor", None)
+    owners = (executor, getattr(executor, "_call_queue", None))
+    threads = [getattr(owner, name, None) for owner, name in zip(owners, _THREADS, strict=True)]
+    processes = getattr(executor, "_processes", None) or {}
+    return set(processes), {thread.ident for thread in threads if thread and thread.ident}
 
 
 def in_threads(work: Callable[[Unit], Result], units: Sequence[Unit], cores: int) -> list[Result]:

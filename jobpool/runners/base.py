@@ -5,7 +5,7 @@ own. Each further ability is a protocol of one method, looked for where it is us
 lacks the ability writes nothing for it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -101,6 +101,15 @@ class Runner(Protocol):
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
         """Run one task and return its result, as values that JSON can hold."""
+        ...
+
+
+@runtime_checkable
+class SupportsHelpers(Protocol):
+    """A runner whose helper processes stay, idle, for its next task."""
+
+    def helpers(self) -> tuple[Collection[int], Collection[int]]:
+        """Return the ids of processes, and the numbers of threads, that stay when a task ends."""
         ...
 
 

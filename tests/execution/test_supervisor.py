@@ -11,16 +11,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobpool.execution.child import _answer
+from jobpool.execution.child import run_request
 from jobpool.runners.base import RunContext
 from jobpool.table.settings import WorkerSettings
 from tests.support.builders import a_pool
 
 CHILD = """
 import json, os, signal, subprocess, sys, time
-answers = os.fdopen(int(sys.argv[-1]), "w")
+from jobpool.execution.channel import TaskEnd
+channel = TaskEnd(*map(int, sys.argv[-3:]))
+answers, number = channel._answers, 0
 def say(**answer):
-    print(json.dumps(answer), file=answers, flush=True)
+    channel.send(number, json.dumps({"left": "", **answer}).encode())
+def take():
+    global number
+    number = channel.receive()["number"]
 usage = dict(cpu_s=0, peak_memory_mb=1, read_mb=0, written_mb=0)
 """
 
@@ -102,8 +107,8 @@ def run_task(folder: Path, call: str, *, memory_mb: float | None = None) -> list
     return run_command(command, memory_mb=memory_mb)
 
 
-READY = "say(ready=True)\nsys.stdin.readline()\n"
-FAIL = "say(error='no luck', traceback='', cause='error', usage=usage)\nsys.stdin.read()\n"
+READY = "say(ready=True)\ntake()\n"
+FAIL = "say(error='no luck', traceback='', cause='error', usage=usage)\nchannel.receive()\n"
 # seen at the start, before the task, after it
 ONE_KILL = [0, 0, 1, 9, 9]
 # a process in a session of its own, whose parent has ended
@@ -112,7 +117,7 @@ left = os.path.join(os.path.dirname(__file__), "left")
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        os.close(answers.fileno())
+        os.close(answers)
         with open(left + ".new", "w") as stream:
             stream.write(str(os.getpid()))
         os.rename(left + ".new", left)
@@ -191,7 +196,7 @@ def test_a_child_that_cannot_start_is_no_task_that_failed(
 
 
 def test_a_stop_leaves_no_process_of_the_child_behind(tmp_path: Path) -> None:
-    code = "say(result={}, usage=usage)\nsys.stdin.read()\n"
+    code = "say(result={}, usage=usage)\nchannel.receive()\n"
 
     run(tmp_path, READY + LEAVE + code)
 
@@ -289,7 +294,7 @@ def test_a_killed_child_whose_helper_holds_the_pipe_is_seen_to_be_dead(tmp_path:
 
 
 def test_a_child_that_closes_its_answers_is_ended(tmp_path: Path) -> None:
-    code = "answers.close()\ntime.sleep(600)"
+    code = "os.close(answers)\ntime.sleep(600)"
 
     cause, _, error = run(tmp_path, READY + code)
 
@@ -394,6 +399,6 @@ def test_a_task_keeps_its_checkpoint_where_the_request_says(
     plain: dict[str, object] = {"point": [], "memory_mb": None, "deadline": None}
     request = {"task": "a", **plain, **named}
 
-    answer = _answer(Telling(), Path("pool"), 1, request)  # type: ignore[arg-type]  # runs only
+    result, _ = run_request(Telling(), Path("pool"), 1, request)  # type: ignore[arg-type]  # runs only
 
-    assert answer["result"] == {"folder": folder}
+    assert json.loads(result) == {"folder": folder}

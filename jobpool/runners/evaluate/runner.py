@@ -31,6 +31,7 @@ from jobpool.learning.conventions import OWN
 from jobpool.learning.fits import evaluate_fold
 from jobpool.learning.fold_cases import case_lines
 from jobpool.learning.folds import Folds
+from jobpool.learning.parallel import idle_helpers
 from jobpool.learning.pipelines.apart import jobpools_settings
 from jobpool.learning.search import Recipe, describe
 from jobpool.learning.splits import (
@@ -203,6 +204,10 @@ class Evaluate:
         study = read_study(self._experiment, readers)
         study = replace(study, settings=replace(settings, conventions=conventions))
         return check_study(self._experiment, study, readers).splits
+
+    def helpers(self) -> tuple[set[int], set[int]]:
+        """Return the processes, and their threads, that wait for the folds of the next task."""
+        return idle_helpers()
 
     def run(self, point: Mapping[str, Value], context: RunContext) -> dict[str, Json]:
         """Evaluate one task on all outer folds, or on the one that `point` names.
