@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.disk.locks import LOCKS
+from jobpool.disk.waiting import Waiting
 from jobpool.errors import DamagedStateError, PoolError
 from jobpool.table.arrays import Table, count_states, read_counting, read_table, state_of
 from jobpool.table.grid import Grid, read_grid
@@ -83,6 +84,7 @@ class Pool:
         self.folder, self.worker, self.now = folder, worker, now
         self.info = read_info(folder)
         self._durable = durable
+        self.waiting = Waiting()  # for the lock of a state file
 
     @cached_property
     def grid(self) -> Grid:
@@ -103,6 +105,7 @@ class Pool:
                     lock=lock,
                     durable=self._durable,
                     writer=self.worker,
+                    waiting=self.waiting,
                 )
             )
             first += size

@@ -20,6 +20,7 @@ import numpy as np
 
 from jobpool.disk.files import replace_whole, temporary_beside
 from jobpool.disk.inside import remove, remove_folder
+from jobpool.disk.waiting import LONG_S, Watch
 from jobpool.errors import StorageError
 from jobpool.execution.attempt import AttemptRunner
 from jobpool.execution.claiming import Puller
@@ -29,6 +30,7 @@ from jobpool.execution.supervisor import StopSignals, Supervisor
 from jobpool.journal.workers import WorkerRecord
 from jobpool.liveness.heartbeat import Heartbeat
 from jobpool.liveness.reaper import Reaper
+from jobpool.liveness.waits import WaitReport
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import read_grid
 from jobpool.table.selection import select
@@ -133,6 +135,15 @@ class Worker:
         puller = self._make_puller()
         summary = Summary(reason=self._failures.why_not_start())
         self._path = self._heartbeat.start(self._worker_record)
+        waits = WaitReport(self._pool, self._report, self._heartbeat.beat)
+        long_s = min(LONG_S, self._pool.info.heartbeat_s)
+        with Watch(self._pool.waiting, waits.waits, waits.got, long_s=long_s):
+            self._pull(puller, summary, limits, started)
+        return summary
+
+    def _pull(
+        self, puller: Puller, summary: Summary, limits: Limits, started: Callable[[], object]
+    ) -> None:
         ending: Ending | None = None
         try:
             self._supervisor.start()
@@ -163,7 +174,6 @@ class Worker:
             self._supervisor.stop()
             if ending is not None:  # also after an error
                 self._end(ending)
-        return summary
 
     def _goes_on(self, ending: Ending) -> bool:
         """Say whether the process of a task that ended can take the next at once."""

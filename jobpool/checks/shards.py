@@ -44,7 +44,7 @@ def read_locked(shard: Shard) -> bytes | None:
         If it cannot be opened for the lock.
     """
     try:
-        with shard.lock(shard.path, False) as held:
+        with shard.locked(durable=False) as held:
             return _read(held.descriptor)
     except FileNotFoundError:
         return None
@@ -140,7 +140,7 @@ def rebuild_shard(shard: Shard, make_rebuilder: Callable[[], Rebuilder]) -> int:
     """
     held: AbstractContextManager[Held | None]
     make_folder(shard.path.parent)
-    held = shard.lock(shard.path, True) if shard.path.exists() else nullcontext()
+    held = shard.locked(durable=True) if shard.path.exists() else nullcontext()
     try:
         with held as lock:
             content = _read(lock.descriptor) if lock else None

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from jobpool.units import parse_duration, parse_size
 
 if TYPE_CHECKING:
     from jobpool.journal.starts import OwnStart
+    from jobpool.liveness.waits import WaitReport
     from jobpool.pool import Pool
 
 
@@ -103,13 +104,32 @@ def check_chosen(*choices: Sequence[str] | bool | None) -> None:
 
 
 def open_to_change(folder: Path) -> "Pool":
-    """Open a pool that this process changes: its new files are for all who share the pool."""
+    """Open a pool that this process changes: its new files are for all who share the pool.
+
+    A lock that another process does not give back is told on standard error.
+    """
+    from jobpool.disk.waiting import Watch
     from jobpool.pool import Pool
     from jobpool.table.settings import set_umask
 
     pool = Pool(folder)
     set_umask(pool.info.shared)
+    Watch(pool.waiting, _tells_waits(pool)).start()
     return pool
+
+
+def _tells_waits(pool: "Pool") -> "Callable[[Path, float], None]":
+    """Return what tells on standard error for which lock this process waits."""
+    told: list[WaitReport] = []
+
+    def waits(path: Path, waited_s: float) -> None:
+        from jobpool.liveness.waits import WaitReport
+
+        if not told:
+            told.append(WaitReport(pool, lambda line: print(line, file=sys.stderr, flush=True)))
+        told[0].waits(path, waited_s)
+
+    return waits
 
 
 def check_output(path: Path, suffixes: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.journal.made_of import read_agreed
 from jobpool.journal.starts import FailedStart, read_starts, summary
 from jobpool.liveness.judge import Life, judge
+from jobpool.liveness.waits import HeldLock, held_locks
 from jobpool.pool import Pool
 from jobpool.table.arrays import unchecked_table
 from jobpool.table.grid import Grid
@@ -117,6 +118,7 @@ class Status:
     shortage: Shortage
     versions: Mapping[str, tuple[str, ...]]  # of libraries that results have several of
     failed_starts: tuple[FailedStart, ...] = ()  # jobs that could not start, the oldest first
+    held_locks: tuple[HeldLock, ...] = ()  # for which workers wait too long
 
     def __str__(self) -> str:
         return status_text(self)
@@ -150,7 +152,8 @@ def read_status(
         return judge(pool, worker_name(owner), clock)
 
     found = find_status(pool, chosen, by, judge=lives, now=time.time())
-    return replace(found, failed_starts=read_starts(pool.folder, clock).open())
+    starts = read_starts(pool.folder, clock).open()
+    return replace(found, failed_starts=starts, held_locks=held_locks(pool, clock))
 
 
 def find_status(
@@ -383,7 +386,7 @@ def status_text(found: Status, *, ascii_only: bool = False) -> str:
 
 def _next_steps(found: Status) -> list[str]:
     counts, folder = found.counts, found.folder
-    lines = [""]
+    lines = ["", *(f"  {one}" for one in found.held_locks)]
     if found.failed_starts:
         lines.append(f"  {summary(found.failed_starts)}: jobpool errors {folder}")
     if counts.returned or counts.parked:
@@ -474,6 +477,7 @@ def status_json(found: Status) -> str:
             "eta_unknown": estimate.why_not or None,
             "versions": {name: list(versions) for name, versions in found.versions.items()},
             "failed_starts": [one.as_json() for one in found.failed_starts],
+            "held_locks": [asdict(one) for one in found.held_locks],
             "by": {
                 axis.name: [{"value": value, **_numbers(counts)} for value, counts in axis.values]
                 for axis in found.by

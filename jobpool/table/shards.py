@@ -25,8 +25,8 @@ import struct
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,7 +34,8 @@ from typing import Any, NoReturn
 from jobpool.disk.causes import storage_error
 from jobpool.disk.files import newer_format, replace_whole
 from jobpool.disk.inside import is_gone, reading
-from jobpool.disk.locks import Lock, file_system
+from jobpool.disk.locks import Held, Lock, file_system
+from jobpool.disk.waiting import Waiting
 from jobpool.errors import (
     BrokenLockError,
     DamagedStateError,
@@ -182,15 +183,20 @@ class _Open:  # a class: a generator makes a transaction 4 us of 60 slower
         self._shard, self._lock = shard, shard.lock(shard.path, shard.durable)
 
     def __enter__(self) -> Transaction:
+        shard = self._shard
         try:
-            self._held = self._lock.__enter__()
+            shard.waiting.since = shard.path, time.monotonic()
             try:
-                self._transaction = Transaction(self._shard, self._held.descriptor)
+                self._held = self._lock.__enter__()
+            finally:
+                shard.waiting.since = None
+            try:
+                self._transaction = Transaction(shard, self._held.descriptor)
             except BaseException as error:
                 self._lock.__exit__(type(error), error, error.__traceback__)
                 raise
         except OSError as error:
-            raise self._shard.error_for(error) from error
+            raise shard.error_for(error) from error
         return self._transaction
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
@@ -219,6 +225,7 @@ class Shard:
     lock: Lock
     durable: bool = True  # fsync after each transaction
     writer: int = 0
+    waiting: Waiting = field(default_factory=Waiting, compare=False)
 
     @cached_property
     def records_at(self) -> int:
@@ -257,6 +264,17 @@ class Shard:
             lock was held, or the disk refuses the write.
         """
         return _Open(self)
+
+    @contextmanager
+    def locked(self, *, durable: bool) -> Iterator[Held]:
+        """Hold the lock alone, for a file whose content need not be right."""
+        with ExitStack() as stack:
+            self.waiting.since = self.path, time.monotonic()
+            try:
+                held = stack.enter_context(self.lock(self.path, durable))
+            finally:
+                self.waiting.since = None
+            yield held
 
     def error_for(self, error: OSError) -> Exception:
         """Return what to raise when the file system refuses something."""
