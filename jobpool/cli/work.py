@@ -125,6 +125,8 @@ def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
         "cores": cores or capacity.cores,
         "memory_mb": memory_mb or capacity.memory_mb,
         "job": job.label if job else None,
+        "job_name": job.name if job else None,
+        "uid": job.uid if job else None,
         "node": job.node if job else None,
         "end": capacity.end,
         "cluster": job.cluster if job else None,

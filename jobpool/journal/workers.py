@@ -26,7 +26,8 @@ _SHAPE = {
     **dict.fromkeys(("pid", "cores", "restarts"), is_whole),
     "started": is_number,
     **dict.fromkeys(("start_ticks", "end", "memory_mb"), optional(is_number)),
-    **dict.fromkeys(("node", "job", "cluster", "scheduler"), optional(is_text)),
+    **dict.fromkeys(("node", "job", "job_name", "cluster", "scheduler"), optional(is_text)),
+    "uid": optional(is_whole),
     **dict.fromkeys(("only", "skip"), list_of(is_text)),
 }
 
@@ -45,6 +46,8 @@ class WorkerRecord:
     memory_mb: int | None = None
     node: str | None = None  # as the scheduler calls it
     job: str | None = None  # as the scheduler names it, with its place in an array
+    job_name: str | None = None
+    uid: int | None = None  # whose job it is
     cluster: str | None = None
     scheduler: str = ""  # whose job it is; empty: before there was another than the usual one
     restarts: int = 0

@@ -13,8 +13,8 @@ from pathlib import Path
 from jobpool.journal.jsonl import worker_file
 from jobpool.journal.workers import WorkerRecord, process_space, read_worker_record, start_ticks
 from jobpool.pool import Pool
-from jobpool.scheduler.polling import FRESH, Cluster, KnownStatus, read_statuses
-from jobpool.scheduler.status import USUAL, JobRun, JobStatus, Phase
+from jobpool.scheduler.polling import FRESH, Cluster, KnownStatus, answer_about, read_statuses
+from jobpool.scheduler.status import USUAL, JobRun, JobStatus, Phase, SeenInside
 from jobpool.table.settings import PoolInfo
 
 UNSEEN = float("inf")
@@ -41,9 +41,7 @@ class Observation:
     @property
     def run(self) -> JobRun | None:
         """Return the run of the job in which the worker runs."""
-        if self.worker_record is None or self.worker_record.job is None:
-            return None
-        return JobRun(self.worker_record.job, self.worker_record.restarts)
+        return None if self.worker_record is None else run_of(self.worker_record)
 
     @property
     def cluster(self) -> Cluster:
@@ -51,6 +49,16 @@ class Observation:
         if self.worker_record is None:
             return Cluster(USUAL, None)
         return Cluster(self.worker_record.scheduler or USUAL, self.worker_record.cluster)
+
+
+def run_of(worker_record: WorkerRecord) -> JobRun | None:
+    """Return the run of the job in which a worker runs, with what it knew of it."""
+    if worker_record.job is None:
+        return None
+    inside = SeenInside(
+        began=worker_record.started, uid=worker_record.uid, name=worker_record.job_name
+    )
+    return JobRun(worker_record.job, worker_record.restarts, inside)
 
 
 def observe(pool: Path, name: str) -> Observation:
@@ -101,7 +109,7 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
     silent_s = server_time - observation.beaten
     answer = None
     if observation.run is not None:
-        answer = read_statuses(pool.folder, observation.cluster).get(observation.run)
+        answer = answer_about(read_statuses(pool.folder, observation.cluster), observation.run)
     # once no worker is left, the scheduler is asked no more
     may_be_asked = (
         observation.run is not None and not observation.is_gone and silent_s <= pool.info.hung

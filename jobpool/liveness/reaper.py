@@ -22,6 +22,7 @@ from jobpool.liveness.judge import (
     Observation,
     life_of,
     observe,
+    run_of,
     status_at_death,
     suspect_after_s,
 )
@@ -34,6 +35,7 @@ from jobpool.scheduler.polling import (
     STOPPED_S,
     JobStatusCache,
     StatusPoller,
+    answer_about,
     read_statuses,
 )
 from jobpool.scheduler.status import JobRun, JobStatus
@@ -135,22 +137,18 @@ class Reaper:
         """
         worker_record, start = self._worker_record, time.monotonic()
         cluster = self._poller.cluster
-        if (
-            worker_record.job is None
-            or worker_record.cluster is None
-            or not self._poller.covers(cluster)
-        ):
+        own = run_of(worker_record)
+        if own is None or worker_record.cluster is None or not self._poller.covers(cluster):
             return None
-        own = JobRun(worker_record.job, worker_record.restarts)
         with suppress(OSError):  # the period of an election follows from the time of now
             server_time = beat(worker_file(self._pool.folder, "workers", self._name))
         while (waited_s := time.monotonic() - start) < STOPPED_S:
-            known = read_statuses(self._pool.folder, cluster).get(own)
+            known = answer_about(read_statuses(self._pool.folder, cluster), own)
             if known is not None and known.status.cause is not None:
                 return known.status.cause
             runs = partial(self._runs_of_all, own)
             if self._poller.ask_stopped(runs, server_time + waited_s):
-                known = read_statuses(self._pool.folder, cluster).get(own)
+                known = answer_about(read_statuses(self._pool.folder, cluster), own)
                 return None if known is None else known.status.cause
             time.sleep(POLL_S)
         return None
@@ -164,11 +162,7 @@ class Reaper:
             for worker_record in worker_records
             if worker_record is not None and worker_record.cluster == self._worker_record.cluster
         )
-        return {own} | {
-            JobRun(worker_record.job, worker_record.restarts)
-            for worker_record in here
-            if worker_record.job is not None
-        }
+        return {own, *filter(None, map(run_of, here))}
 
     def _note(
         self, observations: Iterable[Observation], server_time: float, *, patient: bool

@@ -53,6 +53,8 @@ class Job:
     cluster: str | None = None
     restarts: int = 0
     node: str | None = None
+    name: str | None = None
+    uid: int | None = None  # of its user, as the scheduler knows it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # no `jobpool status` waits for it
 FORMAT = 1
 STOPPED_S = 5.0  # between two questions of workers that were told to stop
 FRESH = 3  # intervals after which it no longer counts that a job was running
+OTHER_JOB_S = 300.0  # an answer that is older than a worker by more is not about its job
 
 
 class Cluster(NamedTuple):
@@ -66,6 +67,14 @@ def read_statuses(pool: Path, cluster: Cluster) -> Mapping[JobRun, KnownStatus]:
     return {}
 
 
+def answer_about(known: Mapping[JobRun, KnownStatus], one: JobRun | None) -> KnownStatus | None:
+    """Return the answer about a run; one from before it began is about an older job."""
+    found = None if one is None else known.get(one)
+    if found is None or one is None or one.inside is None:
+        return found
+    return found if found.asked >= one.inside.began - OTHER_JOB_S else None
+
+
 class JobStatusCache:
     """The last answers about the jobs of any cluster, each read once.
 
@@ -83,7 +92,7 @@ class JobStatusCache:
 
     def about(self, cluster: Cluster, one: JobRun | None) -> KnownStatus | None:
         """Return the answer about a run of a job, if there is one."""
-        return None if one is None else self._of(cluster).get(one)
+        return answer_about(self._of(cluster), one)
 
     def is_fresh(self, cluster: Cluster) -> bool:
         """Say whether the last answer about a cluster is recent."""
@@ -216,7 +225,7 @@ class StatusPoller:
     ) -> None:
         lines: list[Json] = []
         for one, now in sorted(heard.items()):
-            before = known.get(one)
+            before = answer_about(known, one)
             since = server_time if now.phase is Phase.UNLISTED else None
             if since is not None and before is not None and before.missing_since is not None:
                 since = before.missing_since

@@ -3,9 +3,8 @@
 What only looks at a pool loads this and nothing else of a scheduler.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
 
 from jobpool.task import Cause
 
@@ -23,11 +22,26 @@ class Phase(StrEnum):
     UNLISTED = "unlisted"  # the scheduler answers, but knows no such run
 
 
-class JobRun(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenInside:
+    """What a worker knew of the job that it ran in.
+
+    Numbers of jobs begin anew at some sites, and a scheduler remembers old jobs for long: what it
+    says is of another job if this does not fit.
+    """
+
+    began: float  # when the worker started, in seconds since the epoch
+    uid: int | None = None
+    name: str | None = None  # of the job
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class JobRun:
     """One run of a job: a job that is started again keeps its name."""
 
     job: str  # as the scheduler names it, such as ``12``, or ``12_3`` in an array
     restarts: int  # how often it had been started before
+    inside: SeenInside | None = field(default=None, compare=False)  # None: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 import stat
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -9,33 +11,38 @@ import pytest
 
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.liveness.postmortem import Evidence, cause_of_death
-from jobpool.scheduler.polling import Cluster, StatusPoller, read_statuses
+from jobpool.scheduler.polling import Cluster, StatusPoller, answer_about, read_statuses
 from jobpool.scheduler.slurm.jobs import MOST_NAMED, SlurmStatus, ask
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.scheduler.slurm.scheduler import Slurm
-from jobpool.scheduler.status import JobRun
+from jobpool.scheduler.status import JobRun, SeenInside
 from jobpool.task import Cause
 
 NOW = 1_800_000_000.0
+# of whom a job is, and when it was submitted, began and ended
+TIMES = f"0  {3 * '2026-11-21T12:00:00  '}"
+OF_JOB = "2026-11-21T12:00:00|2026-11-21T12:30:00|0|study-c7e1-first"
 # as SLURM 22.05 prints it, but for the width of its columns
 QUEUE = {
-    "1": "1     SUSPENDED   0  0    N/A  None             n1",
-    "2_1": "2_1   RUNNING     0  0    N/A  None             n1",
-    "3": "3     FAILED      0  768  N/A  NonZeroExitCode  n1",
-    "6": "6     PENDING     1  0    N/A  Nodes required for job are DOWN  ",
-    "7": "7     FAILED      0  9    N/A  None             n1",
-    "11": "11    COMPLETING  0  0    N/A  None             n1",
-    "13": "13    COMPLETING  0  0    N/A  TimeLimit        n1",
-    "14": "14    COMPLETING  0  0    2026-11-21T12:30:50  None  n2",
-    "15": "15    RUNNING     0  0    2026-11-21T12:30:50  None  n2",
+    "1": f"1     SUSPENDED   0  0    N/A  {TIMES}  None             n1",
+    "2_1": f"2_1   RUNNING     0  0    N/A  {TIMES}  None             n1",
+    "3": f"3     FAILED      0  768  N/A  {TIMES}  NonZeroExitCode  n1",
+    "6": f"6     PENDING     1  0    N/A  {TIMES}  Nodes required for job are DOWN  ",
+    "7": f"7     FAILED      0  9    N/A  {TIMES}  None             n1",
+    "11": f"11    COMPLETING  0  0    N/A  {TIMES}  None             n1",
+    "13": f"13    COMPLETING  0  0    N/A  {TIMES}  TimeLimit        n1",
+    "14": f"14    COMPLETING  0  0    2026-11-21T12:30:50  {TIMES}  None  n2",
+    "15": f"15    RUNNING     0  0    2026-11-21T12:30:50  {TIMES}  None  n2",
 }
 RECORDS = {
-    "3": "3|FAILED|3:0||n1\n3.batch|FAILED|3:0|1080K|n1",
-    "6": "6|NODE_FAIL|0:0||n1\n6.batch|CANCELLED||3352K|n1\n6|PENDING|0:0||None assigned",
-    "7": "7|FAILED|0:9||n1\n7.batch|CANCELLED|0:9|0.5G|n1\n7.extern|COMPLETED|0:0|2M|n1",
-    "9": "9|TIMEOUT|0:0||n1\n9.batch|CANCELLED|0:15|3352K|n1",
-    "11": "11|CANCELLED by 0|0:0||n1\n11.batch|CANCELLED|0:0||n1",
-    "16": "16|RUNNING|0:0||n1",
+    "3": f"3|FAILED|3:0||n1|{OF_JOB}\n3.batch|FAILED|3:0|1080K|n1|{OF_JOB}",
+    "6": f"6|NODE_FAIL|0:0||n1|{OF_JOB}\n6.batch|CANCELLED||3352K|n1|{OF_JOB}\n"
+    f"6|PENDING|0:0||None assigned|{OF_JOB}",
+    "7": f"7|FAILED|0:9||n1|{OF_JOB}\n7.batch|CANCELLED|0:9|0.5G|n1|{OF_JOB}\n"
+    f"7.extern|COMPLETED|0:0|2M|n1|{OF_JOB}",
+    "9": f"9|TIMEOUT|0:0||n1|{OF_JOB}\n9.batch|CANCELLED|0:15|3352K|n1|{OF_JOB}",
+    "11": f"11|CANCELLED by 0|0:0||n1|{OF_JOB}\n11.batch|CANCELLED|0:0||n1|{OF_JOB}",
+    "16": f"16|RUNNING|0:0||n1|{OF_JOB}",
 }
 
 
@@ -161,7 +168,7 @@ def test_without_accounting_the_earlier_run_was_requeued() -> None:
 
 
 def test_the_present_run_of_a_requeued_job_goes_on() -> None:
-    queue = {"6": "6  RUNNING  1  0  N/A  None  n1"}
+    queue = {"6": f"6  RUNNING  1  0  N/A  {TIMES}  None  n1"}
 
     seen = seen_of("6", restarts=1, controller=Controller(queue))
 
@@ -187,7 +194,7 @@ def test_an_answer_that_cannot_be_read_is_no_answer() -> None:
 
 
 def test_newer_exit_codes_are_read() -> None:
-    controller = Controller({"3": "3  FAILED  0  3:0  N/A  None  n1"}, None)
+    controller = Controller({"3": f"3  FAILED  0  3:0  N/A  {TIMES}  None  n1"}, None)
 
     assert seen_of("3", controller=controller).exit_code == 3
 
@@ -205,6 +212,95 @@ def test_a_hanging_squeue_does_not_hold_a_worker_up(tmp_path: Path) -> None:
 
     with pytest.raises(SchedulerError, match=r"did not answer within 0\.2 s"):
         ask([JobRun("1", 0)], lambda command: run([str(squeue), *command[1:]]))
+
+
+# numbers of jobs that begin anew
+
+
+BEGAN = datetime.fromisoformat("2026-11-21T12:00:02").timestamp()
+INSIDE = SeenInside(began=BEGAN, uid=0, name="study-c7e1-first")
+DAY_S = 86_400.0
+
+
+def seen_by(inside: SeenInside, controller: Controller, job: str = "9") -> SlurmStatus:
+    one = JobRun(job, 0, inside)
+    return ask([one], controller)[one]
+
+
+def accounting(*rows: str) -> Controller:
+    """Return a controller whose queue is empty: each row is state, begin, end, user and name."""
+    lines = []
+    for row in rows:
+        state, start, end, uid, name = row.split()
+        lines += [f"9|{state}|0:0||n1|{start}|{end}|{uid}|{name}"]
+        lines += [f"9.batch|{state}|0:0|2G|n1|{start}|{end}||batch"]
+    return Controller({}, {"9": "\n".join(lines)})
+
+
+OWN = "TIMEOUT 2026-11-21T12:00:00 2026-11-21T12:30:00 0 study-c7e1-first"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "OUT_OF_MEMORY 2026-11-20T12:00:00 2026-11-20T12:30:00 0 study-c7e1-first",
+        "OUT_OF_MEMORY 2026-11-22T12:00:00 2026-11-22T12:30:00 0 study-c7e1-first",
+        "OUT_OF_MEMORY 2026-11-21T12:00:00 2026-11-21T12:30:00 1000 study-c7e1-first",
+        "OUT_OF_MEMORY 2026-11-21T12:00:00 2026-11-21T12:30:00 0 other",
+    ],
+    ids=["ended before", "began later", "another user", "another name"],
+)
+def test_what_accounting_has_of_another_job_with_the_same_number_is_no_word(row: str) -> None:
+    seen = seen_by(INSIDE, accounting(row))
+
+    assert (seen.state, seen.max_rss_mb) == ("", None)
+    assert seen_by(INSIDE, accounting(row, OWN)).state == "TIMEOUT"
+    assert seen_by(INSIDE, accounting(OWN, row)).state == "TIMEOUT"
+
+
+def test_each_run_of_a_requeued_job_has_its_own_row() -> None:
+    again = "CANCELLED 2026-11-21T12:01:00 2026-11-21T12:30:00 0 study-c7e1-first"
+    first = "NODE_FAIL 2026-11-21T12:00:00 2026-11-21T12:00:30 0 study-c7e1-first"
+    both = accounting(first, again)
+
+    states = [seen_by(replace(INSIDE, began=BEGAN + s), both).state for s in (0, 60)]
+
+    assert states == ["NODE_FAIL", "CANCELLED"]
+
+
+def test_clocks_that_differ_by_a_minute_hide_no_evidence() -> None:
+    assert seen_by(replace(INSIDE, began=BEGAN - 60), accounting(OWN)).state == "TIMEOUT"
+
+
+def test_a_name_that_programs_are_told_to_set_is_no_name_of_a_job() -> None:
+    assert seen_by(replace(INSIDE, name="bash"), accounting(OWN)).state == "TIMEOUT"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"9  RUNNING  0  0  N/A  {TIMES}  None  n1",
+        f"9  FAILED   0  9  N/A  {TIMES}  None  n1",
+        f"9  PENDING  0  0  N/A  {TIMES}  Priority  ",
+    ],
+    ids=["runs", "ended", "waits"],
+)
+def test_a_line_of_the_queue_about_a_later_job_is_no_word(line: str) -> None:
+    before = replace(INSIDE, began=BEGAN - DAY_S)
+
+    assert seen_by(before, Controller({"9": line}, {})).state == ""
+    assert seen_by(INSIDE, Controller({"9": line}, {})).state != ""
+
+
+def test_an_answer_from_before_a_worker_began_is_about_another_job(tmp_path: Path) -> None:
+    one = JobRun("1", 0, INSIDE)
+    asking(tmp_path, Controller()).ask([one], NOW)
+    shared = read_statuses(tmp_path, HPC)
+
+    later = JobRun("1", 0, replace(INSIDE, began=NOW + DAY_S))
+
+    assert answer_about(shared, one) is not None
+    assert answer_about(shared, later) is None
 
 
 # answers that all workers share
@@ -368,7 +464,7 @@ def test_a_task_of_an_array_is_found_by_its_own_number() -> None:
 
 
 def test_accounting_finds_a_task_of_an_array_by_its_own_number() -> None:
-    records = {"201": "2_1|TIMEOUT|0:0||n1\n2_1.batch|CANCELLED|0:15|3352K|n1"}
+    records = {"201": f"2_1|TIMEOUT|0:0||n1|{OF_JOB}\n2_1.batch|CANCELLED|0:15|3352K|n1|{OF_JOB}"}
 
     seen = seen_of("201", controller=Controller({}, records))
 

@@ -1,12 +1,15 @@
 """What a real SLURM answers about many jobs at once."""
 
+import os
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from jobpool.errors import SchedulerError
 from jobpool.scheduler.slurm.jobs import ask
-from jobpool.scheduler.status import JobRun
+from jobpool.scheduler.status import JobRun, SeenInside
 from tests.slurm.cluster import Cluster, ClusterError
 
 pytestmark = pytest.mark.slurm
@@ -64,3 +67,21 @@ def test_both_runs_of_a_requeued_job_are_told_apart(slurm: Cluster) -> None:
 
     slurm.run("scancel", job)
     assert found == ["REQUEUED", "RUNNING"]
+
+
+@pytest.mark.parametrize(("command", "state"), [("sleep 600", "RUNNING"), ("exit 3", "FAILED")])
+def test_what_slurm_says_of_a_job_counts_for_workers_of_that_job_alone(
+    slurm: Cluster, command: str, state: str
+) -> None:
+    job = slurm.sbatch("--output=/dev/null", "--job-name=study-first", "--wrap", command)
+    slurm.wait_for(lambda: states(slurm, JobRun(job, 0)) == [state], "its state")
+    own = SeenInside(began=time.time(), uid=os.geteuid(), name="study-first")
+    others = (
+        replace(own, began=own.began - 86_400),
+        replace(own, uid=os.geteuid() + 1),
+    )
+
+    found = [states(slurm, JobRun(job, 0, one)) for one in (own, *others)]
+
+    slurm.run("scancel", job)
+    assert found == [[state], [""], [""]]

@@ -36,11 +36,14 @@ def read_job(
     own = find_own_job(environment, root, run)
     if own is None:
         return None
+    uid = own.variables.get("SLURM_JOB_UID", "")
     return Job(
         label=own.label,
         cluster=environment.get("SLURM_CLUSTER_NAME"),
         restarts=own.restarts,
         node=own.variables.get("SLURMD_NODENAME"),
+        name=own.variables.get("SLURM_JOB_NAME"),
+        uid=int(uid) if uid.isdecimal() else None,
     )
 
 

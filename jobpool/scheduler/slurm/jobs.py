@@ -2,11 +2,17 @@
 
 Nothing is kept. What is asked for is a run of a job: a job that SLURM started again has the same
 number as before, and a restart count that is higher by one.
+
+Numbers of jobs begin anew at some sites, and accounting keeps old ones: a line counts only if its
+user, its name and its times fit what the worker knew of its job. Without such a line there is no
+word about the job, nor about its memory.
 """
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from jobpool.errors import SchedulerError
 from jobpool.scheduler.slurm.programs import RunProgram
@@ -15,6 +21,10 @@ from jobpool.task import Cause
 from jobpool.units import parse_memory
 
 MOST_NAMED = 1000  # jobs on a command line; to ask for more, all jobs are listed
+SKEW_S = 300.0  # that the clocks of the controller and of a node may differ by
+NEAR_S = 5.0  # by which they differ as a rule
+# names that programs are told to set, whatever the job is called: Open MPI, Lightning and others
+_NO_NAMES = frozenset({"bash", "interactive", "sh"})
 
 REQUEUED = "REQUEUED"
 _ENDED = frozenset(
@@ -35,18 +45,19 @@ _CAUSE_OF_STATE: Mapping[str, Cause] = {
 }
 # widths instead of separators: these SLURM has always known
 _QUEUE_FIELDS = (
-    "JobID:20,JobArrayID:64,State:32,RestartCnt:12,Exit_Code:12,PreemptTime:32,Reason:64,"
-    "NodeList:1024"
+    "JobID:20,JobArrayID:64,State:32,RestartCnt:12,Exit_Code:12,PreemptTime:32,UserID:16,"
+    "SubmitTime:32,StartTime:32,EndTime:32,Reason:64,NodeList:1024"
 )
 _QUEUE_LINE = re.compile(
     r"(?P<number>\d+) +(?P<job>\S+) +(?P<state>\S+) +(?P<restarts>\d+) +(?P<status>[\d:]+) +"
-    r"(?P<preempted>\S+) +"
+    r"(?P<preempted>\S+) +(?P<uid>\d+) +(?P<submit>\S+) +(?P<start>\S+) +(?P<end>\S+) +"
     r"(?P<reason>\S+|\S.*\S)(?: {2,}(?P<node>\S*) *)?"
 )
-_RECORD_FIELDS = "JobID,JobIDRaw,State,ExitCode,MaxRSS,NodeList"
+_RECORD_FIELDS = "JobID,JobIDRaw,State,ExitCode,MaxRSS,NodeList,Start,End,UID,JobName"
 _RECORD_LINE = re.compile(
     r"(?P<job>[^.|]+)(?:\.(?P<step>[^|]+))?\|(?P<number>\d*)[^|]*\|(?P<state>\w+)[^|]*\|"
-    r"(?P<status>[\d:]*)\|(?P<rss>[^|]*)\|(?P<node>[^|]*)"
+    r"(?P<status>[\d:]*)\|(?P<rss>[^|]*)\|(?P<node>[^|]*)\|"
+    r"(?P<start>[^|]*)\|(?P<end>[^|]*)\|(?P<uid>\d*)\|(?P<name>.*)"
 )
 
 
@@ -63,6 +74,10 @@ class SlurmStatus:
     max_rss_mb: float | None = None  # as SLURM's accounting saw it, of all tasks of the run
     is_preempted: bool = False  # SLURM is taking its place for another
     waits: bool = False  # in the queue, for the first time or again
+    started: float | None = None  # seconds since the epoch, as are the other times
+    ended: float | None = None
+    uid: int | None = None
+    name: str = ""  # empty: not asked for
 
     def status(self) -> JobStatus:
         """Return the same in the words of all schedulers.
@@ -103,6 +118,27 @@ class SlurmStatus:
     def is_ending(self) -> bool:
         """Whether it is still ending: the cause is not known yet."""
         return self.state == "COMPLETING"
+
+    def is_of_job(self, one: JobRun) -> bool:
+        """Say whether user and name are those of the job that a worker knew."""
+        inside = one.inside
+        if inside is None:
+            return True
+        other_name = bool(self.name and inside.name) and self.name != inside.name
+        other_user = None not in {self.uid, inside.uid} and self.uid != inside.uid
+        return not other_user and (not other_name or inside.name in _NO_NAMES)
+
+    def is_around(self, one: JobRun) -> bool:
+        """Say whether it is a run of that job in whose time the worker began."""
+        if not self.is_of_job(one):
+            return False
+        if one.inside is None:
+            return True
+        began = one.inside.began
+        first, last = self.started, self.ended if self.has_ended else None
+        return (first is None or first <= began + SKEW_S) and (
+            last is None or began <= last + SKEW_S
+        )
 
 
 def ask(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, SlurmStatus]:
@@ -170,16 +206,21 @@ def _queue_line(text: str) -> re.Match[str]:
 def _in_queue(one: JobRun, line: re.Match[str] | None) -> SlurmStatus:
     if line is None:
         return SlurmStatus(job=one.job, restarts=one.restarts)
+    unlisted = SlurmStatus(job=one.job, restarts=one.restarts)
     state, is_preempted = line["state"], line["preempted"] != "N/A"
     if int(line["restarts"]) > one.restarts or state == "PENDING":
         waits = int(line["restarts"]) == one.restarts
-        return SlurmStatus(job=one.job, restarts=one.restarts, state=REQUEUED, waits=waits)
+        again = replace(unlisted, state=REQUEUED, waits=waits, uid=int(line["uid"]))
+        # a worker cannot have begun in a job that was submitted later, and never started yet
+        if line["restarts"] == "0":
+            again = replace(again, started=_time(line["submit"]))
+        return again if again.is_around(one) else unlisted
     if state == "COMPLETING" and line["reason"] == "TimeLimit":
         state = "TIMEOUT"
     elif state == "COMPLETING" and is_preempted:
         state = "PREEMPTED"
     exit_code, signal = _exit_of(line["status"])
-    return SlurmStatus(
+    found = SlurmStatus(
         job=one.job,
         state=state,
         restarts=one.restarts,
@@ -187,7 +228,18 @@ def _in_queue(one: JobRun, line: re.Match[str] | None) -> SlurmStatus:
         signal=signal,
         node=line["node"],
         is_preempted=is_preempted,
+        started=_time(line["start"]),
+        ended=_time(line["end"]),
+        uid=int(line["uid"]),
     )
+    return found if found.is_around(one) else unlisted
+
+
+def _time(text: str) -> float | None:
+    """Return a time of this machine's zone as seconds since the epoch; None for ``Unknown``."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(text).timestamp()
+    return None
 
 
 def _exit_of(status: str) -> tuple[int, int]:
@@ -214,12 +266,19 @@ def _records(runs: Sequence[JobRun], run: RunProgram) -> dict[JobRun, SlurmStatu
             number_of |= {number: number, row.job: number}
         elif rows and rss_mb is not None:  # a step stands behind its run
             rows[-1] = replace(rows[-1], max_rss_mb=max(rss_mb, rows[-1].max_rss_mb or 0.0))
-    of_run = {one: found.get(number_of.get(one.job, ""), []) for one in runs}
-    return {
-        one: replace(rows[one.restarts], job=one.job)
-        for one, rows in of_run.items()
-        if len(rows) > one.restarts
-    }
+    rows_of = {one: _row_of(one, found.get(number_of.get(one.job, ""), [])) for one in runs}
+    return {one: replace(row, job=one.job) for one, row in rows_of.items() if row is not None}
+
+
+def _row_of(one: JobRun, rows: Sequence[SlurmStatus]) -> SlurmStatus | None:
+    """Return the row about a run, among all that accounting has of jobs with its number."""
+    if one.inside is None:
+        return rows[one.restarts] if len(rows) > one.restarts else None
+    fitting = [row for row in rows if row.is_around(one)]
+    latest = one.inside.began + NEAR_S
+    # the last that had started when the worker began; if the clocks differ, the first after it
+    before = [row for row in fitting if row.started is None or row.started <= latest]
+    return next(iter(before[-1:] or fitting[:1]), None)
 
 
 def _record_line(text: str) -> tuple[str, SlurmStatus, str, float | None]:
@@ -229,7 +288,15 @@ def _record_line(text: str) -> tuple[str, SlurmStatus, str, float | None]:
         raise SchedulerError(f"sacct printed what jobpool cannot read: {text!r}; is it SLURM's?")
     code, signal = _exit_of(line["status"])
     row = SlurmStatus(
-        job=line["job"], state=line["state"], exit_code=code, signal=signal, node=line["node"]
+        job=line["job"],
+        state=line["state"],
+        exit_code=code,
+        signal=signal,
+        node=line["node"],
+        started=_time(line["start"]),
+        ended=_time(line["end"]),
+        uid=int(line["uid"]) if line["uid"] else None,
+        name=line["name"],
     )
     return line["number"], row, line["step"] or "", parse_memory(line["rss"])
 
