@@ -44,21 +44,26 @@ def run(
         trust=tuple(trust or ()),
     )
     local = LocalWorkers(Pool(pool), settings)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # stop as with Ctrl-C
-    is_stopped = False
+    received = []
+
+    def stop(number: int, _frame: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)  # under nohup, a closed terminal is none of our business
     try:
         local.start()
         with _progress() as show:
             local.watch(show)
     except KeyboardInterrupt:
-        is_stopped = True
         print("stopping: running tasks are requeued", file=sys.stderr)
     finally:
         local.stop()
     _print_end(local.ended(), pool)
-    if is_stopped:
-        raise typer.Exit(128 + signal.SIGINT)
+    if received:
+        raise typer.Exit(128 + received[0])
 
 
 @contextmanager
