@@ -256,6 +256,10 @@ class SchedulerError(JobpoolError):
         return self.what
 
 
+class NoRoomError(SchedulerError):
+    """The scheduler has no room for so many jobs; for fewer it may have."""
+
+
 class SchedulerMissingError(SchedulerError):
     """The programs of the scheduler are not on this machine."""
 

@@ -33,7 +33,8 @@ from jobpool.execution.health import excluded_nodes, readmit_node
 from jobpool.execution.local import LocalRun, LocalSettings, LocalWorkers
 from jobpool.needs.learning import forget
 from jobpool.plan.arrays import USUAL_JOBS
-from jobpool.plan.submission import Sending, submit_pass, top_up
+from jobpool.plan.sending import Sending
+from jobpool.plan.submission import submit_pass, top_up
 from jobpool.pool import Pool as OpenedPool
 from jobpool.runners import load_study
 from jobpool.runners.base import prepare

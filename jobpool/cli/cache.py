@@ -184,7 +184,8 @@ def _submit_fill(
     pool: "Pool", found: "CacheInfo", jobs: int, pass_name: str | None, *, dry_run: bool
 ) -> None:
     """Submit an array of jobs that fill a cache, unless it is full."""
-    from jobpool.plan.submission import Sending, max_array_size_here, send_order
+    from jobpool.plan.sending import Sending, send_order
+    from jobpool.plan.submission import max_array_size_here
     from jobpool.scheduler.base import Order, fill_name, job_prefix
     from jobpool.scheduler.detect import worker_program
 

@@ -30,7 +30,8 @@ def plan(
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads double NumPy's time to start
     from jobpool.plan.plan_text import json_text, read_plan
-    from jobpool.plan.submission import Sending, alone, send
+    from jobpool.plan.sending import Sending
+    from jobpool.plan.submission import alone, send
     from jobpool.pool import Pool
 
     opened = Pool(pool)

@@ -49,7 +49,8 @@ def submit(
     jobpool submit POOL --keep-full --jobs 300
     """
     from jobpool.plan.arrays import USUAL_JOBS
-    from jobpool.plan.submission import Sending, submit_pass, top_up
+    from jobpool.plan.sending import Sending
+    from jobpool.plan.submission import submit_pass, top_up
     from jobpool.pool import Pool
 
     opened = Pool(pool)

@@ -6,7 +6,7 @@ size, but not its parts, is split by the workers of that size.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from jobpool.scheduler.base import name_in_job, throttle_of
 from jobpool.table.grid import Grid
 from jobpool.table.parts import Parts
 from jobpool.table.selection import select
-from jobpool.units import HOUR_S
+from jobpool.units import HOUR_S, count
 
 USUAL_JOBS = 200  # in the queue at one time
 
@@ -42,6 +42,7 @@ class Wanted:
     most: int = USUAL_JOBS  # in the queue at one time, of all sizes
     queued: Mapping[str, int]  # jobs of each size, by its name in that of a job
     keep_full: bool = False  # no more in the queue than may run: the rest follows later
+    closed: Mapping[str, str] = field(default_factory=dict)  # passes no job of which is of use: why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,7 @@ class Division:
     requirement: Requirement  # what each task would need, in jobs with the cores of `largest`
     largest: Pass
     refused: tuple[tuple[Pass, str], ...]  # passes that the cluster has no place for, and why
+    blocked: Mapping[str, Mask]  # (n_tasks,): what waits for each of these, by its name
 
     def size_for(self, position: int) -> Pass:
         """Return the size that the task at `position` would need."""
@@ -129,6 +131,20 @@ class Plan:
     arrays: tuple[Array, ...]  # the cheapest size first
     n_queued: int  # jobs of this pool that wait or run already
     n_attempts: int | None  # that the forecast is based on; None: nothing is known
+    closed: Mapping[str, str] = field(default_factory=dict)  # passes no job of which is of use: why
+
+    @property
+    def waits(self) -> tuple[tuple[str, str], ...]:
+        """Return the passes that tasks wait for although no job of them is sent, and why."""
+        blocked, found = self.division.blocked, []
+        for one, why in self.division.refused:
+            if n_tasks := int(np.count_nonzero(blocked[one.name])):
+                found.append((one.name, f"{count(n_tasks, 'task')} for it: {why}"))
+        has_tasks = {array.size.name for array in self.arrays}
+        found += [
+            (name, f"none is sent: {why}") for name, why in self.closed.items() if name in has_tasks
+        ]
+        return tuple(found)
 
     @property
     def n_jobs(self) -> int:
@@ -200,6 +216,8 @@ def make_plan(
     if wanted.keep_full:
         limits = [assignment.size.max_running for assignment in division.assignments]
         asked = [min(n, limit or n) for n, limit in zip(asked, limits, strict=True)]
+    names = [assignment.size.name for assignment in division.assignments]
+    asked = [0 if name in wanted.closed else n for name, n in zip(names, asked, strict=True)]
     # in proportion to their work all sizes are done at about the same time
     weights = [n if work is None else work.mean for n, work in zip(asked, works, strict=True)]
     aims = share(asked, wanted.most, weights)
@@ -223,6 +241,7 @@ def make_plan(
         ),
         n_queued=n_queued,
         n_attempts=None if forecast is None else forecast.n_attempts,
+        closed=wanted.closed,
     )
 
 
@@ -305,7 +324,8 @@ def divide(
     why = [(one, refusal(one)) for one in passes]
     refused = tuple((one, reason) for one, reason in why if reason is not None)
     menu = sorted(
-        [one for one, reason in why if reason is None] or [USUAL],
+        # a size is invented only where the experiment has none
+        [one for one, reason in why if reason is None] if passes else [USUAL],
         key=lambda one: (core_hours(one), one.memory_gb),
     )
     wanted = [select(grid, one.only, one.skip) for one in passes or menu]
@@ -321,7 +341,11 @@ def divide(
         one.joined(other)
         for one, other in zip(assignments[: len(menu)], assignments[len(menu) :], strict=True)
     ]
-    largest = max(menu, key=lambda one: (one.cores, core_hours(one)))
+    blocked = {}
+    for one, _ in refused:
+        blocked[one.name] = remaining & problem.within_reach(one)
+        remaining &= ~blocked[one.name]
+    largest = max(menu or passes, key=lambda one: (one.cores, core_hours(one)))
     requirement = find_requirement(backlog, forecast, largest)
     for amounts in (requirement, _of_parts(requirement, grid.parts)):
         sizes = propose(remaining, amounts, largest, refusal) if remaining.any() else ()
@@ -335,6 +359,7 @@ def divide(
         requirement=requirement,
         largest=largest,
         refused=refused,
+        blocked=blocked,
     )
 
 
@@ -343,6 +368,11 @@ class _Problem:
     grid: Grid
     backlog: Backlog
     forecast: Forecast | None
+
+    def within_reach(self, size: Pass) -> Mask:
+        """Return which tasks a size is meant for, as far as nothing is known against it."""
+        found: Mask = select(self.grid, size.only, size.skip) & within_bounds(self.backlog, size)
+        return found
 
     def assignment(
         self, size: Pass, among: Mask, least: float = LIKELY, *, proposed: bool = False

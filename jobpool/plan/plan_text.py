@@ -13,7 +13,8 @@ from jobpool.journal.starts import kinds, read_starts, summary
 from jobpool.needs.estimates import FEWEST
 from jobpool.plan.arrays import Array, Plan
 from jobpool.plan.backlog import Interval
-from jobpool.plan.submission import Around, after_failed_starts, plan_of
+from jobpool.plan.sending import after_failed_starts
+from jobpool.plan.submission import Around, plan_of, stuck_line
 from jobpool.pool import Pool
 from jobpool.scheduler.base import Limits
 from jobpool.units import count, duration, memory, short_duration, table
@@ -41,6 +42,7 @@ def read_plan(pool: Pool, jobs: int, *, must_ask: bool = False) -> PoolPlan:
         arrays=made.arrays,
         n_queued=made.n_queued,
         n_attempts=made.n_attempts,
+        closed=made.closed,
         pool=pool,
         around=around,
     )
@@ -115,7 +117,16 @@ def _notes(pool: Pool, made: Plan, around: Around) -> list[str]:
         notes.append("(new): no pass is large enough, so that a size is proposed")
     if any(array.n_split for array in made.arrays):
         notes.append("(split): tasks that are too long as a whole; workers split them")
-    notes += [f"pass {one.name} is left out: {why}" for one, why in made.division.refused]
+    waits = dict(made.waits)
+    notes += [
+        f"pass {one.name} waits, {waits[one.name]}"
+        if one.name in waits
+        else f"pass {one.name} is left out: {why}"
+        for one, why in made.division.refused
+    ]
+    notes += [f"pass {name} waits, {waits[name]}" for name in made.closed if name in waits]
+    if around.stuck:
+        notes.append(f"not counted as in the queue: {stuck_line(around.stuck)}")
     if n_unselected := int(np.count_nonzero(made.division.unselected)):
         notes.append(f"left out, as no pass selects them: {count(n_unselected, 'task')}")
     if around.unknown:
@@ -157,7 +168,7 @@ def _next_step(pool: Pool, task: str, size: Pass, limits: Limits | None) -> str:
     return f"keep it back: jobpool hold {pool.folder} {task}"
 
 
-def json_text(pool: Pool, made: Plan, limits: Limits | None) -> str:
+def json_text(pool: Pool, made: PoolPlan, limits: Limits | None) -> str:
     """Return a plan as one JSON object."""
     backlog, division = made.backlog, made.division
     return json.dumps(
@@ -175,6 +186,12 @@ def json_text(pool: Pool, made: Plan, limits: Limits | None) -> str:
             "attempts": made.n_attempts,
             "limits_known": limits is not None,
             "refused": {one.name: why for one, why in division.refused},
+            "waits": dict(made.waits),
+            "stuck": [
+                {"job": one.label, "name": one.name, "why": one.stuck.why}
+                for one in made.around.stuck
+                if one.stuck
+            ],
             "unselected": int(np.count_nonzero(division.unselected)),
             "too_large": [
                 pool.grid.id(position) for position in np.flatnonzero(division.too_large).tolist()

@@ -4,13 +4,11 @@ Nothing is kept but ``turns/submit``, which one process at a time locks to count
 and submit more.
 """
 
-import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import server_time
@@ -19,13 +17,21 @@ from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
 from jobpool.execution.health import excluded_nodes
 from jobpool.experiment.config import Pass
-from jobpool.journal.starts import read_starts
+from jobpool.journal.starts import Starts, read_starts
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan
 from jobpool.plan.backlog import read_backlog
+from jobpool.plan.sending import Sending, send_order, send_orders
 from jobpool.plan.sizes import within_bounds
 from jobpool.pool import Pool
-from jobpool.scheduler.base import Limits, Order, count_queued, job_name, job_prefix
+from jobpool.scheduler.base import (
+    Limits,
+    Order,
+    QueuedJob,
+    count_queued,
+    job_name,
+    job_prefix,
+)
 from jobpool.scheduler.detect import submitting_scheduler, worker_program
 from jobpool.table.selection import select
 from jobpool.table.settings import check_owner, set_umask
@@ -33,6 +39,7 @@ from jobpool.task import REMAINING, STUCK, TaskState
 from jobpool.units import count
 
 USUAL_MAX_ARRAY_SIZE = 1001  # where the scheduler does not say
+MOST_UNLAUNCHED = 3  # jobs of a size that nodes could not start: then no further ones are sent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +47,51 @@ class Around:
     """What the scheduler says of the cluster, and of this pool's jobs."""
 
     limits: Limits | None = None
-    queued: Counter[str] = field(default_factory=Counter)
+    queue: "Queue | None" = None
     unknown: str = ""  # why the scheduler said nothing
+
+    @property
+    def queued(self) -> Counter[str]:
+        """Return how many jobs wait or run, by the name of their size in that of a job."""
+        return self.queue.counts if self.queue else Counter()
+
+    @property
+    def stuck(self) -> tuple[QueuedJob, ...]:
+        """Return the jobs that wait for ever unless a person acts."""
+        return self.queue.stuck if self.queue else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sending:
-    """How jobs are submitted, and who hears of it."""
+class Queue:
+    """The jobs of a pool that the scheduler has."""
 
-    show: Callable[[str], None]  # given each command, before it is run
-    say: Callable[[str], None]  # given the ids of jobs, and what is not as asked
-    trust: tuple[str, ...] = ()  # users whose pools may be run
-    dry_run: bool = False  # show the commands only
+    prefix: str  # of their names
+    jobs: tuple[QueuedJob, ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return how many wait or run, by the name of their size in that of a job."""
+        return count_queued(self.jobs, self.prefix)
+
+    @property
+    def stuck(self) -> tuple[QueuedJob, ...]:
+        """Return the jobs that wait for ever unless a person acts."""
+        return tuple(one for one in self.jobs if one.stuck)
+
+    def why_closed(self, name: str) -> str:
+        """Return why further jobs of a name would wait for ever as well, or an empty text."""
+        stuck = [one for one in self.stuck if one.name == name]
+        of_size = [one for one in stuck if one.stuck and one.stuck.is_size]
+        unlaunched = [one for one in stuck if one.stuck and one.stuck.is_launch]
+        found = of_size or (unlaunched if len(unlaunched) >= MOST_UNLAUNCHED else [])
+        return stuck_line(found) if found else ""
+
+
+def stuck_line(jobs: Sequence[QueuedJob]) -> str:
+    """Return in one line which jobs wait for ever, and why."""
+    reasons = Counter(one.stuck.why for one in jobs if one.stuck)
+    why = "; ".join(f"{count(n, 'job')} stuck, {reason}" for reason, n in reasons.most_common())
+    return f"{why}: {listing((one.label for one in jobs), most=3)}"
 
 
 @contextmanager
@@ -65,14 +105,14 @@ def alone(pool: Pool) -> Iterator[None]:
         yield
 
 
-def look_around(pool: Pool, *, must: bool, queued: Counter[str] | None = None) -> Around:
+def look_around(pool: Pool, *, must: bool, queue: Queue | None = None) -> Around:
     """Ask the scheduler what it allows, and what of ours it has unless that is known.
 
     Where it must be there and does not answer, an error is raised.
     """
     try:
-        counted = queued_of(pool) if queued is None else queued
-        return Around(queued=counted, limits=submitting_scheduler().limits())
+        known = queue_of(pool) if queue is None else queue
+        return Around(queue=known, limits=submitting_scheduler().limits())
     except SchedulerError as error:
         if must:
             what = "nothing was submitted; run this where the scheduler's commands work"
@@ -84,10 +124,16 @@ def _in_a_line(error: SchedulerError) -> str:
     return " ".join(str(error).splitlines()[:2])  # what was run, and what it said
 
 
+def queue_of(pool: Pool) -> Queue:
+    """Return the jobs of a pool that the scheduler has."""
+    prefix = job_prefix(pool.folder, pool.info.name)
+    jobs = submitting_scheduler().queued(pool.folder, prefix)
+    return Queue(prefix=prefix, jobs=tuple(one for one in jobs if one.name.startswith(prefix)))
+
+
 def queued_of(pool: Pool) -> Counter[str]:
     """Return how many jobs of this pool wait or run, by the name of their size in that of a job."""
-    prefix = job_prefix(pool.folder, pool.info.name)
-    return count_queued(submitting_scheduler().queued(pool.folder, prefix), prefix)
+    return queue_of(pool).counts
 
 
 def plan_of(pool: Pool, jobs: int, *, must_ask: bool = False) -> tuple[Plan, Around]:
@@ -114,25 +160,48 @@ def make(pool: Pool, around: Around, jobs: int, *, keep_full: bool = False) -> P
     def refusal(one: Pass) -> str | None:
         return around.limits.refusal(one) if around.limits else None
 
+    running = None
+    if around.queue is not None:
+        running = {one.label for one in around.queue.jobs}
+    starts = read_starts(pool.folder, clock, running)
+    why = {one.name: _why_closed(pool, one, around, starts) for one in experiment.passes}
     return make_plan(
         pool.grid,
         read_backlog(pool, clock),
         forecast_of(pool, clock),
         experiment.passes,
         refusal,
-        Wanted(most=jobs, queued=around.queued, keep_full=keep_full),
+        Wanted(
+            # jobs that are stuck do not count, but nobody wants ever more of them
+            most=jobs - max(len(around.stuck) - jobs, 0),
+            queued=around.queued,
+            keep_full=keep_full,
+            closed={name: reason for name, reason in why.items() if reason},
+        ),
     )
+
+
+def _why_closed(pool: Pool, one: Pass, around: Around, starts: Starts) -> str:
+    """Return why no further jobs of a size are of use, or an empty text."""
+    name = job_name(job_prefix(pool.folder, pool.info.name), one.name)
+    return starts.refusal(name) or (around.queue.why_closed(name) if around.queue else "")
 
 
 def send(pool: Pool, made: Plan, around: Around, sending: Sending) -> tuple[str, ...]:
-    """Submit the arrays of a plan, and return the ids of the jobs."""
+    """Submit the arrays of a plan, and return the ids of the jobs.
+
+    Raises
+    ------
+    SchedulerError
+        When all are through, if one was refused, or if tasks wait for a size that is.
+    """
     most = around.limits.max_array_size if around.limits else USUAL_MAX_ARRAY_SIZE
-    return tuple(
-        job_id
-        for array in made.arrays
-        if array.jobs
-        for job_id in _send_size(pool, array.size, array.jobs, most, sending)
-    )
+    orders = [_order(pool, one.size, one.jobs, sending) for one in made.arrays if one.jobs]
+    outcome = send_orders(pool, orders, most, sending)
+    if not sending.dry_run:
+        step = f"see: jobpool plan {pool.folder}"
+        outcome.refused += [f"pass {name} waits, {why}; {step}" for name, why in made.waits]
+    return outcome.ended()
 
 
 def top_up(pool: Pool, most: int, sending: Sending) -> tuple[str, ...]:
@@ -147,11 +216,13 @@ def top_up(pool: Pool, most: int, sending: Sending) -> tuple[str, ...]:
         sending.say(f"{pool.folder}: {nothing}")
         return ()
     with alone(pool):
-        queued = None if sending.dry_run else queued_of(pool)
-        if queued and queued.total() >= most:
-            sending.say(f"{pool.folder}: enough with {count(queued.total(), 'job')} in the queue")
+        queue = None if sending.dry_run else queue_of(pool)
+        if queue and queue.stuck:
+            sending.say(f"{pool.folder}: {stuck_line(queue.stuck)}")
+        if queue and (n_queued := queue.counts.total()) >= most:
+            sending.say(f"{pool.folder}: enough with {count(n_queued, 'job')} in the queue")
             return ()
-        around = look_around(pool, must=not sending.dry_run, queued=queued)
+        around = look_around(pool, must=not sending.dry_run, queue=queue)
         if around.unknown:
             sending.say(f"jobs in the queue are not counted: {around.unknown}")
         made = make(pool, around, most, keep_full=True)
@@ -204,15 +275,14 @@ def submit_pass(
     one = find_pass(pool, name)
     one = replace(one, only=(*one.only, *only), skip=(*one.skip, *skip))
     n_jobs = min(jobs, _count_free(pool, one, jobs, sending.say))
-    return _send_size(pool, one, n_jobs, max_array_size_here(sending), sending)
+    order = _order(pool, one, n_jobs, sending)
+    return send_order(pool, order, max_array_size_here(sending), sending)
 
 
-def _send_size(
-    pool: Pool, one: Pass, jobs: int, max_array_size: int, sending: Sending
-) -> tuple[str, ...]:
+def _order(pool: Pool, one: Pass, jobs: int, sending: Sending) -> Order:
     folder = pool.folder.resolve()
     check_owner(folder, sending.trust)  # a pass may hold any option of the scheduler
-    order = Order(
+    return Order(
         size=one,
         jobs=jobs,
         pool=folder,
@@ -221,31 +291,6 @@ def _send_size(
         arguments=tuple(word for user in sending.trust for word in ("--trust", user)),
         without_nodes=tuple(excluded_nodes(folder, time.time())),
     )
-    return send_order(pool, order, max_array_size, sending)
-
-
-def send_order(pool: Pool, order: Order, max_array_size: int, sending: Sending) -> tuple[str, ...]:
-    """Show the commands of an order, run them, and return the ids of the jobs."""
-    scheduler = submitting_scheduler()
-    failed = read_starts(pool.folder, server_time(pool.folder / "workers")).refusal(order.name)
-    if failed and not sending.dry_run:
-        what = f"no job of {order.size.name} is sent: {failed}"
-        raise RequestError(pool.folder, f"{what}; {after_failed_starts(pool.folder)}")
-    submissions = scheduler.submissions(order, max_array_size)
-    for one in submissions:
-        sending.show(shlex.join(one.command))
-    if sending.dry_run:
-        return ()
-    set_umask(pool.info.shared)  # the scheduler hands it on to the job
-    job_ids = tuple(scheduler.submit(submissions))
-    for job_id in job_ids:
-        sending.say(f"submitted job {job_id}")
-    return job_ids
-
-
-def after_failed_starts(pool: Path) -> str:
-    """Return what a person does when jobs cannot start."""
-    return f"see jobpool errors {pool}, correct it, then: jobpool release {pool} --starts"
 
 
 def find_pass(pool: Pool, name: str) -> Pass:

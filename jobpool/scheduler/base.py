@@ -69,6 +69,15 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """Why a job waits for ever unless a person acts."""
+
+    why: str
+    is_size: bool = False  # each further job of its size would be stuck as well
+    is_launch: bool = False  # its node could not start it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedJob:
     """A job of this user that waits or runs."""
 
@@ -76,6 +85,7 @@ class QueuedJob:
     batch: str  # what it was submitted in, such as an array: cancelled as a whole
     name: str
     phase: Phase
+    stuck: Stuck | None = None  # None: it runs, or will by itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,13 +95,14 @@ class Partition:
     name: str
     is_default: bool
     is_up: bool
+    state: str = "down"  # of one that is not up, as the scheduler calls it
     max_time_s: float | None  # None: no limit
     nodes: tuple[tuple[int, int], ...]  # cores and MB of each kind of node
 
     def refusal(self, cores: int, memory_mb: float, walltime_s: float) -> str | None:
         """Return why no job of such a size can run here, or None if it can."""
         if not self.is_up:
-            return f"partition {self.name} is down"
+            return f"partition {self.name} is {self.state}"
         if self.max_time_s is not None and walltime_s > self.max_time_s:
             return f"partition {self.name} allows {self.max_time_s / HOUR_S:g} h"
         if any(cores <= has and memory_mb <= mb for has, mb in self.nodes):
@@ -127,9 +138,21 @@ class Limits:
 
 
 def _partitions_of(one: "Pass") -> tuple[str, ...]:
-    words = [text.partition("=")[2] for text in one.sbatch if text.startswith("--partition=")]
-    named = words[-1] if words else one.partition
+    named = _last_option(one.sbatch, "-p", "--partition") or one.partition
     return tuple(named.split(",")) if named else ()
+
+
+def _last_option(words: Sequence[str], short: str, long: str) -> str:
+    """Return the last value of an option, in each form that a command line may have it."""
+    found = ""
+    for number, word in enumerate(words):
+        if word in {short, long}:
+            found = words[number + 1] if number + 1 < len(words) else found
+        elif word.startswith((f"{long}=", f"{long} ")):
+            found = word[len(long) + 1 :].strip()
+        elif word.startswith(short) and not word.startswith("--"):
+            found = word.removeprefix(short).strip(" =")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +181,7 @@ class Submission:
     command: tuple[str, ...]
     log_folder: Path
     name: str  # of the jobs
+    jobs: int = 1
 
 
 class Scheduler(Protocol):
@@ -288,11 +312,13 @@ def fill_name(prefix: str) -> str:
 def count_queued(jobs: Iterable[QueuedJob], prefix: str) -> Counter[str]:
     """Return how many jobs wait or run, by the name of their pass as it stands in their own.
 
+    Those that wait for ever do not count.
+
     Examples
     --------
     >>> job = QueuedJob(label="7", batch="7", name="study-c7e1-first", phase=Phase.WAITING)
     >>> count_queued([job], "study-c7e1-")
     Counter({'first': 1})
     """
-    named = (one.name for one in jobs if one.phase is not Phase.ENDING)
+    named = (one.name for one in jobs if one.phase is not Phase.ENDING and one.stuck is None)
     return Counter(name.removeprefix(prefix) for name in named if name.startswith(prefix))

@@ -120,6 +120,7 @@ class SimulatedScheduler:
                 command=("submit", str(size), *words),
                 log_folder=order.pool / "logs",
                 name=order.name,
+                jobs=size,
             )
             for size in sizes
         )

@@ -32,7 +32,7 @@ for word; do
     case $word in --job-name=*) name=${word#*=};; --array=*) last=${word#*=0-};; esac
 done
 sleep 0.2
-for i in $(seq 0 "${last%%%*}"); do echo "77_$i 77 PENDING $name" >> queue; done
+for i in $(seq 0 "${last%%%*}"); do echo "77_$i|77|PENDING|Priority|$name" >> queue; done
 echo 77""",
 }
 
@@ -60,7 +60,7 @@ class Cluster:
 
     def queue(self, *names: str) -> None:
         prefix = job_prefix(self.pool, "test")
-        text = "".join(f"5_{i} 5 RUNNING {prefix}{name}\n" for i, name in enumerate(names))
+        text = "".join(f"5_{i}|5|RUNNING|None|{prefix}{name}\n" for i, name in enumerate(names))
         (self.folder / "queue").write_text(text)
 
     def replace_program(self, name: str, body: str) -> None:
@@ -261,3 +261,172 @@ def test_a_dry_run_of_keep_full_needs_no_slurm(cluster: Cluster) -> None:
     assert shown.returncode == 0
     assert "--array=0-3%4" in shown.stdout
     assert "jobs in the queue are not counted" in shown.stderr
+
+
+def change_passes(cluster: Cluster, old: str, new: str) -> None:
+    file = cluster.pool / "experiment.yaml"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def limit_jobs(cluster: Cluster, most: int) -> None:
+    """Let sbatch refuse what would be more than so many jobs in the queue."""
+    body = f"""\
+for word; do case $word in --array=*) last=${{word#*=0-}};; esac; done
+if [ $(( $(wc -l < queue) + ${{last%%%*}} + 1 )) -gt {most} ]; then
+    echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2
+    echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy' >&2
+    exit 1
+fi
+"""
+    cluster.replace_program("sbatch", body + STAND_INS["sbatch"])
+
+
+@pytest.mark.parametrize(
+    ("sinfo", "partition", "why"),
+    [
+        ("echo 'short*|up|3:00:00|16|70000'", "shrot", "no partition 'shrot'"),
+        ("echo 'short*|drain|3:00:00|16|70000'", "short", "partition short is drained"),
+        ("echo 'short*|down|3:00:00|16|70000'", "short", "partition short is down"),
+        ("echo 'short*|inact|3:00:00|16|70000'", "short", "partition short is inactive"),
+    ],
+)
+def test_no_size_is_invented_in_place_of_a_pass_that_cannot_run(
+    cluster: Cluster, sinfo: str, partition: str, why: str
+) -> None:
+    cluster.replace_program("sinfo", sinfo)
+    change_passes(cluster, "{cores: ", f"{{partition: {partition}, cores: ")
+
+    sent = cluster.run("submit", cluster.pool, "--keep-full")
+    shown = cluster.run("plan", cluster.pool)
+
+    assert cluster.lines == []
+    assert sent.returncode == Fault.SCHEDULER
+    assert f"pass first waits, 10 tasks for it: {why}" in sent.stderr
+    assert f"pass first waits, 10 tasks for it: {why}" in shown.stdout
+
+
+def test_the_other_passes_go_on_beside_one_that_cannot_run(cluster: Cluster) -> None:
+    change_passes(cluster, "max_running: 4", 'partition: nowhere, only: ["number<6"]')
+    change_passes(cluster, "walltime: 2h", 'walltime: 2h, only: ["number>=6"]')
+
+    sent = cluster.run("submit", cluster.pool, "--keep-full")
+
+    assert sent.returncode == Fault.SCHEDULER
+    assert "pass first waits, 6 tasks for it: no partition 'nowhere'" in sent.stderr
+    assert "submitted: 77" in sent.stderr
+    (line,) = cluster.lines
+    assert "-second --array=0-3" in line
+
+
+def test_a_partition_named_by_any_form_of_an_option_is_looked_up(cluster: Cluster) -> None:
+    change_passes(cluster, "max_running: 4", 'sbatch: ["-p", "nowhere"]')
+
+    shown = cluster.run("plan", cluster.pool)
+
+    assert "pass first is left out: no partition 'nowhere'" in shown.stdout
+
+
+def test_the_room_that_a_limit_leaves_is_used(cluster: Cluster) -> None:
+    change_passes(cluster, ", max_running: 4", "")
+    cluster.queue("other", "other", "other")
+    limit_jobs(cluster, 10)
+
+    sent = cluster.run("submit", cluster.pool, "--pass", "first", "--jobs", 10)
+
+    assert sent.returncode == Fault.SCHEDULER
+    assert "first: 3 jobs of 10 not submitted" in sent.stderr
+    assert "AssocMaxSubmitJobLimit" in sent.stderr
+    assert len((cluster.folder / "queue").read_text().splitlines()) == 10
+
+
+def test_no_more_jobs_run_at_one_time_where_a_limit_divides_them(cluster: Cluster) -> None:
+    limit_jobs(cluster, 7)
+
+    cluster.run("submit", cluster.pool, "--pass", "first", "--jobs", 10)
+
+    throttles = [int(line.partition("%")[2].partition(" ")[0]) for line in cluster.lines]
+    assert sum(throttles) <= 4
+
+
+def test_a_full_queue_of_the_site_is_an_error_that_names_the_limit(cluster: Cluster) -> None:
+    limit_jobs(cluster, 0)
+
+    sent = cluster.run("submit", cluster.pool, "--keep-full")
+
+    assert sent.returncode == Fault.SCHEDULER
+    assert "first: 4 jobs of 4 not submitted" in sent.stderr
+
+
+def test_a_size_that_is_refused_does_not_stop_the_others(cluster: Cluster) -> None:
+    end_claim(cluster.pool, 3, Cause.MEMORY, Feedback(memory_mb=1024))
+    change_passes(cluster, "max_running: 4", "account: nobody")
+    refuse = (
+        'case "$*" in *--account=nobody*) echo "sbatch: error: Invalid account" >&2; exit 1; esac\n'
+    )
+    cluster.replace_program("sbatch", refuse + STAND_INS["sbatch"])
+
+    sent = cluster.run("plan", cluster.pool, "--submit")
+
+    assert sent.returncode == Fault.SCHEDULER
+    assert "first: " in sent.stderr
+    assert "Invalid account" in sent.stderr
+    (line,) = cluster.lines
+    assert "-second" in line
+
+
+def test_held_jobs_are_named_beside_those_that_are_sent(cluster: Cluster) -> None:
+    prefix = job_prefix(cluster.pool, "test")
+    held = "".join(f"5_{i}|5|PENDING|JobHeldUser|{prefix}first\n" for i in range(4))
+    (cluster.folder / "queue").write_text(held)
+
+    sent = cluster.run("submit", cluster.pool, "--keep-full", "--jobs", 4)
+
+    assert sent.returncode == 0
+    assert (
+        "4 jobs stuck, held by the user (JobHeldUser): 5_0, 5_1, 5_2, ... (4 in all)" in sent.stderr
+    )
+    assert ["--array=0-3%4" in line for line in cluster.lines] == [True]
+
+
+def test_held_jobs_never_become_more_than_are_asked_for(cluster: Cluster) -> None:
+    prefix = job_prefix(cluster.pool, "test")
+    held = "".join(f"5_{i}|5|PENDING|JobHeldAdmin|{prefix}first\n" for i in range(8))
+    (cluster.folder / "queue").write_text(held)
+
+    cluster.run("submit", cluster.pool, "--keep-full", "--jobs", 4)
+
+    assert cluster.lines == []
+
+
+def test_jobs_that_are_stuck_by_their_size_get_no_further_ones(cluster: Cluster) -> None:
+    prefix = job_prefix(cluster.pool, "test")
+    (cluster.folder / "queue").write_text(f"5|5|PENDING|PartitionTimeLimit|{prefix}first\n")
+
+    sent = cluster.run("submit", cluster.pool, "--keep-full")
+
+    assert sent.returncode == Fault.SCHEDULER
+    why = "1 job stuck, the partition allows less time (PartitionTimeLimit): 5"
+    assert f"pass first waits, none is sent: {why}" in sent.stderr
+    assert cluster.lines == []
+
+
+def test_after_failed_starts_nothing_is_sent_until_a_person_says_so(cluster: Cluster) -> None:
+    name = f"{job_prefix(cluster.pool, 'test')}first"
+    for job in range(3):
+        told = f"jobpool-start 1\njob={job}\nname={name}\nsaid=no Python on this node\n\n"
+        (cluster.pool / "starts" / f"{job}.failed").write_text(told)
+
+    by_cron = cluster.run("submit", cluster.pool, "--keep-full")
+    by_hand = cluster.run("submit", cluster.pool, "--pass", "first")
+    sent_before = cluster.lines
+    cluster.run("release", cluster.pool, "--starts")
+    again = cluster.run("submit", cluster.pool, "--keep-full")
+
+    assert (by_cron.returncode, by_hand.returncode) == (Fault.SCHEDULER, Fault.INPUT)
+    assert "3 jobs could not start" in by_cron.stderr
+    assert "no Python on this node" in by_hand.stderr
+    assert sent_before == []
+    assert again.returncode == 0
+    assert len(cluster.lines) == 1

@@ -16,6 +16,7 @@ from jobpool.experiment.config import Pass
 from jobpool.pool import Pool
 from jobpool.scheduler.base import count_queued, job_prefix
 from jobpool.scheduler.slurm.programs import run_program
+from jobpool.scheduler.slurm.stuck import stuck_by
 from jobpool.scheduler.slurm.submit import (
     output_pattern,
     read_queue,
@@ -155,14 +156,49 @@ def test_the_jobs_of_two_pools_of_one_experiment_have_different_names(tmp_path: 
 
 def test_jobs_in_the_queue_are_counted_by_size_with_one_question() -> None:
     squeue = Programs(
-        "1 1 PENDING test-1a2b-first\n2 2 RUNNING test-1a2b-first\n3 3 COMPLETING test-1a2b-first\n"
-        "4 4 RUNNING test-1a2b-96gb-2d\n5 5 RUNNING test-9999-first\n6 6 PENDING first_pass\n"
+        "1|1|PENDING|Priority|test-1a2b-first\n2|2|RUNNING|None|test-1a2b-first\n"
+        "3|3|COMPLETING|None|test-1a2b-first\n4|4|RUNNING|None|test-1a2b-96gb-2d\n"
+        "5|5|RUNNING|None|test-9999-first\n6|6|PENDING|Priority|first_pass|x\n"
+        "7|7|PENDING|JobHeldAdmin|test-1a2b-first\n"
     )
 
     counts = count_queued(read_queue(squeue), "test-1a2b-")
 
     assert counts == {"first": 2, "96gb-2d": 1}
-    assert squeue.ran == [["squeue", "--me", "--noheader", "--array", "--format=%i %F %T %j"]]
+    shape = "--format=%i|%F|%T|%r|%j"
+    assert squeue.ran == [["squeue", "--me", "--noheader", "--all", "--array", shape]]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "is_size"),
+    [
+        *(("PENDING", "JobHeldUser", False), ("PENDING", "DependencyNeverSatisfied", False)),
+        *(("REQUEUE_HOLD", "None", False), ("SPECIAL_EXIT", "None", False)),
+        *(("PENDING", "launch failed requeued held", False), ("PENDING", "BadConstraints", True)),
+        *(("PENDING", "PartitionDown", True), ("PENDING", "PartitionTimeLimit", True)),
+        *(("PENDING", "QOSMaxMemoryPerJob", True), ("PENDING", "QOSMinCpuNotSatisfied", True)),
+        ("PENDING", "AssocMaxWallDurationPerJobLimit", True),
+    ],
+)
+def test_a_job_that_waits_for_ever_is_told_from_others(
+    state: str, reason: str, is_size: bool
+) -> None:
+    found = stuck_by(state, reason)
+
+    assert found is not None
+    assert found.is_size == is_size
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("Priority", "Resources", "JobArrayTaskLimit", "BeginTime", "Dependency", "None", ""),
+        *("AssocGrpCpuLimit", "QOSMaxJobsPerUserLimit"),
+        "ReqNodeNotAvail, UnavailableNodes:n[1-2]",
+    ],
+)
+def test_a_job_that_will_run_by_itself_is_not_stuck(reason: str) -> None:
+    assert stuck_by("PENDING", reason) is None
 
 
 def test_signs_of_sbatchs_patterns_in_a_path_stand_for_themselves() -> None:

@@ -11,7 +11,7 @@ import shlex
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from jobpool.errors import SchedulerError
+from jobpool.errors import NoRoomError, SchedulerError
 from jobpool.scheduler.slurm.programs import RunProgram
 
 # "12", "12;cluster", and what sbatch prints without --parsable
@@ -20,6 +20,12 @@ _JOB = re.compile(r"(?:Submitted batch job )?(?P<job>\d+)(?:;\S*| on cluster \S+
 _UNCLEAR = re.compile(
     r"did not answer|timed? ?-?out|unable to contact|connect(ion)?\b|socket|zero bytes|"
     r"unexpected message|communication",
+    re.IGNORECASE,
+)
+# a limit on the number of jobs, of an array, a user, an account or a quality of service
+_NO_ROOM = re.compile(
+    r"SubmitJob|job submit limit|accounting/QOS policy|job array|array (?:size|index)|"
+    r"too many|at most|jobs? limit|limit of \d+|exceed\w* \w*jobs",
     re.IGNORECASE,
 )
 _PAUSES_S = (0.0, 1.0, 4.0, 10.0)  # before each look at the queue
@@ -63,7 +69,7 @@ def submit(
             job_ids.append(_submit(line, run_sbatch, new_jobs, pause))
         except SchedulerError as error:
             said = f"\nsubmitted before that: {' '.join(job_ids)}" if job_ids else ""
-            raise SchedulerError(f"{error}{said}") from error
+            raise type(error)(f"{error}{said}") from error
     return tuple(job_ids)
 
 
@@ -95,11 +101,14 @@ def _submit(
             return job
         why = _no_number(line, answer)
     said = str(why).replace(shlex.join(line), "")  # a path may hold any word
-    is_unclear = bool(_UNCLEAR.search(said))
-    for pause_s in _PAUSES_S if is_unclear else _PAUSES_S[:2]:
+    is_unclear, no_room = bool(_UNCLEAR.search(said)), bool(_NO_ROOM.search(said))
+    n_looks = len(_PAUSES_S) if is_unclear else 1 if no_room else 2
+    for pause_s in _PAUSES_S[:n_looks]:
         pause(pause_s)
         if there := new_jobs():
             return there[0]
+    if no_room and not is_unclear:
+        raise NoRoomError(str(why)) from why
     if is_unclear and (name := _name_of(line)):
         look = shlex.join(["squeue", "--me", f"--name={name}"])
         raise SchedulerError(f"{why}\nno such job is in the queue; look again later: {look}")

@@ -12,7 +12,8 @@ from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.units import parse_clock
 
 # name, * behind it for the default; up or not; longest time; cores and MB of a node
-_SINFO = ("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%c|%m")
+# hidden ones, too: whoever knows their name may use them
+_SINFO = ("sinfo", "--noheader", "--all", "--exact", "--format=%P|%a|%l|%c|%m")
 
 
 def read_limits(run: RunProgram = run_program, usual: str | None = None) -> Limits:
@@ -93,12 +94,16 @@ def read_partitions(run: RunProgram = run_program) -> tuple[Partition, ...]:
     return tuple(_partition(found) for found in rows.values())
 
 
+_STATES = {"drain": "drained", "inact": "inactive"}  # of partitions
+
+
 def _partition(rows: Sequence[Sequence[str]]) -> Partition:
     name, up, limit, _, _ = rows[0]
     return Partition(
         name=name.removesuffix("*"),
         is_default=name.endswith("*"),
         is_up=up == "up",
+        state=_STATES.get(up, up),
         max_time_s=parse_clock(limit),
         nodes=tuple((_whole(cores), _whole(memory)) for _, _, _, cores, memory in rows),
     )

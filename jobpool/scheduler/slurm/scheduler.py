@@ -10,6 +10,7 @@ from jobpool.scheduler.base import Capacity, Job, Limits, Order, QueuedJob, Subm
 from jobpool.scheduler.slurm import answers, environment, jobs, limits, submit
 from jobpool.scheduler.slurm.own_job import asked_once
 from jobpool.scheduler.slurm.programs import TIMEOUT_S, RunProgram, on_cluster, run_program
+from jobpool.scheduler.slurm.submit import shares
 from jobpool.scheduler.slurm.variables import chosen_cluster, chosen_options
 from jobpool.scheduler.status import JobRun, JobStatus
 
@@ -82,7 +83,11 @@ class Slurm:
             log_folder=folder,
             max_array_size=max_array_size,
         )
-        return tuple(Submission(command=line, log_folder=folder, name=order.name) for line in lines)
+        sizes = shares(order.jobs, max_array_size)
+        return tuple(
+            Submission(command=line, log_folder=folder, name=order.name, jobs=jobs)
+            for line, jobs in zip(lines, sizes, strict=True)
+        )
 
     def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
         """Run sbatch lines, and return the ids of the jobs."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from jobpool.installation import asset
 from jobpool.scheduler.base import MARGIN_S, POLITE, Order, QueuedJob, selection_words
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
+from jobpool.scheduler.slurm.stuck import HELD_STATES, stuck_by
 from jobpool.scheduler.status import Phase
 from jobpool.units import clock_duration
 
@@ -28,7 +29,7 @@ MUST_HOLD = (
     *("--requeue", "--open-mode=append"),
 )
 _PHASES = {
-    "PENDING": Phase.WAITING,
+    **dict.fromkeys(("PENDING", *HELD_STATES), Phase.WAITING),
     "SUSPENDED": Phase.SUSPENDED,
     "COMPLETING": Phase.ENDING,
 }
@@ -42,11 +43,18 @@ def read_queue(run: RunProgram = run_program) -> tuple[QueuedJob, ...]:
     SchedulerError
         If squeue does not answer.
     """
-    lines = run(["squeue", "--me", "--noheader", "--array", "--format=%i %F %T %j"]).splitlines()
-    rows = [line.split(maxsplit=3) for line in lines]
+    shape = "--format=%i|%F|%T|%r|%j"  # the name last: it may hold anything
+    lines = run(["squeue", "--me", "--noheader", "--all", "--array", shape]).splitlines()
+    rows = [line.split("|", 4) for line in lines]
     return tuple(
-        QueuedJob(label=label, batch=batch, name=name, phase=_PHASES.get(state, Phase.RUNNING))
-        for label, batch, state, name in (row for row in rows if len(row) == 4)
+        QueuedJob(
+            label=label,
+            batch=batch,
+            name=name,
+            phase=_PHASES.get(state, Phase.RUNNING),
+            stuck=stuck_by(state, reason),
+        )
+        for label, batch, state, reason, name in (row for row in rows if len(row) == 5)
     )
 
 
@@ -123,14 +131,15 @@ def sbatch_lines(
     """
     if jobs < 1:
         raise ValueError(f"jobs must be 1 or more, not {jobs}")
-    n_arrays = math.ceil(jobs / max_array_size)
+    sizes = shares(jobs, max_array_size)
+    n_arrays = len(sizes)
     throttle = one.max_running or (POLITE if jobs > POLITE else None)
     return tuple(
         (
             "sbatch",
             "--parsable",
             f"--job-name={name}",
-            f"--array={_array(_share(jobs, n_arrays, i), throttle, n_arrays, i)}",
+            f"--array={_array(size, throttle, n_arrays, i)}",
             *_resources(one),
             *MUST_HOLD,
             f"--output={output_pattern(log_folder, '%x-%A_%a.log')}",
@@ -138,8 +147,20 @@ def sbatch_lines(
             *worker,
             *selection_words(one),
         )
-        for i in range(n_arrays)
+        for i, size in enumerate(sizes)
     )
+
+
+def shares(jobs: int, max_array_size: int) -> tuple[int, ...]:
+    """Return how many jobs each array of a submission has.
+
+    Examples
+    --------
+    >>> shares(2500, 1001)
+    (834, 833, 833)
+    """
+    n_arrays = math.ceil(jobs / max_array_size)
+    return tuple(_share(jobs, n_arrays, i) for i in range(n_arrays))
 
 
 def output_pattern(folder: Path, name: str) -> str:

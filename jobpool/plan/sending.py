@@ -1,0 +1,154 @@
+"""Submitting jobs as far as the scheduler takes them, and saying what it did not take.
+
+Nothing is kept. A size that is refused does not stop the others; what was refused is raised when
+all are through, with the jobs that were submitted.
+"""
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from jobpool.disk.files import server_time
+from jobpool.errors import NoRoomError, RequestError, SchedulerError, SchedulerMissingError
+from jobpool.journal.starts import read_starts
+from jobpool.pool import Pool
+from jobpool.scheduler.base import Order, Scheduler, Submission
+from jobpool.scheduler.detect import submitting_scheduler
+from jobpool.table.settings import set_umask
+from jobpool.units import count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """How jobs are submitted, and who hears of it."""
+
+    show: Callable[[str], None]  # given each command, before it is run
+    say: Callable[[str], None]  # given the ids of jobs, and what is not as asked
+    trust: tuple[str, ...] = ()  # users whose pools may be run
+    dry_run: bool = False  # show the commands only
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of several orders."""
+
+    job_ids: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # one reason each
+
+    def ended(self) -> tuple[str, ...]:
+        """Return the ids of the jobs, unless something was refused.
+
+        Raises
+        ------
+        SchedulerError
+            With every refusal.
+        """
+        if self.refused:
+            said = f"\nsubmitted: {' '.join(self.job_ids)}" if self.job_ids else ""
+            raise SchedulerError("\n".join(self.refused) + said)
+        return tuple(self.job_ids)
+
+
+def send_orders(
+    pool: Pool, orders: Sequence[Order], max_array_size: int, sending: Sending
+) -> Outcome:
+    """Send each of several orders as far as possible.
+
+    Raises
+    ------
+    SchedulerMissingError
+        If this machine has no scheduler.
+    """
+    outcome = Outcome()
+    for order in orders:
+        try:
+            _send(pool, order, max_array_size, sending, outcome)
+        except SchedulerMissingError:
+            raise
+        except (SchedulerError, RequestError) as error:
+            outcome.refused.append(f"{order.size.name}: {error.message}")
+    return outcome
+
+
+def send_order(pool: Pool, order: Order, max_array_size: int, sending: Sending) -> tuple[str, ...]:
+    """Show the commands of an order, run them, and return the ids of the jobs.
+
+    Raises
+    ------
+    RequestError
+        If such jobs could not start before.
+    SchedulerError
+        If not all jobs were taken; it names those that were.
+    """
+    outcome = Outcome()
+    _send(pool, order, max_array_size, sending, outcome)
+    return outcome.ended()
+
+
+def _send(
+    pool: Pool, order: Order, max_array_size: int, sending: Sending, outcome: Outcome
+) -> None:
+    scheduler = submitting_scheduler()
+    if not sending.dry_run:
+        _refuse_after_failed_starts(pool, order)
+        set_umask(pool.info.shared)  # the scheduler hands it on to the job
+    left = order.jobs
+    for one in scheduler.submissions(order, max_array_size):
+        sending.show(shlex.join(one.command))
+        if sending.dry_run:
+            continue
+        unfitted, why = _fit(scheduler, order, one, sending, outcome)
+        left -= one.jobs - unfitted
+        if why is not None:  # there is no room for the other arrays either
+            what = f"{order.size.name}: {count(left, 'job')} of {order.jobs:,} not submitted"
+            outcome.refused.append(f"{what}: {why.message}")
+            return
+
+
+def _fit(
+    scheduler: Scheduler, order: Order, whole: Submission, sending: Sending, outcome: Outcome
+) -> tuple[int, NoRoomError | None]:
+    """Submit as many jobs as there is room for, fewer after each refusal.
+
+    Returns
+    -------
+    tuple of int and NoRoomError
+        How many are left, and why.
+    """
+    left, most, one, why = whole.jobs, whole.jobs, whole, None
+    while True:
+        try:
+            (job_id,) = scheduler.submit([one])
+        except NoRoomError as error:
+            why, most = error, one.jobs // 2
+        else:
+            outcome.job_ids.append(job_id)
+            sending.say(f"submitted job {job_id}")
+            left -= one.jobs
+        most = min(most, left)
+        if not most:
+            return left, why if left else None
+        one = _smaller(scheduler, order, most)
+        sending.show(shlex.join(one.command))
+
+
+def _smaller(scheduler: Scheduler, order: Order, jobs: int) -> Submission:
+    """Return the submission of fewer jobs, of which no larger part runs at one time."""
+    at_once = order.size.max_running
+    if at_once is not None:
+        at_once = max(at_once * jobs // order.jobs, 1)
+    size = replace(order.size, max_running=at_once)
+    return scheduler.submissions(replace(order, jobs=jobs, size=size), jobs)[0]
+
+
+def _refuse_after_failed_starts(pool: Pool, order: Order) -> None:
+    starts = read_starts(pool.folder, server_time(pool.folder / "workers"))
+    if failed := starts.refusal(order.name):
+        what = f"no job of {order.size.name} is sent: {failed}"
+        raise RequestError(pool.folder, f"{what}; {after_failed_starts(pool.folder)}")
+
+
+def after_failed_starts(pool: Path) -> str:
+    """Return what a person does when jobs cannot start."""
+    return f"see jobpool errors {pool}, correct it, then: jobpool release {pool} --starts"
