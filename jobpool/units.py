@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 MB = 1 << 20  # of memory, as schedulers and the kernel count it
 HOUR_S = 3600.0
+_GAP = 2  # between the columns of a table
+_LEFT_OUT, _LEAST = "..", 8  # stands for the middle of a text; texts are not made shorter
 DAY_S = 24 * HOUR_S
 _YEAR_S = 365 * DAY_S
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": HOUR_S, "d": DAY_S}
@@ -276,7 +278,10 @@ def count(number: int, word: str) -> str:
 
 
 def table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], texts: Collection[str] = ()
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    texts: Collection[str] = (),
+    width: int | None = None,
 ) -> list[str]:
     """Return aligned lines: columns whose every cell is a number stand on the right.
 
@@ -286,25 +291,70 @@ def table(
         The cells.
     texts : collection of str
         Names of columns that stand on the left in any case: ids may be all digits.
+    width : int, optional
+        How wide the lines may be. In a wider table names of several words stand on several lines
+        and, if that is not enough, the middles of long texts are left out.
 
     Examples
     --------
     >>> table(["axis", "n"], [["a", "1,000"], ["bcdef", "2"]])
     ['axis       n', 'a      1,000', 'bcdef      2']
+    >>> table(["axis", "in queue"], [["atlas_of_the_brain_400", "2"]], width=22)
+    ['                    in', 'axis             queue', 'atlas_..ain_400      2']
     """
-    columns = list(zip(header, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
+    columns = [[row[i] for row in rows] for i in range(len(header))]
+    heads = [[name] for name in header]
     right = [
-        len(column) > 1 and name not in texts and all(map(_is_number, column[1:]))
+        bool(column) and name not in texts and all(map(_is_number, column))
         for name, column in zip(header, columns, strict=True)
     ]
+    if width is not None and sum(_widths(heads, columns)) - _GAP > width:
+        heads = [name.split() or [""] for name in header]
+        most = _cut_to(_widths(heads, columns), right, width)
+        columns = [[_cut(cell, n) for cell in c] for c, n in zip(columns, most, strict=True)]
+        heads = [[_cut(word, n) for word in h] for h, n in zip(heads, most, strict=True)]
+    n_lines = max(map(len, heads), default=1)
+    heads = [[""] * (n_lines - len(head)) + head for head in heads]
+    widths = _widths(heads, columns)
+    lines = zip(*(head + column for head, column in zip(heads, columns, strict=True)), strict=True)
     return [
-        "  ".join(
-            cell.rjust(width) if to_right else cell.ljust(width)
+        "".join(
+            (cell.rjust(width - _GAP) if to_right else cell.ljust(width - _GAP)) + " " * _GAP
             for cell, width, to_right in zip(line, widths, right, strict=True)
         ).rstrip()
-        for line in [header, *rows]
+        for line in lines
     ]
+
+
+def _widths(heads: Sequence[Sequence[str]], columns: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of each column, with the gap behind it."""
+    cells = ([*head, *column] for head, column in zip(heads, columns, strict=True))
+    return [max(map(len, some)) + _GAP for some in cells]
+
+
+def _cut_to(widths: Sequence[int], right: Sequence[bool], width: int) -> list[int]:
+    """Return how long the cells of each column may be: the longest texts are cut first."""
+    most = [one - _GAP for one in widths]
+    while sum(most) + _GAP * (len(most) - 1) > width:
+        longest = max(((n, i) for i, n in enumerate(most) if not right[i]), default=(0, 0))
+        if longest[0] <= _LEAST:
+            break
+        most[longest[1]] -= 1
+    return most
+
+
+def _cut(text: str, most: int) -> str:
+    """Return a text without its middle if it is longer than that.
+
+    Examples
+    --------
+    >>> _cut("schaefer_400_7networks", 12), _cut("short", 12)
+    ('schae..works', 'short')
+    """
+    if len(text) <= most:
+        return text
+    kept = most - len(_LEFT_OUT)
+    return text[: kept // 2] + _LEFT_OUT + text[len(text) - kept + kept // 2 :]
 
 
 def _is_number(cell: str) -> bool:

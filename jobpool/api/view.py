@@ -31,7 +31,8 @@ from jobpool.api.tables import (
 from jobpool.errors import RequestError
 from jobpool.experiment.report import region_choice
 from jobpool.installation import REPORT, require
-from jobpool.overview.status import AxisCounts, Counts, Status, read_status, time_left
+from jobpool.overview.counts import AxisCounts, Counts
+from jobpool.overview.status import Status, read_status, time_left
 from jobpool.overview.waiting import POLL_S, Waited, WaitSettings, wait_for
 from jobpool.plan.arrays import USUAL_JOBS
 from jobpool.plan.plan_text import PoolPlan, read_plan

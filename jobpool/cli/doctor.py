@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import AsJson, PoolArgument, open_to_change
+from jobpool.cli.output import put
 from jobpool.errors import Fault
 
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ def doctor(
         findings = _take_best_lock(opened, reports, findings, context)
         opened = Pool(pool)
     findings += check_pool(opened, replace(context, server_time=_server_time(opened)))
-    print(_as_object(opened, reports, findings) if as_json else _as_text(opened, reports, findings))
+    if as_json:
+        print(_as_object(opened, reports, findings))
+    else:
+        put(_as_text(opened, reports, findings))
     if any(finding.is_open for finding in findings):
         raise typer.Exit(Fault.POOL)
 

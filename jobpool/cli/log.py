@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobpool.cli.options import AsJson, Only, PoolArgument, Skip
-from jobpool.cli.output import json_text
+from jobpool.cli.output import json_text, put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ def log(
     if not events:
         print("nothing happened yet", file=sys.stderr)
     for event in shown:
-        print(_line(event, points))
+        put(_line(event, points))
 
 
 def _chosen(

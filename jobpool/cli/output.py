@@ -1,11 +1,64 @@
-"""What commands print as their result: one JSON object."""
+"""What commands print as their result: lines that fit the terminal, or one JSON object."""
 
 import json
 import math
-from collections.abc import Mapping
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jobpool.table.columns import writable
+
+NARROWEST = 80  # columns: lines are not made for less
+# a command stays on one line, so that it can be copied; the same for every word
+_UNBROKEN = re.compile(r"(\s*)(\(?jobpool [a-z-]+ (?:'[^']*'|[^;()'])*\)?[;,.]?|\S+)")
+
+
+def columns() -> int | None:
+    """Return the width that text may have: of the terminal, or as COLUMNS says; None for any."""
+    if not (os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty()):
+        return None  # a file, or a program that searches for whole lines
+    return max(shutil.get_terminal_size().columns, NARROWEST)
+
+
+def put(text: object = "") -> None:
+    """Print text, its lines folded between words where the terminal is narrower."""
+    width = columns()
+    for line in str(text).split("\n"):
+        print("\n".join(folded(line, width)) if width else line)
+
+
+def folded(line: str, width: int) -> list[str]:
+    """Return a line as several that are at most so wide, as far as words and commands allow.
+
+    The others are indented below the first.
+
+    Examples
+    --------
+    >>> for line in folded("  2 tasks parked; when that is fixed: jobpool retry pool", 40):
+    ...     print(line)
+      2 tasks parked; when that is fixed:
+          jobpool retry pool
+    """
+    if len(line) <= width:
+        return [line]
+    head = re.match(r"[ |]*", line)
+    start = head[0] if head else ""
+    lines, now = list[str](), start
+    for space, word in _words(line[len(start) :]):
+        if now.strip(" |") and len(now) + len(space) + len(word) > width:
+            lines.append(now)
+            now = f"{start}    {word}"
+        else:
+            now += space + word
+    return [*lines, now]
+
+
+def _words(line: str) -> Iterator[tuple[str, str]]:
+    for space, word in _UNBROKEN.findall(line):
+        yield space, word.rstrip()
 
 
 def json_text(record: Mapping[str, Any]) -> str:

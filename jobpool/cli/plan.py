@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from jobpool.cli.options import AsJson, PoolArgument, Trust, say
+from jobpool.cli.output import columns, put
 
 
 def plan(
@@ -29,7 +30,7 @@ def plan(
     jobpool plan POOL --json
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads double NumPy's time to start
-    from jobpool.plan.plan_text import json_text, read_plan
+    from jobpool.plan.plan_text import json_text, plan_text, read_plan
     from jobpool.plan.sending import Sending
     from jobpool.plan.submission import alone, send
     from jobpool.pool import Pool
@@ -37,6 +38,9 @@ def plan(
     opened = Pool(pool)
     with alone(opened) if submit else nullcontext():
         made = read_plan(opened, jobs, must_ask=submit)
-        print(json_text(opened, made, made.around.limits) if json else made)
+        if json:
+            print(json_text(opened, made, made.around.limits))
+        else:
+            put(plan_text(opened, made, made.around, columns()))
         if submit:
             send(opened, made, made.around, Sending(show=print, say=say, trust=tuple(trust or ())))

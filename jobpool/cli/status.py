@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import AsJson, Only, PoolArgument, Skip, duration
+from jobpool.cli.output import columns, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,22 +63,28 @@ def status(
     def shown() -> "tuple[str, Status]":
         """Read the pool once more, with the tasks that were added meanwhile."""
         found = read_status(Pool(pool), tuple(by or ()), tuple(only or ()), tuple(skip or ()))
-        return (status_json(found) if json else status_text(found, ascii_only=ascii_only)), found
+        if json:
+            return status_json(found), found
+        return status_text(found, ascii_only=ascii_only, width=columns()), found
 
+    write = print if json else put
     if watch:
-        _watch(shown, EVERY_S if every is None else every)
+        _watch(shown, write, EVERY_S if every is None else every)
     else:
-        print(shown()[0])
+        write(shown()[0])
 
 
-def _watch(shown: "Callable[[], tuple[str, Status]]", every_s: float) -> None:
+def _watch(
+    shown: "Callable[[], tuple[str, Status]]", write: "Callable[[str], None]", every_s: float
+) -> None:
     import time
 
     clear = _CLEAR if sys.stdout.isatty() else ""
     try:
         while True:
             text, found = shown()
-            print(f"{clear}{text}", flush=True)
+            write(f"{clear}{text}")
+            sys.stdout.flush()
             if found.counts.remaining == 0:
                 return
             time.sleep(every_s)

@@ -1,5 +1,6 @@
 """How a pool stands and what happened in it, read while it is worked on.
 
+    counts      how many tasks stand where
     status      counts by axis, workers, rate and time left; as text and as JSON
     waiting     wait until nothing is left to run
     failures    failed attempts, grouped by what went wrong

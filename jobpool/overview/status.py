@@ -22,13 +22,14 @@ from jobpool.journal.made_of import read_agreed
 from jobpool.journal.starts import FailedStart, read_starts, summary
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.waits import HeldLock, held_locks
+from jobpool.overview.counts import AxisCounts, Counts, axis_lines, numbers_of
 from jobpool.pool import Pool
 from jobpool.table.arrays import unchecked_table
 from jobpool.table.grid import Grid
 from jobpool.table.records import MOST_ATTEMPTS, RERUN, SHORT_BASE, WAITING_BASE, amount_of
 from jobpool.table.selection import select
-from jobpool.task import COUNTED, REMAINING, SHOWN, TaskState, Value
-from jobpool.units import DAY_S, HOUR_S, bar, count, duration, memory, percent, table
+from jobpool.task import COUNTED, TaskState, Value
+from jobpool.units import DAY_S, HOUR_S, bar, count, duration, memory, percent
 
 MOST_VALUES = 12  # an axis with more is shown only when asked for
 WINDOWS_S = (60.0, 600.0, HOUR_S, 6 * HOUR_S, DAY_S, 7 * DAY_S)
@@ -40,38 +41,6 @@ _KINDS = (*(state.word for state in sorted(COUNTED)), "returned")
 _UNCOUNTED = len(_KINDS)
 _UNKNOWN = _UNCOUNTED + 1
 _RUNNING, _DONE = _KINDS.index("running"), _KINDS.index("done")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """How many tasks stand where: by the words of the counted states."""
-
-    waiting: int  # those that failed before included, as everywhere
-    returned: int  # of the waiting ones: those that failed before
-    running: int
-    done: int
-    parked: int
-    held: int
-
-    @property
-    def total(self) -> int:
-        """Return the number of all tasks."""
-        total: int = sum(getattr(self, state.word) for state in COUNTED)
-        return total
-
-    @property
-    def remaining(self) -> int:
-        """Return how many tasks are to be done, those that run included."""
-        remaining: int = sum(getattr(self, s.word) for s in REMAINING)
-        return remaining
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AxisCounts:
-    """The counts of each value of an axis, or of an attribute of one."""
-
-    name: str
-    values: tuple[tuple[Value | None, Counts], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,8 +328,8 @@ def estimate(done_ms: NDArray[np.int64], remaining: int, *, working: bool, now: 
     return Estimate(rate_per_s=rate, window_s=length, eta_s=remaining / rate)
 
 
-def status_text(found: Status, *, ascii_only: bool = False) -> str:
-    """Return a status as it is shown in the terminal."""
+def status_text(found: Status, *, ascii_only: bool = False, width: int | None = None) -> str:
+    """Return a status as it is shown in a terminal of so many columns."""
     counts = found.counts
     lines = [
         f"{found.name}: {count(counts.total, 'task')} in {found.folder}",
@@ -380,7 +349,7 @@ def status_text(found: Status, *, ascii_only: bool = False) -> str:
         lines.append(f"  held      {counts.held:>11,}  held back by a person")
     lines += _next_steps(found)
     for axis in found.by:
-        lines += ["", *_axis_lines(axis, ascii_only)]
+        lines += ["", *axis_lines(axis, width, ascii_only=ascii_only)]
     return "\n".join(lines)
 
 
@@ -441,25 +410,6 @@ def _workers(found: Status) -> str:
     return ", ".join(words)
 
 
-def _axis_lines(axis: AxisCounts, ascii_only: bool) -> list[str]:
-    names = _kinds()
-    names.remove("done")
-    kept = [name for name in names if any(getattr(counts, name) for _, counts in axis.values)]
-    rows = [
-        [
-            str(value),
-            bar(counts.done / counts.total, ascii_only=ascii_only),
-            percent(counts.done, counts.total),
-            f"{counts.done:,}",
-            *(f"{getattr(counts, name):,}" for name in kept),
-            f"{counts.total:,}",
-        ]
-        for value, counts in axis.values
-    ]
-    header = ["(returned)" if name == "returned" else name for name in kept]  # of the waiting ones
-    return [f"  {line}" for line in table([axis.name, "", "", "done", *header, "tasks"], rows)]
-
-
 def status_json(found: Status) -> str:
     """Return a status as one JSON object."""
     estimate = found.estimate
@@ -467,7 +417,7 @@ def status_json(found: Status) -> str:
         {
             "pool": str(found.folder),
             "name": found.name,
-            **_numbers(found.counts),
+            **numbers_of(found.counts),
             "rerun": found.n_rerun,
             "short": found.shortage.n_tasks,
             "workers": {str(life): n for life, n in found.workers.items()},
@@ -479,20 +429,8 @@ def status_json(found: Status) -> str:
             "failed_starts": [one.as_json() for one in found.failed_starts],
             "held_locks": [asdict(one) for one in found.held_locks],
             "by": {
-                axis.name: [{"value": value, **_numbers(counts)} for value, counts in axis.values]
+                axis.name: [{"value": value, **numbers_of(counts)} for value, counts in axis.values]
                 for axis in found.by
             },
         }
     )
-
-
-def _numbers(counts: Counts) -> dict[str, int]:
-    names = _kinds()
-    names.insert(1, "remaining")
-    return {name: getattr(counts, name) for name in [*names, "total"]}
-
-
-def _kinds() -> list[str]:
-    """Return the words of the counted states as they are shown, "returned" after "waiting"."""
-    pairs = ([s.word, "returned"] if s is TaskState.WAITING else [s.word] for s in SHOWN)
-    return [word for pair in pairs for word in pair]

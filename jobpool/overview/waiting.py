@@ -13,7 +13,8 @@ from jobpool.disk.files import server_time
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.journal.jsonl import worker_files
 from jobpool.liveness.judge import Life
-from jobpool.overview.status import Counts, Status, read_status
+from jobpool.overview.counts import Counts
+from jobpool.overview.status import Status, read_status
 from jobpool.plan.submission import queued_of
 from jobpool.pool import Pool
 

@@ -48,8 +48,8 @@ def read_plan(pool: Pool, jobs: int, *, must_ask: bool = False) -> PoolPlan:
     )
 
 
-def plan_text(pool: Pool, made: Plan, around: Around) -> str:
-    """Return a plan as it is shown in the terminal."""
+def plan_text(pool: Pool, made: Plan, around: Around, width: int | None = None) -> str:
+    """Return a plan as it is shown in a terminal of so many columns."""
     backlog = made.backlog
     waits = "waits" if backlog.n_waiting == 1 else "wait"
     head = f"{pool.info.name}: {count(backlog.n_waiting, 'task')} {waits} in {pool.folder}"
@@ -58,7 +58,7 @@ def plan_text(pool: Pool, made: Plan, around: Around) -> str:
         others.append(f"{backlog.n_lost:,} of these with dead workers, which count in the plan")
     lines = [f"{head}; {', '.join(others)}" if others else head]
     if made.arrays:
-        lines += ["", *(f"  {line}" for line in _sizes(made)), "", *_sums(made)]
+        lines += ["", *(f"  {line}" for line in _sizes(made, width)), "", *_sums(made)]
     lines += _notes(pool, made, around)
     if made.n_jobs:
         lines.append(f"\nto submit these: jobpool plan {pool.folder} --submit")
@@ -67,10 +67,11 @@ def plan_text(pool: Pool, made: Plan, around: Around) -> str:
     return "\n".join(lines)
 
 
-def _sizes(made: Plan) -> list[str]:
+def _sizes(made: Plan, width: int | None) -> list[str]:
     header = ["size", "cores", "memory", "time", "tasks", "core-hours"]
     header += ["in queue", "to submit", "at once"]
-    return table(header, [_row(array) for array in made.arrays])
+    rows = [_row(array) for array in made.arrays]
+    return table(header, rows, width=width and width - 2)
 
 
 def _row(array: Array) -> list[str]:

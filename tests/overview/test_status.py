@@ -16,8 +16,8 @@ from jobpool.admin.create import create_pool
 from jobpool.errors import DamagedStateError, Fault, SelectionError
 from jobpool.journal.workers import own_worker_record
 from jobpool.liveness.judge import Life
+from jobpool.overview.counts import Counts
 from jobpool.overview.status import (
-    Counts,
     Shortage,
     Status,
     estimate,
