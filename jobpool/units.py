@@ -98,9 +98,11 @@ def duration(seconds: float) -> str:
     --------
     >>> duration(0.25), duration(42), duration(200), duration(7500), duration(200_000)
     ('0.2 s', '42 s', '3 min 20 s', '2 h 05 min', '2 d 7 h')
-    >>> duration(1e12)
-    'over a year'
+    >>> duration(1e12), duration(0.0052), duration(0.0002)
+    ('over a year', '5 ms', '0.2 ms')
     """
+    if 0 < seconds < 0.1:
+        return f"{1000 * seconds:.0f} ms" if seconds >= 0.002 else f"{1000 * seconds:.1f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds > _YEAR_S:

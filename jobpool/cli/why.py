@@ -9,7 +9,7 @@ from jobpool.cli.options import AsJson, PoolArgument
 from jobpool.cli.output import json_text, put
 
 if TYPE_CHECKING:
-    from jobpool.plan.backlog import Interval
+    from jobpool.needs.work import Interval
     from jobpool.plan.why import Why
     from jobpool.pool import Pool
 

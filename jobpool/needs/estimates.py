@@ -4,50 +4,35 @@ From these follows which tasks suit a worker.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.needs.amounts import Amount, Bounded, Floats, Kinds, Mask, Normal
+from jobpool.needs.calibration import Calibration
 from jobpool.needs.features import CORES, FloatArray, Layout, Positions, Rows, layout_of
 from jobpool.needs.model_file import LearnedNeeds, read_learned_needs, written_at
-from jobpool.needs.regression import Posterior, upper_tail
+from jobpool.needs.regression import Posterior
+from jobpool.needs.samples import LEAST_MB, LEAST_S, Censored
+from jobpool.needs.work import TimeModel, Work
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid
 
-Kinds = NDArray[np.int32]
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 FEWEST = 5  # attempts to learn from, where the user gave no initial estimates
 # Chances that a task completes. At even odds it may be better known later, or run on a larger
 # worker: in simulations 0.8 rather than 0.5 for likely tasks wastes a third less, in the same time.
 LIKELY, EVEN, POSSIBLE = 0.8, 0.5, 0.1
 BETTER = 0.1  # a task is left to a fresh worker if its chance there is larger by this
+# A task is vague where all that is not known of the model, without the noise, spreads its time or
+# memory over more than this factor either way, as an axis value that was never tried does.
+VAGUE = 2.0
 CHUNK = 8192  # rows whose variance is computed at a time
-EVERY_KIND = slice(None)
-LEAST_SD = 0.1  # however many samples there are: machines differ
-
-
-@dataclass(frozen=True, kw_only=True)
-class Amount:
-    """The logarithm of an amount for each kind of task: mean and variance, on any cores."""
-
-    mean: Floats  # (n_kinds,): on one core
-    variance: Floats  # (n_kinds,): on one core
-    slope: float  # of the mean along the logarithm of the cores
-    slope_variance: float
-    shared: Floats  # (n_kinds,): covariance of the mean with the slope
-
-    def on(
-        self, cores: int | FloatArray, kinds: Kinds | slice = EVERY_KIND
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation of some kinds on `cores`, each of shape (n_kinds,)."""
-        size = np.log(cores)
-        variance = self.variance[kinds] + 2 * size * self.shared[kinds]
-        variance += size**2 * self.slope_variance
-        return self.mean[kinds] + size * self.slope, np.sqrt(np.maximum(variance, LEAST_SD**2))
+NO_BOUNDS: Mapping[int, Censored] = {}
+LEAST_SD = 0.1  # for chances, however many samples there are: machines differ
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +43,10 @@ class Estimates:
     memory: Amount  # of MB, likewise
     which: Kinds  # (n_tasks,): the kind of each task
     censored: Positions  # (n_censored,): tasks only known to need more than some amount
-    time_tail: FloatArray  # (n_censored,): chance of that before it was observed
-    memory_tail: FloatArray
+    cores: FloatArray  # (n_censored,): on which that was seen
+    model: TimeModel
+    time_bound: Bounded
+    memory_bound: Bounded
     grid: Grid
     n_attempts: int  # completed attempts that they are based on
     learned: float  # when, in seconds since the epoch
@@ -74,49 +61,99 @@ class Estimates:
         quantile : float
             The chance that a task takes no longer, between 0 and 1.
         """
-        return self._quantile(self.time, self.time_tail, cores, quantile)
+        return self._quantile(self.time, self.time_bound, cores, quantile)
 
     def memory_mb(self, cores: int, quantile: float = 0.5) -> Floats:
         """Return the peak memory of each task on `cores`, shape (n_tasks,), in MB."""
-        return self._quantile(self.memory, self.memory_tail, cores, quantile)
+        return self._quantile(self.memory, self.memory_bound, cores, quantile)
 
-    def _quantile(self, amount: Amount, tail: FloatArray, cores: int, quantile: float) -> Floats:
-        normal = NormalDist()
-        mean, sd = amount.on(cores)
-        found = np.exp(mean + sd * normal.inv_cdf(quantile)).astype(np.float32)[self.which]
-        # in the tail, which is exact where a chance near 1 is not
-        left = np.maximum(tail * (1 - quantile), 1e-300).tolist()
-        beyond = np.array([-normal.inv_cdf(chance) for chance in left])
-        kinds = self.which[self.censored]
-        found[self.censored] = np.exp(mean[kinds] + sd[kinds] * beyond)
+    def _quantile(self, amount: Amount, bound: Bounded, cores: int, quantile: float) -> Floats:
+        of_kind = np.exp(amount.on(cores).at(NormalDist().inv_cdf(quantile)))
+        found = of_kind.astype(np.float32)[self.which]
+        here = self._bound_on(amount, bound, cores)
+        found[self.censored] = np.exp(
+            here.at(amount.on(cores, self.which[self.censored]), quantile)
+        )
         return found
+
+    def _bound_on(self, amount: Amount, bound: Bounded, cores: int) -> Bounded:
+        """Return a bound converted to other cores."""
+        least = bound.least + (np.log(cores) - np.log(self.cores)) * amount.slope
+        return replace(bound, least=least)
 
     def chance(self, cores: int, seconds: float | None, memory_mb: float | None) -> Floats:
         """Return the chance that each task needs no more, shape (n_tasks,); None: no limit."""
         kinds = self.which[self.censored]
         chance, known = np.ones(len(self.time.mean)), np.ones(len(kinds))
-        for amount, tail, limit in (
-            (self.time, self.time_tail, seconds),
-            (self.memory, self.memory_tail, memory_mb),
+        for amount, bound, limit in (
+            (self.time, self.time_bound, seconds),
+            (self.memory, self.memory_bound, memory_mb),
         ):
             if limit is not None:
-                mean, sd = amount.on(cores)
-                more = upper_tail((np.log(max(limit, 1e-3)) - mean) / sd)
+                log = float(np.log(max(limit, LEAST_S)))
+                more = amount.on(cores).more_than(log, LEAST_SD)
                 chance *= 1 - more
-                known *= 1 - np.minimum(more[kinds] / tail, 1)
+                here = self._bound_on(amount, bound, cores)
+                known *= 1 - here.share_above(more[kinds], log)
         found = chance.astype(np.float32)[self.which]
         found[self.censored] = known
         return found
 
+    def vague(self) -> Mask:
+        """Return the tasks of which so little is known that they should be tried, (n_tasks,)."""
+        spread = np.log(VAGUE) ** 2
+        time, memory = self.time, self.memory
+        of_kind = time.variance - time.noise**2 > spread
+        of_kind |= memory.variance - memory.noise**2 > spread
+        found: Mask = of_kind[self.which]
+        return found
 
-def load_estimates(pool: Pool, fewest: int = FEWEST) -> Estimates | None:
-    """Return the latest estimates, or None if there are none for the present tasks."""
+    def work(self, tasks: Mask, cores: int, most_s: float) -> Work:
+        """Return how long some tasks take one after another on so many cores.
+
+        Parameters
+        ----------
+        tasks : ndarray of shape (n_tasks,), bool
+            The tasks.
+        cores : int
+            Cores of the job.
+        most_s : float
+            No run lasts longer than its job.
+        """
+        bounded = tasks[self.censored]
+        kinds = self.which[self.censored[bounded]]
+        n_kinds = len(self.time.mean)
+        counts = np.bincount(self.which[tasks], minlength=n_kinds)
+        model = replace(self.model, mean=self.time.on(cores).mean, cores=cores, most_s=most_s)
+        others = model.sum_of(counts - np.bincount(kinds, minlength=n_kinds))
+        here = self._bound_on(self.time, self.time_bound, cores).take(bounded)
+        times = np.minimum(here.drawn(model.times(kinds), model.draws.own), most_s)
+        return others.and_of(times).work(self.time.calibration.spread, model.draws)
+
+
+def load_estimates(
+    pool: Pool, fewest: int = FEWEST, bounds: Mapping[int, Censored] = NO_BOUNDS
+) -> Estimates | None:
+    """Return the latest estimates, or None if there are none for the present tasks.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    fewest : int
+        Attempts without which nothing is said, unless the user gave initial estimates.
+    bounds : mapping of int to Censored
+        What tasks are known to need more than, by position: it may not be learned yet.
+    """
     layout = layout_of(pool.grid)
     needs = read_learned_needs(pool.folder, layout.digest)
     n_samples = 0 if needs is None else needs.n_attempts + len(needs.censored)
     if needs is None or (n_samples < fewest and not pool.experiment().needs):
         return None  # a few attempts of similar tasks say nothing about the others
-    return estimates_of(pool.grid, layout, needs)
+    censored = dict(needs.censored)
+    for position, one in bounds.items():
+        censored[position] = censored.get(position, Censored()).and_more_than(one)
+    return estimates_of(pool.grid, layout, replace(needs, censored=censored))
 
 
 class Latest:
@@ -186,14 +223,20 @@ def suitability(estimates: Estimates, capacity: CapacityLike) -> Suitability:
     split = np.zeros_like(likely)
     # a whole task lies right before its parts
     split[:-1] = estimates.grid.parts.has_dormant[:-1] & (fresh[:-1] < EVEN) & likely[1:]
-    possible = (now >= EVEN) | (now >= POSSIBLE) & (fresh < now + BETTER)
+    # an estimate that is no more than a guess keeps no task back: one that was tried is known
+    may = (now >= POSSIBLE) | estimates.vague()
+    possible = (now >= EVEN) | may & (fresh < now + BETTER)
     return Suitability(likely=likely, split=split, possible=possible)
 
 
 def estimates_of(grid: Grid, layout: Layout, needs: LearnedNeeds) -> Estimates:
     """Return the estimates for the tasks of `grid`."""
     codes, which = _kinds(grid, layout)
-    time, memory = _amounts(layout, codes, (needs.time, needs.memory))
+    time, memory = _amounts(
+        layout,
+        codes,
+        ((needs.time, needs.time_calibration), (needs.memory, needs.memory_calibration)),
+    )
     censored = {i: one for i, one in needs.censored.items() if i < len(grid)}
     positions = np.fromiter(censored, np.intp, len(censored))
     cores = np.array([one.cores for one in censored.values()], np.float64)
@@ -204,17 +247,25 @@ def estimates_of(grid: Grid, layout: Layout, needs: LearnedNeeds) -> Estimates:
         memory=memory,
         which=which,
         censored=positions,
-        time_tail=_tail(time, which[positions], cores, seconds),
-        memory_tail=_tail(memory, which[positions], cores, memory_mb),
+        cores=cores,
+        model=TimeModel(
+            layout=layout,
+            codes=codes,
+            covariance=needs.time.covariance,
+            calibration=needs.time_calibration,
+            mean=time.mean,
+        ),
+        time_bound=_bounded(time.on(cores, which[positions]), np.maximum(seconds, LEAST_S)),
+        memory_bound=_bounded(memory.on(cores, which[positions]), np.maximum(memory_mb, LEAST_MB)),
         grid=grid,
         n_attempts=needs.n_attempts,
         learned=needs.learned,
     )
 
 
-def _tail(amount: Amount, kinds: Kinds, cores: FloatArray, least: FloatArray) -> FloatArray:
-    mean, sd = amount.on(cores, kinds)
-    return np.maximum(upper_tail((np.log(np.maximum(least, 1.0)) - mean) / sd), 1e-200)
+def _bounded(normal: Normal, amount: FloatArray) -> Bounded:
+    least = np.log(amount)
+    return Bounded(least=least, tail=np.maximum(normal.more_than(least), 1e-200))
 
 
 def _kinds(grid: Grid, layout: Layout) -> tuple[NDArray[Any], Kinds]:
@@ -240,15 +291,15 @@ def _kinds(grid: Grid, layout: Layout) -> tuple[NDArray[Any], Kinds]:
 
 
 def _amounts(
-    layout: Layout, codes: NDArray[Any], posteriors: tuple[Posterior, ...]
+    layout: Layout, codes: NDArray[Any], learned: tuple[tuple[Posterior, Calibration], ...]
 ) -> tuple[Amount, ...]:
     """Return what is expected of some tasks, a chunk at a time: rows take many times the memory."""
     n_kinds = codes.shape[1]
-    found = [np.empty((3, n_kinds), np.float32) for _ in posteriors]
+    found = [np.empty((3, n_kinds), np.float32) for _ in learned]
     for start in range(0, n_kinds, CHUNK):
         part = slice(start, start + CHUNK)
         rows = layout.rows(codes[:, part])
-        for columns, posterior in zip(found, posteriors, strict=True):
+        for columns, (posterior, _) in zip(found, learned, strict=True):
             columns[0, part] = rows.times(posterior.mean)
             columns[1, part] = _variance(rows, posterior.covariance) + posterior.noise**2
             columns[2, part] = rows.times(posterior.covariance[CORES])
@@ -259,8 +310,10 @@ def _amounts(
             shared=shared,
             slope=float(posterior.mean[CORES]),
             slope_variance=float(posterior.covariance[CORES, CORES]),
+            noise=posterior.noise,
+            calibration=calibration,
         )
-        for (mean, variance, shared), posterior in zip(found, posteriors, strict=True)
+        for (mean, variance, shared), (posterior, calibration) in zip(found, learned, strict=True)
     )
 
 

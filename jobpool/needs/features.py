@@ -26,6 +26,8 @@ N_FIXED = 3
 MOST_LEVELS = 600  # an axis with more values has no column for each; the published study has 412
 MOST_SLOPES = 64  # levels that get a slope of their own
 MOST_PAIRS = 256  # combinations of two factors that get a column each
+# standard deviations of effects before data, in units of the natural logarithm
+LEVEL_SD, SLOPE_SD, STRAY_SD = 0.8, 0.7, 0.4
 FARTHEST = 2.5  # standard deviations of a number from its mean
 MOST_COLUMNS = 1000  # the time of the regression grows with the third power
 
@@ -146,16 +148,18 @@ _Wanted = tuple[int, float, tuple[Factor, ...], Covariate | None]
 
 def _wanted(factors: Sequence[Factor], covariates: Sequence[Covariate]) -> Iterator[_Wanted]:
     """Yield size, standard deviation and parts of every term, the most important first."""
+    numbered = {covariate.axis for covariate in covariates}
     for covariate in covariates:
-        yield 1, 1.0, (), covariate
+        yield 1, SLOPE_SD, (), covariate
         bend = covariate.numbers**2
         yield 1, 0.3, (), Covariate(axis=covariate.axis, numbers=bend - bend.mean())
     for factor in factors:
-        yield factor.n_levels, 1.0, (factor,), None
+        # where numbers are known, each value strays less from their line
+        yield factor.n_levels, STRAY_SD if factor.axis in numbered else LEVEL_SD, (factor,), None
     for covariate in covariates:
         for factor in factors:
             if factor.axis != covariate.axis and factor.n_levels <= MOST_SLOPES:
-                yield factor.n_levels, 0.4, (factor,), covariate
+                yield factor.n_levels, 0.3, (factor,), covariate
     for pair in combinations(factors, 2):
         size = pair[0].n_levels * pair[1].n_levels
         if pair[0].axis != pair[1].axis and size <= MOST_PAIRS:

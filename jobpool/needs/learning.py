@@ -11,30 +11,51 @@ Before any task was run, the priors and the user's initial estimates are all the
 wide, and soon outweighed by attempts.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.errors import StorageError
+from jobpool.needs.calibration import Calibration, calibrated
 from jobpool.needs.estimates import Estimates, load_estimates
 from jobpool.needs.features import CORES, INTERCEPT, PART, FloatArray, Layout, layout_of
-from jobpool.needs.model_file import ModelState, read_model_state, read_offsets, write_model_state
+from jobpool.needs.model_file import (
+    ModelState,
+    Reached,
+    read_model_state,
+    read_reached,
+    write_model_state,
+)
 from jobpool.needs.regression import (
     CensoredRows,
     Moments,
+    Posterior,
     Prior,
     moments_of,
     no_moments,
     posterior_of,
 )
-from jobpool.needs.samples import Censored, Sample, bytes_new, read_new, whole_seconds
+from jobpool.needs.samples import (
+    LEAST_MB,
+    LEAST_S,
+    Censored,
+    Kept,
+    Sample,
+    bytes_new,
+    draw_of,
+    keep,
+    read_new,
+    whole_seconds,
+)
 from jobpool.pool import Pool
 from jobpool.table.arrays import state_of
 from jobpool.table.grid import Grid, read_grid
+from jobpool.table.records import amount_of
 from jobpool.table.selection import select
 from jobpool.table.settings import set_umask
 from jobpool.table.task_index import positions_of
@@ -44,6 +65,7 @@ if TYPE_CHECKING:
     from jobpool.experiment.config import InitialEstimate
 
 WORTH = 0.05  # share of new attempts, of those learned from, that is worth learning from
+LATEST_S = 600.0  # after which fewer are, too: they may be all that ran out of time or memory
 MOST_ROWS = 4096  # tasks that stand for all those of an initial estimate
 Find = Callable[[Grid, Iterable[str]], Mapping[str, int]]
 
@@ -68,12 +90,12 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
         If the file cannot be written; the old one is still there.
     """
     grid, layout = pool.grid, layout_of(pool.grid)
-    offsets = read_offsets(pool.folder, layout.digest)
-    if offsets is None:  # the pool may have grown since this process opened it
+    reached = read_reached(pool.folder, layout.digest)
+    if reached is None:  # the pool may have grown since this process opened it
         grid = read_grid(pool.folder / "tasks.npz")
         layout = layout_of(grid)
-        offsets = read_offsets(pool.folder, layout.digest) or {}
-    if offsets and bytes_new(pool.folder, offsets) <= WORTH * sum(offsets.values()):
+        reached = read_reached(pool.folder, layout.digest)
+    if reached is not None and not _is_worth(pool, reached, server_time):
         return False
     state = read_model_state(pool.folder, layout.digest) or _nothing(layout)
     samples, offsets = read_new(pool.folder, state.offsets)
@@ -81,25 +103,79 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
     if not samples and (state.time_posterior is not None or not initial):
         return False
     positions = find(grid, {sample.task for sample in samples})
-    state = _add(replace(state, offsets=offsets), grid, layout, samples, positions)
-    state = replace(state, censored=_still_open(pool, state.censored), learned=server_time)
+    state = replace(state, offsets=offsets, learned=server_time)
+    still_open = partial(_still_open, pool)
+    write_model_state(pool.folder, learn_from(state, grid, samples, positions, initial, still_open))
+    return True
+
+
+def _is_worth(pool: Pool, reached: Reached, server_time: float) -> bool:
+    new, old = bytes_new(pool.folder, reached.offsets), sum(reached.offsets.values())
+    return new > WORTH * old or (new > 0 and server_time - reached.learned >= LATEST_S)
+
+
+def learn_from(
+    state: ModelState | None,
+    grid: Grid,
+    samples: Sequence[Sample],
+    positions: Mapping[str, int],
+    initial: Iterable["InitialEstimate"] = (),
+    still_open: Callable[[Mapping[int, Censored]], dict[int, Censored]] = dict,
+) -> ModelState:
+    """Return the model state after some more attempts.
+
+    Parameters
+    ----------
+    state : ModelState, optional
+        Before; None if nothing was learned yet.
+    grid : Grid
+        The tasks.
+    samples : sequence of Sample
+        The attempts.
+    positions : mapping of str to int
+        Of their tasks.
+    initial : iterable of InitialEstimate
+        What the user expects.
+    still_open : callable
+        Returns those of censored tasks that are not done.
+    """
+    layout = layout_of(grid)
+    state = _add(state or _nothing(layout), grid, layout, samples, positions)
+    state = replace(state, censored=still_open(state.censored))
     initial_times, initial_memories = initial_moments(grid, layout, initial)
     censored_times, censored_memories = _censored_rows(grid, layout, state.censored)
-    time_prior, memory_prior = prior_of_time(layout), prior_of_memory(layout)
-    state = replace(
-        state,
-        time_posterior=posterior_of(
-            state.times + initial_times, censored_times, time_prior, state.time_posterior
-        ),
-        memory_posterior=posterior_of(
-            state.memories + initial_memories,
-            censored_memories,
-            memory_prior,
-            state.memory_posterior,
-        ),
+    time = posterior_of(
+        state.times + initial_times, censored_times, prior_of_time(layout), state.time_posterior
     )
-    write_model_state(pool.folder, state)
-    return True
+    memory = posterior_of(
+        state.memories + initial_memories,
+        censored_memories,
+        prior_of_memory(layout),
+        state.memory_posterior,
+    )
+    errors = _Errors(grid=grid, layout=layout, kept=state.kept)
+    return replace(
+        state,
+        time_posterior=time,
+        memory_posterior=memory,
+        time_calibration=errors.of("seconds", LEAST_S, time, censored_times),
+        memory_calibration=errors.of("mb", LEAST_MB, memory, censored_memories),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Errors:
+    grid: Grid
+    layout: Layout
+    kept: Kept
+
+    def of(
+        self, amount: str, least: float, posterior: Posterior, censored: CensoredRows
+    ) -> Calibration:
+        kept = self.kept[(self.kept[amount] > 0) & (self.kept["position"] < len(self.grid))]
+        rows = self.layout.rows(self.grid.codes[:, kept["position"].astype(np.intp)], kept["cores"])
+        amounts = np.maximum(kept[amount], least)
+        return calibrated(posterior, rows, np.log(amounts), censored, least / amounts)
 
 
 def forecast_of(pool: Pool, server_time: float) -> Estimates | None:
@@ -107,7 +183,20 @@ def forecast_of(pool: Pool, server_time: float) -> Estimates | None:
     set_umask(pool.info.shared)
     with suppress(OSError, StorageError):  # without permission to write: what the workers learned
         learn(pool, server_time)
-    return load_estimates(pool)
+    return load_estimates(pool, bounds=_bounds_of(pool))
+
+
+def _bounds_of(pool: Pool) -> dict[int, Censored]:
+    """Return what the records of tasks that are not done say that they need more than."""
+    table = pool.table()
+    codes = np.where(table["state"] == TaskState.DONE, 0, table["bounds"] & 0xFFFF)
+    positions = np.flatnonzero(codes)
+    return {
+        position: Censored(
+            seconds=amount_of(code >> 8) or 0.0, memory_mb=amount_of(code & 0xFF) or 0.0
+        )
+        for position, code in zip(positions.tolist(), codes[positions].tolist(), strict=True)
+    }
 
 
 def forget(pool: Pool, chosen: NDArray[np.bool_]) -> None:
@@ -140,15 +229,16 @@ def _nothing(layout: Layout) -> ModelState:
 class _Finished:
     """Completed attempts, as columns."""
 
-    positions: list[int]
-    cores: list[int]
-    amounts: list[float]
+    least: float  # what can be told from nothing
+    positions: list[int] = field(default_factory=list)
+    cores: list[int] = field(default_factory=list)
+    amounts: list[float] = field(default_factory=list)
 
     def moments(self, grid: Grid, layout: Layout) -> Moments:
         if not self.positions:
             return no_moments(layout.n_columns)
         rows = layout.rows(grid.codes[:, self.positions], np.array(self.cores))
-        return moments_of(rows, np.log(np.maximum(self.amounts, 1.0)), layout.n_columns)
+        return moments_of(rows, np.log(np.maximum(self.amounts, self.least)), layout.n_columns)
 
     def add(self, position: int, cores: int, amount: float) -> None:
         if amount > 0:
@@ -161,11 +251,12 @@ def _add(
     state: ModelState,
     grid: Grid,
     layout: Layout,
-    samples: list[Sample],
+    samples: Sequence[Sample],
     positions: Mapping[str, int],
 ) -> ModelState:
     censored = dict(state.censored)
-    times, memories, n_done = _Finished([], [], []), _Finished([], [], []), 0
+    times, memories, n_done = _Finished(LEAST_S), _Finished(LEAST_MB), 0
+    kept = list[tuple[int, int, int, float, float]]()
     units, is_part = grid.parts.units, grid.parts.is_part
     tried = {units[position] for position in censored if not is_part[position]}
     for sample in samples:
@@ -183,14 +274,17 @@ def _add(
         n_done += 1
         # the checkpoint of a whole task that was tried may hold some work of its parts
         if not (is_part[position] and units[position] in tried):
-            times.add(position, sample.cores, whole_seconds(sample, before))
-            memories.add(position, sample.cores, sample.peak_memory_mb)
+            seconds, memory_mb = whole_seconds(sample, before), sample.peak_memory_mb
+            times.add(position, sample.cores, seconds)
+            memories.add(position, sample.cores, memory_mb)
+            kept.append((draw_of(sample), position, sample.cores, seconds, memory_mb))
     return replace(
         state,
         censored=censored,
         times=state.times + times.moments(grid, layout),
         memories=state.memories + memories.moments(grid, layout),
         n_attempts=state.n_attempts + n_done,
+        kept=keep(state.kept, kept),
     )
 
 
@@ -213,7 +307,7 @@ def _censored_rows(
 
     def larger_than(amounts: list[float]) -> CensoredRows:
         least: FloatArray = np.array(amounts, np.float64)
-        known = least > 1.0
+        known = least > 0
         return CensoredRows(rows=rows.take(known), least=np.log(least[known]))
 
     return (

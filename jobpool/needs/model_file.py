@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from jobpool.disk.files import replace_whole
 from jobpool.disk.npz import UNREADABLE, open_npz
+from jobpool.needs.calibration import UNKNOWN, Calibration, unpacked
 from jobpool.needs.features import FloatArray
 from jobpool.needs.regression import Moments, Posterior
-from jobpool.needs.samples import Censored
+from jobpool.needs.samples import KEPT, NONE_KEPT, Censored, Kept
 
 FORMAT = 1
 FILE_NAME = "needs.npz"
@@ -36,6 +37,9 @@ class ModelState:
     learned: float = 0.0
     time_posterior: Posterior | None = None
     memory_posterior: Posterior | None = None
+    kept: Kept = field(default_factory=NONE_KEPT.copy)  # finished attempts, to calibrate with
+    time_calibration: Calibration = UNKNOWN
+    memory_calibration: Calibration = UNKNOWN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +48,26 @@ class LearnedNeeds:
 
     time: Posterior
     memory: Posterior
+    time_calibration: Calibration
+    memory_calibration: Calibration
     censored: Mapping[int, Censored]
     n_attempts: int
     learned: float
+
+
+def learned_of(state: ModelState) -> LearnedNeeds:
+    """Return the part of a model state that estimates are made from."""
+    if state.time_posterior is None or state.memory_posterior is None:
+        raise ValueError("nothing was learned yet")
+    return LearnedNeeds(
+        time=state.time_posterior,
+        memory=state.memory_posterior,
+        time_calibration=state.time_calibration,
+        memory_calibration=state.memory_calibration,
+        censored=state.censored,
+        n_attempts=state.n_attempts,
+        learned=state.learned,
+    )
 
 
 def write_model_state(pool: Path, state: ModelState) -> None:
@@ -66,6 +87,9 @@ def write_model_state(pool: Path, state: ModelState) -> None:
         "failed": np.array(censored, _CENSORED),
         "offsets": np.array(list(state.offsets.items()), np.int64).reshape(-1, 2),
     }
+    arrays["kept"] = state.kept
+    arrays["time_calibration"] = state.time_calibration.packed()
+    arrays["memory_calibration"] = state.memory_calibration.packed()
     for name, moments in (("times", state.times), ("memories", state.memories)):
         arrays[f"{name}_xx"] = _triangle(moments.xx)
         arrays[f"{name}_rest"] = np.concatenate([moments.xy, [moments.yy, moments.n]])
@@ -95,16 +119,31 @@ def read_model_state(pool: Path, digest: int) -> ModelState | None:
                 learned=header["learned"],
                 time_posterior=_posterior(archive["time_covariance"], archive["time_rest"]),
                 memory_posterior=_posterior(archive["memory_covariance"], archive["memory_rest"]),
+                kept=_kept(archive),
+                time_calibration=unpacked(archive["time_calibration"]),
+                memory_calibration=unpacked(archive["memory_calibration"]),
             )
     except UNREADABLE:
         return None
 
 
-def read_offsets(pool: Path, digest: int) -> dict[int, int] | None:
-    """Return how far each file of attempts was read, or None if the file cannot be continued."""
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """How far the attempts were read, and when."""
+
+    offsets: Mapping[int, int]  # bytes, by worker
+    learned: float
+
+
+def read_reached(pool: Path, digest: int) -> Reached | None:
+    """Return how far attempts were read, or None if the file cannot be continued."""
     try:
         with open_npz(pool / FILE_NAME) as archive:
-            return None if _header(archive, digest) is None else _offsets(archive)
+            header = _header(archive, digest)
+            if header is None:
+                return None
+            _kept(archive)
+            return Reached(offsets=_offsets(archive), learned=float(header["learned"]))
     except UNREADABLE:
         return None
 
@@ -128,6 +167,8 @@ def read_learned_needs(pool: Path, digest: int) -> LearnedNeeds | None:
             return LearnedNeeds(
                 time=_posterior(archive["time_covariance"], archive["time_rest"]),
                 memory=_posterior(archive["memory_covariance"], archive["memory_rest"]),
+                time_calibration=unpacked(archive["time_calibration"]),
+                memory_calibration=unpacked(archive["memory_calibration"]),
                 censored=_censored(archive),
                 n_attempts=header["n_attempts"],
                 learned=header["learned"],
@@ -144,6 +185,14 @@ def _header(archive: Mapping[str, NDArray[Any]], digest: int) -> dict[str, Any] 
 
 def _offsets(archive: Mapping[str, NDArray[Any]]) -> dict[int, int]:
     return dict(archive["offsets"].tolist())
+
+
+def _kept(archive: Mapping[str, NDArray[Any]]) -> Kept:
+    """Return the attempts kept; versions before kept none: what they wrote is made anew."""
+    kept = archive["kept"]
+    if kept.dtype != KEPT or kept.ndim != 1:
+        raise ValueError("not the attempts that were kept")
+    return kept
 
 
 def _censored(archive: Mapping[str, NDArray[Any]]) -> dict[int, Censored]:

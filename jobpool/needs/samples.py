@@ -1,17 +1,27 @@
 """What attempts say about tasks: each is read once, from where the last reader stopped."""
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jobpool.journal.jsonl import SHAPES, read_lines, worker_files
 from jobpool.task import CLAIMS_PER_RUN, AnyCause, Cause, cause_of
 
 # how time falls with cores, before that is learned: to add up attempts on different workers
 SPEEDUP = 0.85
+LEAST_S = 0.001  # times are written in milliseconds
+LEAST_MB = 1.0
+MOST_KEPT = 2000  # finished attempts: enough to know a tenth to 1 %
+KEPT = np.dtype(
+    [("draw", "<u4"), ("position", "<u4"), ("cores", "<u4"), ("seconds", "<f8"), ("mb", "<f8")]
+)
+Kept = NDArray[Any]  # (n_kept,), of `KEPT`: 0 where an amount is not known
+NONE_KEPT: Kept = np.empty(0, KEPT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +91,20 @@ def _sample(line: dict[str, Any]) -> Sample:
     )
 
 
+def draw_of(sample: Sample) -> int:
+    """Return a number at random, the same for an attempt whenever it is read.
+
+    The attempts with the lowest numbers are a random sample of all.
+    """
+    return zlib.crc32(f"{sample.task}/{sample.fence}".encode())
+
+
+def keep(kept: Kept, more: list[tuple[int, int, int, float, float]]) -> Kept:
+    """Return the attempts to keep, of those kept so far and some more."""
+    every = np.concatenate([kept, np.array(more, KEPT)])
+    return every[np.argsort(every["draw"], kind="stable")[:MOST_KEPT]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Censored:
     """What failed attempts say about a task that is not done: it needs more than they had."""
@@ -89,6 +113,13 @@ class Censored:
     seconds: float = 0.0  # how long that attempt ran: the task needs more
     work: float = 0.0  # of all attempts, converted to one core
     memory_mb: float = 0.0  # the task needs more
+
+    def and_more_than(self, other: "Censored") -> "Censored":
+        """Return this with the bounds of another, where those are higher."""
+        memory = max(self.memory_mb, other.memory_mb)
+        if other.seconds * other.cores**SPEEDUP > self.seconds * self.cores**SPEEDUP:
+            return replace(self, memory_mb=memory, cores=other.cores, seconds=other.seconds)
+        return replace(self, memory_mb=memory)
 
     def after(self, sample: Sample) -> "Censored":
         """Return this with one more failed attempt."""

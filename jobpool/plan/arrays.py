@@ -5,16 +5,19 @@ size, but not its parts, is split by the workers of that size.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 
 import numpy as np
 
 from jobpool.experiment.config import Pass
-from jobpool.plan.backlog import Backlog, Forecast, Interval, Mask, Work, total, work_of
+from jobpool.needs.work import Interval, Work, total
+from jobpool.plan.backlog import Backlog, FloatArray, Forecast, Mask
 from jobpool.plan.sizes import (
     ENOUGH,
     LIKELY,
+    POSSIBLE,
     RATHER,
     USUAL,
     Refusal,
@@ -249,7 +252,7 @@ def _work(assignment: Assignment, forecast: Forecast | None) -> Work | None:
     if forecast is None:
         return None
     size = assignment.size
-    return work_of(forecast, assignment.runs, size.cores, usable_s(size.walltime_s))
+    return forecast.work(assignment.runs, size.cores, usable_s(size.walltime_s))
 
 
 def _jobs_for(assignment: Assignment, work: Work | None) -> int:
@@ -332,25 +335,21 @@ def divide(
     unselected = backlog.waiting & ~np.logical_or.reduce(wanted)
     remaining = backlog.waiting & ~unselected
     assignments = []
-    is_vague = forecast is not None and forecast.n_attempts < ENOUGH
-    for least in (RATHER if is_vague else LIKELY, RATHER):
+    for chance in problem.rounds():
         for size in menu:
-            assignments.append(problem.assignment(size, remaining, least))
+            assignments.append(problem.assignment(size, remaining, chance))
             remaining &= ~assignments[-1].tasks
-    assignments = [
-        one.joined(other)
-        for one, other in zip(assignments[: len(menu)], assignments[len(menu) :], strict=True)
-    ]
+    assignments = _by_size(menu, assignments)
     blocked = {}
     for one, _ in refused:
         blocked[one.name] = remaining & problem.within_reach(one)
         remaining &= ~blocked[one.name]
     largest = max(menu or passes, key=lambda one: (one.cores, core_hours(one)))
     requirement = find_requirement(backlog, forecast, largest)
-    for amounts in (requirement, _of_parts(requirement, grid.parts)):
+    for amounts, in_parts in problem.amounts(requirement, largest):
         sizes = propose(remaining, amounts, largest, refusal) if remaining.any() else ()
         for size in sizes:
-            assignments.append(problem.assignment(size, remaining, proposed=True))
+            assignments.append(problem.proposal(size, remaining, amounts, in_parts=in_parts))
             remaining &= ~assignments[-1].tasks
     return Division(
         assignments=tuple(one for one in assignments if one.n_tasks),
@@ -361,6 +360,12 @@ def divide(
         refused=refused,
         blocked=blocked,
     )
+
+
+def _by_size(menu: Sequence[Pass], assignments: Sequence[Assignment]) -> list[Assignment]:
+    """Return one assignment for each size, of those of all rounds."""
+    n_sizes = len(menu)
+    return [reduce(Assignment.joined, assignments[i::n_sizes]) for i in range(n_sizes)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,9 +379,35 @@ class _Problem:
         found: Mask = select(self.grid, size.only, size.skip) & within_bounds(self.backlog, size)
         return found
 
-    def assignment(
-        self, size: Pass, among: Mask, least: float = LIKELY, *, proposed: bool = False
-    ) -> Assignment:
+    def rounds(self) -> Iterator[FloatArray | float]:
+        """Yield the least chance in a size with which tasks go to it, from the most wanted on.
+
+        A guess excludes no task from the passes: at last it goes where it is not known to fail.
+        """
+        if self.forecast is None:
+            yield LIKELY
+            return
+        vague = self.forecast.vague()
+        usual = RATHER if self.forecast.n_attempts < ENOUGH else LIKELY
+        yield np.where(vague, POSSIBLE, usual)
+        yield RATHER
+        if vague.any():
+            yield np.where(vague, 0.0, RATHER)
+
+    def amounts(
+        self, requirement: Requirement, largest: Pass
+    ) -> Iterator[tuple[Requirement, bool]]:
+        """Yield what sizes to propose for, and whether they are for parts.
+
+        Where the cluster has no place for what would surely do, what may do is better than nothing.
+        """
+        of_parts = _of_parts(requirement, self.grid.parts)
+        yield requirement, False
+        yield of_parts, True
+        if self.forecast is not None:
+            yield find_requirement(self.backlog, self.forecast, largest, RATHER), False
+
+    def assignment(self, size: Pass, among: Mask, least: FloatArray | float) -> Assignment:
         """Return which tasks fit a size, with a chance of at least `least`."""
         chosen = select(self.grid, size.only, size.skip)
         fits = chosen & within_bounds(self.backlog, size)
@@ -385,9 +416,19 @@ class _Problem:
             ends = chance_in(self.forecast, size) >= least
             fits &= ends
             split = among & chosen & ~ends & self.grid.parts.with_all_in(fits)
-        whole = among & fits
+        return self._assigned(size, among & fits, split)
+
+    def proposal(
+        self, size: Pass, among: Mask, amounts: Requirement, *, in_parts: bool
+    ) -> Assignment:
+        """Return which tasks a size was proposed for."""
+        enough = among & amounts.within(size) & within_bounds(self.backlog, size)
+        split = enough & self.grid.parts.has_dormant if in_parts else np.zeros_like(among)
+        return replace(self._assigned(size, enough & ~split, split), proposed=True)
+
+    def _assigned(self, size: Pass, whole: Mask, split: Mask) -> Assignment:
         runs = whole | self.grid.parts.dormant_of(split)
-        return Assignment(size=size, proposed=proposed, whole=whole, split=split, runs=runs)
+        return Assignment(size=size, proposed=False, whole=whole, split=split, runs=runs)
 
 
 def _of_parts(requirement: Requirement, parts: Parts) -> Requirement:

@@ -11,8 +11,8 @@ from jobpool.disk.files import server_time
 from jobpool.experiment.config import Pass
 from jobpool.journal.starts import kinds, read_starts, summary
 from jobpool.needs.estimates import FEWEST
+from jobpool.needs.work import Interval
 from jobpool.plan.arrays import Array, Plan
-from jobpool.plan.backlog import Interval
 from jobpool.plan.sending import after_failed_starts
 from jobpool.plan.submission import Around, plan_of, stuck_line
 from jobpool.pool import Pool
@@ -155,7 +155,8 @@ def _too_large(pool: Pool, made: Plan, limits: Limits | None) -> Iterator[str]:
         task = pool.grid.id(position)
         needs = f"{memory(size.memory_gb * 1024)} and {short_duration(size.walltime_s)}"
         why = limits.refusal(size) if limits else None
-        yield f"  {task}: needs about {needs} on {count(size.cores, 'core')}; {why}"
+        reason = f"; {why}" if why else ""
+        yield f"  {task}: needs about {needs} on {count(size.cores, 'core')}{reason}"
         yield f"    {_next_step(pool, task, size, limits)}"
     if len(positions) > MOST_SHOWN:
         yield f"  and {len(positions) - MOST_SHOWN:,} more"

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from jobpool.experiment.config import Pass
 from jobpool.plan.backlog import Backlog, FloatArray, Floats, Forecast, Mask
-from jobpool.scheduler.base import MARGIN_S
+from jobpool.scheduler.base import MARGIN_S, margin_s
 from jobpool.table.records import amount_of, code_of
 from jobpool.units import DAY_S, HOUR_S, short_duration
 
 USUAL = Pass(name="usual", cores=1, memory_gb=4, walltime_s=3 * HOUR_S)  # as of the first pass
 # the chance that a task ends in a job of the size it goes to; what is less likely in every pass
-# is tried there all the same before a larger size is proposed: little may be known of it yet
-LIKELY, RATHER = 0.8, 0.5
+# is tried there all the same before a larger size is proposed: little may be known of it yet.
+# A task of which nearly nothing is known is tried in the cheapest size where it is possible at all.
+LIKELY, RATHER, POSSIBLE = 0.8, 0.5, 0.1
 ENOUGH = 30  # attempts behind a forecast; with fewer the cheapest size that may do is tried
 FARTHEST = 4.0  # times the median
 SURE = 0.9  # of time and of memory each: both hold with a chance of 80 %
@@ -45,12 +46,15 @@ def core_hours(size: Pass) -> float:
 def usable_s(walltime_s: float) -> float:
     """Return how much of a job's time a task may take.
 
+    The worker stops its task some time before the end, and needs a while to start; of jobs of
+    three minutes and less nothing is sure to be left, so that half of them is hoped for.
+
     Examples
     --------
-    >>> usable_s(3 * 3600), usable_s(600)
-    (10620.0, 540.0)
+    >>> usable_s(3 * 3600), usable_s(600), usable_s(120)
+    (10620.0, 480.0, 60.0)
     """
-    return walltime_s - min(START_S + MARGIN_S, walltime_s / 10)
+    return max(walltime_s - START_S - margin_s(walltime_s), walltime_s / 2)
 
 
 def within_bounds(backlog: Backlog, size: Pass) -> Mask:
@@ -74,8 +78,15 @@ class Requirement:
     memory_gb: FloatArray
     walltime_s: FloatArray
 
+    def within(self, size: Pass) -> Mask:
+        """Return which tasks a job of some size is enough for."""
+        enough: Mask = (self.memory_gb <= size.memory_gb) & (self.walltime_s <= size.walltime_s)
+        return enough
 
-def find_requirement(backlog: Backlog, forecast: Forecast | None, largest: Pass) -> Requirement:
+
+def find_requirement(
+    backlog: Backlog, forecast: Forecast | None, largest: Pass, quantile: float = SURE
+) -> Requirement:
     """Return the memory and time that tasks should be given, on the cores of the largest pass."""
     bound_gb = _amounts(backlog.memory_code) / 1024
     bound_s = _amounts(backlog.time_code) / largest.cores
@@ -85,12 +96,12 @@ def find_requirement(backlog: Backlog, forecast: Forecast | None, largest: Pass)
             memory_gb=memory_gb,
             walltime_s=np.where(bound_s > 0, DOUBLE * bound_s, largest.walltime_s),
         )
-    cores = largest.cores
-    expected_s = _at_most(forecast.seconds(cores, SURE), forecast.seconds(cores))
-    expected_gb = _at_most(forecast.memory_mb(cores, SURE), forecast.memory_mb(cores)) / 1024
+    cores, safety = largest.cores, SAFETY if quantile >= SURE else 1.0
+    expected_s = _at_most(forecast.seconds(cores, quantile), forecast.seconds(cores))
+    expected_gb = _at_most(forecast.memory_mb(cores, quantile), forecast.memory_mb(cores)) / 1024
     return Requirement(
         memory_gb=np.maximum(expected_gb, SAFETY * bound_gb),
-        walltime_s=SAFETY * np.maximum(expected_s, bound_s) + START_S + MARGIN_S,
+        walltime_s=np.maximum(safety * expected_s, SAFETY * bound_s) + START_S + MARGIN_S,
     )
 
 

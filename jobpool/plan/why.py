@@ -20,7 +20,8 @@ from jobpool.journal.workers import WorkerRecord, read_worker_record
 from jobpool.liveness.judge import Life, judge
 from jobpool.needs.estimates import LIKELY, POSSIBLE
 from jobpool.needs.learning import forecast_of
-from jobpool.plan.backlog import Forecast, Interval
+from jobpool.needs.work import Interval
+from jobpool.plan.backlog import Forecast
 from jobpool.plan.sizes import chance_in, core_hours, usable_s
 from jobpool.pool import Pool
 from jobpool.table.records import PATIENCE, Record, code_of, fits, limits_of
@@ -171,6 +172,7 @@ def _verdict_on(
     pool: Pool, position: int, record: Record, forecast: Forecast | None, one: Pass
 ) -> Verdict:
     chance, of_part, parts = None, 0.0, pool.grid.parts.of(position)
+    is_guess = forecast is None or bool(forecast.vague()[position])
     if forecast is not None:
         chances = chance_in(forecast, one)
         chance = float(chances[position])
@@ -184,7 +186,7 @@ def _verdict_on(
         obstacle = Obstacle.MEMORY
     elif not fits(record.bounds, limits_of(None, one.cores * usable_s(one.walltime_s))):
         obstacle = Obstacle.TIME
-    elif chance is not None and chance < POSSIBLE:
+    elif chance is not None and chance < POSSIBLE and not is_guess:
         obstacle = Obstacle.CHANCE
     return Verdict(size=one, obstacle=obstacle, chance=chance)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobpool.experiment.config import Pass
 from jobpool.plan.arrays import Plan, Wanted, make_plan, share
-from jobpool.plan.backlog import Backlog, work_of
+from jobpool.plan.backlog import Backlog
 from jobpool.scheduler.base import Limits, Partition
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import code_of
@@ -321,23 +321,49 @@ def test_the_end_is_unknown_while_a_size_has_no_room_in_the_queue() -> None:
     assert plan.end_s is None
 
 
-def test_the_interval_holds_the_sum_of_lognormal_times_in_80_of_100_cases() -> None:
-    rng = np.random.default_rng(1)
-    known = forecast(rng.uniform(0.1, 1, 200).tolist(), sd=0.5)
+def test_a_guess_sends_a_task_to_the_cheapest_pass_in_which_it_is_possible() -> None:
+    guessed = replace(forecast([4.0, 200.0], sd=1.5), is_vague=True)
 
-    found = work_of(known, np.ones(200, bool), 1, 100 * HOUR_S).interval()
+    plan = plan_of(guessed, tasks=backlog([True, True]))
 
-    drawn = (known.hours * HOUR_S * np.exp(0.5 * rng.standard_normal((4000, 200)))).sum(axis=1)
-    assert np.mean((found.low <= drawn) & (drawn <= found.high)) == pytest.approx(0.8, abs=0.03)
+    assert sizes(plan) == {"first": [0], "second": [1]}
 
 
-def test_what_is_not_known_of_a_kind_of_tasks_does_not_average_out() -> None:
-    doubt = np.array([0.1] + [0.6] * 999)
-    known = Forecast(hours=np.ones(1000), gb=np.ones(1000), sd=doubt)
+def test_a_guess_excludes_no_task_from_all_passes() -> None:
+    guessed = replace(forecast([500.0, 1.0], sd=1.0), is_vague=True)
 
-    found = work_of(known, np.ones(1000, bool), 1, 100 * HOUR_S).interval()
+    plan = plan_of(guessed, tasks=backlog([True, True]), passes=[FIRST], site=SHORT)
 
-    assert found.high / found.middle > 1.5
+    assert sizes(plan) == {"first": [0, 1]}
+    assert not plan.division.too_large.any()
+
+
+def test_what_failed_is_not_tried_again_however_little_is_known() -> None:
+    guessed = replace(forecast([1.0], sd=2.0), is_vague=True)
+
+    plan = plan_of(guessed, tasks=backlog([True], core_hours={0: 3}), passes=[FIRST], site=SHORT)
+
+    assert np.flatnonzero(plan.division.too_large).tolist() == [0]
+
+
+def test_what_may_do_is_proposed_where_the_cluster_refuses_what_surely_does() -> None:
+    known = forecast([2.5], sd=0.5)  # surely enough are 4.7 h, a partition has 3 h
+    tiny = replace(FIRST, walltime_s=HOUR_S)
+
+    plan = plan_of(known, tasks=backlog([True]), passes=[tiny], site=SHORT)
+
+    (array,) = plan.arrays
+    assert array.proposed
+    assert SHORT.refusal(array.size) is None
+
+
+def test_nothing_exceeds_a_cluster_that_refuses_nothing() -> None:
+    known = forecast([40.0] * 5, gb=[300] * 5, sd=1.2)
+
+    plan = plan_of(known, tasks=backlog([True] * 5), passes=[FIRST])
+
+    assert not plan.division.too_large.any()
+    assert sum(array.n_tasks for array in plan.arrays) == 5
 
 
 @given(

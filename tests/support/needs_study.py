@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from jobpool.admin.create import create_pool
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.jsonl import worker_name
+from jobpool.needs.work import N_SUMS, Work
 from jobpool.plan.backlog import FloatArray
 from jobpool.pool import Pool
 from jobpool.table.grid import Attribute, Grid, full_product, split_parts
@@ -121,6 +122,7 @@ class Forecast:
     gb: FloatArray
     sd: FloatArray
     n_attempts: int = 10_000
+    is_vague: bool = False  # whether all this is hardly more than a guess
 
     def seconds(self, cores: int, quantile: float = 0.5) -> FloatArray:  # noqa: ARG002 - the protocol's
         return self.hours * HOUR_S * self._factor(quantile)
@@ -137,6 +139,14 @@ class Forecast:
             strict=True,
         )
         return np.array([NormalDist().cdf(a) * NormalDist().cdf(b) for a, b in margins])
+
+    def vague(self) -> NDArray[np.bool_]:
+        return np.full(len(self.sd), self.is_vague)
+
+    def work(self, tasks: NDArray[np.bool_], cores: int, most_s: float) -> Work:
+        drawn = np.random.default_rng(3).standard_normal((N_SUMS, len(self.sd))) * self.sd
+        times = np.minimum(self.seconds(cores) * np.exp(drawn), most_s)[:, tasks]
+        return Work(sums=times.sum(axis=1), longest=float(times.mean(axis=0).max(initial=0.0)))
 
     def _factor(self, quantile: float) -> FloatArray:
         factor: FloatArray = np.exp(NormalDist().inv_cdf(quantile) * self.sd)
