@@ -225,8 +225,8 @@ class Pool:
                 return False
         elif record.state in IDLE and ending.cause is _ENDED_WELL and _is_same_run(fence, record):
             record = record._replace(fence=fence, owner=self.worker)
-        else:
-            return False
+        else:  # it may have been ended so before, when the disk refused to say that it was
+            return (record.fence, record.owner, record.cause) == (fence, self.worker, ending.cause)
         self._put_ended(transaction, slot, record, ending.cause, ending.feedback)
         return True
 

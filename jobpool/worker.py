@@ -11,21 +11,18 @@ worker that looks for dead ones finds a result without an end.
 import random
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from select import select as wait_for_input
 
 import numpy as np
 
-from jobpool.disk.files import replace_whole, temporary_beside
-from jobpool.disk.inside import remove, remove_folder
+from jobpool.disk.inside import remove_folder
 from jobpool.disk.waiting import LONG_S, Watch
 from jobpool.errors import StorageError
 from jobpool.execution.attempt import AttemptRunner
-from jobpool.execution.claiming import Puller
+from jobpool.execution.claiming import ClaimResult, Puller
 from jobpool.execution.health import FailureMonitor
 from jobpool.execution.matching import TaskMatcher
+from jobpool.execution.patience import Patience
 from jobpool.execution.supervisor import StopSignals, Supervisor
 from jobpool.journal.workers import WorkerRecord
 from jobpool.liveness.heartbeat import Heartbeat
@@ -36,9 +33,6 @@ from jobpool.table.grid import read_grid
 from jobpool.table.selection import select
 from jobpool.task import Cause, Claim
 
-BACK_OFF_BEATS = (1, 2, 4, 8, 16)  # heartbeats to wait while the disk refuses writes
-MOST_REFUSED = 2  # refused writes after which a worker leaves, also if the disk recovers
-PROBE_BYTES = 1 << 20
 REAPERS = 64  # with more workers, each looks for dead ones less often
 
 
@@ -105,13 +99,17 @@ class Worker:
         self._failures = FailureMonitor(
             pool.folder, worker_record.node or worker_record.host, now=pool.now
         )
+        self._disk = Patience(signals, self._heartbeat.beat, pool.info.heartbeat_s, report)
         self._attempts = AttemptRunner(
-            pool, worker_record, self._supervisor, refine=self._refine, report=report
+            pool,
+            worker_record,
+            self._supervisor,
+            refine=self._refine,
+            report=report,
+            outlast=self._disk.outlast,
         )
         self._failed: set[int] = set()
-        self._path = Path()
         self._reaped_at = 0.0
-        self._n_refused = 0
 
     def work(self, limits: Limits, started: Callable[[], object] = lambda: None) -> Summary:
         """Run tasks until none is left, a limit is reached, or a signal comes.
@@ -134,7 +132,7 @@ class Worker:
         """
         puller = self._make_puller()
         summary = Summary(reason=self._failures.why_not_start())
-        self._path = self._heartbeat.start(self._worker_record)
+        self._disk.record = self._heartbeat.start(self._worker_record)
         waits = WaitReport(self._pool, self._report, self._heartbeat.beat)
         long_s = min(LONG_S, self._pool.info.heartbeat_s)
         with Watch(self._pool.waiting, waits.waits, waits.got, long_s=long_s):
@@ -150,8 +148,9 @@ class Worker:
             if self._signals.received is None:
                 started()
             since = time.monotonic()  # its time to take tasks begins when it can run them
-            while not self._why_leave(summary, limits, time.monotonic() - since):
-                self._reap()
+            outlast = self._disk.outlast
+            while not outlast(lambda: self._why_leave(summary, limits, time.monotonic() - since)):
+                outlast(self._reap)
                 self._matcher.refresh(puller.restrict, self._heartbeat.server_time)
                 if ending is not None and not self._goes_on(ending):
                     # the task process is gone: start another before the next claim
@@ -161,7 +160,7 @@ class Worker:
                 ended, ending = ending, None
                 claim = self._next(puller, ended)
                 if claim is None:
-                    if self._has_more():
+                    if outlast(self._has_more):
                         puller = self._make_puller()
                         continue
                     summary.reason = "no task is left for this worker"
@@ -188,10 +187,30 @@ class Worker:
         )
 
     def _next(self, puller: Puller, ending: Ending | None) -> Claim | None:
-        result = puller.next(ending)
+        n_tries = 0
+
+        def pull() -> ClaimResult:
+            nonlocal n_tries
+            n_tries += 1
+            if n_tries > 1:
+                self._return_strays(ending)
+            return puller.next(ending)
+
+        result = self._disk.outlast(pull)
         if ending is not None:
             self._after(ending, accepted=bool(result.accepted))
         return result.claim
+
+    def _return_strays(self, ending: Ending | None) -> None:
+        """Return the tasks that are claimed for this worker though the disk refused to say so."""
+        known = None if ending is None else ending.claim.position
+        for position, record in self._pool.running():
+            if record.owner == self._pool.worker and position != known:
+                point = self._pool.grid.point(position)
+                stray = Claim(
+                    position=position, point=point, fence=record.fence, attempts=record.attempts
+                )
+                self._attempts.return_stray(stray)
 
     def _run(self, claim: Claim, summary: Summary) -> Ending | None:
         """Run a task; None if the disk refused its output, and accepts writes again."""
@@ -199,27 +218,32 @@ class Worker:
             ending = self._attempts.run(claim, self._heartbeat.server_time)
         except StorageError:
             summary.count(Cause.STORAGE)
-            if self._disk_recovers():
-                self._attempts.end_again()
+            if self._disk.goes_on():
+                self._disk.outlast(self._attempts.end_again)
                 return None
             raise
         summary.count(ending.cause)
         self._failures.note(claim, ending)
         if ending.cause is Cause.STORAGE:
             self._end(ending)
-            if not self._disk_recovers():
+            if not self._disk.goes_on():
                 summary.reason = "the disk refused a task's output"
             return None
+        if ending.cause is Cause.DONE:
+            self._disk.forget()
         return ending
 
     def _end(self, ending: Ending) -> None:
-        self._after(ending, accepted=self._pool.end(ending))
+        accepted = self._disk.outlast(lambda: self._pool.end(ending))
+        self._after(ending, accepted=accepted)
 
     def _after(self, ending: Ending, *, accepted: bool) -> None:
         task = ending.claim.id
         if not accepted:
             self._report(f"task {task}: the pool had requeued it; another attempt counts")
-        elif ending.cause is Cause.DONE and self._attempts.is_all_done(ending.claim.position):
+        elif ending.cause is Cause.DONE and self._disk.outlast(
+            lambda: self._attempts.is_all_done(ending.claim.position)
+        ):
             # no attempt will continue them
             for folder in self._attempts.checkpoints_of(ending.claim):
                 remove_folder(self._pool.folder / "checkpoints" / folder)
@@ -279,30 +303,10 @@ class Worker:
         longest_s = info.lost_after_s + info.ask_scheduler_s + 4 * info.heartbeat_s
         end = time.monotonic() + longest_s
         while self._reaper.suspects and self._signals.received is None and time.monotonic() < end:
-            self._pause(info.heartbeat_s / 2)
+            self._disk.pause(info.heartbeat_s / 2)
             if self._reap(every_s=0):
                 return True
         return False
-
-    def _disk_recovers(self) -> bool:
-        """Wait with growing pauses until the disk accepts a write; False if it does not."""
-        self._n_refused += 1
-        if self._n_refused > MOST_REFUSED:
-            return False
-        for beats in BACK_OFF_BEATS:
-            self._pause(beats * self._pool.info.heartbeat_s)
-            if self._signals.received is not None:
-                return False
-            self._heartbeat.beat()
-            probe = temporary_beside(self._path)
-            with suppress(OSError, StorageError):
-                replace_whole(probe, bytes(PROBE_BYTES))
-                remove(probe)
-                return True
-        return False
-
-    def _pause(self, seconds: float) -> None:
-        wait_for_input([self._signals.descriptor], [], [], seconds)
 
     def _pool_grew(self) -> bool:
         """Say whether the pool was extended since it was opened, and read its new tasks."""

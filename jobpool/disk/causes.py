@@ -12,12 +12,16 @@ import os
 import re
 import select
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from jobpool.errors import AccessError, OutOfTimeError, StorageError
 from jobpool.task import Cause
+
+Returned = TypeVar("Returned")
 
 
 def _numbers(*names: str) -> frozenset[int]:
@@ -39,6 +43,8 @@ NETWORK = _numbers(
     *("ENOTCONN", "ESHUTDOWN", "ETIMEDOUT", "ETIME", "EPROTO", "EHOSTDOWN", "EHOSTUNREACH"),
     *("ENETDOWN", "ENETUNREACH", "ENETRESET", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED"),
 )
+_BLIPS = (DISK | NETWORK) - FULL - _numbers("EROFS", "ENODEV", "ENXIO", "ENOMEDIUM", "EMEDIUMTYPE")
+PAUSES_S = (0.25, 0.5, 1.0, 2.0)  # a server that changes over, or a ticket that is renewed
 # where no file is named, these are a server's
 _CONNECTION = _numbers("ECONNRESET", "ECONNREFUSED", "ECONNABORTED")
 REFUSED = _numbers("EACCES", "EPERM")  # also where credentials have expired
@@ -257,6 +263,34 @@ def storage_error(error: OSError, file: Path, *, own: bool = False) -> Exception
     return error
 
 
+def outlast_blip(act: Callable[[], Returned], pauses_s: Iterable[float] = PAUSES_S) -> Returned:
+    """Return what `act` returns, done again with growing pauses while the disk fails for a moment.
+
+    A disk that is full, or that nobody may write to, does not change by itself in seconds: there
+    the error comes at once.
+
+    Parameters
+    ----------
+    act : callable
+        Leaves nothing behind that a second time would not put right.
+    pauses_s : iterable of float
+        Seconds.
+
+    Raises
+    ------
+    OSError
+        If it fails in another way, or still after the last pause.
+    """
+    for pause_s in pauses_s:
+        try:
+            return act()
+        except OSError as error:
+            if error.errno not in _BLIPS:
+                raise
+        time.sleep(pause_s)
+    return act()
+
+
 def remedy(number: int) -> str:
     """Return what a person can do about an error of the disk.
 
@@ -267,8 +301,10 @@ def remedy(number: int) -> str:
     """
     if number in FULL:
         return "free space or quota"
-    if number in CREDENTIALS | REFUSED:
+    if number in CREDENTIALS:
         return "renew your credentials (kinit, where the disk asks for a ticket)"
+    if number in REFUSED:
+        return "see that you may write there, or renew your credentials (kinit)"
     if number == errno.EROFS:
         return "choose a disk that can be written, or wait until this one can"
     return "wait until the disk answers"

@@ -12,12 +12,13 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
-from jobpool.disk.causes import storage_error
+from jobpool.disk.causes import outlast_blip, storage_error
 from jobpool.disk.inside import make_folder, open_inside, opened_folder, read_inside, remove
 from jobpool.task import Json
 
@@ -66,16 +67,36 @@ def replace_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
     StorageError
         If the disk is full, over quota or failing; the old content is still there.
     """
+    try:
+        outlast_blip(partial(_replace, path, data, mode))
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
     temporary = temporary_beside(path)
     try:
         _write_new(temporary, data, mode)
         with opened_folder(path.parent) as folder:
             os.replace(temporary.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
             remove(temporary)
-        raise storage_error(error, path) from error
+        raise
     sync_folder(path.parent)
+
+
+def takes_writes(beside: Path, n_bytes: int) -> bool:
+    """Say whether the disk takes a file of some size now, beside another one; it is removed."""
+    probe = temporary_beside(beside)
+    try:
+        _write_new(probe, bytes(n_bytes), 0o600)
+    except OSError:
+        return False
+    finally:
+        with suppress(OSError):
+            remove(probe)
+    return True
 
 
 def create_exclusively(path: Path, data: bytes) -> None:

@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
+from jobpool.disk.causes import outlast_blip
 from jobpool.errors import PoolError, PoolGoneError
 
 POOL_FILE = "pool.json"
@@ -135,12 +136,16 @@ def open_inside(path: str | Path, flags: int, mode: int = 0o666) -> int:
 
 def reading(path: str | Path, buffering: int = -1) -> BinaryIO:
     """Return a stream that reads a file, opened as by `open_inside`."""
-    return os.fdopen(open_inside(path, os.O_RDONLY), "rb", buffering)
+    return os.fdopen(outlast_blip(lambda: open_inside(path, os.O_RDONLY)), "rb", buffering)
 
 
 def read_inside(path: str | Path) -> bytes:
     """Return the content of a file, opened as by `open_inside`."""
-    with reading(path, 0) as stream:
+    return outlast_blip(lambda: _read(path))
+
+
+def _read(path: str | Path) -> bytes:
+    with os.fdopen(open_inside(path, os.O_RDONLY), "rb", 0) as stream:
         return stream.read()
 
 

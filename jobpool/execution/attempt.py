@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from jobpool.errors import JobpoolError, StorageError
@@ -60,6 +61,8 @@ class AttemptRunner:
         Given the cause of an end, returns the cause that further evidence shows.
     report : callable
         Takes a line for the log.
+    outlast : callable
+        Calls a function, again if the disk refused what it does; see `Patience.outlast`.
     """
 
     def __init__(
@@ -70,9 +73,10 @@ class AttemptRunner:
         *,
         refine: Callable[[Cause], Cause],
         report: Callable[[str], None],
+        outlast: Callable[[Callable[[], None]], None] = lambda write: write(),
     ) -> None:
         self._pool, self._worker_record, self._supervisor = pool, worker_record, supervisor
-        self._refine, self._report = refine, report
+        self._refine, self._report, self._outlast = refine, report, outlast
         self._name = worker_name(pool.worker)
         self.running: str | None = None  # the id of the running task
         self._unended: Ending | None = None  # an end that the disk refused
@@ -120,15 +124,7 @@ class AttemptRunner:
         if outcome.cause is Cause.CANCELLED:
             outcome = replace(outcome, cause=self._refine(outcome.cause))
         attempt = replace(self._attempt(claim, outcome, started, ended), clock_jump_s=jump_s)
-        written = False
-        try:
-            if outcome.result is not None:
-                write_result(self._pool.folder, self._result(claim, outcome, started, ended))
-                written = True
-            write_attempt(self._pool.folder, attempt)
-        except StorageError as error:
-            self._give_up(claim, outcome, error, written)
-            raise
+        self._write(claim, outcome, attempt, started, ended)
         why = f": {outcome.error}" if outcome.error else ""
         self._report(f"task {claim.id}: {outcome.cause} after {ended - started:.1f} s{why}")
         if outcome.left:
@@ -142,6 +138,40 @@ class AttemptRunner:
             since=server_time,
         )
         return Ending(claim=claim, cause=outcome.cause, feedback=feedback)
+
+    def _write(
+        self, claim: Claim, outcome: Outcome, attempt: Attempt, started: float, ended: float
+    ) -> None:
+        """Write the result, then the attempt; a disk that answers again gets what is missing."""
+        unwritten = [partial(write_attempt, self._pool.folder, attempt)]
+        if outcome.result is not None:
+            result = self._result(claim, outcome, started, ended)
+            unwritten.insert(0, partial(write_result, self._pool.folder, result))
+        n_lines = len(unwritten)
+
+        def write() -> None:
+            while unwritten:
+                unwritten[0]()
+                del unwritten[0]
+
+        try:
+            self._outlast(write)
+        except StorageError as error:
+            self._give_up(claim, outcome, error, len(unwritten) < n_lines)
+            raise
+
+    def return_stray(self, claim: Claim) -> None:
+        """Return a task whose claim was written though the disk refused the transaction.
+
+        Raises
+        ------
+        StorageError
+            If the disk refuses it.
+        """
+        now = self._pool.now()
+        outcome = Outcome(cause=Cause.STORAGE, error="the disk failed while it was claimed")
+        write_attempt(self._pool.folder, self._attempt(claim, outcome, now, now))
+        self._pool.end(Ending(claim=claim, cause=Cause.STORAGE))
 
     def _return_unrun(self, claim: Claim, error: BaseException) -> None:
         """Return a task that could not be run, through no fault of its own."""

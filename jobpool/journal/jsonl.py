@@ -16,10 +16,11 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobpool.disk.causes import storage_error
+from jobpool.disk.causes import outlast_blip, storage_error
 from jobpool.disk.files import checked_line, parse_line, sync_folder
 from jobpool.disk.inside import make_folder, open_inside, paths_below, reading
 from jobpool.disk.validation import (
@@ -99,13 +100,17 @@ def append_line(path: Path, record: Mapping[str, Json]) -> None:
     """
     line = checked_line(record)
     try:
-        descriptor = _open_to_append(path)
-        try:
-            _append_whole(descriptor, line)
-        finally:
-            os.close(descriptor)
+        outlast_blip(partial(_append, path, line))
     except OSError as error:
-        raise storage_error(error, path) from error
+        raise storage_error(error, path, own=True) from error
+
+
+def _append(path: Path, line: bytes) -> None:
+    descriptor = _open_to_append(path)
+    try:
+        _append_whole(descriptor, line)
+    finally:
+        os.close(descriptor)
 
 
 def _open_to_append(path: Path) -> int:
@@ -128,7 +133,7 @@ def _append_whole(descriptor: int, line: bytes) -> None:
         os.fsync(descriptor)
     except OSError:
         with suppress(OSError):
-            os.ftruncate(descriptor, before)
+            outlast_blip(partial(os.ftruncate, descriptor, before))
         raise
 
 

@@ -11,6 +11,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from jobpool.disk.causes import access_error
 from jobpool.disk.files import newer_format, read_json, write_json
 from jobpool.disk.inside import is_gone
 from jobpool.disk.locks import LOCKS
@@ -124,8 +125,10 @@ def read_info(pool: Path) -> PoolInfo:
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "not a pool" if pool.exists() else "no such folder"
         raise RequestError(pool, f"{what}; make one with: jobpool init CONFIG {pool}") from error
-    except OSError as error:
+    except PermissionError as error:
         raise AccessError(pool, f"cannot be read: {error.strerror}; ask its owner") from error
+    except OSError as error:
+        raise access_error(error) from error
     if line is not None and is_whole(line.get("format")) and int(str(line["format"])) > FORMAT:
         raise PoolError(pool, newer_format(line["format"], FORMAT))
     if line is None or not has_shape(line, _SHAPE):

@@ -31,7 +31,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jobpool.disk.causes import storage_error
+from jobpool.disk.causes import outlast_blip, storage_error
 from jobpool.disk.files import newer_format, replace_whole
 from jobpool.disk.inside import is_gone, reading
 from jobpool.disk.locks import Held, Lock, file_system
@@ -183,20 +183,23 @@ class _Open:  # a class: a generator makes a transaction 4 us of 60 slower
         self._shard, self._lock = shard, shard.lock(shard.path, shard.durable)
 
     def __enter__(self) -> Transaction:
-        shard = self._shard
         try:
-            shard.waiting.since = shard.path, time.monotonic()
-            try:
-                self._held = self._lock.__enter__()
-            finally:
-                shard.waiting.since = None
-            try:
-                self._transaction = Transaction(shard, self._held.descriptor)
-            except BaseException as error:
-                self._lock.__exit__(type(error), error, error.__traceback__)
-                raise
+            return outlast_blip(self._enter)
         except OSError as error:
-            raise shard.error_for(error) from error
+            raise self._shard.error_for(error) from error
+
+    def _enter(self) -> Transaction:
+        shard = self._shard
+        shard.waiting.since = shard.path, time.monotonic()
+        try:
+            self._held = self._lock.__enter__()
+        finally:
+            shard.waiting.since = None
+        try:
+            self._transaction = Transaction(shard, self._held.descriptor)
+        except BaseException as error:
+            self._lock.__exit__(type(error), error, error.__traceback__)
+            raise
         return self._transaction
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
