@@ -113,7 +113,7 @@ class Record(
         """
         if feedback is NO_FEEDBACK and not cause.is_poison:
             return self.bounds, self.same
-        is_error = cause.is_poison or feedback.error
+        is_error = cause.is_poison or (cause is Cause.STORAGE and feedback.error)
         memory = max(self.bounds & 0xFF, code_of(feedback.memory_mb))
         time = max(self.bounds >> 8 & 0xFF, code_of(feedback.core_s))
         error, same = self.error, self.same

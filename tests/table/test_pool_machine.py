@@ -28,6 +28,7 @@ from tests.support.builders import an_experiment
 from tests.support.fuzzing import FUZZ
 
 PARK_AFTER = 3
+PARK_AT_LAST = 9  # failures of any kind, or of the disk in the task's own code
 PIECES = Axis(name="piece", values=("all", 0, 1))
 FAILED_CAUSES = {Cause.ERROR, Cause.MEMORY, Cause.TIME, Cause.LOST}
 WORKERS = st.integers(1, 3)
@@ -77,10 +78,11 @@ class Task:
         self.failed += cause in FAILED_CAUSES
         self.memory = max(self.memory, code_of(feedback.memory_mb))
         self.time = max(self.time, code_of(feedback.core_s))
-        if cause in {Cause.ERROR, Cause.LOST}:
+        if cause in {Cause.ERROR, Cause.LOST, Cause.STORAGE}:
             self.same = self.same + 1 if self.same and self.error == feedback.error else 1
             self.error = feedback.error
-            if self.same >= PARK_AFTER:
+            most = PARK_AT_LAST if cause is Cause.STORAGE else PARK_AFTER
+            if self.same >= most or (cause in FAILED_CAUSES and self.failed >= PARK_AT_LAST):
                 self.state = TaskState.PARKED
         if cause is Cause.TIME and self.parts:
             self.split()
