@@ -216,7 +216,8 @@ class Pool:
         """End a claim of this worker, and say whether the pool accepted it.
 
         A worker taken for dead may still hand in its result while its task is idle, unless the
-        task was rerun since. In any other case a claim that was taken back changes nothing.
+        task was rerun since. In any other case a claim that was taken back changes nothing. A claim
+        that was ended so before is accepted again: the disk may have failed before it said so.
         """
         slot = ending.claim.position - transaction.first
         record, fence = transaction.record(slot), ending.claim.fence
