@@ -79,6 +79,7 @@ def _make_worker(
     from jobpool.worker import Worker
 
     pool = Pool(folder, worker=new_worker_number())
+    scheduler = scheduler_named(worker_record.scheduler)
     signals = StopSignals()
     signals.install()
     _say(f"worker {worker_name(pool.worker)} on {worker_record.host}: {worker_record.cores} cores")
@@ -100,7 +101,9 @@ def _make_worker(
             beat=beat,
             beat_s=pool.info.heartbeat_s,
             grace_s=pool.info.grace_s,
-            oom_kills=scheduler_named(worker_record.scheduler).oom_kills,
+            oom_kills=scheduler.oom_kills,
+            step_kills=scheduler.step_kills,
+            tells_of_memory=scheduler.tells_of_memory,
             end=worker_record.end,
             memory_mb=worker_record.memory_mb,
         ),

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     folder, cores = Path(arguments[0]), int(arguments[1])
     trusted = arguments[2].split(",")
     channel = TaskEnd(*map(int, arguments[3:6]))
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # a whole job may receive it: the worker decides
     worker = os.getppid()
     guard()

@@ -10,6 +10,7 @@ import ctypes
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _IS_LINUX = sys.platform == "linux"
 TIDY_S = 1.0  # for helpers of an ended task: joblib's removes shared memory, and ignores TERM
 KILL_S = 5.0  # a process that survives this waits for a disk, and ends when the disk answers
+LOG_TAIL = 20_000  # bytes of what a task wrote to the log, of which the end is read
 CHECK_S = 10.0  # between the guard's checks for an end that it missed
 # makes a guard end all processes; also sent when its parent dies; never sent to a whole job
 END_ALL = int(getattr(signal, "SIGRTMIN", signal.SIGUSR2)) + 5
@@ -209,3 +211,25 @@ def _end_like(status: int) -> None:
     os.kill(os.getpid(), -code)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {-code})
     os._exit(1)
+
+
+def size_of_log() -> int:
+    """Return how much the log of this process holds, 0 if its standard error is no file."""
+    with suppress(OSError):
+        status = os.fstat(2)
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return 0
+
+
+def read_log(since: int) -> str:
+    """Return what was written to the log since it had a size; of much only the end.
+
+    Empty if standard error is no file.
+    """
+    with suppress(OSError):
+        size = size_of_log()
+        if size > since:
+            with Path("/proc/self/fd/2").open("rb") as log:
+                log.seek(max(since, size - LOG_TAIL))
+                return log.read(LOG_TAIL).decode(errors="replace")
+    return ""

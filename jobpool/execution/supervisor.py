@@ -32,8 +32,10 @@ from jobpool.execution.processes import (
     end_all,
     end_descendants,
     memory_mb,
+    read_log,
     signal_child,
     signal_group,
+    size_of_log,
 )
 from jobpool.scheduler.base import MARGIN_S, margin_s
 from jobpool.task import Cause, cause_of
@@ -52,7 +54,8 @@ _USAGE = dict.fromkeys(("cpu_s", "peak_memory_mb", "read_mb", "written_mb"), is_
 _ANSWER = {"usage": is_mapping, "left": is_text}
 _FAILED = {"error": is_text, "traceback": is_text, "cause": is_text}
 _ENDS = frozenset({Cause.ERROR, Cause.MEMORY})  # of a child by itself
-_STOPPING = {-signal.SIGTERM, -signal.SIGUSR1, -signal.SIGHUP}
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)  # the second where a site or a user asks for it
+_STOPPING = {-number for number in (signal.SIGTERM, *WARNINGS, signal.SIGHUP)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,7 @@ class Outcome:
 
 
 class StopSignals:
-    """Receives TERM, USR1, HUP and Ctrl-C; `select` wakes up on `descriptor` when one arrives."""
+    """Receives TERM, USR1, USR2, HUP and Ctrl-C; `select` on `descriptor` wakes up at one."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
@@ -87,7 +90,7 @@ class StopSignals:
 
     def install(self) -> None:
         """Receive the signals from now on."""
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, *WARNINGS, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._hear)
 
     def _hear(self, number: int, frame: object) -> None:  # noqa: ARG002 - given by Python
@@ -131,7 +134,7 @@ class Deadline:
     def meaning(self, received: signal.Signals) -> Cause:
         """Return why a worker was stopped, as far as the clock shows."""
         left_s = self._left_s()
-        if received is signal.SIGUSR1 and (self._end is None or left_s < WARNED_S):
+        if received in WARNINGS and (self._end is None or left_s < WARNED_S):
             return Cause.TIME
         if received is signal.SIGTERM and left_s < self._leave_s + NEAR_S:
             return Cause.TIME
@@ -162,6 +165,10 @@ class Supervisor:
         What the worker has.
     oom_kills : callable
         Returns how many processes of this job the kernel killed for memory, or None.
+    step_kills : callable
+        Returns how many of these ran in steps of the job that a task may have started, or None.
+    tells_of_memory : callable
+        Says whether a program of the scheduler says so, in what was written to the log.
     now : callable
         The clock of `end`.
     """
@@ -178,10 +185,15 @@ class Supervisor:
         end: float | None = None,
         memory_mb: float | None = None,
         oom_kills: Callable[[], int | None] = lambda: None,
+        step_kills: Callable[[], int | None] = lambda: None,
+        tells_of_memory: Callable[[str], bool] = lambda _: False,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._command, self._environment = list(command), dict(environment)
-        self._signals, self._beat, self._oom_kills = signals, beat, oom_kills
+        self._signals, self._beat = signals, beat
+        self._oom_kills, self._step_kills = oom_kills, step_kills
+        self._tells_of_memory, self._log_size = tells_of_memory, 0
+        self._killed_in_steps: int | None = None  # as of the last look
         self._beat_s, self._grace_s = beat_s, grace_s
         self._deadline, self._memory_mb = Deadline(end, now), memory_mb
         self._child: subprocess.Popen[bytes] | None = None
@@ -225,7 +237,7 @@ class Supervisor:
             self.stop()
             raise StartError(f"the task process cannot be started: {error}") from None
         self._channel.hand_over()
-        kills = self._oom_kills()
+        kills, self._killed_in_steps = self._oom_kills(), self._step_kills()
         try:
             answer = self._wait()
         except UnreadableError as error:
@@ -274,7 +286,7 @@ class Supervisor:
         child, channel = self._child, self._channel
         if child is None or channel is None:
             raise StartError("the task process is not running")
-        kills = self._oom_kills()
+        kills, self._log_size = self._oom_kills(), size_of_log()
         self._peak_mb = 0.0
         self._deadline.begin()
         channel.ask(request)
@@ -385,12 +397,26 @@ class Supervisor:
         """Return how a task failed, and end the child if it left processes there."""
         # a task whose helper processes were killed for memory sees only that they are gone; kills
         # are counted for the whole job, where another worker may have had them
+        in_step = self._step_was_killed(out_of_memory)
         out_of_memory = out_of_memory and (self._memory_mb is None or self._is_full(LARGE))
         if self._child is not None and set(descendants(self._child.pid)) - {self._task_process}:
             self.stop(patience_s=0)
-        if out_of_memory or (helper_killed and self._is_full()):
+        if out_of_memory or in_step or (helper_killed and self._is_full()):
             return replace(outcome, cause=Cause.MEMORY)
         return outcome
+
+    def _step_was_killed(self, out_of_memory: bool) -> bool:
+        """Say whether a process lacked memory that the task started by way of the scheduler.
+
+        It is no child of this process, so that its memory is not seen. Some kernels count its end
+        where it is soon forgotten; then only the log tells.
+        """
+        before = self._killed_in_steps
+        if out_of_memory:
+            self._killed_in_steps = self._step_kills()
+        return _more(before, self._killed_in_steps) or self._tells_of_memory(
+            read_log(self._log_size)
+        )
 
     def _without_answer(self, child: "subprocess.Popen[bytes]", out_of_memory: bool) -> Outcome:
         """End a child that did not answer, and say why it did not."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jobpool.experiment.config import Pass
 from jobpool.plan.backlog import Backlog, FloatArray, Floats, Forecast, Mask
-from jobpool.scheduler.base import MARGIN_S, margin_s
+from jobpool.scheduler.base import MARGIN_S, for_other_memory, margin_s
 from jobpool.table.records import amount_of, code_of
 from jobpool.units import DAY_S, HOUR_S, short_duration
 
@@ -171,7 +171,7 @@ def _size(memory_gb: float, walltime_s: float, largest: Pass) -> Pass:
     """Return a size that no pass has, with the cores, partition and account of the largest."""
     walltime_s = 60.0 * math.ceil(walltime_s / 60)
     return replace(
-        largest,
+        for_other_memory(largest),
         name=f"{math.ceil(memory_gb)}gb-{short_duration(walltime_s)}",
         memory_gb=memory_gb,
         walltime_s=walltime_s,

@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # it loads YAML, which no `jobpool status` waits for
 
 MARGIN_S = 120.0  # as long before the end as the batch scripts have their worker warned
 POLITE = 100  # jobs that run at one time where the pass does not say
+PER_CORE = "--mem-per-cpu"  # of a pass: the site wants the memory divided by the cores
 _NAME = re.compile(r"[^\w.+-]")  # what job names and file names should not hold
 
 
@@ -155,6 +156,12 @@ def _last_option(words: Sequence[str], short: str, long: str) -> str:
     return found
 
 
+def for_other_memory(one: "Pass") -> "Pass":
+    """Return a pass as the model of a size with other memory: its options name no amount of it."""
+    words = (PER_CORE if word.startswith(PER_CORE) else word for word in one.sbatch)
+    return replace(one, sbatch=tuple(word for word in words if not word.startswith("--mem=")))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """Jobs to submit: so many of one size, all running the same program on the same pool."""
@@ -203,6 +210,12 @@ class Scheduler(Protocol):
 
     def oom_kills(self) -> int | None:
         """Return how many processes of this job the kernel killed for memory; None: unknown."""
+
+    def step_kills(self) -> int | None:
+        """Return how many of these a program of the scheduler ran for this one; None: unknown."""
+
+    def tells_of_memory(self, text: str, /) -> bool:
+        """Say whether a program of the scheduler says in a log that a process lacked memory."""
 
     def is_available(self) -> bool:
         """Say whether this machine has the scheduler; a busy one counts."""

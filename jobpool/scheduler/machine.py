@@ -10,6 +10,7 @@ A process is in the lowest level; its limit is the smallest of all levels. What 
 out-of-memory killer does to a job is counted at any level from there up to the job's own.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +45,33 @@ def oom_kills(root: Path = ROOT, job_level: str | None = None) -> int | None:
         return _count(levels[-1] / "memory.events") if levels else None
     counts = [_count(level / "memory.oom_control") for level in levels]
     return sum(count or 0 for count in counts) if any(c is not None for c in counts) else None
+
+
+def oom_kills_beside(root: Path, job_level: str, own_levels: Sequence[str]) -> int | None:
+    """Return how many processes of this job the kernel killed outside of this process's level.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``proc`` and ``sys`` are.
+    job_level : str
+        How the name of the level begins that holds the job.
+    own_levels : sequence of str
+        Names of the levels below it that count as this process's own.
+
+    Returns
+    -------
+    int or None
+        None if the kernel does not count here, or this process is in another level.
+    """
+    levels, unified = _memory_group(root)
+    file = "memory.events" if unified else "memory.oom_control"
+    own = [level for level in levels if level.name in own_levels]
+    job = [level for level in levels if level.name.startswith(job_level)]
+    if not own or not job:
+        return None
+    all_kills, own_kills = _count(job[0] / file), _count(own[0] / file)
+    return None if all_kills is None or own_kills is None else max(0, all_kills - own_kills)
 
 
 def memory_of_machine(root: Path = ROOT) -> int | None:

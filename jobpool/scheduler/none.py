@@ -75,6 +75,14 @@ class ThisMachine:
         """Return how many processes of this one's cgroup were killed for lack of memory."""
         return machine.oom_kills()
 
+    def step_kills(self) -> int | None:
+        """Return None: nothing runs a process for this one elsewhere."""
+        return None
+
+    def tells_of_memory(self, _text: str) -> bool:
+        """Return False: there is none."""
+        return False
+
     def is_available(self) -> bool:
         """Return True: processes can always be looked at."""
         return True

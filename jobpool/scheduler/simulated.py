@@ -80,6 +80,14 @@ class SimulatedScheduler:
         """Return None: nothing is counted."""
         return None
 
+    def step_kills(self) -> int | None:
+        """Return None: nothing is counted."""
+        return None
+
+    def tells_of_memory(self, _text: str) -> bool:
+        """Return False: nothing is said."""
+        return False
+
     def is_available(self) -> bool:
         """Say whether this machine has the scheduler."""
         return self.is_here

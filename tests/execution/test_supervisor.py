@@ -13,6 +13,7 @@ import pytest
 
 from jobpool.execution.child import run_request
 from jobpool.runners.base import RunContext
+from jobpool.scheduler.slurm.scheduler import Slurm
 from jobpool.table.settings import WorkerSettings
 from tests.support.builders import a_pool
 
@@ -36,7 +37,7 @@ from jobpool.execution.supervisor import Supervisor
 command, options = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 signals = StopSignals()
 signals.install()
-kills = iter(options.pop("kills"))
+kills, in_steps = iter(options.pop("kills")), iter(options.pop("in_steps", [0] * 9))
 end = options.pop("left_s")
 supervisor = Supervisor(
     command,
@@ -47,6 +48,7 @@ supervisor = Supervisor(
     grace_s=1,
     end=None if end is None else time.time() + end,
     oom_kills=lambda: next(kills),
+    step_kills=lambda: next(in_steps),
     **options,
 )
 seen = []
@@ -68,11 +70,13 @@ def run_command(
     command: list[str],
     *,
     kills: list[int] | None = None,
+    in_steps: list[int] | None = None,
     left_s: float | None = None,
     memory_mb: float | None = None,
 ) -> list[object]:
     """Return cause, result, error and highest peak seen of one task run by a child."""
-    options = {"kills": kills or NO_KILLS, "left_s": left_s, "memory_mb": memory_mb}
+    counts = {"kills": kills or NO_KILLS, "in_steps": in_steps or NO_KILLS}
+    options = {**counts, "left_s": left_s, "memory_mb": memory_mb}
     done = subprocess.run(
         [sys.executable, "-c", PARENT, json.dumps(command), json.dumps(options)],
         input="",
@@ -91,13 +95,15 @@ def run(
     child: str,
     *,
     kills: list[int] | None = None,
+    in_steps: list[int] | None = None,
     left_s: float | None = None,
     memory_mb: float | None = None,
 ) -> list[object]:
     """Return cause, result and error of one task run by a child with this code."""
     (folder / "child.py").write_text(CHILD + child)
     command = [sys.executable, str(folder / "child.py")]
-    return run_command(command, kills=kills, left_s=left_s, memory_mb=memory_mb)[:3]
+    counts = {"kills": kills, "in_steps": in_steps}
+    return run_command(command, **counts, left_s=left_s, memory_mb=memory_mb)[:3]
 
 
 def run_task(folder: Path, call: str, *, memory_mb: float | None = None) -> list[object]:
@@ -165,6 +171,43 @@ def test_a_task_whose_helper_was_killed_for_memory_ended_for_memory(tmp_path: Pa
     code = "say(error='TerminatedWorkerError', traceback='', cause='error', usage=usage)"
 
     assert run(tmp_path, READY + code, kills=ONE_KILL)[0] == "memory"
+
+
+@pytest.mark.parametrize(
+    ("text", "tells"),
+    [
+        ("srun: error: n1: task 0: Out Of Memory", True),
+        ("slurmstepd-n1: error: Detected 1 oom-kill event(s) in StepId=28.0.", True),
+        ("slurmstepd: error: Step 12.0 exceeded memory limit (9 > 8), being killed", True),
+        ("srun: error: n1: task 0: Exited with exit code 1", False),
+        ("my program: Out Of Memory? no, 3 GB left", False),
+    ],
+)
+def test_slurms_words_for_a_step_that_lacked_memory_are_known(text: str, tells: bool) -> None:
+    assert Slurm().tells_of_memory(f"before\n{text}\nafter") is tells
+
+
+def test_what_a_task_wrote_to_the_log_is_read_from_where_it_began(tmp_path: Path) -> None:
+    code = (
+        "import os; from jobpool.execution.processes import read_log, size_of_log;"
+        "os.write(2, b'before'); size = size_of_log();"
+        "os.write(2, b'since'); print(read_log(size))"
+    )
+    with (tmp_path / "log").open("a") as log:
+        command = [sys.executable, "-c", code]
+        said = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, text=True, check=True)
+
+    assert said.stdout == "since\n"
+
+
+@pytest.mark.parametrize(("in_steps", "cause"), [([0, 1], "memory"), ([1, 1], "error")])
+def test_a_kill_in_a_job_step_of_the_task_is_lack_of_memory(
+    tmp_path: Path, in_steps: list[int], cause: str
+) -> None:
+    # the memory of a step is not among the task's, which is far from full
+    ended = run(tmp_path, READY + FAIL, kills=ONE_KILL, in_steps=in_steps, memory_mb=100_000)
+
+    assert ended[0] == cause
 
 
 @pytest.mark.parametrize(("memory_mb", "cause"), [(100, "memory"), (100_000, "error")])
@@ -323,6 +366,7 @@ def test_a_task_that_ignores_term_ends_before_its_worker(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("number", "left_s", "cause"),
     [
+        (signal.SIGUSR2, 500, "time"),
         (signal.SIGUSR1, None, "time"),
         (signal.SIGUSR1, 500, "time"),
         (signal.SIGUSR1, 3600, "cancelled"),

@@ -7,7 +7,7 @@ import pytest
 
 from jobpool.errors import SchedulerError
 from jobpool.scheduler.base import Job
-from jobpool.scheduler.slurm.environment import oom_kills, read_capacity, read_job
+from jobpool.scheduler.slurm.environment import oom_kills, read_capacity, read_job, step_kills
 from jobpool.scheduler.slurm.own_job import asked_once
 from jobpool.units import parse_clock
 
@@ -344,3 +344,21 @@ def test_kills_are_those_of_the_own_cgroup_outside_slurm(tmp_path: Path) -> None
 
 def test_kills_are_unknown_where_nothing_counts_them(tmp_path: Path) -> None:
     assert oom_kills(a_machine(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "kills"),
+    [
+        (f"0::/{V2_JOB}/step_batch/user/task_0", 2),
+        (f"0::/{V2_JOB}/step_0/user/task_0", None),  # other steps are not of this process
+        ("0::/user.slice/mine", None),
+    ],
+)
+def test_kills_in_the_steps_that_a_batch_script_starts_are_told_apart(
+    tmp_path: Path, cgroup: str, kills: int | None
+) -> None:
+    a_machine(tmp_path, cgroup, V2_MOUNT)
+    for level, count in ((V2_JOB, 3), (f"{V2_JOB}/step_batch", 1)):
+        write(tmp_path, f"sys/fs/cgroup/{level}/memory.events", f"oom_kill {count}")
+
+    assert step_kills(tmp_path) == kills

@@ -132,9 +132,12 @@ def test_the_by_fold_pass_skips_tasks_of_all_folds(tmp_path: Path, pool: Path) -
     assert f"work {pool} --only fold=1 --skip fold=all" in log
 
 
-def test_a_warning_before_the_worker_hears_it_ends_no_job(tmp_path: Path, pool: Path) -> None:
+@pytest.mark.parametrize("warning", ["USR1", "USR2"])
+def test_a_warning_before_the_worker_hears_it_ends_no_job(
+    tmp_path: Path, pool: Path, warning: str
+) -> None:
     program = a_program(
-        tmp_path / "bin", STAND_IN.replace("echo jobpool", "kill -USR1 $PPID; echo")
+        tmp_path / "bin", STAND_IN.replace("echo jobpool", f"kill -{warning} $PPID; echo")
     )
 
     ended = start("first_pass", pool, begun=tmp_path / "begun", JOBPOOL=program)

@@ -14,7 +14,7 @@ from jobpool.errors import Fault, SchedulerError
 from jobpool.execution.health import ExcludedNode, exclude_node
 from jobpool.experiment.config import Pass
 from jobpool.pool import Pool
-from jobpool.scheduler.base import count_queued, job_prefix
+from jobpool.scheduler.base import count_queued, for_other_memory, job_prefix
 from jobpool.scheduler.slurm.programs import run_program
 from jobpool.scheduler.slurm.stuck import stuck_by
 from jobpool.scheduler.slurm.submit import (
@@ -122,6 +122,29 @@ def test_more_jobs_than_an_array_may_have_share_the_throttle() -> None:
 
 def test_a_throttle_below_the_number_of_arrays_still_lets_each_run() -> None:
     assert arrays_of(replace(FIRST, max_running=1), 4, 2) == ["0-1%1", "0-1%1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "memory"),
+    [
+        (("--mem-per-cpu",), ["--mem-per-cpu=2731M"]),
+        (("--mem-per-cpu=3G",), ["--mem-per-cpu=2731M", "--mem-per-cpu=3G"]),  # the last one wins
+        (("--mem-per-gpu=9G",), ["--mem-per-gpu=9G"]),
+        ((), ["--mem=8192M"]),
+    ],
+)
+def test_memory_is_asked_for_in_the_way_that_a_pass_says(
+    options: tuple[str, ...], memory: list[str]
+) -> None:
+    one = replace(FIRST, cores=3, memory_gb=8, sbatch=options)
+
+    assert [word for word in lines_of(one, 1)[0].split() if word.startswith("--mem")] == memory
+
+
+def test_a_size_modelled_on_a_pass_has_memory_of_its_own() -> None:
+    model = replace(FIRST, sbatch=("--qos=low", "--mem=4G", "--mem-per-cpu=2G"))
+
+    assert for_other_memory(model).sbatch == ("--qos=low", "--mem-per-cpu")
 
 
 def test_no_job_is_no_submission() -> None:

@@ -4,7 +4,9 @@ The cluster limits memory by cgroups and keeps accounts; `test_deaths_plain.py` 
 """
 
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +27,8 @@ OPTIONS = {
     "unheard": ("--mem=300",),
 }
 MB = {"greedy": 1000}
-# it is not told of its end, neither by squeue at its start nor by a signal then
-BEFORE = {"deaf": "env --block-signal=TERM SLURM_CLUSTERS=nowhere"}
+# it is not told of its end, neither by squeue at its start (there is none) nor by a signal then
+BEFORE = {"deaf": f"env --block-signal=TERM PATH={Path(sys.executable).parent}"}
 
 
 @pytest.fixture(scope="module")

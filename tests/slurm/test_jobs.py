@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from jobpool.installation import asset
+from jobpool.journal.attempts import all_attempts
 from jobpool.pool import Pool
 from jobpool.scheduler.base import job_prefix
-from jobpool.task import TaskState
+from jobpool.task import Cause, TaskState
 from tests.slurm.cluster import Cluster, Job
 from tests.support.builders import a_pool
 from tests.support.places import CHECKOUT
@@ -86,6 +87,19 @@ def test_the_kernels_kill_is_counted_inside_the_job(
 
     assert found["code"] == -9
     assert found["kills"] == [0, 1]
+
+
+def test_a_step_of_the_task_that_is_killed_for_memory_is_lack_of_memory(
+    slurm_with_memory_limits: Cluster, tmp_path: Path
+) -> None:
+    slurm = slurm_with_memory_limits
+    pool = a_pool(tmp_path, n_tasks=1, call="tests.support.tasks:runs_a_large_step")
+
+    slurm.wait_for_job(
+        slurm.sbatch(str(asset("sbatch/first_pass.sbatch")), str(pool), cwd=CHECKOUT)
+    )
+
+    assert [one.cause for one in all_attempts(pool)] == [Cause.MEMORY]
 
 
 def test_a_script_submitted_in_a_loop_empties_the_pool(slurm: Cluster, tmp_path: Path) -> None:

@@ -107,6 +107,12 @@ def leaves_processes(number: int) -> dict[str, object]:
     return {}
 
 
+def runs_a_large_step(number: int) -> dict[str, object]:
+    code = f"x = bytearray({300 << 20})"
+    subprocess.run(["srun", "--mem=60", sys.executable, "-c", code], check=True)
+    return {"value": number}
+
+
 def holds_memory(number: int) -> dict[str, object]:
     block = b"x" * 100_000_000
     time.sleep(0.5)  # long enough to be seen

@@ -21,6 +21,8 @@ from jobpool.scheduler.machine import ROOT
 from jobpool.scheduler.slurm.own_job import Told, ask_about, find_own_job
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 
+_SCRIPTS = ("step_batch", "step_interactive")  # the levels of cgroups of what starts the steps
+
 
 def _ask_briefly(command: Sequence[str]) -> str:
     return run_program(command, timeout_s=20)
@@ -104,6 +106,15 @@ def oom_kills(root: Path = ROOT) -> int | None:
     Outside SLURM: of this process's own cgroup; None if the kernel does not count here.
     """
     return machine.oom_kills(root, job_level="job_")
+
+
+def step_kills(root: Path = ROOT) -> int | None:
+    """Return how many processes the kernel killed for memory in job steps beside this batch script.
+
+    None if the kernel does not count here, or this process is in such a step itself: then the
+    others are not its own.
+    """
+    return machine.oom_kills_beside(root, job_level="job_", own_levels=_SCRIPTS)
 
 
 def _whole(environment: Mapping[str, str], name: str) -> int | None:

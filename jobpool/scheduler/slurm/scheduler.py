@@ -1,6 +1,7 @@
 """SLURM, as `jobpool.scheduler.base.Scheduler` asks it."""
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,10 @@ from jobpool.scheduler.slurm.programs import TIMEOUT_S, RunProgram, on_cluster, 
 from jobpool.scheduler.slurm.submit import shares
 from jobpool.scheduler.slurm.variables import chosen_cluster, chosen_options
 from jobpool.scheduler.status import JobRun, JobStatus
+
+_LACKED_MEMORY = re.compile(
+    r"srun: error: .*Out Of Memory|slurmstepd.*(?:oom[-_ ]?kill|exceed\w* .*memory)", re.IGNORECASE
+)
 
 
 class Slurm:
@@ -41,6 +46,14 @@ class Slurm:
     def oom_kills(self) -> int | None:
         """Return how many processes of this job the kernel has killed for lack of memory."""
         return environment.oom_kills()
+
+    def step_kills(self) -> int | None:
+        """Return how many of these ran in job steps that this process may have started."""
+        return environment.step_kills()
+
+    def tells_of_memory(self, text: str) -> bool:
+        """Say whether srun or a step of the job says in a log that a process lacked memory."""
+        return _LACKED_MEMORY.search(text) is not None
 
     def is_available(self) -> bool:
         """Say whether squeue is here; the controller does not hear of it."""

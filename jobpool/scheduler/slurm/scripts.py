@@ -108,7 +108,7 @@ _RESOURCES = """\
 """
 _PROLOGUE = r"""
 pool=${1-}
-trap '' USR1 # until the worker handles it: the warning may come while the job starts
+trap '' USR1 USR2 # until the worker handles it: the warning may come while the job starts
 : "${SLURM_JOB_ID:?this is a script for sbatch: sbatch $0 POOL; without SLURM: @ALONE@}"
 if [ ! -e "$pool/pool.json" ]; then
     echo "no pool at '$pool', seen from $PWD on $HOSTNAME; usage: sbatch SCRIPT POOL [options]" >&2

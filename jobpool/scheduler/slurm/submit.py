@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobpool.installation import asset
-from jobpool.scheduler.base import MARGIN_S, POLITE, Order, QueuedJob, selection_words
+from jobpool.scheduler.base import MARGIN_S, PER_CORE, POLITE, Order, QueuedJob, selection_words
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.scheduler.slurm.stuck import HELD_STATES, stuck_by
 from jobpool.scheduler.status import Phase
@@ -143,7 +143,7 @@ def sbatch_lines(
             *_resources(one),
             *MUST_HOLD,
             f"--output={output_pattern(log_folder, '%x-%A_%a.log')}",
-            *one.sbatch,  # last, so that the user's options win
+            *(o for o in one.sbatch if o != PER_CORE),  # last, so that the user's options win
             *worker,
             *selection_words(one),
         )
@@ -204,7 +204,7 @@ def pair_line(side: Sequence[str], folder: Path, options: Sequence[str]) -> tupl
 def _resources(one: "Pass") -> list[str]:
     options = [
         f"--cpus-per-task={one.cores}",
-        f"--mem={math.ceil(one.memory_gb * 1024)}M",
+        *_memory(one),
         f"--time={clock_duration(one.walltime_s)}",
     ]
     if one.partition is not None:
@@ -212,6 +212,16 @@ def _resources(one: "Pass") -> list[str]:
     if one.account is not None:
         options.append(f"--account={one.account}")
     return options
+
+
+def _memory(one: "Pass") -> list[str]:
+    """Return the option for the memory; sbatch takes one kind of it only."""
+    memory_mb = one.memory_gb * 1024
+    if any(option.startswith("--mem-per-gpu") for option in one.sbatch):
+        return []
+    if any(option.startswith(PER_CORE) for option in one.sbatch):
+        return [f"{PER_CORE}={math.ceil(memory_mb / one.cores)}M"]
+    return [f"--mem={math.ceil(memory_mb)}M"]
 
 
 def _array(jobs: int, throttle: int | None, n_arrays: int, i: int) -> str:
