@@ -15,6 +15,7 @@ An error that means something in one room only stands there, beside the code tha
 """
 
 import difflib
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -31,6 +32,17 @@ class Fault(IntEnum):
     SCHEDULER = 12  # absent, silent, or it refused
     TASK = 13  # the computation: it cannot be done, was killed, or has no time left
     BUG = 14  # jobpool itself
+
+
+def as_typed(*words: object) -> str:
+    """Return a command as a person types it: each word quoted where a shell would change it.
+
+    Examples
+    --------
+    >>> as_typed("jobpool", "status", "my pool")
+    "jobpool status 'my pool'"
+    """
+    return shlex.join(map(str, words))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

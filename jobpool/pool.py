@@ -12,25 +12,35 @@ doctor, under the same lock. Whichever process is killed, and whenever, three th
 3. An end reported by a worker whose claim was given to another changes nothing.
 """
 
+import os
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.inside import POOL_FILE
 from jobpool.disk.locks import LOCKS
 from jobpool.disk.waiting import Waiting
-from jobpool.errors import DamagedStateError, PoolError
+from jobpool.errors import DamagedStateError
 from jobpool.table.arrays import Table, count_states, read_counting, read_table, state_of
+from jobpool.table.code_files import (
+    EXPERIMENT,
+    TASKS,
+    CodeFiles,
+    changed_experiment,
+    changed_tasks,
+    digest_of,
+)
 from jobpool.table.grid import Grid, read_grid
 from jobpool.table.records import EVERYTHING, Record, WorkerLimits, fits, parks
-from jobpool.table.settings import read_info
+from jobpool.table.settings import PoolInfo, read_info
 from jobpool.table.shards import Shard, Transaction
 from jobpool.task import IDLE, NO_FEEDBACK, Cause, Claim, Feedback, TaskState, run_of
 
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
 # naming a member of an enum is slow before Python 3.12
 _WAITING, _RUNNING, _DONE = TaskState.WAITING, TaskState.RUNNING, TaskState.DONE
 _ENDED_WELL = Cause.DONE
+_TRIES = 3  # to read files that are being changed by an extension
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +75,8 @@ class Pool:
         Whether every change of state waits for the disk. False is for measuring.
     now : callable
         The clock: seconds since the epoch.
+    files : CodeFiles, optional
+        What says which code runs; needed by a process that runs it, to say whom it trusts.
 
     Raises
     ------
@@ -80,16 +93,37 @@ class Pool:
         worker: int = 0,
         durable: bool = True,
         now: Callable[[], float] = time.time,
+        files: CodeFiles | None = None,
     ) -> None:
         self.folder, self.worker, self.now = folder, worker, now
-        self.info = read_info(folder)
+        self._files = CodeFiles(folder) if files is None else files
+        self.info = self._read_info()
         self._durable = durable
+        self._handed: int | None = None
         self.waiting = Waiting()  # for the lock of a state file
+
+    def _read_info(self) -> PoolInfo:
+        return read_info(self.folder, partial(self._files.content, POOL_FILE))
+
+    def _is_named(self, name: str) -> bool:
+        """Say whether a file that says which code runs is the one that ``pool.json`` names."""
+        for _ in range(_TRIES):
+            known = self.info.digests_of(name)
+            if not known or digest_of(self._files.content(name)) in known:
+                return True
+            self._files = self._files.renewed()  # the pool may have been extended in between
+            self.info = self._read_info()
+        return False
+
+    def _tasks(self) -> bytes:
+        if self._files.are_named and not self._is_named(TASKS):
+            raise changed_tasks(self.folder)
+        return self._files.content(TASKS)
 
     @cached_property
     def grid(self) -> Grid:
         """Return all tasks."""
-        return read_grid(self.folder / "tasks.npz")
+        return read_grid(self.folder / TASKS, self._tasks)
 
     @cached_property
     def shards(self) -> tuple[Shard, ...]:
@@ -111,30 +145,77 @@ class Pool:
             first += size
         return tuple(shards)
 
-    def reload(self) -> None:
-        """Read the grid again at the next use, to see an extension."""
-        for name in ("grid", "shards", "spans", "_firsts"):
-            self.__dict__.pop(name, None)
-
-    def experiment(self) -> "Experiment":
-        """Return the experiment of this pool, its axes as they were when the pool was made.
+    def trusting(self, users: Collection[str]) -> "Pool":
+        """Return this pool, read anew for a process that runs what it says.
 
         Raises
         ------
         PoolError
-            If the pool's copy of the file is missing.
+            If it is neither this user's nor that of one of `users`, or others can change it.
+        """
+        return Pool(
+            self.folder,
+            worker=self.worker,
+            durable=self._durable,
+            now=self.now,
+            files=CodeFiles(self.folder, users),
+        )
+
+    def has_grown(self) -> bool:
+        """Say whether tasks were added since the grid was read."""
+        now = Pool(self.folder, files=self._files.renewed())
+        return len(now.grid) != len(self.grid)
+
+    def reload(self) -> None:
+        """Read settings and grid again, to see an extension."""
+        self._files = self._files.renewed()
+        self.info = self._read_info()
+        for name in ("grid", "shards", "spans", "_firsts"):
+            self.__dict__.pop(name, None)
+        if self._handed is not None:
+            self.hand_over()
+
+    def hand_over(self) -> int:
+        """Return an open file with what says which code runs, for the process that runs it.
+
+        After `reload` the same file holds what was read then; see `handed_over`.
+        """
+        self._tasks()  # the experiment is held against the settings where it is read
+        if self._handed is None:
+            self._handed = os.memfd_create("jobpool")
+        self._files.write_to(self._handed)
+        return self._handed
+
+    @property
+    def is_edited(self) -> bool:
+        """Say whether the pool's copy of the experiment is not the one that was written."""
+        return not self._is_named(EXPERIMENT)
+
+    def experiment(self) -> "Experiment":
+        """Return the experiment of this pool, its axes as they were when the pool was made.
+
+        Its passes and estimates may be edited in the pool's copy, nothing else.
+
+        Raises
+        ------
+        PoolError
+            If the pool's copy of the file is missing, or something else in it was edited.
         ConfigError
             If it cannot be used.
         """
-        from jobpool.experiment.config import load_experiment  # noqa: PLC0415 - YAML, for few only
+        from jobpool.experiment.config import (  # noqa: PLC0415 - YAML, for few only
+            InPool,
+            load_experiment,
+            section_digest,
+        )
 
         axes = tuple(axis for axis in self.grid.axes if axis.name != self.grid.part_axis)
-        file = self.folder / "experiment.yaml"
-        if not file.exists():
-            raise PoolError(file, "missing; restore it from a backup")
-        return load_experiment(
-            file, folder=Path(self.info.folder), axes=axes, reading=self.info.reading
-        )
+        is_edited, file = self.is_edited, self.folder / EXPERIMENT
+        copy = InPool(reading=self.info.reading, content=self._files.content(EXPERIMENT))
+        found = load_experiment(file, folder=Path(self.info.folder), axes=axes, pool=copy)
+        if is_edited and section_digest(found) != self.info.section_sha256:
+            raise changed_experiment(self.folder)
+        return found
 
     def index(self) -> NDArray[np.uint8]:
         """Return the index byte of every task, shape (n_tasks,), without taking a lock."""

@@ -29,7 +29,6 @@ from jobpool.liveness.heartbeat import Heartbeat
 from jobpool.liveness.reaper import Reaper
 from jobpool.liveness.waits import WaitReport
 from jobpool.pool import Ending, Pool
-from jobpool.table.grid import read_grid
 from jobpool.table.selection import select
 from jobpool.task import Cause, Claim
 
@@ -310,7 +309,7 @@ class Worker:
 
     def _pool_grew(self) -> bool:
         """Say whether the pool was extended since it was opened, and read its new tasks."""
-        if len(read_grid(self._pool.folder / "tasks.npz")) == len(self._pool.grid):
+        if not self._pool.has_grown():
             return False
         self._pool.reload()
         return True

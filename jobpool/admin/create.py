@@ -26,16 +26,10 @@ from jobpool.errors import (
     RequestError,
     listing,
 )
-from jobpool.experiment.config import Experiment
-from jobpool.table.grid import Grid, in_random_order, write_grid
-from jobpool.table.settings import (
-    GROUP,
-    OF_OWNER,
-    READING,
-    PoolInfo,
-    keep_to_owner,
-    set_umask,
-)
+from jobpool.experiment.config import Experiment, section_digest
+from jobpool.table.code_files import EXPERIMENT, OF_OWNER, OWNER_WRITES, TASKS, digest_of
+from jobpool.table.grid import Grid, in_random_order, pack_grid
+from jobpool.table.settings import GROUP, READING, PoolInfo, set_umask
 from jobpool.table.shards import write_shards
 
 FOLDERS = ("state", "workers", "attempts", "results", "logs", "cache", "checkpoints", "starts")
@@ -83,7 +77,7 @@ def create_pool(
     try:
         building.parent.mkdir(parents=True, exist_ok=True)
         before = set_umask(experiment.workers.shared)
-        building.mkdir()
+        building.mkdir(mode=0o700)  # nobody else's before it is complete
         _fill(building, experiment, grid, prepare, now)
         if building.parent == place:
             _move_up(building, place)
@@ -144,8 +138,9 @@ def _fill(
     for name in FOLDERS:
         (building / name).mkdir()
     write_shards(building, grid, first_number=0, first=0)
-    write_grid(building / "tasks.npz", grid)
-    replace_whole(building / "experiment.yaml", experiment.file.read_bytes())
+    tasks, text = pack_grid(grid), experiment.file.read_bytes()
+    replace_whole(building / TASKS, tasks, OWNER_WRITES)
+    replace_whole(building / EXPERIMENT, text, OWNER_WRITES)
     lock = best_lock(building) if settings.lock == "auto" else settings.lock
     info = PoolInfo(
         **{**asdict(settings), "lock": lock, "hung_after_s": settings.hung},
@@ -155,6 +150,9 @@ def _fill(
         created=now,
         version=__version__,
         reading=READING,
+        experiment_sha256=(digest_of(text),),
+        tasks_sha256=(digest_of(tasks),),
+        section_sha256=section_digest(experiment),
         path=experiment.path,
         environment=experiment.environment,
     )
@@ -166,7 +164,5 @@ def _fill(
 
 def _share(building: Path) -> None:
     """Let the group write, also in every folder that is created later."""
-    for path in (building, *building.rglob("*")):
-        path.chmod(0o2770 if path.is_dir() else 0o660)
-    for name in OF_OWNER:
-        keep_to_owner(building / name)
+    for path in (*building.rglob("*"), building):  # the folder itself last: until then it is closed
+        path.chmod(0o2770 if path.is_dir() else 0o640 if path.name in OF_OWNER else 0o660)

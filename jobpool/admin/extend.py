@@ -3,8 +3,10 @@
 The states of the new tasks are written first and the grid last: until then they do not exist.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,21 +14,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import replace_whole
+from jobpool.disk.inside import POOL_FILE, ensure_file, make_folder
 from jobpool.disk.locks import LOCKS
-from jobpool.errors import ConfigError, Problem, listing
-from jobpool.experiment.config import Experiment
+from jobpool.errors import ConfigError, JobpoolError, Problem, listing
+from jobpool.experiment.config import Experiment, section_digest
 from jobpool.experiment.ensembles import describe_source
 from jobpool.pool import Pool
+from jobpool.table.code_files import EXPERIMENT, OWNER_WRITES, TASKS, CodeFiles, digest_of
 from jobpool.table.grid import (
     Attribute,
     Grid,
     in_random_order,
+    pack_grid,
     read_grid,
     smallest_codes,
-    write_grid,
 )
-from jobpool.table.settings import keep_to_owner
+from jobpool.table.settings import PoolInfo, read_info
 from jobpool.table.shards import write_shards
 from jobpool.task import Axis, Value, label
 
@@ -67,9 +72,11 @@ def extend_pool(
     ConfigError
         If the changed experiment contradicts what is in the pool; nothing is changed.
     """
-    with LOCKS[pool.info.lock](pool.folder / "pool.json", False):
-        old = read_grid(pool.folder / "tasks.npz")
-        _check_settings(pool.experiment(), experiment, moved)
+    with _alone(pool):
+        files = CodeFiles(pool.folder, ())
+        info = read_info(pool.folder, partial(files.content, POOL_FILE))
+        old = read_grid(pool.folder / TASKS, partial(files.content, TASKS))
+        _check_settings(pool, experiment, moved)
         merged = merge_grids(old, grid, experiment.file, moved=moved)
         gone = np.flatnonzero(~_is_in(old, merged, merged.axes))
         if len(gone):
@@ -83,15 +90,16 @@ def extend_pool(
         if not dry_run:
             prepare(pool.folder)
             rng = np.random.default_rng([experiment.seed, len(old)])
-            _append(pool.folder, old, in_random_order(added, rng), experiment.file)
             settings = replace(
-                pool.info,
-                folder=str(experiment.folder) if moved else pool.info.folder,
+                info,
+                folder=str(experiment.folder) if moved else info.folder,
                 path=experiment.path,
                 environment=experiment.environment,
+                section_sha256=section_digest(experiment),
             )
-            if settings != pool.info:
-                settings.write(pool.folder)
+            whole = _append(pool.folder, old, in_random_order(added, rng))
+            packed = files.content(TASKS) if whole is None else pack_grid(whole)
+            _replace(settings, files, pool.folder, experiment.file.read_bytes(), packed)
     return int(np.count_nonzero(~added.parts.is_dormant))
 
 
@@ -113,18 +121,39 @@ def _wholes_in(old: Grid, added: Grid) -> NDArray[np.intp]:
     return wholes
 
 
-def _append(pool: Path, old: Grid, added: Grid, file: Path) -> None:
+@contextmanager
+def _alone(pool: Pool) -> Iterator[None]:
+    """Let one process at a time extend the pool."""
+    file = pool.folder / ELECTIONS / "extend"  # pool.json itself is replaced meanwhile
+    make_folder(file.parent)
+    ensure_file(file)
+    lock = LOCKS[pool.info.lock]
+    with lock(file, False), lock(pool.folder / POOL_FILE, False):  # the second: older versions
+        yield
+
+
+def _replace(
+    settings: PoolInfo, files: CodeFiles, pool: Path, experiment: bytes, tasks: bytes
+) -> None:
+    """Replace the files that say which code runs; at each moment they fit ``pool.json``."""
+    texts = tuple(map(digest_of, (files.content(EXPERIMENT), experiment)))
+    grids = tuple(map(digest_of, (files.content(TASKS), tasks)))
+    replace(settings, experiment_sha256=texts, tasks_sha256=grids).write(pool)
+    # before the grid: no worker may run a new task without its settings
+    replace_whole(pool / EXPERIMENT, experiment, OWNER_WRITES)
+    if grids[0] != grids[1]:
+        replace_whole(pool / TASKS, tasks, OWNER_WRITES)
+    replace(settings, experiment_sha256=texts[1:], tasks_sha256=grids[1:]).write(pool)
+
+
+def _append(pool: Path, old: Grid, added: Grid) -> Grid | None:
+    """Write the states of added tasks, and return the whole grid; None if it is the old one."""
     if len(added):
         write_shards(pool, added, first_number=len(old.shard_sizes), first=len(old))
     codes = smallest_codes(np.hstack([old.codes, added.codes]), added.axes)
     sizes = old.shard_sizes + added.shard_sizes
     grid = replace(added, codes=codes, shard_sizes=sizes)
-    # before the grid: no worker may run a new task without its settings
-    replace_whole(pool / "experiment.yaml", file.read_bytes())
-    keep_to_owner(pool / "experiment.yaml")
-    if len(added) or added.axes != old.axes:
-        write_grid(pool / "tasks.npz", grid)
-        keep_to_owner(pool / "tasks.npz")
+    return grid if len(added) or added.axes != old.axes else None
 
 
 def merge_grids(old: Grid, new: Grid, file: Path, *, moved: bool = False) -> Grid:
@@ -194,12 +223,31 @@ def _is_in(tasks: Grid, others: Grid, axes: tuple[Axis, ...]) -> NDArray[np.bool
     return np.isin(*numbers)
 
 
-def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
+def _check_settings(pool: Pool, after: Experiment, moved: bool) -> None:
     """Refuse a change that finished results or running workers depend on; passes may change."""
+    try:
+        before = pool.experiment()
+    except JobpoolError:
+        if not pool.is_edited:
+            raise
+        _check_edited(pool, after, moved)
+    else:
+        _check_changed(before, after, moved)
+
+
+def _check_edited(pool: Pool, after: Experiment, moved: bool) -> None:
+    """Refuse a change where the pool's copy no longer says what results were made with."""
+    if str(after.folder) != pool.info.folder and not moved:
+        _refuse_folder(Path(pool.info.folder), after)
+    if section_digest(after) != pool.info.section_sha256:
+        what = f"is not what the pool was made with, and {pool.folder / EXPERIMENT} was edited, so "
+        what += "it cannot say what that was; finished results depend on it: restore it"
+        _refuse(after.file, after.runner, None, what)
+
+
+def _check_changed(before: Experiment, after: Experiment, moved: bool) -> None:
     if before.folder != after.folder and not moved:
-        what = f"is not where the pool was made from, {before.folder}: relative paths would lead "
-        what += "to other files; if the whole study moved, say so with --moved"
-        _refuse(after.file, "", None, what)
+        _refuse_folder(before.folder, after)
     pairs = [("runner", before.runner, after.runner), ("seed", before.seed, after.seed)]
     for key in sorted({*before.section, *after.section}):
         old, new = before.section.get(key), after.section.get(key)
@@ -217,6 +265,11 @@ def _check_settings(before: Experiment, after: Experiment, moved: bool) -> None:
         problems.append(Problem(after.file, "workers", None, f"{what}restore them"))
     if problems:
         raise ConfigError(tuple(problems))
+
+
+def _refuse_folder(before: Path, after: Experiment) -> None:
+    what = f"is not where the pool was made from, {before}: relative paths would lead to other "
+    _refuse(after.file, "", None, f"{what}files; if the whole study moved, say so with --moved")
 
 
 def _only_adds(old: Any, new: Any, before: Axis, after: Axis) -> bool:

@@ -17,7 +17,7 @@ from jobpool.collect.predictions import Wanted, predictions_frame
 from jobpool.journal.jsonl import worker_name
 from jobpool.overview.failures import FailureGroup, find_failures
 from jobpool.pool import Pool
-from jobpool.runners import make_results, make_runner
+from jobpool.runners import make_results, runner_of
 from jobpool.table.records import RERUN
 from jobpool.table.selection import select
 from jobpool.task import CAUSE_OF_CODE, COUNTED, TaskState, Value
@@ -83,9 +83,11 @@ def results_table(
     return frame
 
 
-def predictions_table(pool: Pool, only: Selection, skip: Selection, *, fresh: bool) -> pd.DataFrame:
+def predictions_table(
+    pool: Pool, only: Selection, skip: Selection, trust: Collection[str], *, fresh: bool
+) -> pd.DataFrame:
     """Return what ``jobpool collect --predictions`` writes, and warn of what is not there."""
-    runner = make_runner(pool.experiment(), pool.folder)
+    runner = runner_of(pool, trust)
     wanted = Wanted(chosen=_chosen(pool, only, skip), fresh=fresh)
     frame, found = predictions_frame(pool, runner, make_results(pool.info.runner), wanted)
     lines = what_is_gone(pool.folder, found.lost, found.damaged)

@@ -141,7 +141,12 @@ class PoolView:
 
     @own_errors
     def predictions(
-        self, *, only: Selection = None, skip: Selection = None, fresh: bool = False
+        self,
+        *,
+        only: Selection = None,
+        skip: Selection = None,
+        fresh: bool = False,
+        trust: Collection[str] = (),
     ) -> pd.DataFrame:
         """Return one row per participant, task and part: what was predicted.
 
@@ -154,13 +159,16 @@ class PoolView:
             The tasks; a selection of parts chooses these of whole tasks, too; see `Pool`.
         fresh : bool
             Leave out the earlier results of tasks that are being rerun.
+        trust : collection of str
+            Users whose pools may be run, beside one's own: reading predictions may load the
+            pipelines that the pool names.
 
         Raises
         ------
         RequestError
             If the pool kept no predictions of these tasks.
         """
-        return predictions_table(self._opened(), only, skip, fresh=fresh)
+        return predictions_table(self._opened(), only, skip, trust, fresh=fresh)
 
     @own_errors
     def attempts(self, *, only: Selection = None, skip: Selection = None) -> pd.DataFrame:

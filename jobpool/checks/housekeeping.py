@@ -9,14 +9,15 @@ import numpy as np
 from jobpool.checks.evidence import Evidence, names_one_of
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.disk.coordination import ELECTIONS
-from jobpool.disk.files import replace_whole
-from jobpool.disk.inside import paths_in
-from jobpool.errors import JobpoolError
+from jobpool.disk.files import replace_whole, set_aside
+from jobpool.disk.inside import open_inside, paths_in, reading
+from jobpool.errors import JobpoolError, as_typed
 from jobpool.execution.health import FOLDER as BAD_NODES
 from jobpool.execution.health import excluded_nodes
 from jobpool.journal.jsonl import KINDS
 from jobpool.journal.starts import kinds, read_starts, summary
 from jobpool.pool import Pool
+from jobpool.table.code_files import EXPERIMENT
 from jobpool.table.records import Record
 from jobpool.task import TaskState
 from jobpool.units import DAY_S, HOUR_S, count
@@ -41,6 +42,11 @@ def examine_folder(pool: Pool, server_time: float) -> Iterator[Finding]:
         pool.experiment()
     except JobpoolError as error:
         yield problem("experiment.yaml", f"cannot be used: {error}")
+    else:
+        if pool.is_edited:
+            what = "was edited in the pool; jobpool extend keeps a change: "
+            file = pool.folder / EXPERIMENT
+            yield note(EXPERIMENT, what + as_typed("jobpool", "extend", file, pool.folder))
     for folder, names in _folders(pool.folder):
         if len(names) > MOST_ENTRIES:
             what = f"has {len(names):,} entries; listing it is slow on many network file systems"
@@ -163,11 +169,10 @@ def examine_lines(pool: Path, evidence: Evidence) -> Iterator[Finding]:
 def set_aside_lines(path: Path, numbers: Sequence[int]) -> None:
     """Move some lines of a file to ``NAME.damaged``; what is appended meanwhile is kept."""
     wanted = set(numbers)
-    with path.open("rb") as old:
+    with reading(path) as old:
         lines = list(enumerate(old, start=1))
-        with path.with_name(f"{path.name}.damaged").open("ab") as stream:
-            stream.writelines(raw for number, raw in lines if number in wanted)
+        set_aside(path, b"".join(raw for number, raw in lines if number in wanted))
         replace_whole(path, b"".join(raw for number, raw in lines if number not in wanted))
         if late := old.read():  # its worker was thought dead, and was not
-            with path.open("ab") as stream:
+            with os.fdopen(open_inside(path, os.O_WRONLY | os.O_APPEND), "ab") as stream:
                 stream.write(late)

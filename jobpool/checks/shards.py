@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from jobpool.checks.findings import Finding, note, problem
 from jobpool.checks.rebuild import Rebuilder
 from jobpool.disk.causes import storage_error
-from jobpool.disk.files import create_exclusively, replace_whole
+from jobpool.disk.files import create_exclusively, set_aside
 from jobpool.disk.inside import make_folder
 from jobpool.disk.locks import Held
 from jobpool.errors import AccessError
@@ -177,7 +177,7 @@ def _rebuilt(
 
 def _keep(shard: Shard, content: bytes | None) -> None:
     if content is not None:
-        replace_whole(shard.path.with_name(f"{shard.path.name}.damaged"), content)
+        set_aside(shard.path, content)
 
 
 def _overwrite(descriptor: int, content: bytes) -> None:

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from jobpool.cli.options import PoolArgument, open_to_change, say, size, told_start
+from jobpool.cli.options import PoolArgument, Trust, open_to_change, say, size, told_start
 from jobpool.errors import Fault
 from jobpool.units import count, duration, file_size, table
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jobpool.cache.roi.cache import RoiCache
     from jobpool.cache.roi.maintenance import CacheInfo, ParcellationInfo, Removed
     from jobpool.experiment.config import Pass
+    from jobpool.plan.sending import Sending
     from jobpool.pool import Pool
 
 _EVERY_S = 2.0  # between lines of progress
@@ -63,6 +64,7 @@ def fill(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --submit: print the sbatch lines only.")
     ] = False,
+    trust: Trust = None,
 ) -> None:
     """Compute all ROI values that are missing, reading each map once.
 
@@ -77,19 +79,22 @@ def fill(
     if not submit and (pass_name is not None or dry_run or jobs != 1):
         raise typer.BadParameter("--jobs, --pass and --dry-run need --submit")
     if submit:
-        opened, found = _open(pool)
-        _submit_fill(opened, found.info(), jobs, pass_name, dry_run=dry_run)
+        opened, found = _open(pool, trust)
+        from jobpool.plan.sending import Sending
+
+        sending = Sending(show=print, say=say, trust=tuple(trust or ()), dry_run=dry_run)
+        _submit_fill(opened, found.info(), jobs, pass_name, sending)
         return
     with told_start(pool) as start:
-        _, found = _open(pool)
+        _, found = _open(pool, trust)
         start.succeeded()
-        _fill_here(found, pool, workers)
+        _fill_here(found, pool, workers, trust or ())
 
 
-def _fill_here(found: "RoiCache", pool: Path, workers: int) -> None:
+def _fill_here(found: "RoiCache", pool: Path, workers: int, trust: Collection[str]) -> None:
     """Fill a cache by processes of this machine, and say what is there then."""
     try:
-        with _signals_as_ctrl_c(), _helpers(pool, workers - 1):
+        with _signals_as_ctrl_c(), _helpers(pool, workers - 1, trust):
             report = found.fill(FillTeller())
     except KeyboardInterrupt:
         print("stopped: what was computed is kept", file=sys.stderr)
@@ -118,9 +123,10 @@ def _signals_as_ctrl_c() -> Iterator[None]:
 
 
 @contextmanager
-def _helpers(pool: Path, n: int) -> Iterator[None]:
+def _helpers(pool: Path, n: int, trust: Collection[str]) -> Iterator[None]:
     """Run other processes that fill the same cache; they end when it is full."""
     command = [sys.executable, "-P", "-m", "jobpool", "cache", "fill", str(pool)]
+    command += [word for user in trust for word in ("--trust", user)]
     with TemporaryFile() as log:
         helpers = [
             # a group of its own: Ctrl-C reaches this process, which then asks them to stop
@@ -181,10 +187,10 @@ class FillTeller:
 
 
 def _submit_fill(
-    pool: "Pool", found: "CacheInfo", jobs: int, pass_name: str | None, *, dry_run: bool
+    pool: "Pool", found: "CacheInfo", jobs: int, pass_name: str | None, sending: "Sending"
 ) -> None:
     """Submit an array of jobs that fill a cache, unless it is full."""
-    from jobpool.plan.sending import Sending, send_order
+    from jobpool.plan.sending import send_order, trust_options
     from jobpool.plan.submission import max_array_size_here
     from jobpool.scheduler.base import Order, fill_name, job_prefix
     from jobpool.scheduler.detect import worker_program
@@ -199,8 +205,8 @@ def _submit_fill(
         name=fill_name(job_prefix(pool.folder, pool.info.name)),
         program=worker_program(),
         verb=("cache", "fill"),
+        arguments=trust_options(sending.trust),
     )
-    sending = Sending(show=print, say=say, dry_run=dry_run)
     send_order(pool, order, max_array_size_here(sending), sending)
 
 
@@ -215,7 +221,7 @@ def _resources(pool: "Pool", name: str | None) -> "Pass":
 
 
 @cache.command()
-def info(pool: PoolArgument) -> None:
+def info(pool: PoolArgument, trust: Trust = None) -> None:
     """Show the state of each parcellation, the number of fits, and the size of all files.
 
     \b
@@ -224,7 +230,7 @@ def info(pool: PoolArgument) -> None:
     from jobpool.cache.fits.maintenance import look_at_fits
     from jobpool.cache.roi.maintenance import COLUMNS
 
-    _, opened = _open(pool)
+    _, opened = _open(pool, trust)
     found = opened.info()
     print(f"{count(found.n_participants, 'participant')} in {count(found.n_spans, 'span')}")
     print()
@@ -267,6 +273,7 @@ def verify(
             "--contents", help="Read all maps and parcellations again, and compare their values."
         ),
     ] = False,
+    trust: Trust = None,
 ) -> None:
     """Read all values and fits, and compare them with their checksums.
 
@@ -281,7 +288,7 @@ def verify(
     """
     from jobpool.cache.fits.maintenance import find_damaged_fits
 
-    opened, found = _open(pool)
+    opened, found = _open(pool, trust)
     damage = found.verify(repair=repair)
     damage += find_damaged_fits(pool / "cache", opened.info.lock, repair=repair)
     for one in damage:
@@ -330,6 +337,7 @@ def prune(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be removed, remove nothing.")
     ] = False,
+    trust: Trust = None,
 ) -> None:
     """Remove what nothing uses, and what killed processes left.
 
@@ -343,7 +351,7 @@ def prune(
     """
     from jobpool.cache.fits.maintenance import fits_bytes, prune_fits
 
-    opened, found = _open(pool)
+    opened, found = _open(pool, trust)
     folder, lock = pool / "cache", opened.info.lock
     # values are made again from the maps in minutes, fits in core-years: values go first
     for_values = None if limit is None else max(0, limit - fits_bytes(folder))
@@ -360,14 +368,14 @@ def prune(
         print("nothing to remove")
 
 
-def _open(folder: Path) -> "tuple[Pool, RoiCache]":
+def _open(folder: Path, trust: Collection[str] | None) -> "tuple[Pool, RoiCache]":
     """Return a pool and its ROI cache."""
     from jobpool.errors import RequestError
-    from jobpool.runners import make_runner
+    from jobpool.runners import runner_of
 
     folder = folder.absolute()
     pool = open_to_change(folder)
-    runner = make_runner(pool.experiment(), folder)
+    runner = runner_of(pool, trust or ())
     make = getattr(runner, "roi_cache", None)
     if make is None:
         what = f"its runner, {pool.info.runner}, has no ROI cache; only evaluate has one"

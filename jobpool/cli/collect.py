@@ -1,13 +1,13 @@
 """``jobpool collect``: results as one table."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip, check_output
+from jobpool.cli.options import Only, PoolArgument, Skip, Trust, check_output
 from jobpool.errors import Fault
 from jobpool.installation import require
 
@@ -53,6 +53,7 @@ def collect(
         bool,
         typer.Option("--fresh", help="Leave out tasks that are being rerun: no earlier results."),
     ] = False,
+    trust: Trust = None,
 ) -> None:
     """Write one row per task that is done, or one per fold.
 
@@ -94,7 +95,7 @@ def collect(
         from jobpool.collect.predictions import Wanted
 
         wanted = Wanted(chosen=chosen, fresh=fresh)
-        is_whole = _write_predictions(opened, wanted, predictions, about_these)
+        is_whole = _write_predictions(opened, wanted, predictions, about_these, trust or ())
     if predictions is None or output is not None or incomplete is not None:
         found = collect_pool(opened, chosen, by, fresh=fresh)
         frame, attributes = found.long() if long else found.frame, set(found.attributes)
@@ -125,14 +126,15 @@ def _write_predictions(
     wanted: "Wanted",
     path: Path,
     about: "Mapping[str, Json]",
+    trust: Collection[str],
 ) -> bool:
     """Write the predictions, and say whether no result is lost."""
     from jobpool.collect.collect import what_is_gone
     from jobpool.collect.predictions import write_predictions
-    from jobpool.runners import make_results, make_runner
+    from jobpool.runners import make_results, runner_of
     from jobpool.units import count
 
-    runner = make_runner(pool.experiment(), pool.folder)
+    runner = runner_of(pool, trust)
     results = make_results(pool.info.runner)
     written = write_predictions(path, pool, runner, results, wanted, about)
     print(f"{count(written.n_rows, 'row')} in {path}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,17 +38,22 @@ def extend(
     from jobpool.runners import load_study
     from jobpool.runners.base import SupportsUnderstood, prepare
     from jobpool.table.arrays import n_counted
+    from jobpool.table.code_files import EXPERIMENT, CodeFiles
 
-    opened = open_to_change(pool)
-    before = opened.experiment()
+    files = CodeFiles(pool, ())
+    files.are_named = False
+    opened = open_to_change(pool, files)
+    is_own = config.resolve() == (pool / EXPERIMENT).resolve()  # edited in the pool
+    before = None if opened.is_edited else opened.experiment()
     in_pool = InPool(axes=opened.grid.names, reading=opened.info.reading)
     n_before = n_counted(opened.counts())
-    experiment, runner, grid = load_study(config, pool=in_pool)
+    start = Path(opened.info.folder) if is_own else None
+    experiment, runner, grid = load_study(config, start, pool=in_pool)
     shared = partial(prepare, runner)
     added = extend_pool(opened, experiment, grid, shared, dry_run=dry_run, moved=moved)
     word = "would add" if dry_run else "added"
     print(f"{word} {added:,} tasks to {pool}, which had {n_before:,}")
-    adopted = changed_settings(before, experiment)
+    adopted = changed_settings(before, experiment) if before else [EXPERIMENT]
     if adopted:
         print(f"{'would adopt' if dry_run else 'adopted'} what changed in: {', '.join(adopted)}")
     if added and isinstance(runner, SupportsUnderstood):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jobpool.journal.starts import OwnStart
     from jobpool.liveness.waits import WaitReport
     from jobpool.pool import Pool
+    from jobpool.table.code_files import CodeFiles
 
 
 def duration(text: str) -> float:
@@ -103,7 +104,7 @@ def check_chosen(*choices: Sequence[str] | bool | None) -> None:
         raise typer.BadParameter(what, param_hint="TASK")
 
 
-def open_to_change(folder: Path) -> "Pool":
+def open_to_change(folder: Path, files: "CodeFiles | None" = None) -> "Pool":
     """Open a pool that this process changes: its new files are for all who share the pool.
 
     A lock that another process does not give back is told on standard error.
@@ -112,7 +113,7 @@ def open_to_change(folder: Path) -> "Pool":
     from jobpool.pool import Pool
     from jobpool.table.settings import set_umask
 
-    pool = Pool(folder)
+    pool = Pool(folder, files=files)
     set_umask(pool.info.shared)
     Watch(pool.waiting, _tells_waits(pool)).start()
     return pool

@@ -36,6 +36,8 @@ def plan(
     from jobpool.pool import Pool
 
     opened = Pool(pool)
+    if submit:
+        opened = opened.trusting(trust or ())  # a pass may hold any option of the scheduler
     with alone(opened) if submit else nullcontext():
         made = read_plan(opened, jobs, must_ask=submit)
         if json:

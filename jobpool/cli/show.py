@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobpool.cli.options import PoolArgument, check_output
+from jobpool.cli.options import PoolArgument, Trust, check_output
 
 
 def show(
@@ -23,6 +23,7 @@ def show(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write here: .csv or .parquet."),
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Write the candidates that a task tries, or its splits, as CSV.
 
@@ -41,13 +42,13 @@ def show(
     from jobpool.collect.frames import KEY, provenance, to_frame, write_frame
     from jobpool.errors import RequestError
     from jobpool.pool import Pool
-    from jobpool.runners import make_runner
+    from jobpool.runners import runner_of
     from jobpool.runners.base import SupportsTables
     from jobpool.table.task_index import find_task
 
     opened = Pool(pool)
     point = dict(opened.grid.point(find_task(pool, opened.grid, task, opened.offered())))
-    runner = make_runner(opened.experiment(), opened.folder)
+    runner = runner_of(opened, trust or ())
     if not isinstance(runner, SupportsTables):
         raise RequestError(pool, f"tasks of the runner {opened.info.runner} have neither of these")
     columns = runner.candidates(point) if candidates else runner.splits(point)

@@ -14,7 +14,10 @@ from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration, told_
 from jobpool.units import count, local_time
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from jobpool.journal.workers import WorkerRecord
+    from jobpool.pool import Pool
     from jobpool.table.settings import PoolInfo
     from jobpool.worker import Summary, Worker
 
@@ -54,31 +57,37 @@ def work(
     pool = pool.absolute()  # code of tasks may change the current folder
     with told_start(pool) as start:
         from jobpool.journal.workers import own_worker_record
-        from jobpool.table.settings import check_owner, read_info, set_umask
+        from jobpool.table.settings import set_umask
         from jobpool.worker import Limits
 
-        set_umask(read_info(pool).shared)
-        check_owner(pool, trust or ())
+        opened = _open_to_run(pool, trust or ())
+        set_umask(opened.info.shared)
         worker_record = own_worker_record(
             only=tuple(only or ()), skip=tuple(skip or ()), **_job(cores, memory_mb)
         )
-        worker = _make_worker(pool, worker_record, seed, trust or [])
+        worker = _make_worker(opened, worker_record, seed)
         limits = Limits(max_tasks=max_tasks, stop_after_s=stop_after)
         summary = worker.work(limits, started=start.succeeded)
     _print_end(summary)
 
 
-def _make_worker(
-    folder: Path, worker_record: "WorkerRecord", seed: int | None, trust: list[str]
-) -> "Worker":
+def _open_to_run(folder: Path, trusted: "Collection[str]") -> "Pool":
+    """Open a pool for a new worker, if this user may run what it says."""
+    from jobpool.journal.jsonl import new_worker_number
+    from jobpool.pool import Pool
+    from jobpool.table.code_files import CodeFiles
+
+    return Pool(folder, worker=new_worker_number(), files=CodeFiles(folder, trusted))
+
+
+def _make_worker(pool: "Pool", worker_record: "WorkerRecord", seed: int | None) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
     from jobpool.execution.supervisor import StopSignals, Supervisor
-    from jobpool.journal.jsonl import new_worker_number, worker_name
-    from jobpool.pool import Pool
+    from jobpool.journal.jsonl import worker_name
     from jobpool.scheduler.detect import scheduler_named
     from jobpool.worker import Worker
 
-    pool = Pool(folder, worker=new_worker_number())
+    handed = pool.hand_over()
     scheduler = scheduler_named(worker_record.scheduler)
     signals = StopSignals()
     signals.install()
@@ -92,10 +101,11 @@ def _make_worker(
                 "-P",
                 "-m",
                 "jobpool.execution.child",
-                str(folder),
+                str(pool.folder),
                 str(worker_record.cores),
-                ",".join(trust),
+                str(handed),
             ],
+            handed=handed,
             environment=_child_environment(worker_record.cores, pool.info),
             signals=signals,
             beat=beat,

@@ -22,6 +22,7 @@ from jobpool.disk.causes import outlast_blip, storage_error
 from jobpool.disk.inside import make_folder, open_inside, opened_folder, read_inside, remove
 from jobpool.task import Json
 
+_ASIDE = b"\x0c taken out by jobpool doctor: no file of a pool\n"
 _CRC_START = b',"crc":"'
 
 
@@ -97,6 +98,30 @@ def takes_writes(beside: Path, n_bytes: int) -> bool:
         with suppress(OSError):
             remove(probe)
     return True
+
+
+def set_aside(path: Path, content: bytes) -> Path:
+    """Keep what a repair takes out of a file, for this user alone, and return where.
+
+    What was damaged may be of anyone's making. Its first line is nothing that YAML, JSON or an
+    archive may hold: a file of this user's, it could be put in the place of one of these.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full, over quota or failing.
+    """
+    place, number = path.with_name(f"{path.name}.damaged"), 1
+    while True:
+        try:
+            _write_new(place, _ASIDE + content, 0o600)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise storage_error(error, place) from error
+        else:
+            return place
+        place = path.with_name(f"{path.name}.damaged.{number}")
 
 
 def create_exclusively(path: Path, data: bytes) -> None:

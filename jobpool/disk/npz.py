@@ -3,6 +3,7 @@
 Reads, never writes: `jobpool.disk.files.replace_whole` does that.
 """
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -32,8 +33,8 @@ UNREADABLE = (
 
 
 @contextmanager
-def open_npz(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """Yield the arrays of an archive by name; each is read when it is asked for.
+def open_npz(source: Path | bytes) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Yield the arrays of an archive, or of its content, by name; each is read when asked for.
 
     Raises
     ------
@@ -41,7 +42,8 @@ def open_npz(path: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
         If the archive, or an array asked for, cannot be read.
     """
     # opened here: NumPy leaves its own file open when the archive is damaged
-    with reading(path) as stream, np.load(stream, allow_pickle=False) as archive:
+    opened = io.BytesIO(source) if isinstance(source, bytes) else reading(source)
+    with opened as stream, np.load(stream, allow_pickle=False) as archive:
         yield archive
 
 

@@ -1,10 +1,11 @@
 """The process that runs tasks: started by a worker, and killed where needed.
 
-    python -m jobpool.execution.child POOL CORES TRUST REQUESTS ANSWERS PAGE
+    python -m jobpool.execution.child POOL CORES FILES REQUESTS ANSWERS PAGE
 
 Takes one request after the other through the channel whose three open descriptors it is told (see
-`jobpool.execution.channel`), sends one answer to each, and ends when there are no more. TRUST
-lists the users whose pools may be run, with commas between them. Its guard, a small process,
+`jobpool.execution.channel`), sends one answer to each, and ends when there are no more. The
+open file numbered FILES has what the worker read and checked of the files that say which code
+runs; without a number they are read here, if they are this user's own. Its guard, a small process,
 ensures that neither of them, nor any process that a task started, outlives the worker.
 
 Whatever way out the code of a task takes, an exception of any kind or a copy of this process that
@@ -45,7 +46,7 @@ _OWN_FRAMES = 1  # of a traceback: those before the runner was called
 def main(arguments: list[str]) -> int:
     """Answer requests until there are no more, and return the exit code."""
     folder, cores = Path(arguments[0]), int(arguments[1])
-    trusted = arguments[2].split(",")
+    handed = arguments[2]
     channel = TaskEnd(*map(int, arguments[3:6]))
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)  # a whole job may receive it: the worker decides
@@ -56,12 +57,11 @@ def main(arguments: list[str]) -> int:
     from jobpool.pool import Pool  # heavy: not for the guard
     from jobpool.runners import make_runner
     from jobpool.runners.base import SupportsCheck
-    from jobpool.table.settings import check_owner
+    from jobpool.table.code_files import CodeFiles, handed_over
 
     try:
-        # the files may have changed since the worker checked
-        check_owner(folder, trusted)
-        pool = Pool(folder)
+        files = handed_over(folder, int(handed)) if handed else CodeFiles(folder, ())
+        pool = Pool(folder, files=files)
         runner = make_runner(pool.experiment(), folder)
         if isinstance(runner, SupportsCheck):
             runner.check()

@@ -20,8 +20,9 @@ from jobpool.errors import Fault, SelectionError
 from jobpool.pool import Pool
 from jobpool.scheduler.detect import find_scheduler
 from jobpool.table.arrays import count_states, n_counted
+from jobpool.table.code_files import check_owner
 from jobpool.table.selection import select
-from jobpool.table.settings import check_owner, set_umask
+from jobpool.table.settings import set_umask
 from jobpool.task import TaskState
 from jobpool.units import time_in_name
 

@@ -169,6 +169,8 @@ class Supervisor:
         Returns how many of these ran in steps of the job that a task may have started, or None.
     tells_of_memory : callable
         Says whether a program of the scheduler says so, in what was written to the log.
+    handed : int, optional
+        An open file that each child gets, too, under the same number.
     now : callable
         The clock of `end`.
     """
@@ -187,9 +189,11 @@ class Supervisor:
         oom_kills: Callable[[], int | None] = lambda: None,
         step_kills: Callable[[], int | None] = lambda: None,
         tells_of_memory: Callable[[str], bool] = lambda _: False,
+        handed: int | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._command, self._environment = list(command), dict(environment)
+        self._handed = [] if handed is None else [handed]
         self._signals, self._beat = signals, beat
         self._oom_kills, self._step_kills = oom_kills, step_kills
         self._tells_of_memory, self._log_size = tells_of_memory, 0
@@ -230,7 +234,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,  # a task that reads it finds its end at once
                 stdout=2,  # standard output is for results: what tasks print goes to the log
                 env=self._environment,
-                pass_fds=self._channel.given,
+                pass_fds=[*self._channel.given, *self._handed],
                 process_group=0,  # Ctrl-C reaches the parent alone, which then stops the child
             )
         except OSError as error:  # Python was removed, or no process may be started

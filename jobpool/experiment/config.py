@@ -4,8 +4,10 @@ Reads files, writes none. The section under the runner's own name is handed to t
 stands: what it means is not known here.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +78,20 @@ class InPool:
 
     axes: tuple[str, ...] = ()  # their names, which are not refused for being taken
     reading: int = READING
+    content: bytes | None = None  # of its copy of the file; None: the file is read
 
 
 _NO_POOL = InPool()
 
 
-def read_yaml(file: Path, reading: int = READING) -> dict[str, Any]:
-    """Return the mapping in a YAML file.
+def section_digest(experiment: Experiment) -> str:
+    """Return the SHA-256 of what results and running workers depend on."""
+    made_of = [experiment.runner, experiment.seed, experiment.section, asdict(experiment.workers)]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def read_yaml(file: Path, reading: int = READING, content: bytes | None = None) -> dict[str, Any]:
+    """Return the mapping in a YAML file, or in what was read from it.
 
     Raises
     ------
@@ -91,7 +100,7 @@ def read_yaml(file: Path, reading: int = READING) -> dict[str, Any]:
         read in two ways.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = (file.read_bytes() if content is None else content).decode("utf-8")
     except FileNotFoundError as error:
         advice = (
             "no such file; give the path of an experiment file, or make a new study: jobpool new"
@@ -147,7 +156,7 @@ def load_experiment(
     axes: tuple[Axis, ...] | None = None,
     runners: tuple[str, ...] = (),
     forms: Callable[[str], Mapping[str, ValueForm]] = _no_forms,
-    reading: int = READING,
+    pool: InPool = _NO_POOL,
 ) -> Experiment:
     """Return the experiment in `file`, completely checked but for the runner's own section.
 
@@ -163,8 +172,8 @@ def load_experiment(
         The runners there are; empty to accept any.
     forms : callable
         Given the name of the runner, returns the forms of axis values that it adds.
-    reading : int
-        How files are read: that of the pool, where there is one.
+    pool : InPool
+        What the pool has whose copy of the file this is, or that is extended.
 
     Raises
     ------
@@ -177,7 +186,7 @@ def load_experiment(
         axes=axes,
         runners=runners,
         forms=forms,
-        pool=InPool(reading=reading),
+        pool=pool,
     )
     if problems:
         raise ConfigError(problems)
@@ -195,15 +204,15 @@ def read_experiment(
 ) -> tuple[Experiment, tuple[Problem, ...]]:
     """Return the experiment in `file` and its problems, so that a runner can look for more.
 
-    What is wrong has an empty value in its place. Parameters as of `load_experiment`, and `pool`:
-    what the pool has that is extended.
+    What is wrong has an empty value in its place. Parameters as of `load_experiment`.
 
     Raises
     ------
     ConfigError
         If the file is no YAML mapping at all.
     """
-    reader = Reader(file, read_yaml(file, pool.reading), former=pool.reading < READING)
+    data = read_yaml(file, pool.reading, pool.content)
+    reader = Reader(file, data, former=pool.reading < READING)
     folder = (folder or file.parent).resolve()
     runner = reader.text("runner", choices=runners)
     experiment = Experiment(

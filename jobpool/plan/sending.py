@@ -5,7 +5,7 @@ all are through, with the jobs that were submitted.
 """
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,6 +27,11 @@ class Sending:
     say: Callable[[str], None]  # given the ids of jobs, and what is not as asked
     trust: tuple[str, ...] = ()  # users whose pools may be run
     dry_run: bool = False  # show the commands only
+
+
+def trust_options(users: Collection[str]) -> tuple[str, ...]:
+    """Return the options of a worker that trusts these users."""
+    return tuple(word for user in users for word in ("--trust", user))
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from jobpool.journal.starts import Starts, read_starts
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan
 from jobpool.plan.backlog import read_backlog
-from jobpool.plan.sending import Sending, send_order, send_orders
+from jobpool.plan.sending import Sending, send_order, send_orders, trust_options
 from jobpool.plan.sizes import within_bounds
 from jobpool.pool import Pool
 from jobpool.scheduler.base import (
@@ -34,7 +34,7 @@ from jobpool.scheduler.base import (
 )
 from jobpool.scheduler.detect import submitting_scheduler, worker_program
 from jobpool.table.selection import select
-from jobpool.table.settings import check_owner, set_umask
+from jobpool.table.settings import set_umask
 from jobpool.task import REMAINING, STUCK, TaskState
 from jobpool.units import count
 
@@ -212,6 +212,7 @@ def top_up(pool: Pool, most: int, sending: Sending) -> tuple[str, ...]:
     tuple of str
         The ids of the jobs.
     """
+    pool = pool.trusting(sending.trust)  # a pass may hold any option of the scheduler
     if nothing := _why_nothing(pool):
         sending.say(f"{pool.folder}: {nothing}")
         return ()
@@ -272,6 +273,7 @@ def submit_pass(
     RequestError
         If there is no such pass, or no task waits for it.
     """
+    pool = pool.trusting(sending.trust)  # a pass may hold any option of the scheduler
     one = find_pass(pool, name)
     one = replace(one, only=(*one.only, *only), skip=(*one.skip, *skip))
     n_jobs = min(jobs, _count_free(pool, one, jobs, sending.say))
@@ -281,14 +283,13 @@ def submit_pass(
 
 def _order(pool: Pool, one: Pass, jobs: int, sending: Sending) -> Order:
     folder = pool.folder.resolve()
-    check_owner(folder, sending.trust)  # a pass may hold any option of the scheduler
     return Order(
         size=one,
         jobs=jobs,
         pool=folder,
         name=job_name(job_prefix(folder, pool.info.name), one.name),
         program=worker_program(),
-        arguments=tuple(word for user in sending.trust for word in ("--trust", user)),
+        arguments=trust_options(sending.trust),
         without_nodes=tuple(excluded_nodes(folder, time.time())),
     )
 

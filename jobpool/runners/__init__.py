@@ -11,7 +11,7 @@ Called by everything that reads a study or its results; only the child of a work
 """
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from jobpool.errors import ConfigError, Problem, SelectionError, listing
 from jobpool.experiment.axes import ValueForm
 from jobpool.experiment.config import Experiment, InPool, read_experiment
 from jobpool.experiment.surroundings import search_own_code, variables_set
+from jobpool.pool import Pool
 from jobpool.runners.base import Results, Runner
 from jobpool.table.grid import Grid
 from jobpool.table.selection import select
@@ -65,6 +66,24 @@ def make_runner(experiment: Experiment, pool: Path | None = None) -> Runner:
     search_own_code(experiment.folder, experiment.path)
     runner: Runner = _load(RUNNERS[experiment.runner].runner)(experiment, pool)
     return runner
+
+
+def runner_of(pool: Pool, trusted: Collection[str] = ()) -> Runner:
+    """Return the runner of a pool, which may run code that the pool's author chose.
+
+    Parameters
+    ----------
+    pool : Pool
+        It is read anew.
+    trusted : collection of str
+        Users whose pools may be run, beside one's own.
+
+    Raises
+    ------
+    PoolError
+        If the pool is another user's.
+    """
+    return make_runner(pool.trusting(trusted).experiment(), pool.folder)
 
 
 def load_study(

@@ -11,7 +11,7 @@ parts that may stand for it are neighbours in one file, so that one transaction 
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.disk.files import newer_format, replace_whole
-from jobpool.disk.inside import is_gone
+from jobpool.disk.files import newer_format
+from jobpool.disk.inside import is_gone, read_inside
 from jobpool.disk.npz import UNREADABLE, open_npz
 from jobpool.disk.validation import has_shape, is_whole
 from jobpool.errors import AccessError, PoolError, PoolGoneError, listing
@@ -243,8 +243,8 @@ def shard_sizes(units: NDArray[np.intp]) -> tuple[int, ...]:
     return tuple(np.diff(np.r_[0, ends[ends > 0]]).tolist())
 
 
-def write_grid(path: Path, grid: Grid) -> None:
-    """Replace `path` by the grid."""
+def pack_grid(grid: Grid) -> bytes:
+    """Return the content of a file that holds a grid."""
     header = {
         "format": FORMAT,
         "axes": [[axis.name, axis.values, axis.sources] for axis in grid.axes],
@@ -256,11 +256,18 @@ def write_grid(path: Path, grid: Grid) -> None:
     buffer = io.BytesIO()
     text = json.dumps(header).encode()
     np.savez(buffer, header=np.frombuffer(text, np.uint8), codes=grid.codes)
-    replace_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def read_grid(path: Path) -> Grid:
+def read_grid(path: Path, read: Callable[[], bytes] | None = None) -> Grid:
     """Return the grid in `path`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    read : callable, optional
+        Returns its content; by default it is read here.
 
     Raises
     ------
@@ -270,7 +277,7 @@ def read_grid(path: Path) -> Grid:
         If this user may not read it.
     """
     try:
-        with open_npz(path) as archive:
+        with open_npz(read_inside(path) if read is None else read()) as archive:
             header = json.loads(archive["header"].tobytes())
             codes = archive["codes"]
     except PermissionError as error:

@@ -4,16 +4,14 @@ Written when the pool is made, and by ``jobpool doctor --repair`` where another 
 """
 
 import os
-import pwd
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from jobpool.disk.causes import access_error
-from jobpool.disk.files import newer_format, read_json, write_json
-from jobpool.disk.inside import is_gone
+from jobpool.disk.files import checked_line, newer_format, parse_line, replace_whole
+from jobpool.disk.inside import POOL_FILE, read_inside
 from jobpool.disk.locks import LOCKS
 from jobpool.disk.validation import (
     has_shape,
@@ -24,15 +22,15 @@ from jobpool.disk.validation import (
     one_of,
     optional,
 )
-from jobpool.errors import AccessError, PoolError, PoolGoneError, RequestError
+from jobpool.errors import AccessError, PoolError, RequestError
+from jobpool.table.code_files import EXPERIMENT, OWNER_WRITES, TASKS
 
 FORMAT = 2  # 1: no tasks superseded, no bounds in the records
 # how files are read; a pool keeps to the way in which it was made
 READING = 2  # 1: scalars as in YAML 1.1, tables as pandas reads them
 PRIVATE, GROUP = "private", "group"
-OF_OWNER = ("pool.json", "experiment.yaml", "tasks.npz")  # they say which code runs, on what
 _UMASKS = {PRIVATE: 0o077, GROUP: 0o007}
-
+_LISTS = ("path", "environment", "experiment_sha256", "tasks_sha256")
 
 _SHAPE = {
     "format": is_whole,
@@ -44,7 +42,8 @@ _SHAPE = {
     "shared": optional(one_of(frozenset(_UMASKS))),
     "same_inputs": optional(is_number),
     "reading": optional(is_whole),
-    **dict.fromkeys(("path", "environment"), optional(list_of(is_text))),
+    **dict.fromkeys(_LISTS, optional(list_of(is_text))),
+    "section_sha256": optional(is_text),
 }
 _ON_DISK = {"ask_scheduler_s": "ask_slurm_s"}  # fields whose key is another
 _FIRST = ("name", "runner", "folder", "lock", "created", "version")
@@ -83,18 +82,21 @@ class PoolInfo(WorkerSettings):
     reading: int = 1
     path: tuple[str, ...] = ()  # searched for the modules of tasks
     environment: tuple[str, ...] = ()  # of tasks, each as NAME=value
+    # of the two other files that say which code runs; two of each while an extension is made
+    experiment_sha256: tuple[str, ...] = ()  # empty in a pool of an older jobpool
+    tasks_sha256: tuple[str, ...] = ()
+    section_sha256: str = ""  # of what finished results depend on in the experiment
+
+    def digests_of(self, name: str) -> tuple[str, ...]:
+        """Return the digests that a file may have; empty where none is known."""
+        return {EXPERIMENT: self.experiment_sha256, TASKS: self.tasks_sha256}[name]
 
     def write(self, pool: Path) -> None:
         """Replace ``pool.json`` in the folder `pool`."""
         values = {_ON_DISK.get(name, name): value for name, value in asdict(self).items()}
         first = {name: values[name] for name in _FIRST}  # at the top of the file
-        write_json(pool / "pool.json", {"format": FORMAT, **first, **values})
-        keep_to_owner(pool / "pool.json")
-
-
-def keep_to_owner(file: Path) -> None:
-    """Let only its owner change a file that says which code runs."""
-    file.chmod(file.stat().st_mode & 0o755)
+        line = checked_line({"format": FORMAT, **first, **values})
+        replace_whole(pool / POOL_FILE, line, OWNER_WRITES)
 
 
 def set_umask(shared: str) -> int:
@@ -108,8 +110,15 @@ def set_umask(shared: str) -> int:
     return os.umask(_UMASKS[shared])
 
 
-def read_info(pool: Path) -> PoolInfo:
+def read_info(pool: Path, read: Callable[[], bytes] | None = None) -> PoolInfo:
     """Return what ``pool.json`` says.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    read : callable, optional
+        Returns the content of the file; by default it is read from the folder.
 
     Raises
     ------
@@ -121,7 +130,7 @@ def read_info(pool: Path) -> PoolInfo:
         If it is damaged, or of a newer format.
     """
     try:
-        line = read_json(pool / "pool.json")
+        line = parse_line(read_inside(pool / POOL_FILE) if read is None else read())
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "not a pool" if pool.exists() else "no such folder"
         raise RequestError(pool, f"{what}; make one with: jobpool init CONFIG {pool}") from error
@@ -139,46 +148,5 @@ def read_info(pool: Path) -> PoolInfo:
         if line.get(key := _ON_DISK.get(field.name, field.name)) is not None
         or field.default is MISSING
     }
-    known |= {name: tuple(known[name]) for name in ("path", "environment") if name in known}
+    known |= {name: tuple(known[name]) for name in _LISTS if name in known}
     return PoolInfo(**{"hung_after_s": _FORMER_HUNG_S, **known})
-
-
-def check_owner(pool: Path, trusted: Collection[str] = ()) -> None:
-    """Refuse to run the tasks of a pool that another user made, unless that user is trusted.
-
-    A pool says which functions its tasks call: its author decides what runs here.
-
-    Parameters
-    ----------
-    pool : Path
-        The pool's folder.
-    trusted : collection of str
-        The names of users whose pools may be run.
-
-    Raises
-    ------
-    PoolError
-        If one of the files that say so belongs to another user, or can be changed by others.
-    """
-    for name in OF_OWNER:
-        file = pool / name
-        try:
-            found = file.stat()
-        except FileNotFoundError as error:
-            if is_gone(pool):
-                raise PoolGoneError(pool) from error
-            raise PoolError(file, "missing; restore it from a backup") from error
-        if found.st_mode & 0o022:
-            what = "can be changed by others, and says which code tasks run"
-            raise PoolError(file, f"{what}; run: chmod go-w {file}")
-        owner = found.st_uid
-        if owner != os.geteuid() and _user_name(owner) not in trusted:
-            what = f"belongs to {_user_name(owner)}, whose pool says which code its tasks run; if "
-            what += f"you trust that, say so: --trust {_user_name(owner)}"
-            raise PoolError(file, what)
-
-
-def _user_name(number: int) -> str:
-    with suppress(KeyError):
-        return pwd.getpwuid(number).pw_name
-    return str(number)

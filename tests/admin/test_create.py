@@ -12,7 +12,7 @@ import pytest
 from jobpool.admin import extend as extending
 from jobpool.admin.create import create_pool
 from jobpool.admin.extend import extend_pool
-from jobpool.disk.files import write_json
+from jobpool.disk.files import replace_whole, write_json
 from jobpool.errors import ConfigError, RequestError
 from jobpool.execution.claiming import Puller
 from jobpool.experiment.config import Experiment, load_experiment
@@ -322,13 +322,15 @@ def test_no_new_task_is_there_before_its_settings(
     class KilledError(Exception):
         pass
 
-    def be_killed(path: Path, grid: Grid) -> None:
-        raise KilledError(path, grid)
+    def be_killed(path: Path, content: bytes, mode: int) -> None:
+        if path.name == "tasks.npz":
+            raise KilledError(path)
+        replace_whole(path, content, mode)
 
     pool, _ = make(tmp_path, SITES)
     more = Axis(name="site", values=(*SITES.values, "rome"))
     changed = an_experiment(tmp_path / "study", more, text=NOOP + "  tries: {rome: 3}\n")
-    monkeypatch.setattr(extending, "write_grid", be_killed)
+    monkeypatch.setattr(extending, "replace_whole", be_killed)
     with pytest.raises(KilledError):
         extend_pool(Pool(pool), changed, full_product([more]), nothing)
     monkeypatch.undo()

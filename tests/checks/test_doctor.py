@@ -138,7 +138,7 @@ def test_the_file_before_its_repair_is_kept(folder: Path) -> None:
 
     check(folder, repair=True)
 
-    assert (path.parent / "00.damaged").read_bytes() == damaged
+    assert (path.parent / "00.damaged").read_bytes().partition(b"\n")[2] == damaged
 
 
 def test_an_intact_record_is_kept_by_a_repair(folder: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from jobpool.errors import Fault, PoolError
 from jobpool.pool import Pool
-from jobpool.table.settings import WorkerSettings, check_owner
+from jobpool.table.code_files import check_owner
+from jobpool.table.settings import WorkerSettings
 from jobpool.task import TaskState
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
