@@ -187,9 +187,10 @@ class WorkerEnd:
     def close(self) -> None:
         """Close all descriptors: the task process ends when it has no request."""
         self.hand_over()
-        os.close(self._requests)
-        os.close(self.answers)
-        self._page.close()
+        if not self._page.closed:
+            os.close(self._requests)
+            os.close(self.answers)
+            self._page.close()
 
 
 class TaskEnd:

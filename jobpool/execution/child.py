@@ -40,6 +40,8 @@ from jobpool.units import MB
 if TYPE_CHECKING:
     from jobpool.runners.base import Runner
 
+# a program of the task ended by one of the signals that a whole job gets
+_SIGNALLED = re.compile(r"\b(SIG(TERM|INT|HUP|USR1))\b")
 _OWN_FRAMES = 1  # of a traceback: those before the runner was called
 
 
@@ -96,6 +98,7 @@ class Tasks:
         _reset_peak()
         before = _used(kept.processes)
         result, error = run_request(self.runner, self.pool, self.cores, request)
+        hears_stop = self.state.hears_stop()
         self.state.hush()
         running = self.state.processes()
         after = _used(running)
@@ -106,7 +109,10 @@ class Tasks:
         left = [*self.state.left(kept), *self._lost_channel()]
         facts: dict[str, Json] = {"usage": dict(usage), "left": "; ".join(left)}
         if error is not None:
-            return _json(facts | _failure(error, self.pool))
+            failure = _failure(error, self.pool)
+            told = f"{failure['error']} {failure['traceback']}"
+            may_be_stopped = hears_stop or _SIGNALLED.search(told) is not None
+            return _json(facts | failure | {"may_be_stopped": may_be_stopped})
         return b'{"result":%s,%s' % (result.encode("ascii"), _json(facts)[1:])
 
     def _lost_channel(self) -> Iterator[str]:

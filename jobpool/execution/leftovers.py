@@ -29,6 +29,7 @@ SETTLE_S = 0.2  # for threads and processes that are about to end
 _LOOK_S = 0.005
 _NAMES = "TERM INT HUP USR1 USR2 ALRM VTALRM PROF CHLD PIPE QUIT XCPU XFSZ"
 _SIGNALS = tuple(getattr(signal, f"SIG{name}") for name in _NAMES.split())
+_STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIMITS = tuple(
     getattr(resource, f"RLIMIT_{name}")
@@ -75,6 +76,14 @@ class ProcessState:
         self._recursion = sys.getrecursionlimit()
         self._threads = set(sys._current_frames())
         self._processes = set(living_children(owner, adopter))
+
+    def hears_stop(self) -> bool:
+        """Say whether the code of a task receives the signals that stop it."""
+        return any(
+            signal.getsignal(number) is not handler
+            for number, handler in self._handlers
+            if number in _STOPPING
+        )
 
     def hush(self) -> None:
         """Put back what could end this process, or hinder it, at any moment."""

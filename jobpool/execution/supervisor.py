@@ -310,9 +310,21 @@ class Supervisor:
         if outcome.cause is not Cause.DONE:
             helper_killed = answer is not None and answer.get("helper_killed") is True
             outcome = self._failed(outcome, out_of_memory, helper_killed)
+            if answer is not None and answer.get("may_be_stopped") is True:
+                outcome = self._unless_stopped(outcome)
         if outcome.left:
             self.stop(patience_s=0)
         return outcome
+
+    def _unless_stopped(self, outcome: Outcome) -> Outcome:
+        """Return how a task failed that, or a program of which, may have heard a signal to stop."""
+        if self._signals.received is None:
+            select.select([self._signals.descriptor], [], [], HEAR_S)
+        received = self._signals.received
+        if received is None:
+            return outcome
+        cause = self._deadline.meaning(received)
+        return replace(outcome, cause=cause, error=f"stopped by {received.name}")
 
     def stop(self, *, patience_s: float | None = None) -> None:
         """End the child and all that it started: ask first, and kill after some patience.
@@ -330,6 +342,8 @@ class Supervisor:
             if patience_s > 0:
                 signal_group(child.pid, signal.SIGTERM)
                 signal_child(child.pid, self._task_process, signal.SIGTERM)
+                if channel is not None:  # a task that is over has nothing more to wait for
+                    channel.close()
                 with suppress(subprocess.TimeoutExpired):
                     child.wait(patience_s)
             end_all(child)

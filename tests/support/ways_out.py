@@ -190,3 +190,46 @@ def leave_memory_once(number: int) -> dict[str, object]:
     assert left.stdout is not None
     left.stdout.readline()
     return {"value": number}
+
+
+def leaves_its_session(number: int) -> dict[str, object]:
+    """Begin a session, as daemons do; write a word when asked to stop."""
+    noted = Path(os.environ["NOTED"])
+
+    def stop(number: int, frame: object) -> None:
+        noted.write_text("stopped", encoding="utf-8")
+        sys.exit(1)
+
+    signal.signal(signal.SIGTERM, stop)
+    os.setsid()
+    noted.touch()
+    time.sleep(300)
+    return {}
+
+
+def own_handler(number: int) -> dict[str, object]:
+    """End by an exception when asked to stop; write which process to ask."""
+
+    def stop(number: int, frame: object) -> None:
+        raise RuntimeError("interrupted")
+
+    signal.signal(signal.SIGTERM, stop)
+    note(os.getpid())
+    time.sleep(300)
+    return {}
+
+
+def its_program(number: int) -> dict[str, object]:
+    """Wait for a program, which dies of the signal; write which process that is."""
+    with subprocess.Popen(["sleep", "300"]) as program:
+        note(program.pid)
+    if program.returncode:
+        raise subprocess.CalledProcessError(program.returncode, "sleep")
+    return {}
+
+
+def note(pid: int) -> None:
+    noted = Path(os.environ["NOTED"])
+    new = noted.with_suffix(".new")
+    new.write_text(str(pid), encoding="ascii")
+    new.rename(noted)
