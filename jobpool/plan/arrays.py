@@ -252,7 +252,7 @@ def _work(assignment: Assignment, forecast: Forecast | None) -> Work | None:
     if forecast is None:
         return None
     size = assignment.size
-    return forecast.work(assignment.runs, size.cores, usable_s(size.walltime_s))
+    return forecast.work(assignment.runs, size.cores, usable_s(size))
 
 
 def _jobs_for(assignment: Assignment, work: Work | None) -> int:
@@ -260,7 +260,7 @@ def _jobs_for(assignment: Assignment, work: Work | None) -> int:
     n_runs = int(np.count_nonzero(assignment.runs))
     if work is None or work.mean == 0:
         return n_runs
-    usable = usable_s(assignment.size.walltime_s)
+    usable = usable_s(assignment.size)
     # a task that is longer than half of a job leaves no room for another like it
     per_job = max(usable // max(work.mean / n_runs, 1e-3), 1)
     return min(max(math.ceil(n_runs / per_job), math.ceil(work.mean / usable)), n_runs)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jobpool.experiment.config import Pass
 from jobpool.plan.backlog import Backlog, FloatArray, Floats, Forecast, Mask
-from jobpool.scheduler.base import MARGIN_S, for_other_memory, margin_s
+from jobpool.scheduler.base import MARGIN_S, for_other_memory, warning_s
 from jobpool.table.records import amount_of, code_of
 from jobpool.units import DAY_S, HOUR_S, short_duration
 
@@ -43,24 +43,24 @@ def core_hours(size: Pass) -> float:
     return size.cores * size.walltime_s / HOUR_S
 
 
-def usable_s(walltime_s: float) -> float:
+def usable_s(one: Pass) -> float:
     """Return how much of a job's time a task may take.
 
-    The worker stops its task some time before the end, and needs a while to start; of jobs of
-    three minutes and less nothing is sure to be left, so that half of them is hoped for.
+    Before its end the worker is warned and stops its task, up to a minute earlier than asked, and
+    it needs a while to start. Of a very short job nothing may be left; a quarter is hoped for.
 
     Examples
     --------
-    >>> usable_s(3 * 3600), usable_s(600), usable_s(120)
-    (10620.0, 480.0, 60.0)
+    >>> usable_s(USUAL), usable_s(replace(USUAL, walltime_s=600))
+    (10620.0, 480.0)
     """
-    return max(walltime_s - START_S - margin_s(walltime_s), walltime_s / 2)
+    return max(one.walltime_s - START_S - warning_s(one), one.walltime_s / 4)
 
 
 def within_bounds(backlog: Backlog, size: Pass) -> Mask:
     """Return which tasks are not known to need more than a job of this size has."""
     memory = code_of(size.memory_gb * 1024)
-    time = code_of(size.cores * usable_s(size.walltime_s))
+    time = code_of(size.cores * usable_s(size))
     no_bound = backlog.time_code == 0
     fits: Mask = (backlog.memory_code < memory) & (no_bound | (backlog.time_code < time - 1))
     return fits
@@ -68,7 +68,7 @@ def within_bounds(backlog: Backlog, size: Pass) -> Mask:
 
 def chance_in(forecast: Forecast, size: Pass) -> Floats:
     """Return the chance that each task ends in a job of this size, by what others took."""
-    return forecast.chance(size.cores, usable_s(size.walltime_s), size.memory_gb * 1024)
+    return forecast.chance(size.cores, usable_s(size), size.memory_gb * 1024)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,7 +184,7 @@ def _verdict_on(
         obstacle = Obstacle.WHOLE
     elif code_of(record.memory_mb) >= code_of(one.memory_gb * 1024):
         obstacle = Obstacle.MEMORY
-    elif not fits(record.bounds, limits_of(None, one.cores * usable_s(one.walltime_s))):
+    elif not fits(record.bounds, limits_of(None, one.cores * usable_s(one))):
         obstacle = Obstacle.TIME
     elif chance is not None and chance < POSSIBLE and not is_guess:
         obstacle = Obstacle.CHANCE

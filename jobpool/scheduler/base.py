@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # it loads YAML, which no `jobpool status` waits for
 MARGIN_S = 120.0  # as long before the end as the batch scripts have their worker warned
 POLITE = 100  # jobs that run at one time where the pass does not say
 PER_CORE = "--mem-per-cpu"  # of a pass: the site wants the memory divided by the cores
+_WARNING = re.compile(r"--signal=.*@(\d+)$")
 _NAME = re.compile(r"[^\w.+-]")  # what job names and file names should not hold
 
 
@@ -44,6 +45,15 @@ def margin_s(seconds: float) -> float:
     (120.0, 60.0)
     """
     return min(MARGIN_S, seconds / 10)
+
+
+def warning_s(one: "Pass") -> float:
+    """Return how long before its end a job of a pass is warned: then its worker stops its task.
+
+    Its own options win over `margin_s`, as on the scheduler's command line.
+    """
+    asked = [match[1] for text in one.sbatch if (match := _WARNING.match(text))]
+    return float(asked[-1]) if asked else margin_s(one.walltime_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

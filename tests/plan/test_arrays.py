@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from jobpool.experiment.config import Pass
 from jobpool.plan.arrays import Plan, Wanted, make_plan, share
 from jobpool.plan.backlog import Backlog
-from jobpool.scheduler.base import Limits, Partition
+from jobpool.plan.sizes import usable_s
+from jobpool.scheduler.base import Limits, Order, Partition
+from jobpool.scheduler.slurm.scheduler import Slurm
 from jobpool.table.grid import Grid, full_product, split_parts
 from jobpool.table.records import code_of
 from jobpool.task import Axis
@@ -108,6 +111,24 @@ def test_what_was_too_little_before_is_not_offered_again(
     plan = plan_of(known, tasks=backlog([True, True], **bounds))
 
     assert sizes(plan) == {"first": [0], "second": [1]}
+
+
+@pytest.mark.parametrize("minutes", [4, 5, 10, 19, 20, 180])
+def test_a_pass_promises_no_more_time_than_the_warning_leaves(minutes: int) -> None:
+    one = replace(FIRST, walltime_s=minutes * 60.0)
+    order = Order(size=one, jobs=1, pool=Path("/pool"), name="x", program="jobpool")
+
+    (command,) = (" ".join(sent.command) for sent in Slurm().submissions(order, 1001))
+
+    warned_s = int(command.partition("--signal=B:USR1@")[2].split()[0])
+    assert usable_s(one) <= one.walltime_s - warned_s - 60  # it may come a minute early
+    assert usable_s(one) >= one.walltime_s / 2
+
+
+def test_a_pass_with_a_warning_of_its_own_promises_what_that_leaves() -> None:
+    one = replace(FIRST, walltime_s=HOUR_S, sbatch=("--signal=B:USR1@600",))
+
+    assert usable_s(one) == HOUR_S - 660
 
 
 def test_without_anything_learned_all_go_to_the_first_pass() -> None:

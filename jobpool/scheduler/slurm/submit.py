@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobpool.installation import asset
-from jobpool.scheduler.base import MARGIN_S, PER_CORE, POLITE, Order, QueuedJob, selection_words
+from jobpool.scheduler.base import PER_CORE, POLITE, Order, QueuedJob, margin_s, selection_words
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 from jobpool.scheduler.slurm.stuck import HELD_STATES, stuck_by
 from jobpool.scheduler.status import Phase
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 SCRIPTS = {("work",): "worker", ("cache", "fill"): "cache_fill"}
 # on the command line, where neither a variable nor a file of defaults wins over them
-MUST_HOLD = (
-    *("--nodes=1", "--ntasks=1", f"--signal=B:USR1@{MARGIN_S:.0f}"),
-    *("--requeue", "--open-mode=append"),
-)
+MUST_HOLD = ("--requeue", "--open-mode=append")
 _PHASES = {
     **dict.fromkeys(("PENDING", *HELD_STATES), Phase.WAITING),
     "SUSPENDED": Phase.SUSPENDED,
@@ -141,6 +138,7 @@ def sbatch_lines(
             f"--job-name={name}",
             f"--array={_array(size, throttle, n_arrays, i)}",
             *_resources(one),
+            *("--nodes=1", "--ntasks=1", f"--signal=B:USR1@{_warning_s(one)}"),
             *MUST_HOLD,
             f"--output={output_pattern(log_folder, '%x-%A_%a.log')}",
             *(o for o in one.sbatch if o != PER_CORE),  # last, so that the user's options win
@@ -149,6 +147,11 @@ def sbatch_lines(
         )
         for i, size in enumerate(sizes)
     )
+
+
+def _warning_s(one: "Pass") -> int:
+    """Return when the worker is warned: the scripts' own time is long for a short job."""
+    return math.ceil(margin_s(one.walltime_s))
 
 
 def shares(jobs: int, max_array_size: int) -> tuple[int, ...]:
