@@ -20,26 +20,25 @@ from jobpool.errors import SelectionError, listing, nearest
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.made_of import read_agreed
 from jobpool.journal.starts import FailedStart, read_starts, summary
+from jobpool.journal.workers import read_worker_record
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.waits import HeldLock, held_locks
 from jobpool.overview.counts import AxisCounts, Counts, axis_lines, numbers_of
+from jobpool.overview.time_left import Estimate, beyond_all, ends_s, estimate
 from jobpool.pool import Pool
 from jobpool.table.arrays import unchecked_table
 from jobpool.table.grid import Grid
 from jobpool.table.records import MOST_ATTEMPTS, RERUN, SHORT_BASE, WAITING_BASE, amount_of
 from jobpool.table.selection import select
 from jobpool.task import COUNTED, TaskState, Value
-from jobpool.units import DAY_S, HOUR_S, bar, count, duration, memory, percent
+from jobpool.units import bar, count, duration, memory, percent
 
 MOST_VALUES = 12  # an axis with more is shown only when asked for
-WINDOWS_S = (60.0, 600.0, HOUR_S, 6 * HOUR_S, DAY_S, 7 * DAY_S)
-ENOUGH = 50  # ends in a window: the rate is then known to about 15 percent
-FEWEST = 3  # with fewer ends nothing can be said
-
 # the fields of `Counts`; until they are counted, waiting tasks that failed are a kind of their own
 _KINDS = (*(state.word for state in sorted(COUNTED)), "returned")
 _UNCOUNTED = len(_KINDS)
 _UNKNOWN = _UNCOUNTED + 1
+_WAITING = _KINDS.index("waiting"), _KINDS.index("returned")
 _RUNNING, _DONE = _KINDS.index("running"), _KINDS.index("done")
 
 
@@ -53,22 +52,12 @@ class Shortage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """When the remaining tasks will be done, if the present rate lasts."""
-
-    rate_per_s: float | None = None
-    window_s: float | None = None  # what the rate is based on
-    eta_s: float | None = None
-    why_not: str = ""  # why nothing can be said
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """What the state table said when it was read."""
 
     kinds: NDArray[np.uint8]  # (n_tasks,), positions in `_KINDS`
     done_ms: NDArray[np.int64]  # (n_done,), when the selected tasks were done
-    needs: NDArray[np.uint32]  # (n_short,), of the selected tasks that wait and have bounds
+    bounds: NDArray[np.uint32]  # (n_tasks,), of the selected tasks that wait, 0 without any
     n_rerun: int  # selected tasks that are being rerun
     owners: Mapping[int, int]  # tasks in hand of each worker, selected or not
 
@@ -160,7 +149,9 @@ def find_status(
     names = by or [axis.name for axis in grid.axes if 1 < len(axis.values) <= MOST_VALUES]
     snapshot = read_snapshot(pool, chosen)
     counts = _counts(np.bincount(_of(snapshot.kinds, chosen), minlength=_UNKNOWN))
-    lives = Counter(judge(owner) for owner in snapshot.owners)
+    life = {owner: judge(owner) for owner in snapshot.owners}
+    lives = Counter(life.values())
+    living = [owner for owner, one in life.items() if one is not Life.DEAD]
     tables = [_count_by(name, *_column(grid, name), snapshot.kinds, chosen) for name in names]
     return Status(
         name=pool.info.name,
@@ -169,12 +160,34 @@ def find_status(
         n_rerun=snapshot.n_rerun,
         by=tuple(one for one in tables if by or one.name != grid.part_axis or len(one.values) > 1),
         workers={life: lives[life] for life in Life},
-        estimate=estimate(
-            snapshot.done_ms, counts.remaining, working=lives.total() > lives[Life.DEAD], now=now
-        ),
-        shortage=_shortage(snapshot.needs),
+        estimate=_estimate(pool, snapshot, chosen, counts.remaining, now, living),
+        shortage=_shortage(snapshot.bounds[snapshot.bounds > 0]),
         versions={n: v for n, v in read_agreed(pool.folder).versions.items() if len(v) > 1},
     )
+
+
+def _estimate(
+    pool: Pool,
+    snapshot: Snapshot,
+    chosen: NDArray[np.bool_] | None,
+    remaining: int,
+    now: float,
+    living: Sequence[int],
+) -> Estimate:
+    """Return when the tasks are done that living workers can take."""
+    waiting = np.isin(snapshot.kinds, _WAITING)
+    if chosen is not None:
+        waiting &= chosen
+    records = [read_worker_record(pool.folder, worker_name(owner)) for owner in living]
+    beyond = beyond_all(pool.grid, waiting, snapshot.bounds, records, now) if living else waiting
+    found = estimate(
+        snapshot.done_ms,
+        remaining,
+        working=bool(living),
+        now=now,
+        beyond=int(np.count_nonzero(beyond)),
+    )
+    return replace(found, ends_s=ends_s(records, now))
 
 
 def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapshot:
@@ -188,7 +201,7 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
     kind_of_byte = _kind_of_byte()
     kinds = np.empty(len(pool.grid), np.uint8)
     done: list[NDArray[np.int64]] = []
-    needs: list[NDArray[np.uint32]] = []
+    bounds = np.zeros(len(pool.grid), np.uint32)
     n_rerun, owners = 0, Counter[int]()
     for number, span in enumerate(pool.spans):
         index = np.frombuffer(pool.index_of(number), np.uint8)
@@ -208,7 +221,7 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
         is_done = ended & (table["state"] == TaskState.DONE)
         done.append(table["changed_ms"][is_done].astype(np.int64))
         bounded = failed & (table["state"] == TaskState.WAITING) & (table["bounds"] & 0xFFFF > 0)
-        needs.append(table["bounds"][bounded])
+        bounds[span][bounded] = table["bounds"][bounded] & 0xFFFF
         if has_reruns:
             again = mask & (found != _UNCOUNTED) & (table["cause"] & RERUN > 0)
             n_rerun += int(np.count_nonzero(again))
@@ -219,7 +232,7 @@ def read_snapshot(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> Snapsh
     return Snapshot(
         kinds=kinds,
         done_ms=np.concatenate([np.empty(0, np.int64), *done]),
-        needs=np.concatenate([np.empty(0, np.uint32), *needs]),
+        bounds=bounds,
         n_rerun=n_rerun,
         owners=owners,
     )
@@ -288,46 +301,6 @@ def _shortage(needs: NDArray[np.uint32]) -> Shortage:
     )
 
 
-def estimate(done_ms: NDArray[np.int64], remaining: int, *, working: bool, now: float) -> Estimate:
-    """Return the present rate, and when the remaining tasks will be done at that rate.
-
-    The rate is taken over the shortest of some windows that saw enough tasks end, from the first
-    end in it until now: it falls when nothing ends any more, and a break does not lower it.
-
-    Parameters
-    ----------
-    done_ms : ndarray of shape (n_done,), int64
-        When tasks were done, in milliseconds since the epoch, in any order.
-    remaining : int
-        Tasks still to be done.
-    working : bool
-        Whether any worker that may live holds a task.
-    now : float
-        Seconds since the epoch.
-
-    Examples
-    --------
-    >>> each_second = 1000 * np.arange(100, 160)
-    >>> estimate(each_second, 59, working=True, now=160.0).eta_s
-    60.0
-    """
-    if remaining == 0:
-        return Estimate(eta_s=0.0)
-    if not working:
-        return Estimate(why_not="no worker is running")
-    ages = now - done_ms / 1000
-    ages = np.maximum(ages[ages > -DAY_S], 0.0)  # another host's clock may be a little ahead
-    for window in WINDOWS_S:
-        n_ends = int(np.count_nonzero(ages <= window))
-        if n_ends >= ENOUGH:
-            break
-    if n_ends < FEWEST:
-        return Estimate(why_not="too few tasks finished recently")
-    length = max(float(ages[ages <= window].max()), 0.001)
-    rate = (n_ends - 1) / length
-    return Estimate(rate_per_s=rate, window_s=length, eta_s=remaining / rate)
-
-
 def status_text(found: Status, *, ascii_only: bool = False, width: int | None = None) -> str:
     """Return a status as it is shown in a terminal of so many columns."""
     counts = found.counts
@@ -366,6 +339,9 @@ def _next_steps(found: Status) -> list[str]:
         lines.append(f"  release the held tasks: jobpool release {folder}")
     if found.shortage.n_tasks:
         lines.append(f"  {_too_small(found)}: jobpool plan {folder}")
+    if found.estimate.beyond:
+        what = f"no worker that runs now can take {count(found.estimate.beyond, 'task')}"
+        lines.append(f"  {what}: jobpool plan {folder}")
     if found.versions:
         each = [f"{name} {' and '.join(versions)}" for name, versions in found.versions.items()]
         lines.append(
@@ -384,20 +360,10 @@ def _too_small(found: Status) -> str:
 
 def time_left(found: Status) -> str:
     """Return in words when the remaining tasks will be done."""
-    estimate = found.estimate
-    if estimate.eta_s is None:
-        return f"time left unknown: {estimate.why_not}"
-    if estimate.rate_per_s is None or estimate.window_s is None:
-        kept = found.counts.parked + found.counts.held
-        return "all others are parked or held" if kept else "nothing is left to do"
-    rate, unit = estimate.rate_per_s * HOUR_S, "hour"
-    if rate > 36_000:
-        rate, unit = estimate.rate_per_s, "second"
-    shown = f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-    return (
-        f"about {duration(estimate.eta_s)} left, at {shown} per {unit} "
-        f"in the last {duration(estimate.window_s)}"
-    )
+    if found.counts.remaining:
+        return str(found.estimate)
+    kept = found.counts.parked + found.counts.held
+    return "all others are parked or held" if kept else "nothing is left to do"
 
 
 def _workers(found: Status) -> str:
@@ -425,6 +391,8 @@ def status_json(found: Status) -> str:
             "rate_window_s": estimate.window_s,
             "eta_s": estimate.eta_s,
             "eta_unknown": estimate.why_not or None,
+            "beyond_workers": estimate.beyond,
+            "workers_end_s": estimate.ends_s,
             "versions": {name: list(versions) for name, versions in found.versions.items()},
             "failed_starts": [one.as_json() for one in found.failed_starts],
             "held_locks": [asdict(one) for one in found.held_locks],

@@ -20,10 +20,10 @@ from jobpool.overview.counts import Counts
 from jobpool.overview.status import (
     Shortage,
     Status,
-    estimate,
     find_status,
     read_status,
 )
+from jobpool.overview.time_left import estimate
 from jobpool.pool import Ending, Pool
 from jobpool.table.grid import Attribute, full_product
 from jobpool.table.selection import select
