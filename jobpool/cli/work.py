@@ -131,9 +131,10 @@ def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
     scheduler = find_scheduler()
     capacity, job = scheduler.capacity(), scheduler.own_job()
     if capacity.spare_cores and cores is None:
-        what = f"{count(capacity.spare_cores, 'core')} of this job will be idle"
-        asked = f"it asked for {capacity.cores} and has {capacity.cores + capacity.spare_cores}"
-        _say(f"{what}: {asked}; to use all, ask for all, or: jobpool work --cores")
+        has = capacity.cores + capacity.spare_cores
+        what = f"{count(capacity.spare_cores, 'core')} of this job's {has} will be idle"
+        why = f"it asked for {capacity.cores}"
+        _say(f"{what}: {why}; ask for all of them, or use them: jobpool work --cores {has}")
     return {
         "cores": cores or capacity.cores,
         "memory_mb": memory_mb or capacity.memory_mb,

@@ -193,6 +193,21 @@ def test_an_answer_that_cannot_be_read_is_no_answer() -> None:
         seen_of("1", controller=Controller({"1": "JOBID PARTITION"}))
 
 
+def test_what_a_sites_wrapper_prints_around_an_answer_is_left_out() -> None:
+    plain = Controller()
+
+    def greeting(command: Sequence[str]) -> str:
+        return f"Welcome to alps, 2026\n\n{plain(command)}2026-12-24: maintenance\n"
+
+    one = JobRun("9", 0)
+    assert ask([one], greeting)[one] == seen_of("9")
+
+
+def test_an_error_that_comes_with_code_0_is_no_answer() -> None:
+    with pytest.raises(SchedulerError, match="cannot read"):
+        ask([JobRun("1", 0)], lambda _: "slurm_load_jobs error: Unable to contact controller\n")
+
+
 def test_newer_exit_codes_are_read() -> None:
     controller = Controller({"3": f"3  FAILED  0  3:0  N/A  {TIMES}  None  n1"}, None)
 

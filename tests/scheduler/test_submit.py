@@ -287,6 +287,27 @@ def test_a_dry_run_prints_the_line_without_slurm(
     assert line[script + 1 :] == [str(pool), "--only", "number<8", "--only", "number<7"]
 
 
+@pytest.mark.parametrize(
+    ("program", "option"),
+    [
+        ("/a b/c=d/jobpool", "--export=ALL,JOBPOOL=/a b/c=d/jobpool"),
+        ("/a,b/jobpool", "--export=ALL,'JOBPOOL=/a,b/jobpool'"),  # else it would be /a
+    ],
+)
+def test_any_path_of_the_program_reaches_the_job(
+    tmp_path: Path,
+    jobpool: Jobpool,
+    monkeypatch: pytest.MonkeyPatch,
+    program: str,
+    option: str,
+) -> None:
+    monkeypatch.setenv("JOBPOOL", program)
+
+    shown = jobpool("submit", a_pool_with_passes(tmp_path), "--pass", "first", "--dry-run")
+
+    assert option in shlex.split(shown.stdout)
+
+
 def test_no_more_jobs_than_waiting_tasks_are_submitted(tmp_path: Path, jobpool: Jobpool) -> None:
     pool = a_pool_with_passes(tmp_path)
 

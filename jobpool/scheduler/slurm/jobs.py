@@ -59,6 +59,8 @@ _RECORD_LINE = re.compile(
     r"(?P<status>[\d:]*)\|(?P<rss>[^|]*)\|(?P<node>[^|]*)\|"
     r"(?P<start>[^|]*)\|(?P<end>[^|]*)\|(?P<uid>\d*)\|(?P<name>.*)"
 )
+# both begin with the number of a job; and an error that comes with code 0 is no greeting
+_MAY_BE_ROW = re.compile(r"\d+[\s|_.+]|.*\berror\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,17 +192,28 @@ def _ask_queue(runs: Collection[JobRun], run: RunProgram) -> Mapping[JobRun, Slu
         if "Invalid job id" not in str(error):
             raise
         text = ""  # squeue says so when it has forgotten the only job it is asked about
-    lines = [_queue_line(line) for line in text.splitlines()]
+    lines = _rows("squeue", text, _QUEUE_LINE)
     # by its own number, too: so a worker may be named that could not learn its place in an array
     listed = {line[key]: line for key in ("number", "job") for line in lines}
     return {one: _in_queue(one, listed.get(one.job)) for one in runs}
 
 
-def _queue_line(text: str) -> re.Match[str]:
-    line = _QUEUE_LINE.fullmatch(text)
-    if line is None:  # which is not the same as an unlisted job
-        raise SchedulerError(f"squeue printed what jobpool cannot read: {text!r}; is it SLURM's?")
-    return line
+def _rows(program: str, text: str, form: re.Pattern[str]) -> list[re.Match[str]]:
+    """Return the rows of an answer; what a site's wrapper prints around them is left out.
+
+    Raises
+    ------
+    SchedulerError
+        If there is something else than rows: that is not the same as an unlisted job.
+    """
+    found = []
+    for line in text.splitlines():
+        if row := form.fullmatch(line):
+            found.append(row)
+        elif _MAY_BE_ROW.match(line):
+            what = f"{program} printed what jobpool cannot read: {line!r}; is it SLURM's?"
+            raise SchedulerError(what)
+    return found
 
 
 def _in_queue(one: JobRun, line: re.Match[str] | None) -> SlurmStatus:
@@ -258,8 +271,8 @@ def _records(runs: Sequence[JobRun], run: RunProgram) -> dict[JobRun, SlurmStatu
     text = run(["sacct", "--duplicates", *shape, "--jobs", ",".join(jobs)])
     found: dict[str, list[SlurmStatus]] = {}
     number_of: dict[str, str] = {}  # of the job that accounting knows by that name
-    for line in filter(None, text.splitlines()):
-        number, row, step, rss_mb = _record_line(line)
+    for line in _rows("sacct", text, _RECORD_LINE):
+        number, row, step, rss_mb = _record(line)
         rows = found.setdefault(number, [])
         if not step:
             rows.append(row)
@@ -281,11 +294,8 @@ def _row_of(one: JobRun, rows: Sequence[SlurmStatus]) -> SlurmStatus | None:
     return next(iter(before[-1:] or fitting[:1]), None)
 
 
-def _record_line(text: str) -> tuple[str, SlurmStatus, str, float | None]:
+def _record(line: re.Match[str]) -> tuple[str, SlurmStatus, str, float | None]:
     """Return a job's own number, a run, the name of its step if it is one, and its memory."""
-    line = _RECORD_LINE.fullmatch(text)
-    if line is None:
-        raise SchedulerError(f"sacct printed what jobpool cannot read: {text!r}; is it SLURM's?")
     code, signal = _exit_of(line["status"])
     row = SlurmStatus(
         job=line["job"],

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobpool.errors import SchedulerError
 from jobpool.installation import asset
 from jobpool.scheduler.base import PER_CORE, POLITE, Order, QueuedJob, margin_s, selection_words
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
@@ -84,9 +85,20 @@ def script_words(order: Order) -> tuple[str, ...]:
     """Return the options that name the program, the batch script, and its first arguments.
 
     The script is the installed one.
+
+    Raises
+    ------
+    SchedulerError
+        If the program has a path that sbatch cannot hand on.
     """
     script = asset(f"sbatch/{SCRIPTS[order.verb]}.sbatch")
-    program = f"--export=ALL,JOBPOOL={order.program}"
+    program = f"JOBPOOL={order.program}"
+    if "," in program:  # it stands between variables, unless they are quoted
+        if "'" in program:
+            what = "sbatch cannot hand on a path with a comma and a quote"
+            raise SchedulerError(f"{order.program}: {what}; let JOBPOOL name the program otherwise")
+        program = f"'{program}'"
+    program = f"--export=ALL,{program}"
     return program, str(script), str(order.pool), *order.arguments
 
 
