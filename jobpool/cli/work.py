@@ -130,13 +130,15 @@ def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
 
     scheduler = find_scheduler()
     capacity, job = scheduler.capacity(), scheduler.own_job()
-    if capacity.spare_cores and cores is None:
-        has = capacity.cores + capacity.spare_cores
-        what = f"{count(capacity.spare_cores, 'core')} of this job's {has} will be idle"
+    has = capacity.cores + capacity.spare_cores
+    spare = 0 if cores else capacity.spare_cores
+    if spare:
+        what = f"{count(spare, 'core')} of this job's {has} will be idle"
         why = f"it asked for {capacity.cores}"
         _say(f"{what}: {why}; ask for all of them, or use them: jobpool work --cores {has}")
     return {
         "cores": cores or capacity.cores,
+        "spare_cores": spare,
         "memory_mb": memory_mb or capacity.memory_mb,
         "job": job.label if job else None,
         "job_name": job.name if job else None,

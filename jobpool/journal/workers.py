@@ -27,7 +27,7 @@ _SHAPE = {
     "started": is_number,
     **dict.fromkeys(("start_ticks", "end", "memory_mb"), optional(is_number)),
     **dict.fromkeys(("node", "job", "job_name", "cluster", "scheduler"), optional(is_text)),
-    "uid": optional(is_whole),
+    **dict.fromkeys(("uid", "spare_cores"), optional(is_whole)),
     **dict.fromkeys(("only", "skip"), list_of(is_text)),
 }
 
@@ -43,6 +43,7 @@ class WorkerRecord:
     start_ticks: int | None = None  # tells the process from a later one with the same number
     end: float | None = None  # when the job ends, seconds since the epoch
     cores: int
+    spare_cores: int | None = None  # of its job, for which that did not ask
     memory_mb: int | None = None
     node: str | None = None  # as the scheduler calls it
     job: str | None = None  # as the scheduler names it, with its place in an array

@@ -20,7 +20,7 @@ from jobpool.errors import SelectionError, listing, nearest
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.made_of import read_agreed
 from jobpool.journal.starts import FailedStart, read_starts, summary
-from jobpool.journal.workers import read_worker_record
+from jobpool.journal.workers import WorkerRecord, read_worker_record
 from jobpool.liveness.judge import Life, judge
 from jobpool.liveness.waits import HeldLock, held_locks
 from jobpool.overview.counts import AxisCounts, Counts, axis_lines, numbers_of
@@ -75,6 +75,7 @@ class Status:
     estimate: Estimate
     shortage: Shortage
     versions: Mapping[str, tuple[str, ...]]  # of libraries that results have several of
+    idle_cores: int = 0  # of the jobs of living workers, which did not ask for them
     failed_starts: tuple[FailedStart, ...] = ()  # jobs that could not start, the oldest first
     held_locks: tuple[HeldLock, ...] = ()  # for which workers wait too long
 
@@ -152,6 +153,7 @@ def find_status(
     life = {owner: judge(owner) for owner in snapshot.owners}
     lives = Counter(life.values())
     living = [owner for owner, one in life.items() if one is not Life.DEAD]
+    records = [read_worker_record(pool.folder, worker_name(owner)) for owner in living]
     tables = [_count_by(name, *_column(grid, name), snapshot.kinds, chosen) for name in names]
     return Status(
         name=pool.info.name,
@@ -160,8 +162,9 @@ def find_status(
         n_rerun=snapshot.n_rerun,
         by=tuple(one for one in tables if by or one.name != grid.part_axis or len(one.values) > 1),
         workers={life: lives[life] for life in Life},
-        estimate=_estimate(pool, snapshot, chosen, counts.remaining, now, living),
+        estimate=_estimate(pool, snapshot, chosen, counts.remaining, now, records),
         shortage=_shortage(snapshot.bounds[snapshot.bounds > 0]),
+        idle_cores=sum(record.spare_cores or 0 for record in records if record),
         versions={n: v for n, v in read_agreed(pool.folder).versions.items() if len(v) > 1},
     )
 
@@ -172,18 +175,17 @@ def _estimate(
     chosen: NDArray[np.bool_] | None,
     remaining: int,
     now: float,
-    living: Sequence[int],
+    records: Sequence[WorkerRecord | None],
 ) -> Estimate:
     """Return when the tasks are done that living workers can take."""
     waiting = np.isin(snapshot.kinds, _WAITING)
     if chosen is not None:
         waiting &= chosen
-    records = [read_worker_record(pool.folder, worker_name(owner)) for owner in living]
-    beyond = beyond_all(pool.grid, waiting, snapshot.bounds, records, now) if living else waiting
+    beyond = beyond_all(pool.grid, waiting, snapshot.bounds, records, now) if records else waiting
     found = estimate(
         snapshot.done_ms,
         remaining,
-        working=bool(living),
+        working=bool(records),
         now=now,
         beyond=int(np.count_nonzero(beyond)),
     )
@@ -331,6 +333,9 @@ def _next_steps(found: Status) -> list[str]:
     lines = ["", *(f"  {one}" for one in found.held_locks)]
     if found.failed_starts:
         lines.append(f"  {summary(found.failed_starts)}: jobpool errors {folder}")
+    if found.idle_cores:
+        what = f"{count(found.idle_cores, 'core')} of running jobs idle, as the jobs did not ask"
+        lines.append(f"  {what} for them: ask for all, or jobpool work --cores N")
     if counts.returned or counts.parked:
         lines.append(f"  why they failed: jobpool errors {folder}")
     if counts.parked:
@@ -387,6 +392,7 @@ def status_json(found: Status) -> str:
             "rerun": found.n_rerun,
             "short": found.shortage.n_tasks,
             "workers": {str(life): n for life, n in found.workers.items()},
+            "idle_cores": found.idle_cores,
             "rate_per_s": estimate.rate_per_s,
             "rate_window_s": estimate.window_s,
             "eta_s": estimate.eta_s,

@@ -134,6 +134,18 @@ def test_silent_workers_are_said_to_be_unresponsive(fast_path: Path) -> None:
     assert "1 worker alive, 2 unresponsive (their tasks will be requeued), 1 unknown" in str(found)
 
 
+def test_cores_of_jobs_that_nothing_uses_are_counted(fast_path: Path) -> None:
+    folder = a_pool(fast_path)
+    worker = SimulatedWorker(folder, 1)
+    worker.claim(0)
+    own_worker_record(started=1.0, cores=1, spare_cores=15).write(folder, worker.name)
+
+    found = read_status(Pool(folder))
+
+    assert found.idle_cores == 15
+    assert "15 cores of running jobs idle, as the jobs did not ask for them: " in str(found)
+
+
 def test_a_worker_of_this_host_whose_process_is_gone_looks_dead(
     fast_path: Path, jobpool: Jobpool
 ) -> None:
