@@ -18,8 +18,6 @@ traceback, and its fault is the exit code (`jobpool.errors.Fault`); 0 is success
 bug keeps its traceback.
 """
 
-import io
-import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -28,6 +26,7 @@ import typer
 from typer.core import TyperGroup
 
 from jobpool import __version__
+from jobpool.cli.streams import guard_streams
 from jobpool.errors import Fault, JobpoolError, nearest
 
 # in the order of use; a command's module is imported when it is asked for, or by --help
@@ -78,6 +77,17 @@ class _Commands(TyperGroup):
         one.command(name=cmd_name)(found)
         return typer.main.get_command(one)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for.
+
+        Click takes any broken pipe for that of standard output, and ends without a word: so an
+        error of a task's, a disk's or another program's pipe must not reach it.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            sys.exit(_tell(error))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the first word names, or name the one that was meant."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -120,16 +130,13 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal without Unicode gets escapes
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    guard_streams(sys.argv[1:])
     try:
         app()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        sys.exit(0)
     except Exception as error:
         sys.exit(_tell(error))
+    finally:
+        sys.stdout.flush()  # here, where the reader may have gone, not after all else has ended
 
 
 def _tell(error: Exception) -> int:

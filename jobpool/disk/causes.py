@@ -240,7 +240,7 @@ def access_error(error: OSError) -> Exception:
     what = error.strerror or str(error)
     if error.errno in _PLACE:
         return AccessError(place, what)
-    if error.errno in DISK or (error.errno in NETWORK and error.filename):
+    if error.errno in DISK | NETWORK:
         return AccessError(place, f"{what}; {remedy(error.errno)}")
     return error
 

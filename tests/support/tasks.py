@@ -60,6 +60,12 @@ def rests(number: int) -> dict[str, object]:
     return {"value": number}
 
 
+def prints(number: int) -> dict[str, object]:
+    sys.stdout.write("a task may say something\n")
+    sys.stdout.flush()
+    return {"value": number}
+
+
 def wordy(number: int) -> dict[str, object]:
     return {"text": "x" * 1000}
 

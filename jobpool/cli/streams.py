@@ -1,0 +1,65 @@
+"""Standard output and standard error whose reader may have gone, such as ``head``.
+
+Only these two may end in a broken pipe without a word: the reader has seen enough. A command that
+only shows something ends well then. A command that does something goes on, and prints into nothing:
+half of a submission would be worse than an unread line. Any other broken pipe is an error.
+"""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+SHOW = frozenset({"errors", "log", "plan", "show", "status", "why", "--help", "-h"})
+Returned = TypeVar("Returned")
+
+
+class ReadStream(io.TextIOWrapper):
+    """A stream that someone reads, for a while."""
+
+    ends = False  # whether the program has nothing to do any more once nobody reads
+
+    def write(self, text: str) -> int:
+        """Write text, or nothing where nobody reads."""
+        return self._kept(lambda: io.TextIOWrapper.write(self, text), len(text))
+
+    def flush(self) -> None:
+        """Hand over what was written."""
+        self._kept(lambda: io.TextIOWrapper.flush(self), None)
+
+    def _kept(self, act: Callable[[], Returned], otherwise: Returned) -> Returned:
+        try:
+            return act()
+        except BrokenPipeError as error:
+            if error.errno != errno.EPIPE:  # a disk that went away answers ESHUTDOWN
+                raise
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+        if self.ends:
+            raise SystemExit(0)
+        return otherwise
+
+
+def guard_streams(words: list[str]) -> None:
+    """Let both standard streams outlive their readers.
+
+    Parameters
+    ----------
+    words : list of str
+        The command line, without the name of the program.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if type(stream) is io.TextIOWrapper:  # not what a test or a notebook put in its place
+            guarded = ReadStream(
+                stream.buffer,
+                encoding=stream.encoding,
+                errors="backslashreplace",  # a terminal without Unicode gets escapes
+                line_buffering=stream.line_buffering,
+                write_through=name == "stderr",
+            )
+            setattr(sys, name, guarded)
+            guarded.ends = name == "stdout" and bool(SHOW & set(words[:2]))
