@@ -12,6 +12,7 @@ An error that means something in one room only stands there, beside the code tha
     learning   AnswerError, HelperError, HelperKilledError, NoCandidateError, NothingComparedError,
                PipelineError, TooFewError, TooFewGroupsError, TooFewTogetherError
     runners    MemberError
+    scheduler  NoRoomError
 """
 
 import difflib
@@ -266,10 +267,6 @@ class SchedulerError(JobpoolError):
 
     def __str__(self) -> str:
         return self.what
-
-
-class NoRoomError(SchedulerError):
-    """The scheduler has no room for so many jobs; for fewer it may have."""
 
 
 class SchedulerMissingError(SchedulerError):

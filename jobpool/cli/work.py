@@ -14,8 +14,9 @@ from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration, told_
 from jobpool.units import count, local_time
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
+    from jobpool.execution.supervisor import StopSignals, Supervisor
     from jobpool.journal.workers import WorkerRecord
     from jobpool.pool import Pool
     from jobpool.table.settings import PoolInfo
@@ -26,7 +27,12 @@ def work(
     pool: PoolArgument,
     only: Only = None,
     skip: Skip = None,
-    max_tasks: Annotated[int | None, typer.Option(min=1, help="Exit after so many tasks.")] = None,
+    max_tasks: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Exit after so many tasks; 0: only try whether tasks can run here."
+        ),
+    ] = None,
     stop_after: Annotated[
         float | None,
         typer.Option(
@@ -65,6 +71,9 @@ def work(
         worker_record = own_worker_record(
             only=tuple(only or ()), skip=tuple(skip or ()), **_job(cores, memory_mb)
         )
+        if max_tasks == 0:
+            _try(opened, worker_record)
+            return
         worker = _make_worker(opened, worker_record, seed)
         limits = Limits(max_tasks=max_tasks, stop_after_s=stop_after)
         summary = worker.work(limits, started=start.succeeded)
@@ -82,45 +91,64 @@ def _open_to_run(folder: Path, trusted: "Collection[str]") -> "Pool":
 
 def _make_worker(pool: "Pool", worker_record: "WorkerRecord", seed: int | None) -> "Worker":
     """Join the worker, its supervisor and the process that runs the tasks."""
-    from jobpool.execution.supervisor import StopSignals, Supervisor
+    from jobpool.execution.supervisor import StopSignals
     from jobpool.journal.jsonl import worker_name
-    from jobpool.scheduler.detect import scheduler_named
     from jobpool.worker import Worker
 
-    handed = pool.hand_over()
-    scheduler = scheduler_named(worker_record.scheduler)
     signals = StopSignals()
     signals.install()
     _say(f"worker {worker_name(pool.worker)} on {worker_record.host}: {worker_record.cores} cores")
     return Worker(
         pool,
         worker_record,
-        lambda beat: Supervisor(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "jobpool.execution.child",
-                str(pool.folder),
-                str(worker_record.cores),
-                str(handed),
-            ],
-            handed=handed,
-            environment=_child_environment(worker_record.cores, pool.info),
-            signals=signals,
-            beat=beat,
-            beat_s=pool.info.heartbeat_s,
-            grace_s=pool.info.grace_s,
-            oom_kills=scheduler.oom_kills,
-            step_kills=scheduler.step_kills,
-            tells_of_memory=scheduler.tells_of_memory,
-            end=worker_record.end,
-            memory_mb=worker_record.memory_mb,
-        ),
+        lambda beat: _supervisor(pool, worker_record, signals, beat),
         signals=signals,
         rng=random.Random(seed),
         report=_say,
     )
+
+
+def _supervisor(
+    pool: "Pool",
+    worker_record: "WorkerRecord",
+    signals: "StopSignals",
+    beat: "Callable[[], object]",
+) -> "Supervisor":
+    """Return what runs the tasks of a pool that was opened to run."""
+    from jobpool.execution.supervisor import Supervisor
+    from jobpool.scheduler.detect import scheduler_named
+
+    handed, info = pool.hand_over(), pool.info
+    scheduler = scheduler_named(worker_record.scheduler)
+    child = ["-P", "-m", "jobpool.execution.child"]
+    return Supervisor(
+        [sys.executable, *child, str(pool.folder), str(worker_record.cores), str(handed)],
+        handed=handed,
+        environment=_child_environment(worker_record.cores, info),
+        signals=signals,
+        beat=beat,
+        beat_s=info.heartbeat_s,
+        grace_s=info.grace_s,
+        oom_kills=scheduler.oom_kills,
+        step_kills=scheduler.step_kills,
+        tells_of_memory=scheduler.tells_of_memory,
+        end=worker_record.end,
+        memory_mb=worker_record.memory_mb,
+    )
+
+
+def _try(pool: "Pool", worker_record: "WorkerRecord") -> None:
+    """Start the process of the tasks, and end it: no task is taken, nothing is recorded."""
+    from jobpool.execution.supervisor import StopSignals
+
+    signals = StopSignals()
+    signals.install()
+    supervisor = _supervisor(pool, worker_record, signals, lambda: None)
+    try:
+        supervisor.start()
+    finally:
+        supervisor.stop()
+    _say("tasks can be run here")
 
 
 def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jobpool.disk.files import server_time
-from jobpool.errors import NoRoomError, RequestError, SchedulerError, SchedulerMissingError
+from jobpool.errors import RequestError, SchedulerError, SchedulerMissingError
 from jobpool.journal.starts import read_starts
+from jobpool.plan.trial import try_tasks
 from jobpool.pool import Pool
-from jobpool.scheduler.base import Order, Scheduler, Submission
+from jobpool.scheduler.base import NoRoomError, Order, Scheduler, Submission
 from jobpool.scheduler.detect import submitting_scheduler
 from jobpool.table.settings import set_umask
 from jobpool.units import count
@@ -64,8 +65,12 @@ def send_orders(
     ------
     SchedulerMissingError
         If this machine has no scheduler.
+    RequestError
+        If tasks cannot be run in such jobs.
     """
     outcome = Outcome()
+    if orders:
+        _try_first(pool, orders[0], sending)
     for order in orders:
         try:
             _send(pool, order, max_array_size, sending, outcome)
@@ -82,13 +87,20 @@ def send_order(pool: Pool, order: Order, max_array_size: int, sending: Sending) 
     Raises
     ------
     RequestError
-        If such jobs could not start before.
+        If such jobs could not start before, or tasks cannot be run in them.
     SchedulerError
         If not all jobs were taken; it names those that were.
     """
     outcome = Outcome()
+    _try_first(pool, order, sending)
     _send(pool, order, max_array_size, sending, outcome)
     return outcome.ended()
+
+
+def _try_first(pool: Pool, order: Order, sending: Sending) -> None:
+    trial = None if sending.dry_run else submitting_scheduler().trial(order)
+    if trial is not None:
+        try_tasks(pool, trial, sending.say)
 
 
 def _send(

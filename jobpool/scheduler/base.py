@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from jobpool.errors import listing, nearest
+from jobpool.errors import SchedulerError, listing, nearest
 from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.units import HOUR_S, memory
 
@@ -27,6 +27,10 @@ POLITE = 100  # jobs that run at one time where the pass does not say
 PER_CORE = "--mem-per-cpu"  # of a pass: the site wants the memory divided by the cores
 _WARNING = re.compile(r"--signal=.*@(\d+)$")
 _NAME = re.compile(r"[^\w.+-]")  # what job names and file names should not hold
+
+
+class NoRoomError(SchedulerError):
+    """The scheduler has no room for so many jobs; for fewer it may have."""
 
 
 def margin_s(seconds: float) -> float:
@@ -201,6 +205,14 @@ class Submission:
     jobs: int = 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What shows, run here, whether jobs could run tasks."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] | None  # that of the jobs, as far as known; None: as it is here
+
+
 class Scheduler(Protocol):
     """What jobpool asks of a scheduler.
 
@@ -248,6 +260,9 @@ class Scheduler(Protocol):
     def submissions(self, order: Order, max_array_size: int, /) -> tuple[Submission, ...]:
         """Return the commands that an order takes; nothing is asked or run."""
 
+    def trial(self, order: Order, /) -> Trial | None:
+        """Return what to run before an order is submitted; None if nothing can be tried."""
+
     def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
         """Submit, and return the label of each batch; an error names those submitted before."""
 
@@ -284,6 +299,11 @@ def selection_words(one: "Pass") -> tuple[str, ...]:
     only = (word for text in one.only for word in ("--only", text))
     skip = (word for text in one.skip for word in ("--skip", text))
     return (*only, *skip)
+
+
+def trial_words(order: Order) -> tuple[str, ...]:
+    """Return the command that starts the program of an order without a task."""
+    return (order.program, "work", str(order.pool), *order.arguments, "--max-tasks", "0")
 
 
 def throttle_of(one: "Pass") -> int:

@@ -17,7 +17,16 @@ from jobpool.errors import SchedulerError
 from jobpool.journal.jsonl import worker_files
 from jobpool.journal.workers import WorkerRecord, process_space, read_worker_record, start_ticks
 from jobpool.scheduler import machine
-from jobpool.scheduler.base import Capacity, Job, Limits, Order, QueuedJob, Submission
+from jobpool.scheduler.base import (
+    Capacity,
+    Job,
+    Limits,
+    Order,
+    QueuedJob,
+    Submission,
+    Trial,
+    trial_words,
+)
 from jobpool.scheduler.status import JobRun, JobStatus, Phase
 from jobpool.units import memory
 
@@ -140,6 +149,10 @@ class ThisMachine:
         command = (order.program, *order.verb, *words, *order.selection)
         one = Submission(command=command, log_folder=order.pool / LOGS, name=order.name)
         return (one,) * order.jobs
+
+    def trial(self, order: Order) -> Trial:
+        """Return the start of a worker as this process would start it."""
+        return Trial(command=trial_words(order), environment=None)
 
     def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
         """Start the workers, which live on when this process ends."""

@@ -133,6 +133,9 @@ class SimulatedScheduler:
             for size in sizes
         )
 
+    def trial(self, _order: Order) -> None:
+        """Return nothing to run."""
+
     def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
         """Let the jobs wait."""
         self._answer()

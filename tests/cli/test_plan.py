@@ -430,3 +430,41 @@ def test_after_failed_starts_nothing_is_sent_until_a_person_says_so(cluster: Clu
     assert sent_before == []
     assert again.returncode == 0
     assert len(cluster.lines) == 1
+
+
+def test_what_a_job_could_not_run_is_not_submitted(cluster: Cluster, tmp_path: Path) -> None:
+    pool = a_pool(tmp_path / "other", call="gone_lab:f")
+    with (pool / "experiment.yaml").open("a", encoding="utf-8") as file:
+        file.write(PASSES)
+
+    sent = cluster.run("submit", pool, "--keep-full")
+
+    assert sent.returncode == Fault.INPUT
+    assert "No module named 'gone_lab'" in sent.stderr
+    assert cluster.lines == []
+
+
+def test_the_program_that_the_jobs_run_is_tried_as_they_run_it(cluster: Cluster) -> None:
+    program = cluster.folder / "other"
+    cluster.replace_program("other", 'echo "$* $SBATCH_SIGNAL." > tried; echo no numpy >&2; exit 1')
+
+    variables = {**cluster.environment, "JOBPOOL": str(program), "SBATCH_SIGNAL": "B:TERM@75"}
+    sent = cluster.jobpool("submit", cluster.pool, "--pass", "first", **variables)
+
+    tried = (cluster.folder / "tried").read_text()
+    assert tried == f"work {cluster.pool} --max-tasks 0 .\n"
+    assert "the jobs would have: no numpy; nothing was submitted" in sent.stderr
+    assert cluster.lines == []
+
+
+@pytest.mark.parametrize("name", ["nowhere", "older"])
+def test_a_program_that_cannot_be_tried_here_is_submitted(cluster: Cluster, name: str) -> None:
+    program = cluster.folder / name
+    cluster.replace_program("older", "exit 2")
+
+    variables = {**cluster.environment, "JOBPOOL": str(program)}
+    sent = cluster.jobpool("submit", cluster.pool, "--pass", "first", **variables)
+
+    assert sent.returncode == 0
+    assert "they were not tried before" in sent.stderr
+    assert len(cluster.lines) == 1

@@ -11,7 +11,8 @@ import shlex
 import time
 from collections.abc import Callable, Collection, Sequence
 
-from jobpool.errors import NoRoomError, SchedulerError
+from jobpool.errors import SchedulerError
+from jobpool.scheduler.base import NoRoomError
 from jobpool.scheduler.slurm.programs import RunProgram
 
 # "12", "12;cluster", and what sbatch prints without --parsable

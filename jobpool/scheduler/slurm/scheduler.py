@@ -7,12 +7,21 @@ from functools import partial
 from pathlib import Path
 
 from jobpool.errors import SchedulerError, SchedulerMissingError
-from jobpool.scheduler.base import Capacity, Job, Limits, Order, QueuedJob, Submission
+from jobpool.scheduler.base import (
+    Capacity,
+    Job,
+    Limits,
+    Order,
+    QueuedJob,
+    Submission,
+    Trial,
+    trial_words,
+)
 from jobpool.scheduler.slurm import answers, environment, jobs, limits, submit
 from jobpool.scheduler.slurm.own_job import asked_once
 from jobpool.scheduler.slurm.programs import TIMEOUT_S, RunProgram, on_cluster, run_program
 from jobpool.scheduler.slurm.submit import shares
-from jobpool.scheduler.slurm.variables import chosen_cluster, chosen_options
+from jobpool.scheduler.slurm.variables import chosen_cluster, chosen_options, environment_of
 from jobpool.scheduler.status import JobRun, JobStatus
 
 _LACKED_MEMORY = re.compile(
@@ -101,6 +110,11 @@ class Slurm:
             Submission(command=line, log_folder=folder, name=order.name, jobs=jobs)
             for line, jobs in zip(lines, sizes, strict=True)
         )
+
+    def trial(self, order: Order) -> Trial:
+        """Return the start of a worker in the environment that sbatch hands on."""
+        environment = {**environment_of("sbatch"), "JOBPOOL": order.program}
+        return Trial(command=trial_words(order), environment=environment)
 
     def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
         """Run sbatch lines, and return the ids of the jobs."""
