@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.disk.inside import POOL_FILE
-from jobpool.disk.locks import LOCKS
+from jobpool.disk.locks import lock_for
 from jobpool.disk.waiting import Waiting
 from jobpool.errors import DamagedStateError
 from jobpool.table.arrays import Table, count_states, read_counting, read_table, state_of
@@ -128,7 +128,7 @@ class Pool:
     @cached_property
     def shards(self) -> tuple[Shard, ...]:
         """Return the state files in the order of their tasks."""
-        lock = LOCKS[self.info.lock]
+        lock = lock_for(self.info.lock, self.folder)
         shards, first = [], 0
         for number, size in enumerate(self.grid.shard_sizes):
             shards.append(

@@ -3,7 +3,8 @@
 Four kinds, the same promise: while one process holds the lock on a state file, no other does, it
 reads what the last holder wrote, and a process that dies releases it.
 
-    flock       the kernel queues the waiters: the fairest and by far the fastest
+    flock       the kernel queues the waiters: the fairest and by far the fastest; on NFS, where
+                it is not fair between hosts, they look whether it is free (`Polling`)
     lockf       byte-range locks, for file systems that emulate or ignore flock
     fresh       flock, and no cache is trusted: for FUSE file systems such as GlusterFS, where a
                 host goes on reading its old copy for a second, lock or no lock
@@ -14,9 +15,12 @@ The pool remembers the kind it was made with; all its workers use that one.
 """
 
 import fcntl
+import math
 import os
+import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +30,10 @@ from pathlib import Path
 from jobpool.disk.files import temporary_beside
 from jobpool.disk.inside import open_inside
 
+LOOKS = 10  # at a lock on NFS in the usual wait, if that is as long as the lock is usually held
+LEAST_PAUSE_S, MOST_PAUSE_S = 0.0005, 0.5  # between two of them
+UNUSUAL = 8  # times the usual wait: from then on it is looked at less often
+MEMORY = 16  # waits that make what is usual
 LEASE_S = 30.0  # a lock file not refreshed for so long belonged to a process that died
 
 
@@ -67,6 +75,55 @@ class _Kernel:
                     os.fsync(held.descriptor)  # after the release: no process waits for the disk
         finally:
             os.close(held.descriptor)
+
+
+class Polling:
+    """Takes a lock without a queue: looks again and again whether it is free.
+
+    For NFS. Its client hands a lock on within its host, and lets those who wait on other hosts ask
+    again after one second, then two, then four: a busy host keeps the lock for itself. Here all
+    look about equally often, so that each host has the same chance. Where many wait they look less
+    often, so that the lock is idle for a small part of the time, and its server is not flooded. The
+    pauses grow more slowly than the waits: who happens to wait for longer must not look ever less.
+
+    Parameters
+    ----------
+    call : callable
+        `fcntl.flock`, or another that takes a descriptor and an operation.
+    """
+
+    def __init__(self, call: Callable[[int, int], object]) -> None:
+        self._call, self._rng = call, random.Random()
+        self._wait_s, self._hold_s, self._taken = 0.0, 0.0, 0.0  # as is usual, and when it was
+
+    def __call__(self, descriptor: int, operation: int) -> None:
+        """Take the lock, or release it."""
+        began = time.monotonic()
+        if operation != fcntl.LOCK_EX:
+            self._call(descriptor, operation)
+            self._hold_s += (began - self._taken - self._hold_s) / MEMORY
+            return
+        while not self._take(descriptor):
+            time.sleep(self._pause_s(time.monotonic() - began))
+        self._taken = time.monotonic()
+        self._wait_s += (self._taken - began - self._wait_s) / MEMORY
+
+    def _pause_s(self, waited_s: float) -> float:
+        wait_s = max(self._wait_s, waited_s / UNUSUAL)
+        mean_s = math.pow(wait_s, 0.75) * math.pow(self._hold_s, 0.25) / LOOKS
+        return min(max(mean_s, LEAST_PAUSE_S), MOST_PAUSE_S) * (0.5 + self._rng.random())
+
+    def _take(self, descriptor: int) -> bool:
+        try:
+            self._call(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def polled(call: Callable[[int, int], object]) -> Lock:
+    """Return a lock that is taken by `Polling`."""
+    return partial(_Kernel, Polling(call))
 
 
 class _Fresh(_Kernel):
@@ -132,6 +189,42 @@ LOCKS: Mapping[str, Lock] = {
     "fresh": partial(_Fresh, fcntl.flock),
     "exclusive": _exclusive,
 }
+
+
+def lock_for(kind: str, folder: Path) -> Lock:
+    """Return the lock of a kind as it is best taken in a folder.
+
+    Parameters
+    ----------
+    kind : str
+        One of `LOCKS`.
+    folder : Path
+        Where the files lie that are locked.
+    """
+    if kind in {"flock", "lockf"} and lies_on_nfs(folder):
+        return polled(getattr(fcntl, kind))
+    return LOCKS[kind]
+
+
+def lies_on_nfs(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Say whether a folder lies on a network disk of the kind NFS, as far as the kernel says.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder that is there.
+    mounts : Path
+        Where the kernel lists what is mounted.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        device = folder.stat().st_dev
+        wanted = f"{os.major(device)}:{os.minor(device)}"
+        for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
+            words = line.split()
+            if words[2] == wanted:
+                return words[words.index("-") + 1].startswith("nfs")
+    return False
+
 
 # run by a second process: takes the lock without waiting and says whether it got it
 _PROBE = """
