@@ -200,6 +200,20 @@ class PoolGoneError(PoolError):
         self.args = (pool,)
 
 
+class SurroundingsGoneError(JobpoolError):
+    """What a worker was started with was removed while it ran."""
+
+    fault = Fault.FILE_SYSTEM
+    advice = "put it back, or submit workers that have another: no task is lost"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.advice}"
+
+
 class DamagedStateError(PoolError):
     """A state file does not hold what was last written to it."""
 

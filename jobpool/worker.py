@@ -11,19 +11,22 @@ worker that looks for dead ones finds a result without an end.
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from jobpool.disk.causes import cause_in_text
 from jobpool.disk.inside import remove_folder
 from jobpool.disk.waiting import LONG_S, Watch
-from jobpool.errors import StorageError
+from jobpool.errors import StartError, StorageError
 from jobpool.execution.attempt import AttemptRunner
 from jobpool.execution.claiming import ClaimResult, Puller
 from jobpool.execution.health import FailureMonitor
 from jobpool.execution.matching import TaskMatcher
 from jobpool.execution.patience import Patience
-from jobpool.execution.supervisor import StopSignals, Supervisor
+from jobpool.execution.supervisor import Outcome, StopSignals, Supervisor
+from jobpool.execution.surroundings import Surroundings
 from jobpool.journal.workers import WorkerRecord
 from jobpool.liveness.heartbeat import Heartbeat
 from jobpool.liveness.reaper import Reaper
@@ -98,6 +101,7 @@ class Worker:
         self._failures = FailureMonitor(
             pool.folder, worker_record.node or worker_record.host, now=pool.now
         )
+        self._surroundings = Surroundings()
         self._disk = Patience(signals, self._heartbeat.beat, pool.info.heartbeat_s, report)
         self._attempts = AttemptRunner(
             pool,
@@ -124,6 +128,8 @@ class Worker:
         ------
         StartError
             If tasks cannot be run here; none was claimed.
+        SurroundingsGoneError
+            If Python or the folder for temporary files was removed.
         SelectionError
             If the worker's selection does not fit the pool.
         StorageError
@@ -135,7 +141,11 @@ class Worker:
         waits = WaitReport(self._pool, self._report, self._heartbeat.beat)
         long_s = min(LONG_S, self._pool.info.heartbeat_s)
         with Watch(self._pool.waiting, waits.waits, waits.got, long_s=long_s):
-            self._pull(puller, summary, limits, started)
+            try:
+                self._pull(puller, summary, limits, started)
+            except (StartError, ImportError, OSError):
+                self._surroundings.check()  # the reason behind it, if that is gone
+                raise
         return summary
 
     def _pull(
@@ -225,6 +235,7 @@ class Worker:
         self._failures.note(claim, ending)
         if ending.cause is Cause.STORAGE:
             self._end(ending)
+            self._surroundings.check()
             if not self._disk.goes_on():
                 summary.reason = "the disk refused a task's output"
             return None
@@ -267,9 +278,19 @@ class Worker:
         """Return the running task, and its peak memory in MB."""
         return self._attempts.running, self._supervisor.peak_mb
 
-    def _refine(self, cause: Cause) -> Cause:
-        """Return the cause that the scheduler reports for the end of this job, if any."""
-        return self._reaper.why_stopped(self._heartbeat.server_time) or cause
+    def _refine(self, outcome: Outcome) -> Outcome:
+        """Return an outcome with the cause that is seen from outside of the task's process."""
+        if outcome.cause is Cause.CANCELLED:
+            with suppress(OSError, StorageError):  # what is not known now changes nothing
+                seen = self._reaper.why_stopped(self._heartbeat.server_time)  # by the scheduler
+                return replace(outcome, cause=seen or outcome.cause)
+        if outcome.cause is Cause.ERROR and (gone := self._surroundings.gone()):
+            # without its traceback: the task is not to be known by what failed
+            error = f"{gone}; {outcome.error}"
+            return replace(outcome, cause=Cause.STORAGE, error=error, traceback=None)
+        if outcome.cause is Cause.ERROR and outcome.traceback is None:
+            return replace(outcome, cause=cause_in_text(outcome.error or "") or Cause.ERROR)
+        return outcome
 
     def _reap(self, every_s: float | None = None) -> bool:
         """Take back the tasks of dead workers, no more often than is useful."""

@@ -58,7 +58,7 @@ class AttemptRunner:
     supervisor : TaskProcess
         Runs the tasks.
     refine : callable
-        Given the cause of an end, returns the cause that further evidence shows.
+        Given an outcome, returns what evidence from outside of the task's process shows.
     report : callable
         Takes a line for the log.
     outlast : callable
@@ -71,7 +71,7 @@ class AttemptRunner:
         worker_record: WorkerRecord,
         supervisor: TaskProcess,
         *,
-        refine: Callable[[Cause], Cause],
+        refine: Callable[[Outcome], Outcome],
         report: Callable[[str], None],
         outlast: Callable[[Callable[[], None]], None] = lambda write: write(),
     ) -> None:
@@ -121,8 +121,7 @@ class AttemptRunner:
         }
         outcome = self._supervisor.run(request)
         started, ended, jump_s = stop()
-        if outcome.cause is Cause.CANCELLED:
-            outcome = replace(outcome, cause=self._refine(outcome.cause))
+        outcome = self._refine(outcome)
         attempt = replace(self._attempt(claim, outcome, started, ended), clock_jump_s=jump_s)
         self._write(claim, outcome, attempt, started, ended)
         why = f": {outcome.error}" if outcome.error else ""

@@ -244,8 +244,10 @@ def feedback_of(
 
 def _is_of_task_alone(attempt: Attempt) -> bool:
     """Say whether a disk failed in the task's own code, where no file of the pool was refused."""
-    own = attempt.traceback and not (attempt.error or "").startswith("jobpool.errors.StorageError")
-    return attempt.cause is Cause.STORAGE and bool(own)
+    error = attempt.error or ""
+    own = attempt.traceback and not error.startswith("jobpool.errors.StorageError")
+    is_signal = error.startswith("the task process")
+    return attempt.cause is Cause.STORAGE and bool(own or is_signal)
 
 
 def made_progress(pool: Path, folder: str, since: float, worker: str = "") -> bool:
