@@ -69,7 +69,14 @@ def test_the_numbers_of_all_arrays_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [SchedulerError(TIMED_OUT), SchedulerError(SOCKET), "", "4\n5\n"]
+    "answer",
+    [
+        SchedulerError(TIMED_OUT),
+        SchedulerError(SOCKET),
+        "",
+        "4\n5\n",
+        "sbatch: error: a remark\n21",
+    ],
 )
 def test_a_job_that_is_there_was_submitted_whatever_sbatch_said(
     answer: str | SchedulerError,
@@ -100,6 +107,18 @@ def test_no_job_after_no_answer_is_an_error_that_says_where_to_look() -> None:
         site.submit()
 
 
+def test_a_queue_that_does_not_answer_either_leaves_open_whether_the_job_is_there() -> None:
+    site = Site(SchedulerError(TIMED_OUT))
+
+    def silent(command: Sequence[str]) -> str:
+        if site.lines:
+            raise SchedulerError("squeue did not answer within 60 s")
+        return ""
+
+    with pytest.raises(SchedulerError, match=r"sbatch did not answer(?s:.*)the job may be there"):
+        submit([LINE], site.sbatch, silent, site.paused.append)
+
+
 def test_a_refusal_is_not_waited_for() -> None:
     site = Site(SchedulerError(f"{shlex.join(LINE)}\nended with code 1: Invalid account"))
 
@@ -112,6 +131,13 @@ def test_a_refusal_with_code_0_is_quoted() -> None:
     site = Site("sbatch: error: your project has no hours left\n")
 
     with pytest.raises(SchedulerError, match="no job id: sbatch: error: your project has no hours"):
+        site.submit()
+
+
+def test_a_number_in_a_refusal_is_no_job() -> None:
+    site = Site("sbatch: error: no hours left of\n70\n")
+
+    with pytest.raises(SchedulerError, match="printed no job id: sbatch: error: no hours left"):
         site.submit()
 
 

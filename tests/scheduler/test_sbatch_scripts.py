@@ -224,6 +224,17 @@ def test_a_job_whose_log_slurm_named_after_the_array_asks_nothing(
     assert "in job 1003 999_0 0" in (pool / "logs/1/worker-999_0.log").read_text()
 
 
+def test_a_job_in_an_array_hands_its_array_to_no_task_of_another_job(
+    tmp_path: Path, pool: Path
+) -> None:
+    settings = ARRAY_TASK | with_squeue(tmp_path, "1003 1003 0\\n")
+    program = a_program(tmp_path / "bin", STAND_IN + 'echo "array: ${SLURM_ARRAY_JOB_ID-none}"\n')
+
+    start("first_pass", pool, begun=tmp_path / "begun", JOBPOOL=program, **settings)
+
+    assert "array: none" in (pool / "logs/1/first_pass-1003.log").read_text()
+
+
 def test_a_restarted_job_has_a_log_of_its_own(tmp_path: Path, pool: Path) -> None:
     program = a_program(tmp_path / "bin")
     again = {"SLURM_RESTART_COUNT": 1} | with_squeue(tmp_path, "12345 12345 1\\n")

@@ -98,27 +98,35 @@ def _submit(
     except SchedulerError as error:
         why = error
     else:
-        if (job := job_in(answer)) is not None:
+        job = job_in(answer)
+        if job is not None and "error" not in answer.lower():  # else the number may be any
             return job
         why = _no_number(line, answer)
     said = str(why).replace(shlex.join(line), "")  # a path may hold any word
     is_unclear, no_room = bool(_UNCLEAR.search(said)), bool(_NO_ROOM.search(said))
     n_looks = len(_PAUSES_S) if is_unclear else 1 if no_room else 2
+    there: Sequence[str] = ()
+    seen = "no such job is in the queue"
     for pause_s in _PAUSES_S[:n_looks]:
         pause(pause_s)
-        if there := new_jobs():
+        try:
+            there, seen = new_jobs(), "no such job is in the queue"
+        except SchedulerError:
+            seen = "squeue does not answer, so the job may be there"
+        if there:
             return there[0]
     if no_room and not is_unclear:
         raise NoRoomError(str(why)) from why
     if is_unclear and (name := _name_of(line)):
         look = shlex.join(["squeue", "--me", f"--name={name}"])
-        raise SchedulerError(f"{why}\nno such job is in the queue; look again later: {look}")
+        raise SchedulerError(f"{why}\n{seen}; look again later: {look}")
     raise why
 
 
 def _no_number(line: Sequence[str], answer: str) -> SchedulerError:
-    said = f": {answer.strip()}" if answer.strip() else ""
-    what = f"{shlex.join(line)}\nprinted no job id{said}"  # so it is with --test-only
+    what = f"{shlex.join(line)}\nprinted no job id"
+    if answer.strip() and "--test-only" not in line:
+        return SchedulerError(f"{what}: {answer.strip()}; correct what it refuses")
     return SchedulerError(f"{what}; leave out options of sbatch that submit nothing")
 
 
@@ -130,5 +138,13 @@ def _name_of(line: Sequence[str]) -> str:
 
 def _jobs_named(name: str, run: RunProgram) -> Collection[str]:
     """Return the numbers of this user's jobs of a name, also of those that have just ended."""
-    look = ["squeue", "--me", "--noheader", "--states=all", f"--name={name}", "--format=%F"]
+    look = [
+        "squeue",
+        "--me",
+        "--noheader",
+        "--all",
+        "--states=all",
+        f"--name={name}",
+        "--format=%F",
+    ]
     return {word for word in run(look).split() if word.isdecimal()}

@@ -124,7 +124,9 @@ if [[ $restarts == 0 && $begun == *-"$array.log" && ${begun%/*} -ef $pool/logs ]
     job=$array
 elif [[ $restarts != 0 || $array != _ ]]; then
     while read -r number named started _; do
-        [[ $number != "$SLURM_JOB_ID" ]] || job=$named restarts=$started
+        [[ $number == "$SLURM_JOB_ID" ]] || continue
+        job=$named restarts=$started
+        [[ $job == *_* ]] || unset "${!SLURM_ARRAY_@}" # tasks may go by it, too
     done < <(
         unset "${!SQUEUE_@}" SLURM_CLUSTERS # a user's own filters
         timeout 20 squeue --noheader --all --array --states=all --jobs "$SLURM_JOB_ID" \
