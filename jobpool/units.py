@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 MB = 1 << 20  # of memory, as schedulers and the kernel count it
 HOUR_S = 3600.0
+# a day within the first and last that a calendar has, whatever the time zone of the reader
+_FIRST_S, _LAST_S = -62_135_510_400.0, 253_402_214_400.0
 _GAP = 2  # between the columns of a table
 _LEFT_OUT, _LEAST = "..", 8  # stands for the middle of a text; texts are not made shorter
 DAY_S = 24 * HOUR_S
@@ -205,9 +207,14 @@ def parse_memory(text: str) -> float | None:
     return float(found[1]) * _MEMORY_MB[found[2]] if found else None
 
 
+def _moment(time_s: float) -> datetime:
+    """Return seconds since the epoch as a moment; of a clock that was wrong, the nearest one."""
+    return datetime.fromtimestamp(min(max(time_s, _FIRST_S), _LAST_S), tz=UTC)
+
+
 def local_time(time_s: float) -> str:
     """Return seconds since the epoch as date and time of day, where the reader is."""
-    return datetime.fromtimestamp(time_s, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return _moment(time_s).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def utc_time(seconds: float, digits: int = 0) -> str:
@@ -218,7 +225,7 @@ def utc_time(seconds: float, digits: int = 0) -> str:
     >>> utc_time(1_700_000_000.46), utc_time(1_700_000_000.46, 3)
     ('2023-11-14 22:13:20', '2023-11-14 22:13:20.460')
     """
-    text = datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    text = _moment(seconds).strftime("%Y-%m-%d %H:%M:%S.%f")
     return text[: 20 + digits].removesuffix(".")
 
 
@@ -231,12 +238,12 @@ def utc_iso(time_s: float, digits: int = 0) -> str:
     ('2023-11-14T22:13:20+00:00', '2023-11-14T22:13:20.460+00:00')
     """
     spec = "milliseconds" if digits else "seconds"
-    return datetime.fromtimestamp(time_s, tz=UTC).isoformat(timespec=spec)
+    return _moment(time_s).isoformat(timespec=spec)
 
 
 def time_in_name(time_s: float) -> str:
     """Return seconds since the epoch, where the reader is, for the name of a file."""
-    return datetime.fromtimestamp(time_s, tz=UTC).astimezone().strftime("%Y%m%d-%H%M%S")
+    return _moment(time_s).astimezone().strftime("%Y%m%d-%H%M%S")
 
 
 def bar(fraction: float, width: int = 24, *, ascii_only: bool = False) -> str:
@@ -313,8 +320,8 @@ def table(
     if width is not None and sum(_widths(heads, columns)) - _GAP > width:
         heads = [name.split() or [""] for name in header]
         most = _cut_to(_widths(heads, columns), right, width)
-        columns = [[_cut(cell, n) for cell in c] for c, n in zip(columns, most, strict=True)]
-        heads = [[_cut(word, n) for word in h] for h, n in zip(heads, most, strict=True)]
+        columns = [[cut(cell, n) for cell in c] for c, n in zip(columns, most, strict=True)]
+        heads = [[cut(word, n) for word in h] for h, n in zip(heads, most, strict=True)]
     n_lines = max(map(len, heads), default=1)
     heads = [[""] * (n_lines - len(head)) + head for head in heads]
     widths = _widths(heads, columns)
@@ -345,12 +352,12 @@ def _cut_to(widths: Sequence[int], right: Sequence[bool], width: int) -> list[in
     return most
 
 
-def _cut(text: str, most: int) -> str:
+def cut(text: str, most: int) -> str:
     """Return a text without its middle if it is longer than that.
 
     Examples
     --------
-    >>> _cut("schaefer_400_7networks", 12), _cut("short", 12)
+    >>> cut("schaefer_400_7networks", 12), cut("short", 12)
     ('schae..works', 'short')
     """
     if len(text) <= most:

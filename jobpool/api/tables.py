@@ -14,6 +14,7 @@ from jobpool.collect.attempts import attempts_frame
 from jobpool.collect.collect import collect_pool, what_is_gone
 from jobpool.collect.frames import KEY, provenance
 from jobpool.collect.predictions import Wanted, predictions_frame
+from jobpool.collect.row_columns import times
 from jobpool.journal.jsonl import worker_name
 from jobpool.overview.failures import FailureGroup, find_failures
 from jobpool.pool import Pool
@@ -112,7 +113,8 @@ def failures_table(
 ) -> pd.DataFrame:
     """Return one row for each kind of failure that ``jobpool errors`` shows."""
     rows = [_failure(one) for one in find_failures(pool, _chosen(pool, only, skip), causes).groups]
-    return pd.DataFrame({name: [row[name] for row in rows] for name in _OF_FAILURES})
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in _OF_FAILURES}
+    return pd.DataFrame({**columns, "ended": times(np.array(columns["ended"], float))})
 
 
 def _failure(group: FailureGroup) -> dict[str, Any]:

@@ -1,18 +1,23 @@
 """``jobpool collect``: results as one table."""
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobpool.cli.options import Only, PoolArgument, Skip, Trust, check_output
+from jobpool.cli.options import AsJson, Only, PoolArgument, Skip, Trust, check_output
+from jobpool.cli.output import json_text
+from jobpool.cli.progress import Progress
 from jobpool.errors import Fault
 from jobpool.installation import require
+from jobpool.table.columns import OF_SCORES
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from jobpool.collect.collect import Collected
     from jobpool.collect.predictions import Wanted
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
     from jobpool.task import Json
 
 _SUFFIXES = (".csv", ".parquet")
-_ROWS, _COLUMNS, _ATTRIBUTES = 20, 10, 2  # shown where no file is asked for
 _NAMED = 20  # incomplete sets named
 
 
@@ -54,6 +58,7 @@ def collect(
         typer.Option("--fresh", help="Leave out tasks that are being rerun: no earlier results."),
     ] = False,
     trust: Trust = None,
+    json: AsJson = False,
 ) -> None:
     """Write one row per task that is done, or one per fold.
 
@@ -69,13 +74,15 @@ def collect(
     jobpool collect POOL -o scores.parquet --by fold --long
     jobpool collect POOL --predictions predictions.parquet
     jobpool collect POOL -o attempts.csv --attempts
+    jobpool collect POOL --only pipeline=elastic --json
     """
     _check_outputs([path for path in (output, predictions, incomplete) if path is not None])
     if attempts and (long or by != "task" or predictions or incomplete or fresh):
-        what = "goes with -o, --only and --skip alone: an attempt has neither parts nor scores"
+        what = "goes with -o, --only, --skip and --json alone: an attempt has no parts, no scores"
         raise typer.BadParameter(what, param_hint="--attempts")
-    from jobpool.collect.attempts import attempts_frame
-    from jobpool.collect.collect import collect_pool
+    if json and predictions:
+        what = "is for tables of tasks, parts, scores and attempts; leave out --predictions"
+        raise typer.BadParameter(what, param_hint="--json")
     from jobpool.collect.frames import provenance
     from jobpool.pool import Pool
     from jobpool.table.selection import select
@@ -85,9 +92,7 @@ def collect(
     about = provenance(opened, only=list(selection[0]), skip=list(selection[1]))
     about |= {"fresh": True} if fresh else {}
     if attempts:
-        frame = attempts_frame(opened, chosen)
-        names = set(opened.grid.attributes_by_name)
-        _give(frame, output, {**about, "by": "attempt"}, names)
+        _give_attempts(opened, chosen, output, about, json=json)
         return
     is_whole = True
     if predictions is not None:
@@ -97,9 +102,8 @@ def collect(
         wanted = Wanted(chosen=chosen, fresh=fresh)
         is_whole = _write_predictions(opened, wanted, predictions, about_these, trust or ())
     if predictions is None or output is not None or incomplete is not None:
-        found = collect_pool(opened, chosen, by, fresh=fresh)
-        frame, attributes = found.long() if long else found.frame, set(found.attributes)
-        _give(frame, output, {**about, "by": by, "long": long}, attributes)
+        found = _collected(opened, chosen, by, fresh=fresh)
+        _give_results(found, output, {**about, "by": by, "long": long}, json=json)
         _tell(opened, found)
         if long:
             _tell_no_numbers(found)
@@ -108,6 +112,60 @@ def collect(
         is_whole = is_whole and not found.lost
     if not is_whole:
         raise typer.Exit(Fault.POOL)
+
+
+def _collected(
+    pool: "Pool", chosen: "NDArray[np.bool_] | None", by: str, *, fresh: bool
+) -> "Collected":
+    """Return the results, and say meanwhile how far that is."""
+    from jobpool.collect.collect import collect_pool
+    from jobpool.collect.reading import Reading, n_read
+    from jobpool.journal.jsonl import worker_files
+
+    def share(file: Path) -> float:
+        n_bytes = sum(path.stat().st_size for path in worker_files(pool.folder, "results"))
+        return n_read(file) / max(n_bytes, 1)
+
+    with Progress("reading results", share) as progress:
+        reading = Reading(tell=progress.stage, file=progress.file)
+        return collect_pool(pool, chosen, by, fresh=fresh, reading=reading)
+
+
+def _give_attempts(
+    pool: "Pool",
+    chosen: "NDArray[np.bool_] | None",
+    output: Path | None,
+    about: "Mapping[str, Json]",
+    *,
+    json: bool,
+) -> None:
+    from jobpool.collect.attempts import attempts_frame
+
+    with Progress("reading attempts"):
+        frame = attempts_frame(pool, chosen)
+    about = {**about, "by": "attempt"}
+    if json:
+        _print_json(frame, output, about, {})
+    elif output is None:
+        keys = (str(frame.columns[0]), *pool.grid.names)
+        _print(frame, keys, pool.grid.attributes_by_name, ())
+    if output is not None:
+        _write(frame, output, about)
+
+
+def _give_results(
+    found: "Collected", output: Path | None, about: "Mapping[str, Json]", *, json: bool
+) -> None:
+    """Write the table, show its first rows, or print it as JSON."""
+    frame = found.long() if about["long"] else found.frame
+    if json:
+        _print_json(frame, output, about, _left_out(found))
+    elif output is None:
+        keys = [found.id, *found.axes, *(name for name in (found.earlier, found.mixed) if name)]
+        leading = OF_SCORES if about["long"] else found.leading
+        _print(frame, keys, found.attributes, leading)
+    if output is not None:
+        _write(frame, output, about)
 
 
 def _check_outputs(paths: list[Path]) -> None:
@@ -146,60 +204,61 @@ def _write_predictions(
     return not written.lost
 
 
-def _give(
-    frame: "pd.DataFrame", output: Path | None, about: "Mapping[str, Json]", attributes: set[str]
+def _print(
+    frame: "pd.DataFrame", keys: Sequence[str], attributes: Collection[str], leading: Sequence[str]
 ) -> None:
-    """Write the table, or show its first rows."""
+    from jobpool.cli.tables import first_rows
+
+    for line in first_rows(frame, keys, attributes, leading):
+        print(line)
+
+
+def _write(frame: "pd.DataFrame", output: Path, about: "Mapping[str, Json]") -> None:
     from jobpool.collect.frames import KEY, write_frame
     from jobpool.units import count
 
-    if output is None:
-        for line in _short_table(frame, attributes):
-            print(line)
-        return
     frame.attrs[KEY] = about
-    write_frame(output, frame)
+    with Progress(f"writing {output}"):
+        write_frame(output, frame)
     print(f"{count(len(frame), 'row')} in {output}", file=sys.stderr)
 
 
-def _short_table(frame: "pd.DataFrame", attributes: set[str]) -> list[str]:
-    """Return the first rows, with few attributes, so that scores are seen."""
-    from jobpool.units import table
+def _print_json(
+    frame: "pd.DataFrame",
+    output: Path | None,
+    about: "Mapping[str, Json]",
+    left_out: "Mapping[str, Any]",
+) -> None:
+    """Print what the table came from, what is not in it and, if they go to no file, its rows."""
+    known = {name: one for name, one in about.items() if name != "experiment_text"}
+    if output is not None:
+        print(json_text({**known, **left_out, "file": str(output), "n_rows": len(frame)}))
+        return
+    from jobpool.cli.tables import print_json
 
-    if frame.empty:
-        return ["no row: nothing that is selected is done"]
-    shown = frame.drop(columns=_silent(frame, attributes))
-    shown = shown.iloc[:_ROWS, :_COLUMNS]
-    texts = [str(name) for name in shown.columns if shown[name].dtype == "string"]
-    rows = [[_cell(value) for value in row] for row in shown.astype(object).itertuples(index=False)]
-    lines = table(list(shown.columns), rows, texts)
-    if len(frame) > _ROWS or len(frame.columns) > _COLUMNS:
-        n_columns = len(frame.columns)
-        lines.append(f"... {len(frame):,} rows of {n_columns} columns in all: -o results.csv")
-    return lines
-
-
-def _silent(frame: "pd.DataFrame", attributes: set[str]) -> list[str]:
-    """Return attributes that are the same in all rows, or as another column, and all but two."""
-    seen: list[pd.Series[Any]] = []
-    told: list[str] = []
-    silent: list[str] = []
-    for name in frame.columns:
-        column = frame[name].astype("string")
-        if name in attributes:
-            is_same = column.nunique(dropna=False) == 1
-            is_told = not is_same and not any(column.equals(one) for one in seen)
-            (told if is_told else silent).append(name)
-        seen.append(column)
-    return silent + told[_ATTRIBUTES:]
+    print_json(frame, {**known, **left_out, "n_rows": len(frame)})
 
 
-def _cell(value: object) -> str:
-    import pandas as pd
-
-    if pd.isna(value):  # type: ignore[call-overload] # a cell is no array
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _left_out(found: "Collected") -> dict[str, Any]:
+    """Return what did not become a row, and what to know of those that did."""
+    return {
+        "metrics": found.metrics,
+        "earlier": found.n_earlier,
+        "mixtures": [
+            {"name": one.name, "usual": one.usual, "results": dict(one.counts)}
+            for one in found.mixtures
+        ],
+        "incomplete": [
+            {"axes": dict(one.point), "parts": one.n_parts, "missing": one.missing}
+            for one in found.incomplete
+        ],
+        "lost": found.lost,
+        "unreadable": found.unreadable,
+        "damaged": [{"file": str(file), "line": number} for file, number in found.damaged],
+        "refused": found.n_refused,
+        "strange": found.n_strange,
+        "no_numbers": found.n_no_numbers,
+    }
 
 
 def _tell(pool: "Pool", found: "Collected") -> None:

@@ -49,6 +49,7 @@ class Accepted:
         self.n_refused = 0  # results of tasks that another claim of the same run has done
         self.n_strange = 0  # results of tasks that the pool does not have
         self.damaged: list[tuple[Path, int]] = []  # file and number of lines that cannot be read
+        self.n_bytes = 0  # read so far
 
     def results(
         self, pool: Path, workers: Sequence[str]
@@ -56,6 +57,7 @@ class Accepted:
         """Yield position, line and record of each result that counts, once."""
         for worker in workers:
             for number, raw, record in lines_of(pool, "results", worker):
+                self.n_bytes += len(raw)
                 if record is None:
                     self.damaged.append((worker_file(pool, "results", worker), number))
                     continue

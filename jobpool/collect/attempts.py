@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jobpool.collect.accepted import known_tasks
 from jobpool.collect.frames import frame_of
-from jobpool.collect.row_columns import Rows, joined, nothing, point_columns, texts
+from jobpool.collect.row_columns import Rows, joined, nothing, point_columns, texts, times
 from jobpool.journal.attempts import Attempt, attempt_records
 from jobpool.pool import Pool
 from jobpool.table.columns import ID, OF_ATTEMPTS, OURS, listed, set_apart
@@ -41,6 +41,7 @@ def attempts_frame(pool: Pool, chosen: NDArray[np.bool_] | None = None) -> pd.Da
     order = np.lexsort((np.asarray(columns["fence"], np.int64), *codes[::-1]))
     points = point_columns(pool.grid, codes[:, order])
     columns["seconds"] = _seconds(columns["started"], columns["ended"])
+    columns |= {name: times(np.asarray(columns[name], float)) for name in ("started", "ended")}
     shown = set_apart(OF_ATTEMPTS, points, OURS)
     own = {shown[name]: one for name, one in listed(OF_ATTEMPTS, columns).items()}
     return frame_of(points | {name: one.take(order) for name, one in own.items()})

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from jobpool.collect.accepted import FACTS, Accepted, IncompleteSet, PartSelection
 from jobpool.collect.frames import frame_of
+from jobpool.collect.reading import ALONE, Reading, ReadNotes
 from jobpool.collect.row_columns import (
     TEXT,
     Cell,
@@ -72,6 +73,7 @@ class Collected:
     axes: tuple[str, ...]  # names of columns, as the next two
     attributes: tuple[str, ...]
     metrics: tuple[str, ...]
+    leading: tuple[str, ...] = ()  # the first metric of each kind of target
     incomplete: tuple[IncompleteSet, ...]
     lost: tuple[str, ...]  # ids of tasks that are done without a result on disk
     earlier: str | None  # the column that marks rows of tasks that are being rerun, if any is
@@ -129,13 +131,15 @@ def collect_pool(
     by: str = BY_TASK,
     *,
     fresh: bool = False,
+    reading: Reading = ALONE,
 ) -> Collected:
     """Return the rows of a pool as its runner understands them; parameters as of `collect`.
 
     As many processes read as are worth starting on this process's cores.
     """
     processes = worth_starting(pool.folder, len(os.sched_getaffinity(0)))
-    return collect(pool, make_results(pool.info.runner), chosen, by, processes, fresh=fresh)
+    results, reading = make_results(pool.info.runner), replace(reading, processes=processes)
+    return collect(pool, results, chosen, by, reading, fresh=fresh)
 
 
 def collect(
@@ -143,7 +147,7 @@ def collect(
     results: Results,
     chosen: NDArray[np.bool_] | None = None,
     by: str = BY_TASK,
-    processes: int = 1,
+    reading: Reading = ALONE,
     *,
     fresh: bool = False,
 ) -> Collected:
@@ -159,8 +163,8 @@ def collect(
         The selection; a part that is not selected counts as missing, or by part as not asked for.
     by : str
         ``task``, or the name of the part axis.
-    processes : int
-        That read side by side; see `worth_starting`.
+    reading : Reading
+        How many processes read side by side (see `worth_starting`), and who is told how far it is.
     fresh : bool
         Leave out the earlier results of tasks that are being rerun.
 
@@ -185,9 +189,14 @@ def collect(
         by=by,
         results=results,
         workers=(),
+        number=0,
+        notes=reading.file,
     )
-    shares = [replace(one, workers=some) for some in _dealt(pool.folder, processes)]
+    dealt = enumerate(_dealt(pool.folder, reading.processes))
+    shares = [replace(one, workers=some, number=number) for number, some in dealt]
+    reading.tell("reading results")
     found = dict(in_processes(gather, shares, len(shares)))
+    reading.tell("putting the rows together")
     return _put_together(one, [found[number] for number in sorted(found)])
 
 
@@ -222,6 +231,8 @@ class Share:
     by: str
     results: Results
     workers: tuple[str, ...]  # whose files
+    number: int
+    notes: Path | None  # where to note how much was read
 
     @property
     def parts(self) -> PartSelection:
@@ -291,7 +302,9 @@ def gather(share: Share) -> Gathered:
     parts, by, results, found = share.parts, share.by, share.results, Gathered()
     accepted = Accepted(share.grid, share.table, parts.wanted)
     codes = {} if by == BY_TASK else _codes_of(share.grid, by)
+    notes = ReadNotes(share.notes, share.number)
     for position, line, record in accepted.results(share.folder, share.workers):
+        notes.note(accepted.n_bytes)
         result: dict[str, Any] = record["result"]
         if by == BY_TASK and parts.is_part[position]:
             found.held[position] = line  # takes a tenth of the memory of what it says
@@ -334,7 +347,7 @@ def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
     for one in found:
         all_rows.extend(one)
     merged = _merge_parts(share, parts, all_rows)
-    columns, metrics, mixtures = _columns(share, all_rows, merged, facts)
+    columns, metrics, leading, mixtures = _columns(share, all_rows, merged, facts)
     lost = np.flatnonzero(parts.wanted & ~taken)
     return Collected(
         frame=frame_of(columns),
@@ -344,6 +357,7 @@ def _put_together(share: Share, found: Sequence[Gathered]) -> Collected:
         own=own_names(grid),
         attributes=tuple(grid.attributes_by_name),
         metrics=metrics,
+        leading=leading,
         incomplete=parts.incomplete(taken),
         lost=tuple(grid.take(lost).ids()),
         earlier=earlier_name(grid) if share.is_earlier.any() else None,
@@ -383,8 +397,8 @@ def _columns(
     found: Gathered,
     merged: Mapping[int, list[int]],
     facts: Mapping[str, NDArray[np.float64]],
-) -> tuple[dict[str, Any], tuple[str, ...], tuple[Mixture, ...]]:
-    """Return all columns, the names of those that hold scores, and what is mixed in the rows."""
+) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...], tuple[Mixture, ...]]:
+    """Return all columns, the names of scores, the first of each kind, and what is mixed."""
     places = np.array(found.places, np.intp)
     codes = share.grid.codes[:, places].astype(np.intp)
     if share.grid.part_axis is not None:
@@ -403,7 +417,9 @@ def _columns(
     columns |= {shown[name]: column for name, column in results.items()}
     columns |= {names[name]: column.take(order) for name, column in own.items()}
     scores = {shown[name] for some in found.metrics for name in some if name in shown}
-    return columns, tuple(name for name in columns if name in scores), mixtures
+    first = {next((shown[name] for name in some if name in shown), "") for some in found.metrics}
+    metrics = tuple(name for name in columns if name in scores)
+    return columns, metrics, tuple(name for name in metrics if name in first), mixtures
 
 
 def what_is_gone(

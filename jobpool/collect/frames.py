@@ -62,6 +62,8 @@ def _plain(column: Column) -> Column:
         return np.full(len(column), np.nan)
     if isinstance(column, np.ndarray) or column.dtype == TEXT or column.isna().any():
         return column
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column
     return column.to_numpy(column.dtype.numpy_dtype)
 
 
@@ -250,6 +252,8 @@ def _cells(column: "pd.Series[Any]") -> list[str]:
     values = column.tolist()
     if column.dtype.kind == "b":
         values = [str(value).lower() for value in values]
+    elif column.dtype.kind == "M":
+        values = (column.dt.strftime("%Y-%m-%d %H:%M:%S.%f").str[:-3] + "Z").tolist()
     elif column.dtype.kind == "f":  # as Arrow writes it: 1, not 1.0
         values = [repr(value).removesuffix(".0") for value in values]
     return ["" if lacks else str(one) for one, lacks in zip(values, is_missing, strict=True)]

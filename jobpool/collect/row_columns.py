@@ -36,6 +36,7 @@ Cell = Value | None
 Column = Any  # an array of numpy or of pandas, in which whole numbers and flags may be missing
 TEXT = pd.StringDtype()
 _KEPT = 8192  # rows that are still tuples
+_FIRST_S, _LAST_S = -62_135_596_800.0, 253_402_300_799.0  # years 1 to 9999, as calendars have
 _NAN_WORDS = frozenset({"nan", "NaN", "NAN"})
 
 
@@ -104,7 +105,8 @@ def own_columns(
         columns[name] = facts[name][places]
         for row, several in merged.items():
             columns[name][row] = np.fmax.reduce(facts[name][several])
-    return listed(OF_RESULTS, {**columns, "cores": whole(columns["cores"])})
+    columns |= {"cores": whole(columns["cores"]), "ended": times(columns["ended"])}
+    return listed(OF_RESULTS, columns)
 
 
 def own_names(grid: Grid) -> dict[str, str]:
@@ -333,6 +335,22 @@ def whole(numbers: NDArray[np.float64]) -> Column:
     """Return fractions as whole numbers, NaN as missing."""
     is_missing = np.isnan(numbers)
     return pd.arrays.IntegerArray(np.where(is_missing, 0, numbers).astype(np.int64), is_missing)
+
+
+def times(seconds: NDArray[np.float64]) -> Column:
+    """Return seconds since the epoch as moments in UTC, to the millisecond.
+
+    Missing is what is not known, and what no calendar has, as of a clock that was wrong.
+
+    Examples
+    --------
+    >>> [str(one) for one in times(np.array([1.7e9, np.nan, 1e15]))]
+    ['2023-11-14 22:13:20+00:00', 'NaT', 'NaT']
+    """
+    is_known = (seconds >= _FIRST_S) & (seconds <= _LAST_S)
+    ms = np.round(1000 * np.where(is_known, seconds, 0)).astype(np.int64)
+    moments = np.where(is_known, ms.view("datetime64[ms]"), np.datetime64("NaT", "ms"))
+    return pd.DatetimeIndex(moments).tz_localize("UTC").array
 
 
 def nothing(length: int) -> Column:

@@ -21,6 +21,7 @@ from jobpool.task import Json
 from jobpool.units import count
 
 FILE_NAME = "made-of.jsonl"
+_MOST_SHOWN = 5  # values of an input
 FORMAT = 1
 NOTED = ("version of ", "settings of ")  # how the names of what is no input begin
 BETWEEN = ", "  # between the values of a name that is not the same everywhere in a result
@@ -131,7 +132,10 @@ class Mixture:
         return max(self.counts, key=lambda one: (self.counts[one], one))
 
     def __str__(self) -> str:
-        each = [f"{value} in {count(n, 'result')}" for value, n in self.counts.items()]
+        values = list(self.counts.items())
+        each = [f"{value} in {count(n, 'result')}" for value, n in values[:_MOST_SHOWN]]
+        if len(values) > _MOST_SHOWN:
+            each.append(f"{len(values) - _MOST_SHOWN:,} more")
         other = next(value for value in self.counts if value != self.usual)
         return f"{self.name}: {BETWEEN.join(each)} (such as task {self.examples[other]})"
 

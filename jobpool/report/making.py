@@ -20,6 +20,7 @@ from jobpool.analysis.study_table import KEY, POSITIVE, from_results, read_study
 from jobpool.analysis.whole import analyse
 from jobpool.collect.collect import collect, worth_starting
 from jobpool.collect.frames import frame_of, provenance
+from jobpool.collect.reading import Reading
 from jobpool.collect.row_columns import point_columns
 from jobpool.disk.files import replace_whole, server_time
 from jobpool.errors import DataError, listing
@@ -217,7 +218,7 @@ def report_of_pool(
     if chosen is not None:
         workers = workers[workers["worker"].isin(set(spending.frame["worker"]))]
     tell("collecting results")
-    found = collect(pool, meaning, chosen, processes=processes)
+    found = collect(pool, meaning, chosen, reading=Reading(processes=processes))
     tell("analysing")
     asked = mask & is_counted(states)
     results = _with_unfinished(found, pool.grid, asked)

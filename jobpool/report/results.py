@@ -7,7 +7,7 @@ from jobpool.errors import listing
 from jobpool.report.parts import COLOURS, DataTable, Figure, Section, column, plain
 from jobpool.report.writing import packed_size
 from jobpool.table.columns import beside_report
-from jobpool.units import count, utc_time
+from jobpool.units import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +47,8 @@ def results_table(found: "Collected", grid: "Grid", where: str) -> DataTable:
         dropped = _beyond(frame, found)
         frame, left_out = frame.drop(columns=dropped), [*left_out, *dropped]
     ended = found.own["ended"]
-    if ended in frame and len(frame) <= MANY_ROWS:
-        frame = frame.assign(**{ended: [utc_time(time) for time in frame[ended]]})
+    if ended in frame:
+        frame = frame.assign(**{ended: frame[ended].dt.strftime("%Y-%m-%d %H:%M:%S")})
     notes = []
     if found.n_earlier:
         notes.append(

@@ -8,17 +8,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import jobpool as jobpool_api
 from jobpool.admin.create import create_pool
 from jobpool.cli.output import folded, json_text
+from jobpool.cli.progress import Progress
+from jobpool.collect.frames import _append_csv, _write_cells, frame_of
+from jobpool.collect.reading import ReadNotes, n_read
+from jobpool.collect.row_columns import times
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product
 from jobpool.task import Axis, Cause
 from jobpool.units import table
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool, an_experiment
-from tests.support.simulated import SimulatedWorker
+from tests.support.processes import wait_until
+from tests.support.simulated import BEGAN, SimulatedWorker
 
 LONG = "ValueError: the scans of participant 17 have no finite value in any parcel of this atlas"
 ATLAS = "schaefer_with_a_long_name_in_fslr_{}_parcels"
@@ -53,10 +60,16 @@ def commands(pool: Path) -> dict[str, tuple[object, ...]]:
         "why": ("why", pool, task),
         "status": ("status", pool),
         "plan": ("plan", pool),
+        "collect": ("collect", pool),
+        "collect --attempts": ("collect", pool, "--attempts"),
+        "collect --long": ("collect", pool, "--long"),
     }
 
 
-@pytest.mark.parametrize("name", ["errors", "log", "why", "status", "plan"])
+@pytest.mark.parametrize(
+    "name",
+    ["errors", "log", "why", "status", "plan", "collect", "collect --attempts", "collect --long"],
+)
 def test_lines_fit_a_terminal_of_80_columns(wide: Path, name: str) -> None:
     shown = run(80, *commands(wide)[name])
 
@@ -158,3 +171,110 @@ def test_what_json_cannot_hold_is_written_as_what_it_can() -> None:
     found = json.loads(json_text({"caf\udce9": [float("inf"), ("a\ud800", 2**70)]}))
 
     assert found == {"caf\\udce9": [None, ["a\\ud800", 2**70]]}
+
+
+def test_collect_in_json_has_every_row(wide: Path, jobpool: Jobpool) -> None:
+    pool = Pool(wide)
+
+    shown = in_json(jobpool, "collect", wide)
+
+    (row,) = shown["rows"]
+    assert (row["task"], row["score"], row["cores"]) == (pool.grid.id(1), 0.5, None)
+    assert row["ended"] == "2023-11-14T22:13:30.000+00:00"
+    assert (shown["n_rows"], shown["metrics"], shown["lost"]) == (1, ["score"], [])
+
+
+def test_collect_in_json_names_what_did_not_become_a_row(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 3))
+    worker.finish(worker.claim(0), score=float("inf"))
+    worker.finish(worker.claim(1), score="failed")
+    worker.results_file.rename(worker.results_file.with_name("00000000000f.jsonl"))
+
+    shown = json.loads(jobpool("collect", worker.pool.folder, "--json").stdout)
+
+    assert (shown["rows"], sorted(shown["lost"])) == ([], sorted(worker.pool.grid.ids()[:2]))
+
+
+def test_collect_in_json_beside_a_file_leaves_the_rows_to_that(
+    wide: Path, jobpool: Jobpool
+) -> None:
+    file = wide.parent / "table.csv"
+
+    shown = in_json(jobpool, "collect", wide, "-o", file, "--attempts")
+
+    assert (shown["file"], shown["n_rows"], "rows" in shown) == (str(file), 3, False)
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 4
+
+
+def test_predictions_are_not_for_json(wide: Path, jobpool: Jobpool) -> None:
+    refused = jobpool("collect", wide, "--json", "--predictions", wide.parent / "p.csv")
+
+    assert refused.returncode == 2
+    assert "leave out --predictions" in refused.stderr
+
+
+def test_every_kind_of_result_shows_its_first_score(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 2))
+    many = {f"score{i}": i / 10 for i in range(12)}
+    worker.finish(worker.claim(0), r2=0.5, mae=2.0, **many)
+    worker.finish(worker.claim(1), roc_auc=0.75, brier=0.25, **many)
+
+    head = jobpool("collect", worker.pool.folder).stdout.splitlines()[0].split()
+
+    assert set(head[2:4]) == {"r2", "roc_auc"}
+
+
+def test_a_cell_of_many_characters_or_lines_stays_a_cell(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 1))
+    worker.finish(worker.claim(0), text="a\nb\x1b[31m" + "c" * 400)
+
+    _, row = jobpool("collect", worker.pool.folder).stdout.splitlines()[:2]
+
+    assert "a\\nb\\x1b[31mcc" in row
+    assert ".." in row
+    assert len(row) < 200
+
+
+def test_times_are_moments_in_every_table(fast_path: Path, jobpool: Jobpool) -> None:
+    worker = SimulatedWorker(a_pool(fast_path, 2))
+    worker.do(0)
+    worker.fail(1, ended=BEGAN + 1e14)  # of a clock that was wrong
+    folder = worker.pool.folder
+
+    text = jobpool("collect", folder, "--attempts", TZ="UTC").stdout
+    opened = jobpool_api.open(folder)
+
+    assert "2023-11-14 22:13:20" in text
+    assert str(opened.attempts()["started"].dtype) == "datetime64[ms, UTC]"
+    assert opened.attempts()["ended"].isna().sum() == 1
+    assert str(opened.results()["ended"][0]) == "2023-11-14 22:13:30+00:00"
+    assert str(opened.errors()["ended"].dtype) == "datetime64[ms, UTC]"
+    assert jobpool("log", folder).returncode == jobpool("errors", folder).returncode == 0
+
+
+def test_both_writers_of_csv_write_the_same_moments(fast_path: Path) -> None:
+    frame = frame_of({"n": np.arange(3), "at": times(np.array([1.7e9, np.nan, 1.5]))})
+    _append_csv(fast_path / "arrow.csv", frame, {})
+
+    with (fast_path / "plain.csv").open("wb") as stream:
+        stream.write(b"n,at\n")
+        _write_cells(stream, frame)
+
+    text = (fast_path / "plain.csv").read_text(encoding="utf-8")
+    assert text == "n,at\n0,2023-11-14 22:13:20.000Z\n1,\n2,1970-01-01 00:00:01.500Z\n"
+    assert text == (fast_path / "arrow.csv").read_text(encoding="utf-8")
+
+
+def test_what_takes_long_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("reading results", lambda file: n_read(file) / 1e7, silent_s=0.5) as progress:
+        ReadNotes(progress.file, 1).note(5_000_000)
+        wait_until(lambda: "50%" in capsys.readouterr().err)
+        progress.stage("writing")
+        wait_until(lambda: "writing (" in capsys.readouterr().err)
+
+
+def test_what_is_done_at_once_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress("reading results"):
+        pass
+
+    assert capsys.readouterr().err == ""

@@ -179,6 +179,6 @@ def test_one_line_reads_a_csv_file_as_it_was_written_but_for_ids_of_digits(
     frame = by_fold.frame.drop(columns="worker")
     write_frame(tmp_path / "folds.csv", frame)
 
-    table = pd.read_csv(tmp_path / "folds.csv")
+    table = pd.read_csv(tmp_path / "folds.csv", parse_dates=["ended"])
 
     pd.testing.assert_frame_equal(table, frame, check_dtype=False)

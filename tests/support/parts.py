@@ -8,6 +8,7 @@ import numpy as np
 
 from jobpool.admin.create import create_pool
 from jobpool.collect.collect import Collected, collect
+from jobpool.collect.reading import Reading
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.pool import Pool
 from jobpool.runners.base import RunContext
@@ -129,7 +130,7 @@ def collected(
 ) -> Collected:
     pool = Pool(folder)
     chosen = select(pool.grid, only) if only else None
-    return collect(pool, runner or Doses(), chosen, by, processes)
+    return collect(pool, runner or Doses(), chosen, by, Reading(processes=processes))
 
 
 def rows_of(found: Collected) -> list[dict[str, Any]]:
