@@ -5,7 +5,6 @@ for some tasks only, and reads on where it stopped: cheap enough to be done unde
 state file, before a record of it is changed.
 """
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -15,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.disk.inside import reading
 from jobpool.journal.attempts import attempt_from, feedback_of
 from jobpool.journal.jsonl import (
     SHAPES,
     Line,
     read_lines,
+    size_of,
     worker_file,
     worker_files,
     worker_name,
@@ -158,7 +157,7 @@ class _File:
         looks damaged while only a part of it has arrived.
         """
         self.doubtful, self.damaged, self.is_torn = {}, [], False
-        if self.offset and _size(self.path) < self.offset:  # another file has the name now
+        if self.offset and size_of(self.path) < self.offset:  # another file has the name now
             self.offset = self.n_lines = 0
             self.about = {}
         before = self.n_lines
@@ -172,14 +171,6 @@ class _File:
             if is_for_good:
                 self.offset += len(line.raw)
                 self.n_lines += 1
-
-
-def _size(path: Path) -> int:
-    try:
-        with reading(path, 0) as stream:  # a network file system asks its server when it opens
-            return os.fstat(stream.fileno()).st_size
-    except FileNotFoundError:
-        return 0
 
 
 class EvidenceReader:

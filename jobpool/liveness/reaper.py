@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from jobpool.journal.attempts import write_attempt
-from jobpool.journal.jsonl import worker_file, worker_name
+from jobpool.journal.jsonl import size_of, worker_file, worker_name
 from jobpool.journal.workers import WorkerRecord, beat, read_worker_record
 from jobpool.liveness.judge import (
     Life,
@@ -249,8 +249,10 @@ def take_back(
     Returns
     -------
     TakenBack or None
-        None if the claim stood no more.
+        None if the claim stood no more, or the worker is not gone after all: what it wrote
+        meanwhile is looked at the next time.
     """
+    before = _traces(pool, observation.name)
     found = postmortem_of(
         pool.folder,
         DeadClaim(
@@ -267,10 +269,25 @@ def take_back(
     )
 
     def write() -> None:
+        if _traces(pool, observation.name) != before:  # it hung, and goes on
+            raise _NotGoneError
         if found.attempt is not None:
             attempt = replace(found.attempt, found_by=worker_name(pool.worker))
             write_attempt(pool.folder, attempt)
 
-    if not pool.take_back(position, record.fence, found.cause, write, found.feedback):
+    try:
+        if not pool.take_back(position, record.fence, found.cause, write, found.feedback):
+            return None
+    except _NotGoneError:
         return None
     return TakenBack(position=position, worker=observation.name, cause=found.cause, why=found.why)
+
+
+class _NotGoneError(Exception):
+    """A worker that seemed to be gone has written something."""
+
+
+def _traces(pool: Pool, name: str) -> tuple[float, ...]:
+    """Return what shows that a worker goes on: its heartbeat, and the sizes of what it writes."""
+    sizes = (size_of(worker_file(pool.folder, kind, name)) for kind in ("results", "attempts"))
+    return observe(pool.folder, name).beaten, *sizes

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.checks import housekeeping
 from jobpool.checks.consistency import Consistency
 from jobpool.checks.doctor import RepairContext, check_pool
 from jobpool.checks.evidence import EvidenceReader
@@ -14,6 +15,7 @@ from jobpool.checks.findings import Finding
 from jobpool.checks.housekeeping import set_aside_lines
 from jobpool.checks.rebuild import Rebuilder
 from jobpool.checks.shards import rebuild_shard
+from jobpool.disk.files import replace_whole
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import all_results
@@ -97,13 +99,12 @@ def test_a_line_appended_while_damaged_ones_are_set_aside_is_kept(
     worker.do(2)
     with worker.results_file.open("ab") as stream:
         stream.write(b"damaged\n")
-    real = Path.replace
 
-    def late(path: Path, target: Path) -> Path:
+    def late(path: Path, data: bytes) -> None:
         worker.write_result(worker.claim(3))
-        return real(path, target)
+        replace_whole(path, data)
 
-    monkeypatch.setattr(Path, "replace", late)
+    monkeypatch.setattr(housekeeping, "replace_whole", late)
     set_aside_lines(worker.results_file, [2])
 
     assert len(list(all_results(folder))) == 2

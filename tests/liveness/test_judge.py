@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,14 +26,15 @@ from jobpool.journal.workers import (
     start_ticks,
     write_memory_mark,
 )
-from jobpool.liveness.judge import Life, judge
-from jobpool.liveness.reaper import Reaper, TakenBack
+from jobpool.liveness.judge import Life, judge, observe
+from jobpool.liveness.reaper import Reaper, TakenBack, take_back
 from jobpool.pool import Ending, Pool
 from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.scheduler.status import Phase
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import Cause, Claim, TaskState
 from tests.support.builders import a_pool
+from tests.support.simulated import SimulatedWorker
 
 DEAD, FINDER = 0xDEAD, 0xF1
 BEAT_S, LOST_S, HUNG_S, ASK_S = 1.0, 60.0, 180.0, 10.0
@@ -575,3 +578,34 @@ def test_of_many_stopped_workers_one_asks_for_all(folder: Path) -> None:
 
 def test_a_stopped_worker_outside_a_job_asks_nobody(folder: Path) -> None:
     assert a_reaper(folder).why_stopped(time.time()) is None
+
+
+class Waking(Pool):
+    """A pool whose dead worker goes on between the look at it and the lock."""
+
+    def __init__(self, folder: Path, wakes: Callable[[], object]) -> None:
+        super().__init__(folder, worker=FINDER)
+        self.wakes = wakes
+
+    def take_back(self, *given: Any, **named: Any) -> bool:
+        self.wakes()
+        return super().take_back(*given, **named)
+
+
+@pytest.mark.parametrize("goes_on", ["beat", "result"])
+def test_a_worker_that_goes_on_keeps_its_task(folder: Path, goes_on: str) -> None:
+    worker = SimulatedWorker(folder, DEAD)
+    record = a_worker_record().write(folder, worker.name)
+    claim = worker.claim(0)
+    observation = observe(folder, worker.name)
+    wakes = {
+        "beat": lambda: os.utime(record, (1e9, 2e9)),
+        "result": lambda: worker.write_result(claim),
+    }
+    pool = Waking(folder, wakes[goes_on])
+
+    taken = take_back(pool, 0, pool.record(0), observation, None)
+
+    assert taken is None
+    assert pool.record(0).owner == DEAD
+    assert [one for one in all_attempts(folder) if one.cause is Cause.LOST] == []
