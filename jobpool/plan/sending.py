@@ -110,6 +110,8 @@ def _send(
     if not sending.dry_run:
         _refuse_after_failed_starts(pool, order)
         set_umask(pool.info.shared)  # the scheduler hands it on to the job
+    if note := scheduler.note():
+        sending.say(note)
     left = order.jobs
     for one in scheduler.submissions(order, max_array_size):
         sending.show(shlex.join(one.command))

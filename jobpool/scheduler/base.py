@@ -251,6 +251,9 @@ class Scheduler(Protocol):
         An unlisted run is an answer; no answer is an error.
         """
 
+    def note(self) -> str | None:
+        """Return what a person who submits jobs should know, in one line."""
+
     def max_array_size(self) -> int:
         """Return how many jobs one submission may hold."""
 

@@ -118,6 +118,10 @@ class ThisMachine:
             for one in runs
         }
 
+    def note(self) -> str | None:
+        """Return None: there is nothing to say."""
+        return None
+
     def max_array_size(self) -> int:
         """Return 1: each worker is started by itself."""
         return 1

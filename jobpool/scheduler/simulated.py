@@ -109,6 +109,10 @@ class SimulatedScheduler:
         self.n_asked += 1
         return {one: self._status(one) for one in runs}
 
+    def note(self) -> str | None:
+        """Return None: there is nothing to say."""
+        return None
+
     def max_array_size(self) -> int:
         """Return a small one."""
         self._answer()

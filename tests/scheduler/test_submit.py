@@ -287,6 +287,21 @@ def test_a_dry_run_prints_the_line_without_slurm(
     assert line[script + 1 :] == [str(pool), "--only", "number<8", "--only", "number<7"]
 
 
+def test_options_by_variables_that_do_not_count_are_named(
+    tmp_path: Path, jobpool: Jobpool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SBATCH_WAIT", "1")
+    monkeypatch.setenv("SBATCH_SIGNAL", "B:TERM@75")
+    monkeypatch.setenv("SBATCH_QOS", "1")
+
+    shown = jobpool("submit", a_pool_with_passes(tmp_path), "--pass", "first", "--dry-run")
+
+    assert "not counted, as a pass says what its jobs are: SBATCH_SIGNAL, SBATCH_WAIT" in (
+        shown.stderr
+    )
+    assert " --qos=1 " in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("program", "option"),
     [

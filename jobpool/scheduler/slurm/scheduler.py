@@ -21,7 +21,12 @@ from jobpool.scheduler.slurm import answers, environment, jobs, limits, submit
 from jobpool.scheduler.slurm.own_job import asked_once
 from jobpool.scheduler.slurm.programs import TIMEOUT_S, RunProgram, on_cluster, run_program
 from jobpool.scheduler.slurm.submit import shares
-from jobpool.scheduler.slurm.variables import chosen_cluster, chosen_options, environment_of
+from jobpool.scheduler.slurm.variables import (
+    chosen_cluster,
+    chosen_options,
+    environment_of,
+    note_on_options,
+)
 from jobpool.scheduler.status import JobRun, JobStatus
 
 _LACKED_MEMORY = re.compile(
@@ -84,6 +89,10 @@ class Slurm:
         """Return what SLURM says of many runs: one squeue, and one sacct for those that ended."""
         found = jobs.ask(runs, self._run(timeout_s))
         return {one: seen.status() for one, seen in found.items()}
+
+    def note(self) -> str | None:
+        """Return which variables of the user do not count for the jobs."""
+        return note_on_options()
 
     def max_array_size(self) -> int:
         """Return the cluster's `MaxArraySize`."""

@@ -73,6 +73,25 @@ def chosen_options(environment: Mapping[str, str] = os.environ) -> tuple[str, ..
     return tuple(options)
 
 
+def note_on_options(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return which of the user's variables for sbatch do not count, in one line; None if all do.
+
+    Examples
+    --------
+    >>> note_on_options({"SBATCH_QOS": "low"}) is None
+    True
+    """
+    names = sorted(
+        name
+        for name, value in environment.items()
+        if name.startswith("SBATCH_") and value and name not in {*CHOSEN, *CLUSTERS}
+    )
+    if not names:
+        return None
+    what = f"not counted, as a pass says what its jobs are: {', '.join(names)}"
+    return f"{what}; options that you want go into `sbatch` of the pass"
+
+
 def chosen_cluster(environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the cluster that the user chose for all jobs by a variable; None: the local one.
 
