@@ -3,6 +3,7 @@
     starts/JOB.starting    a job came as far as the pool; removed when its worker can run tasks
     starts/JOB.failed      it could not start, and why
     starts/NAME.good       touched at each start that succeeded; NAME is that of the jobs
+    starts/BATCH.sent      jobs were submitted; removed once one of them came as far as the pool
 
 Where jobpool does not run, the batch script writes the same text as this module; a job that was
 killed before its worker was ready leaves its first file behind. No file is changed once it is
@@ -12,13 +13,22 @@ that its cause is corrected.
 
 import os
 import re
-import stat
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from jobpool.disk.inside import (
+    ensure_file,
+    make_folder,
+    open_inside,
+    opened_folder,
+    paths_in,
+    reading,
+    remove,
+    touch,
+)
 from jobpool.errors import JobpoolError
 from jobpool.units import count, local_time, utc_time
 
@@ -35,7 +45,7 @@ MOST_NAME = 100  # characters of the name of a job
 TAIL_BYTES = 2000  # of a log
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8,}\b|\d+")
 _AT_WORK = re.compile(r"\d\d:\d\d:\d\d (?:task|left)\b")  # in the log of a worker
-_STARTING, _FAILED, _GOOD = ".starting", ".failed", ".good"
+_STARTING, _FAILED, _GOOD, _SENT = ".starting", ".failed", ".good", ".sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +136,20 @@ def read_starts(pool: Path, clock: float, running: Collection[str] | None = None
     running : collection of str, optional
         The jobs that wait or run; None where that is not known.
     """
-    found: list[tuple[float, str]] = []
-    with suppress(OSError), os.scandir(pool / FOLDER) as entries:
-        for entry in entries:
-            with suppress(OSError):  # removed meanwhile
-                found.append((entry.stat(follow_symlinks=False).st_mtime, entry.name))
+    found = [(at, name) for name, at in _listed(pool)]
     good = {n.removesuffix(_GOOD): at for at, n in found if n.endswith(_GOOD)}
     ended = [(at, name) for at, name in sorted(found) if _has_failed(at, name, clock, running)]
     read = (_read(pool / FOLDER / name, at) for at, name in ended[-MOST_READ:])
     return Starts(failed=tuple(one for one in read if one is not None), good=good)
+
+
+def _listed(pool: Path) -> Iterator[tuple[str, float]]:
+    """Yield the names in the folder, and when each was last changed."""
+    flags = os.O_RDONLY | os.O_DIRECTORY
+    with suppress(OSError, JobpoolError), opened_folder(pool / FOLDER, flags) as descriptor:
+        for entry in os.scandir(descriptor):
+            with suppress(OSError):  # removed meanwhile
+                yield entry.name, entry.stat(follow_symlinks=False).st_mtime
 
 
 def _has_failed(at: float, name: str, clock: float, running: Collection[str] | None) -> bool:
@@ -148,13 +163,10 @@ def _has_failed(at: float, name: str, clock: float, running: Collection[str] | N
 
 def _read(path: Path, at: float) -> FailedStart | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:  # removed meanwhile, or no file
+        with os.fdopen(open_inside(path, os.O_RDONLY), "rb") as stream:
+            text = stream.read(MOST_BYTES).decode("utf-8", "replace")
+    except (OSError, JobpoolError):  # removed meanwhile, or no file
         return None
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        text = stream.read(MOST_BYTES).decode("utf-8", "replace")
     found = _parse(text, FailedStart(job=path.stem, at=at))
     if found is None or found.said:
         return found
@@ -192,9 +204,9 @@ def _plain(line: str) -> str:
 
 def forget_starts(pool: Path) -> None:
     """Forget the starts that failed, and those that are under way: they may fail as well."""
-    for path in sorted((pool / FOLDER).glob("*")):
+    for path in paths_in(pool / FOLDER):
         if path.suffix in {_FAILED, _STARTING}:
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 class OwnStart:
@@ -229,15 +241,17 @@ class OwnStart:
         if self._file is None:
             return
         self.left()
-        with suppress(OSError):
-            _touch(self._file.with_name(f"{self._said.name}{_GOOD}"))
+        good = self._file.with_name(f"{_in_name(self._said.name)}{_GOOD}")
+        with suppress(OSError, JobpoolError):
+            ensure_file(good)
+            touch(good)
         self._file = None
 
     def left(self) -> None:
         """Tell that it ended, but did not fail."""
         if self._file is not None:
-            with suppress(OSError):
-                self._file.with_name(f"{self._file.name}{_STARTING}").unlink()
+            with suppress(OSError, JobpoolError):
+                remove(self._file.with_name(f"{self._file.name}{_STARTING}"))
 
     def failed(self, error: BaseException) -> None:
         """Tell why no task can be run here."""
@@ -250,8 +264,7 @@ class OwnStart:
             lines = traceback.format_exception(error)[-6:]
         tail = "".join([_tail(self._file.parent.parent, self._said.log), *lines])
         told = replace(self._said, said=" ".join(said.split()))
-        with suppress(OSError):
-            self._file.parent.mkdir(exist_ok=True)
+        with suppress(OSError, JobpoolError):
             _write_new(self._file.with_name(f"{self._file.name}{_FAILED}"), _text(told, tail))
             self.left()
 
@@ -261,27 +274,60 @@ def _text(told: FailedStart, tail: str) -> str:
     return "\n".join([HEAD, *(f"{key}={getattr(told, key)}" for key in keys), "", tail])
 
 
+def _in_name(name: str) -> str:
+    return name.replace("/", "_")[:MOST_NAME]
+
+
 def _tail(pool: Path, log: str) -> str:
     """Return the end of a log of the pool: what the task process said before it ended."""
-    with suppress(OSError):
-        path = (pool / log).resolve()
-        if log and path.is_relative_to((pool / "logs").resolve()):
-            with path.open("rb") as stream:
-                stream.seek(max(path.stat().st_size - TAIL_BYTES, 0))
-                return stream.read(TAIL_BYTES).decode("utf-8", "replace")
+    parts = Path(log).parts
+    if parts[:1] != ("logs",) or ".." in parts:  # a file of the pool may say anything
+        return ""
+    with suppress(OSError, JobpoolError), reading(pool / log) as stream:
+        stream.seek(max(os.fstat(stream.fileno()).st_size - TAIL_BYTES, 0))
+        return stream.read(TAIL_BYTES).decode("utf-8", "replace")
     return ""
-
-
-def _touch(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    try:
-        os.utime(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_new(path: Path, text: str) -> None:
     with suppress(FileExistsError):  # the script told it before
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        make_folder(path.parent)
+        descriptor = open_inside(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(text.encode("utf-8", "backslashreplace")[:MOST_BYTES])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentBatch:
+    """Jobs that were submitted, and of which none is known to have come as far as the pool."""
+
+    batch: str
+    name: str  # of the jobs
+    jobs: int
+    at: float  # by the file server's clock
+
+
+def note_sent(pool: Path, batch: str, name: str, jobs: int) -> None:
+    """Note that jobs were submitted; a disk that refuses it is no reason not to."""
+    path = pool / FOLDER / f"{_in_name(batch)}{_SENT}"
+    with suppress(OSError, JobpoolError):
+        _write_new(path, f"{HEAD}\nname={name}\nsaid={jobs}\n\n")
+
+
+def sent_batches(pool: Path) -> list[SentBatch]:
+    """Return the jobs that were submitted and may never have come as far as the pool."""
+    found = []
+    for name, at in _listed(pool):
+        one = _read(pool / FOLDER / name, at) if name.endswith(_SENT) else None
+        if one is not None and one.said.isdecimal():
+            batch = SentBatch(batch=one.job, name=one.name, jobs=int(one.said), at=at)
+            found.append(batch)
+    return sorted(found, key=lambda one: one.at)
+
+
+def end_sent(pool: Path, one: SentBatch, failed: Collection[FailedStart] = ()) -> None:
+    """Tell which of some jobs never came as far as the pool, and forget that they were sent."""
+    with suppress(OSError, JobpoolError):
+        for job in failed:
+            _write_new(pool / FOLDER / f"{_in_name(job.job)}{_FAILED}", _text(job, ""))
+        remove(pool / FOLDER / f"{_in_name(one.batch)}{_SENT}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobpool.disk.files import server_time
 from jobpool.errors import RequestError, SchedulerError, SchedulerMissingError
-from jobpool.journal.starts import read_starts
+from jobpool.journal.starts import note_sent, read_starts
 from jobpool.plan.trial import try_tasks
 from jobpool.pool import Pool
 from jobpool.scheduler.base import NoRoomError, Order, Scheduler, Submission
@@ -117,7 +117,7 @@ def _send(
         sending.show(shlex.join(one.command))
         if sending.dry_run:
             continue
-        unfitted, why = _fit(scheduler, order, one, sending, outcome)
+        unfitted, why = _fit(pool.folder, order, one, sending, outcome)
         left -= one.jobs - unfitted
         if why is not None:  # there is no room for the other arrays either
             what = f"{order.size.name}: {count(left, 'job')} of {order.jobs:,} not submitted"
@@ -126,7 +126,7 @@ def _send(
 
 
 def _fit(
-    scheduler: Scheduler, order: Order, whole: Submission, sending: Sending, outcome: Outcome
+    pool: Path, order: Order, whole: Submission, sending: Sending, outcome: Outcome
 ) -> tuple[int, NoRoomError | None]:
     """Submit as many jobs as there is room for, fewer after each refusal.
 
@@ -135,6 +135,7 @@ def _fit(
     tuple of int and NoRoomError
         How many are left, and why.
     """
+    scheduler = submitting_scheduler()
     left, most, one, why = whole.jobs, whole.jobs, whole, None
     while True:
         try:
@@ -143,6 +144,7 @@ def _fit(
             why, most = error, one.jobs // 2
         else:
             outcome.job_ids.append(job_id)
+            note_sent(pool, job_id, one.name, one.jobs)
             sending.say(f"submitted job {job_id}")
             left -= one.jobs
         most = min(most, left)

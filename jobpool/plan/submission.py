@@ -17,12 +17,13 @@ from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
 from jobpool.execution.health import excluded_nodes
 from jobpool.experiment.config import Pass
-from jobpool.journal.starts import Starts, read_starts
+from jobpool.journal.starts import Starts, read_starts, sent_batches
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan
 from jobpool.plan.backlog import read_backlog
 from jobpool.plan.sending import Sending, send_order, send_orders, trust_options
 from jobpool.plan.sizes import within_bounds
+from jobpool.plan.unstarted import note_unstarted
 from jobpool.pool import Pool
 from jobpool.scheduler.base import (
     Limits,
@@ -112,6 +113,8 @@ def look_around(pool: Pool, *, must: bool, queue: Queue | None = None) -> Around
     """
     try:
         known = queue_of(pool) if queue is None else queue
+        if must:
+            note_unstarted(pool, known.jobs, server_time(pool.folder / "workers"))
         return Around(queue=known, limits=submitting_scheduler().limits())
     except SchedulerError as error:
         if must:
@@ -278,6 +281,8 @@ def submit_pass(
     one = replace(one, only=(*one.only, *only), skip=(*one.skip, *skip))
     n_jobs = min(jobs, _count_free(pool, one, jobs, sending.say))
     order = _order(pool, one, n_jobs, sending)
+    if sent_batches(pool.folder) and not sending.dry_run:
+        note_unstarted(pool, queue_of(pool).jobs, server_time(pool.folder / "workers"))
     return send_order(pool, order, max_array_size_here(sending), sending)
 
 

@@ -155,6 +155,7 @@ fail() {
     exit 1
 }
 mkdir -p -- "$pool/starts"
+rm -f -- "$pool/starts/${job%%_*}.sent" # so much is known to work
 (set -C && tell "" >"$start.starting") || true
 export JOBPOOL_START=$start.starting
 
