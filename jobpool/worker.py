@@ -94,10 +94,10 @@ class Worker:
     ) -> None:
         self._pool, self._worker_record, self._rng = pool, worker_record, rng
         self._signals, self._report = signals, report
-        self._heartbeat = Heartbeat(pool, self._peak_memory, report)
+        self._heartbeat = Heartbeat(pool, self._peak_memory, report, self._end_of_job)
         self._supervisor = make_supervisor(self._heartbeat.beat)
         self._reaper = Reaper(pool, worker_record)
-        self._matcher = TaskMatcher(pool, worker_record)
+        self._matcher = TaskMatcher(pool, worker_record, self._supervisor.job_end)
         self._failures = FailureMonitor(
             pool.folder, worker_record.node or worker_record.host, now=pool.now
         )
@@ -273,6 +273,9 @@ class Worker:
         else:
             summary.reason = self._failures.why_leave()
         return bool(summary.reason)
+
+    def _end_of_job(self) -> float | None:
+        return self._supervisor.job_end.end
 
     def _peak_memory(self) -> tuple[str | None, float]:
         """Return the running task, and its peak memory in MB."""

@@ -115,6 +115,7 @@ def _supervisor(
     beat: "Callable[[], object]",
 ) -> "Supervisor":
     """Return what runs the tasks of a pool that was opened to run."""
+    from jobpool.execution.deadline import JobEnd
     from jobpool.execution.supervisor import Supervisor
     from jobpool.scheduler.detect import scheduler_named
 
@@ -129,10 +130,10 @@ def _supervisor(
         beat=beat,
         beat_s=info.heartbeat_s,
         grace_s=info.grace_s,
+        job_end=JobEnd(worker_record.end, scheduler.job_end if worker_record.job else None),
         oom_kills=scheduler.oom_kills,
         step_kills=scheduler.step_kills,
         tells_of_memory=scheduler.tells_of_memory,
-        end=worker_record.end,
         memory_mb=worker_record.memory_mb,
     )
 

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, Protocol
 
 from jobpool.errors import JobpoolError, StorageError
+from jobpool.execution.deadline import JobEnd
 from jobpool.execution.supervisor import Outcome
-from jobpool.journal.attempts import Attempt, feedback_of, write_attempt
+from jobpool.journal.attempts import BEFORE_END_S, Attempt, feedback_of, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import WorkerRecord
@@ -25,6 +26,11 @@ STEP_S = 5.0  # clocks are kept right in smaller steps; in a larger one it was n
 
 class TaskProcess(Protocol):
     """What runs a task: a supervisor with its child."""
+
+    @property
+    def job_end(self) -> JobEnd:
+        """When the job ends in which it runs."""
+        ...
 
     def run(self, request: Mapping[str, Any]) -> Outcome:
         """Run one task, and say how it ended."""
@@ -76,6 +82,7 @@ class AttemptRunner:
         outlast: Callable[[Callable[[], None]], None] = lambda write: write(),
     ) -> None:
         self._pool, self._worker_record, self._supervisor = pool, worker_record, supervisor
+        self._job_end = supervisor.job_end
         self._refine, self._report, self._outlast = refine, report, outlast
         self._name = worker_name(pool.worker)
         self.running: str | None = None  # the id of the running task
@@ -115,13 +122,15 @@ class AttemptRunner:
             "task": claim.id,
             "point": claim.point,
             "memory_mb": self._worker_record.memory_mb,
-            "deadline": self._worker_record.end,
+            "deadline": self._job_end.end,
             "checkpoint": folder,
             "writer": self._name,
         }
         outcome = self._supervisor.run(request)
         started, ended, jump_s = stop()
         outcome = self._refine(outcome)
+        if outcome.cause is Cause.TIME and (outcome.traceback or self._is_far_from_end()):
+            self._job_end.confirm()  # the task saw an end that has moved, or its job was shortened
         attempt = replace(self._attempt(claim, outcome, started, ended), clock_jump_s=jump_s)
         self._write(claim, outcome, attempt, started, ended)
         why = f": {outcome.error}" if outcome.error else ""
@@ -133,10 +142,13 @@ class AttemptRunner:
             self._pool.folder,
             attempt,
             checkpoint=lambda: folder,
-            end=self._worker_record.end,
+            end=self._job_end.end,
             since=server_time,
         )
         return Ending(claim=claim, cause=outcome.cause, feedback=feedback)
+
+    def _is_far_from_end(self) -> bool:
+        return self._job_end.left_s() > BEFORE_END_S
 
     def _write(
         self, claim: Claim, outcome: Outcome, attempt: Attempt, started: float, ended: float

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from jobpool.disk.coordination import win_election
 from jobpool.errors import StorageError
+from jobpool.execution.deadline import HOURLY_S, JobEnd
 from jobpool.journal.workers import WorkerRecord
 from jobpool.needs.estimates import Latest, Suitability, suitability
 from jobpool.needs.learning import learn
@@ -41,10 +42,12 @@ class TaskMatcher:
         The pool, and its clock.
     worker_record : WorkerRecord
         The worker's resources.
+    job_end : JobEnd
+        The end of its job.
     """
 
-    def __init__(self, pool: Pool, worker_record: WorkerRecord) -> None:
-        self._pool, self._worker_record = pool, worker_record
+    def __init__(self, pool: Pool, worker_record: WorkerRecord, job_end: JobEnd) -> None:
+        self._pool, self._worker_record, self._job_end = pool, worker_record, job_end
         self._latest = Latest(pool)
         self._refreshed: float | None = None
         self._in_all: float | None = None  # seconds that it had at its start
@@ -60,6 +63,9 @@ class TaskMatcher:
     def time_is_up(self) -> bool:
         """Say whether to start no task, so that the worker leaves before its job ends."""
         left = self._seconds_left()
+        if left is not None and left <= 0:
+            self._job_end.confirm()  # it may have been extended
+            left = self._seconds_left()
         return left is not None and left <= 0
 
     def forget(self) -> None:
@@ -80,6 +86,7 @@ class TaskMatcher:
         if self._refreshed is not None and abs(now - self._refreshed) < REFRESH_S:
             return
         self._refreshed = now
+        self._job_end.confirm(HOURLY_S)
         if self._in_all is None:
             self._in_all = self._seconds_left()
         if win_election(self._pool.folder, "needs", LEARN_EVERY_S, server_time):
@@ -99,7 +106,7 @@ class TaskMatcher:
         restrict(suitability(estimates, window))
 
     def _seconds_left(self) -> float | None:
-        end = self._worker_record.end
+        end = self._job_end.end
         if end is None:
             return None
         return end - self._pool.now() - margin_s(end - self._worker_record.started)

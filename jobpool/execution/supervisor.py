@@ -25,6 +25,7 @@ from typing import Any
 from jobpool.disk.validation import has_shape, is_mapping, is_number, is_text
 from jobpool.errors import Fault, StartError, listing
 from jobpool.execution.channel import UnreadableError, WorkerEnd
+from jobpool.execution.deadline import WARNINGS, Deadline, JobEnd
 from jobpool.execution.processes import (
     adopt_orphans,
     children,
@@ -37,7 +38,6 @@ from jobpool.execution.processes import (
     signal_group,
     size_of_log,
 )
-from jobpool.scheduler.base import MARGIN_S, margin_s
 from jobpool.task import Cause, cause_of
 
 SAMPLE_S = 1.0
@@ -46,15 +46,12 @@ EXIT_S = 2.0
 HEAR_S = 2.0  # a scheduler signals the whole job: the child may end before the worker is signalled
 LARGE = 0.3  # part of the memory in use from which a counted kill may have been of this task
 FULL = 0.9  # part of the memory in use from which an unexplained kill is the kernel's
-NEAR_S = 60.0  # TERM this close to the end means that the time is up
-WARNED_S = 600.0  # USR1 this close to the end is the warning that the user requested
 ARRIVAL_S = 60.0  # for an answer that has begun to arrive
 STARTS = 3  # children in a row that may end before they take a task
 _USAGE = dict.fromkeys(("cpu_s", "peak_memory_mb", "read_mb", "written_mb"), is_number)
 _ANSWER = {"usage": is_mapping, "left": is_text}
 _FAILED = {"error": is_text, "traceback": is_text, "cause": is_text}
 _ENDS = frozenset({Cause.ERROR, Cause.MEMORY})  # of a child by itself
-WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)  # the second where a site or a user asks for it
 _STOPPING = {-number for number in (signal.SIGTERM, *WARNINGS, signal.SIGHUP)}
 
 
@@ -99,51 +96,6 @@ class StopSignals:
             os.write(self._writing, b"!")
 
 
-class Deadline:
-    """The end of a worker's time, and how long before it the present task is stopped.
-
-    Parameters
-    ----------
-    end : float, optional
-        In seconds since the epoch; None if there is no end, or it is not known.
-    now : callable
-        The clock of `end`.
-    """
-
-    def __init__(self, end: float | None, now: Callable[[], float]) -> None:
-        self._end, self._now = end, now
-        self._leave_s = MARGIN_S
-
-    def begin(self) -> None:
-        """Start the deadline of a task; if little time is left, the margin to leave is shorter."""
-        self._leave_s = margin_s(max(self._left_s(), 0.0))
-
-    def wait_s(self) -> float:
-        """Return the seconds until the task must be stopped; infinite without an end."""
-        return max(self._left_s() - self._leave_s, 0.0)
-
-    def is_reached(self) -> bool:
-        """Say whether the task must be stopped now."""
-        return self._left_s() <= self._leave_s
-
-    def grace_s(self, wanted: float) -> float:
-        """Return how long a task that is stopped may take: at most half of the time left."""
-        left_s = self._left_s()
-        return min(wanted, left_s / 2) if left_s > 0 else wanted
-
-    def meaning(self, received: signal.Signals) -> Cause:
-        """Return why a worker was stopped, as far as the clock shows."""
-        left_s = self._left_s()
-        if received in WARNINGS and (self._end is None or left_s < WARNED_S):
-            return Cause.TIME
-        if received is signal.SIGTERM and left_s < self._leave_s + NEAR_S:
-            return Cause.TIME
-        return Cause.CANCELLED
-
-    def _left_s(self) -> float:
-        return float("inf") if self._end is None else self._end - self._now()
-
-
 class Supervisor:
     """Keeps one child, and runs tasks in it one after the other.
 
@@ -159,8 +111,8 @@ class Supervisor:
         Called about every `beat_s` seconds.
     beat_s, grace_s : float
         Seconds between two beats; seconds from asking a task to stop to killing it.
-    end : float, optional
-        When the worker's time is up, in seconds since the epoch; a task is stopped before.
+    job_end : JobEnd, optional
+        When the worker's time is up; a task is stopped before.
     memory_mb : float, optional
         What the worker has.
     oom_kills : callable
@@ -171,8 +123,6 @@ class Supervisor:
         Says whether a program of the scheduler says so, in what was written to the log.
     handed : int, optional
         An open file that each child gets, too, under the same number.
-    now : callable
-        The clock of `end`.
     """
 
     def __init__(  # noqa: PLR0913 - the world comes in as arguments
@@ -184,13 +134,12 @@ class Supervisor:
         beat: Callable[[], object],
         beat_s: float,
         grace_s: float,
-        end: float | None = None,
+        job_end: JobEnd | None = None,
         memory_mb: float | None = None,
         oom_kills: Callable[[], int | None] = lambda: None,
         step_kills: Callable[[], int | None] = lambda: None,
         tells_of_memory: Callable[[str], bool] = lambda _: False,
         handed: int | None = None,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self._command, self._environment = list(command), dict(environment)
         self._handed = [] if handed is None else [handed]
@@ -199,7 +148,8 @@ class Supervisor:
         self._tells_of_memory, self._log_size = tells_of_memory, 0
         self._killed_in_steps: int | None = None  # as of the last look
         self._beat_s, self._grace_s = beat_s, grace_s
-        self._deadline, self._memory_mb = Deadline(end, now), memory_mb
+        self.job_end = job_end or JobEnd(None)
+        self._deadline, self._memory_mb = Deadline(self.job_end), memory_mb
         self._child: subprocess.Popen[bytes] | None = None
         self._others: list[int] | None = None  # children of this process that are not ours
         self._task_process = 0

@@ -30,6 +30,8 @@ from jobpool.journal.jsonl import (
 from jobpool.task import NO_FEEDBACK, AnyCause, Cause, Feedback, cause_of
 
 FORMAT = 1
+# a task that is stopped so shortly before the end of its job had all of the time until then
+BEFORE_END_S = 600.0
 LOST = "lost"  # one fingerprint for all, however the evidence is worded
 Key = tuple[str, int, str]  # task, fence, worker
 
@@ -221,8 +223,9 @@ def feedback_of(
     checkpoint : callable
         Returns the folder of the task's finished pieces, below ``checkpoints/``.
     end : float, optional
-        When the job of its worker was to end, in seconds since the epoch; None where that is not
-        known: then it could give no more time than it gave.
+        When the job of its worker was to end, in seconds since the epoch, or None. It had the time
+        until then if it was stopped shortly before; if not, it had what it took: the limit of a job
+        can be shortened or extended.
     since : float, optional
         When it began by the file server's clock; None: as the attempt says.
     """
@@ -234,7 +237,8 @@ def feedback_of(
         since = started if since is None else since
         if made_progress(pool, checkpoint(), since, attempt.worker):
             return NO_FEEDBACK
-        return Feedback(core_s=(attempt.cores or 1) * ((end or attempt.ended) - started))
+        until = end if end is not None and 0 <= end - attempt.ended <= BEFORE_END_S else None
+        return Feedback(core_s=(attempt.cores or 1) * ((until or attempt.ended) - started))
     if cause is Cause.LOST:
         return Feedback(error=short_fingerprint(LOST))
     if cause.is_poison or _is_of_task_alone(attempt):

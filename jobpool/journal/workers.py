@@ -63,6 +63,10 @@ class WorkerRecord:
         create_exclusively(path, checked_line({"format": FORMAT, **_plain(asdict(self))}))
         return path
 
+    def write_again(self, path: Path) -> None:
+        """Replace the worker's file: something that it says has changed."""
+        write_json(path, {"format": FORMAT, **_plain(asdict(self))})
+
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
     return {key: list(v) if isinstance(v, tuple) else v for key, v in record.items()}

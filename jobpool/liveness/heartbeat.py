@@ -6,6 +6,7 @@ workers/xx/ID.use     the peak memory of the running task, for the worker that f
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from jobpool.disk.inside import is_gone
@@ -28,6 +29,8 @@ class Heartbeat:
         Returns the running task, or None, and its peak memory in MB so far.
     report : callable
         Takes a line for the log.
+    end : callable, optional
+        Returns when the worker's job ends, as far as is known now.
     """
 
     def __init__(
@@ -35,8 +38,11 @@ class Heartbeat:
         pool: Pool,
         peak_memory: Callable[[], tuple[str | None, float]],
         report: Callable[[str], None],
+        end: Callable[[], float | None] | None = None,
     ) -> None:
         self._pool, self._peak_memory, self._report = pool, peak_memory, report
+        self._end = end
+        self._worker_record: WorkerRecord | None = None
         self._name = worker_name(pool.worker)
         self._path = Path()
         self._patient_until = 0.0
@@ -47,6 +53,7 @@ class Heartbeat:
 
     def start(self, worker_record: WorkerRecord) -> Path:
         """Write the worker record, send one heartbeat, and return the path of the record."""
+        self._worker_record = worker_record
         self._path = worker_record.write(self._pool.folder, self._name)
         self.server_time = beat(self._path)
         return self._path
@@ -65,21 +72,42 @@ class Heartbeat:
             If the pool has been away for so long that it has taken the task back, wherever it is.
         """
         try:
-            now = beat(self._path)
-        except OSError as error:
+            now = self._touch()
+        except (OSError, StorageError) as error:
             self._missed(error)
             return
         self._gone_since, self._said = None, ""
         try:
             self._write_memory_mark()
+            self._write_end()
         except (OSError, StorageError) as error:
-            self._report(f"memory of the task: {error}")
+            self._report(f"record of the worker: {error}")
         if now - self.server_time > self._pool.info.lost_after_s / 2:
             # this host slept, or the file server was away
             self._patient_until = time.monotonic() + self._pool.info.lost_after_s
         self.server_time = now
 
-    def _missed(self, error: OSError) -> None:
+    def _touch(self) -> float:
+        """Touch the record, and make it again if it vanished: purged, or an older pool restored."""
+        try:
+            return beat(self._path)
+        except FileNotFoundError:
+            if self._worker_record is None or is_gone(self._pool.folder):
+                raise
+            self._worker_record.write(self._pool.folder, self._name)
+            self._report("its record had vanished from the pool, and was made again")
+            return beat(self._path)
+
+    def _write_end(self) -> None:
+        """Let the record say when the job ends now: others judge and plan by it."""
+        if self._end is None or self._worker_record is None:
+            return
+        end = self._end()
+        if end != self._worker_record.end:
+            self._worker_record = replace(self._worker_record, end=end)
+            self._worker_record.write_again(self._path)
+
+    def _missed(self, error: Exception) -> None:
         if is_gone(self._pool.folder):
             now = time.monotonic()
             self._gone_since = now if self._gone_since is None else self._gone_since

@@ -18,6 +18,7 @@ from jobpool.scheduler.status import USUAL, JobRun, JobStatus, Phase, SeenInside
 from jobpool.table.settings import PoolInfo
 
 UNSEEN = float("inf")
+MISSING = 0.0  # the heartbeat of a worker whose file is not there
 MISSED_BEATS = 3  # in a row make a worker suspect: a busy disk delays one
 
 
@@ -68,8 +69,8 @@ def observe(pool: Path, name: str) -> Observation:
     try:
         beaten = worker_file(pool, "workers", name).stat().st_mtime
     except FileNotFoundError:
-        # a worker makes its file before it claims anything
-        return Observation(name=name, beaten=0.0, is_gone=True)
+        # a living worker makes it again: only if it stays away is the worker dead
+        return Observation(name=name, beaten=MISSING)
     except OSError:
         return Observation(name=name)
     return Observation(
@@ -114,7 +115,15 @@ def judge(pool: Pool, name: str, server_time: float) -> Life:
     may_be_asked = (
         observation.run is not None and not observation.is_gone and silent_s <= pool.info.hung
     )
-    life = life_of(observation, answer, pool.info, server_time, can_ask=may_be_asked)
+    life = life_of(
+        observation,
+        answer,
+        pool.info,
+        server_time,
+        can_ask=may_be_asked,
+        # a file that is missing now may be there soon
+        is_steady=observation.beaten != MISSING,
+    )
     if life is Life.UNKNOWN and 0 <= silent_s <= pool.info.lost_after_s:
         return Life.ALIVE
     return life

@@ -18,6 +18,8 @@ from jobpool.journal.attempts import write_attempt
 from jobpool.journal.jsonl import size_of, worker_file, worker_name
 from jobpool.journal.workers import WorkerRecord, beat, read_worker_record
 from jobpool.liveness.judge import (
+    MISSING,
+    UNSEEN,
     Life,
     Observation,
     life_of,
@@ -171,7 +173,7 @@ class Reaper:
         before = {} if patient else self._seen
         self._seen = {}
         for observation in observations:
-            beaten, since = before.get(observation.name, (0.0, 0.0))
+            beaten, since = before.get(observation.name, (UNSEEN, server_time))
             self._seen[observation.name] = (
                 observation.beaten,
                 since if beaten == observation.beaten else server_time,
@@ -196,7 +198,10 @@ class Reaper:
             self._poller.ask(runs, server_time)
 
     def _life(self, observation: Observation, answers: JobStatusCache, server_time: float) -> Life:
-        _, since = self._seen[observation.name]
+        beaten, since = self._seen[observation.name]
+        info = self._pool.info
+        # a worker whose file is missing makes it again, unless something holds it up for long
+        watched_s = info.lost_after_s if beaten == MISSING else suspect_after_s(info)
         can_ask = observation.run is not None and (
             self._poller.covers(observation.cluster) or answers.is_fresh(observation.cluster)
         )
@@ -206,7 +211,7 @@ class Reaper:
             self._pool.info,
             server_time,
             can_ask=can_ask,
-            is_steady=server_time - since >= suspect_after_s(self._pool.info),
+            is_steady=server_time - since >= watched_s,
         )
 
     def _take_back(

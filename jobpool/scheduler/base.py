@@ -230,6 +230,9 @@ class Scheduler(Protocol):
     def capacity(self) -> Capacity:
         """Return what this process may use: of its job, or of the machine outside of one."""
 
+    def job_end(self, timeout_s: float, /) -> float | None:
+        """Ask anew when this process's job ends, as a person may have changed it; None: never."""
+
     def oom_kills(self) -> int | None:
         """Return how many processes of this job the kernel killed for memory; None: unknown."""
 

@@ -80,6 +80,10 @@ class ThisMachine:
             gpus=machine.gpus_of_machine(),
         )
 
+    def job_end(self, _timeout_s: float = 0.0) -> float | None:
+        """Return None: nobody ends a process of this machine by the clock."""
+        return None
+
     def oom_kills(self) -> int | None:
         """Return how many processes of this one's cgroup were killed for lack of memory."""
         return machine.oom_kills()

@@ -76,6 +76,10 @@ class SimulatedScheduler:
         """Return a small job's."""
         return Capacity(cores=1, memory_mb=1024, end=None)
 
+    def job_end(self, _timeout_s: float = 0.0) -> float | None:
+        """Return None: the job has no limit."""
+        return None
+
     def oom_kills(self) -> int | None:
         """Return None: nothing is counted."""
         return None

@@ -9,6 +9,7 @@ import pytest
 
 from jobpool.collect.attempts import attempts_frame
 from jobpool.execution.attempt import AttemptRunner
+from jobpool.execution.deadline import JobEnd
 from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
 from jobpool.journal.jsonl import worker_name
@@ -30,6 +31,7 @@ class ClockSetter:
 
     def __init__(self, cause: Cause, by_s: float) -> None:
         self.cause, self.by_s, self.offset_s = cause, by_s, 0.0
+        self.job_end = JobEnd(time.time() + 60)
 
     def now(self) -> float:
         return time.time() + self.offset_s

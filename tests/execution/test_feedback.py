@@ -3,14 +3,16 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobpool.checks.evidence import gather
+from jobpool.errors import SchedulerError
 from jobpool.execution.attempt import AttemptRunner
+from jobpool.execution.deadline import JobEnd
 from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import write_attempt
 from jobpool.journal.jsonl import worker_name
@@ -34,6 +36,7 @@ class Ends:
     outcome: Outcome
     pool: Path
     leaves: bool = False  # a finished piece
+    job_end: JobEnd = field(default_factory=lambda: JobEnd(None))
 
     def run(self, request: Mapping[str, Any]) -> Outcome:
         if self.leaves:
@@ -59,6 +62,13 @@ def a_claim(folder: Path) -> tuple[Pool, Claim, WorkerRecord]:
         claim = pool.claim_in(transaction, slot)
     assert claim is not None
     return pool, claim, worker_record
+
+
+def a_runner(pool: Pool, worker_record: WorkerRecord, ends: "Ends", **of_end: Any) -> AttemptRunner:
+    ending = replace(ends, job_end=JobEnd(worker_record.end, **of_end))
+    return AttemptRunner(
+        pool, worker_record, ending, refine=lambda cause: cause, report=lambda _: None
+    )
 
 
 def a_dead_claim(
@@ -105,9 +115,7 @@ def test_worker_finder_and_doctor_learn_the_same_from_an_end(
 ) -> None:
     pool, claim, worker_record = a_claim(a_pool(fast_path, 3))
     ends = Ends(outcome, pool.folder, leaves)
-    runner = AttemptRunner(
-        pool, worker_record, ends, refine=lambda cause: cause, report=lambda _: None
-    )
+    runner = a_runner(pool, worker_record, ends)
 
     ending = runner.run(claim, time.time() - 1)
     found = postmortem_of(pool.folder, a_dead_claim(pool, claim, worker_record, None))
@@ -139,8 +147,39 @@ def test_the_doctor_leaves_a_task_that_made_progress_to_jobs_of_the_same_size(
 ) -> None:
     pool, claim, worker_record = a_claim(a_pool(fast_path, 3))
     ends = Ends(Outcome(cause=Cause.TIME), pool.folder, leaves=True)
-    AttemptRunner(pool, worker_record, ends, refine=lambda cause: cause, report=lambda _: None).run(
-        claim, 0.0
-    )
+    a_runner(pool, worker_record, ends).run(claim, 0.0)
 
     assert by_doctor(pool, Cause.TIME) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("believed_s", "asked_s", "bound_s"),
+    [
+        (300, None, 300),  # stopped shortly before the end: it had all of that time
+        (18_000, None, 0),  # stopped long before the end: it had what it took
+        (18_000, 5, 5),  # the limit was shortened
+        (18_000, 18_000, 0),
+    ],
+)
+def test_a_task_is_known_to_need_more_than_the_time_that_it_really_had(
+    fast_path: Path,
+    believed_s: float,
+    asked_s: float | None,
+    bound_s: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jobpool.execution.deadline.SOON_S", 0.0)
+    pool, claim, worker_record = a_claim(a_pool(fast_path, 1))
+    now = time.time()
+
+    def ask(_patience_s: float) -> float:
+        if asked_s is None:
+            raise SchedulerError("the controller is away")
+        return now + asked_s
+
+    record = replace(worker_record, cores=1, end=now + believed_s)
+    runner = a_runner(pool, record, Ends(Outcome(cause=Cause.TIME), pool.folder), ask=ask)
+
+    ending = runner.run(claim, now)
+
+    assert ending.feedback.core_s == pytest.approx(bound_s, abs=2)

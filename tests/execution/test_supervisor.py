@@ -32,6 +32,7 @@ usage = dict(cpu_s=0, peak_memory_mb=1, read_mb=0, written_mb=0)
 
 PARENT = """
 import json, os, sys, time
+from jobpool.execution.deadline import JobEnd
 from jobpool.execution.supervisor import StopSignals
 from jobpool.execution.supervisor import Supervisor
 command, options = json.loads(sys.argv[1]), json.loads(sys.argv[2])
@@ -46,7 +47,7 @@ supervisor = Supervisor(
     beat=lambda: seen.append(supervisor.peak_mb),
     beat_s=0.1,
     grace_s=1,
-    end=None if end is None else time.time() + end,
+    job_end=JobEnd(None if end is None else time.time() + end),
     oom_kills=lambda: next(kills),
     step_kills=lambda: next(in_steps),
     **options,

@@ -36,7 +36,14 @@ workers:
 passes:
   first: {{memory_gb: 0.5, walltime: 30m}}
 """
-NAMES = ("warned", "cancelled", "killed", "suspended", "unplugged")
+TIMES = {
+    # warned up to a minute before it asks for it, so not before its worker hears it
+    "warned": ("--time=2", "--signal=B:USR1@30"),
+    "shortened": ("--time=170", "--signal=B:CONT@1"),
+    "extended": ("--time=2", "--signal=B:CONT@1"),
+}
+LIMITS = {"shortened": 1, "extended": 30}  # in minutes, once they run
+NAMES = (*TIMES, "cancelled", "killed", "suspended", "unplugged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +83,12 @@ def running(
         study = new_study(slurm, parent, name)
         study.make_pool(EXPERIMENT)
         node = slurm.nodes[name == "unplugged"]
-        # warned up to a minute before it asks for it, so not before its worker hears it
-        times = ["--time=2", "--signal=B:USR1@30"] if name == "warned" else ["--time=30"]
+        times = TIMES.get(name, ("--time=30",))
         job = study.sbatch(f"--nodelist={node}", *times, FIRST_PASS, "pool")
         started[name] = Running(study=study, job=job)
+        if name in LIMITS:
+            study.wait_until_running()
+            slurm.run("scontrol", "update", f"jobid={job}", f"timelimit={LIMITS[name]}")
     yield started
     slurm.run("scancel", "--quiet", *(one.job for one in started.values()))
 
@@ -166,3 +175,31 @@ def test_a_job_near_its_time_limit_returns_its_task(running: dict[str, Running])
     assert ended.state == "COMPLETED"
     assert (one.causes(), one.study.count(TaskState.WAITING)) == ([Cause.TIME], 1)
     assert f"left: stopped by {signal.SIGUSR1.name}" in one.study.log_of(one.job)
+
+
+def test_a_task_of_a_job_that_was_shortened_needs_more_than_it_had(
+    running: dict[str, Running],
+) -> None:
+    one = running["shortened"]
+
+    one.study.wait_for_jobs(one.job)
+
+    (attempt,) = one.study.attempts()
+    bound = Pool(one.study.pool).record(0).core_s
+    assert (attempt.cause, bound is not None) == (Cause.TIME, True)
+    assert (bound or 0) < 600 * (attempt.cores or 1)  # not the hours that it was to have
+
+
+def test_a_task_of_a_job_that_was_extended_goes_on(running: dict[str, Running]) -> None:
+    one = running["extended"]
+    record = one.worker_record()
+    one.study.slurm.wait_for(
+        lambda: time.time() > record.started + 125, "its first limit to pass", timeout_s=PATIENCE_S
+    )
+
+    still_runs = one.study.count(TaskState.RUNNING)
+    one.let_tasks_end()
+    one.study.wait_for_jobs(one.job)
+
+    assert (still_runs, one.causes()) == (1, [Cause.DONE])
+    assert (one.worker_record().end or 0) > record.started + 600

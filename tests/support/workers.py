@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from jobpool.errors import JobpoolError
+from jobpool.execution.deadline import JobEnd
 from jobpool.execution.supervisor import Outcome, StopSignals
 from jobpool.journal.jsonl import new_worker_number
 from jobpool.journal.workers import own_worker_record
@@ -33,6 +34,7 @@ class Inline:
     """Runs a no-op task in the worker's own process."""
 
     peak_mb = 0.0
+    job_end = JobEnd(None)
 
     def start(self) -> None:
         """Start nothing."""

@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from jobpool.errors import SchedulerError
 from jobpool.scheduler import machine
 from jobpool.scheduler.base import Capacity, Job
 from jobpool.scheduler.machine import ROOT
-from jobpool.scheduler.slurm.own_job import Told, ask_about, find_own_job
+from jobpool.scheduler.slurm.own_job import Told, ask_about, find_own_job, number_seen
 from jobpool.scheduler.slurm.programs import RunProgram, run_program
 
 _SCRIPTS = ("step_batch", "step_interactive")  # the levels of cgroups of what starts the steps
@@ -98,6 +99,27 @@ def read_capacity(
         gpus=told.number("gres/gpu") if told else _whole(own.variables, "SLURM_GPUS_ON_NODE") or 0,
         spare_cores=share - used,
     )
+
+
+def read_end(
+    run: RunProgram,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    root: Path = ROOT,
+    now: Callable[[], float] = time.time,
+) -> float | None:
+    """Return when SLURM will end this job, by its limit as it is now; None if it never does.
+
+    Raises
+    ------
+    SchedulerError
+        If there is no answer.
+    """
+    number = number_seen(root) or environment.get("SLURM_JOB_ID", "")
+    told = ask_about(number, run) if number else None
+    if told is None or not told.is_running:
+        raise SchedulerError(f"SLURM does not say when job {number} ends")
+    return None if told.left_s is None else now() + told.left_s
 
 
 def oom_kills(root: Path = ROOT) -> int | None:

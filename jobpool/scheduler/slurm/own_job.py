@@ -124,7 +124,8 @@ def ask_about(number: str, run: RunProgram) -> Told | None:
                 label=label,
                 is_running=state in _RUNNING,
                 restarts=int(restarts) if restarts.isdecimal() else 0,
-                left_s=parse_clock(left),
+                # of a limit that was shortened below what the job has run, squeue says INVALID
+                left_s=0.0 if left == "INVALID" else parse_clock(left),
                 has=dict(_pairs(row[6] if len(row) > 6 else "")),
                 n_nodes=max(1, int(n_nodes) if n_nodes.isdecimal() else 1),
             )

@@ -57,6 +57,10 @@ class Slurm:
         """Return what the job may use, or the machine outside of one."""
         return environment.read_capacity(run=self._ask_once)
 
+    def job_end(self, timeout_s: float = TIMEOUT_S) -> float | None:
+        """Ask when this job ends: by its limit as it is now."""
+        return environment.read_end(self._run(timeout_s))
+
     def oom_kills(self) -> int | None:
         """Return how many processes of this job the kernel has killed for lack of memory."""
         return environment.oom_kills()
