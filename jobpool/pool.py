@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.disk.inside import POOL_FILE
-from jobpool.disk.locks import lock_for
+from jobpool.disk.locks import Held, lock_for
 from jobpool.disk.waiting import Waiting
 from jobpool.errors import DamagedStateError
 from jobpool.table.arrays import Table, count_states, read_counting, read_table, state_of
@@ -234,6 +234,10 @@ class Pool:
     def spans(self) -> tuple[slice, ...]:
         """Return the positions of the tasks of each shard."""
         return tuple(slice(shard.first, shard.first + shard.size) for shard in self.shards)
+
+    def locked(self, file: Path) -> AbstractContextManager[Held]:
+        """Hold the lock of a file of the pool that is not a state file."""
+        return self.waiting.taking(file, lock_for(self.info.lock, self.folder)(file, False))
 
     def transaction(self, number: int) -> AbstractContextManager[Transaction]:
         """Hold the lock of a shard, and write what is changed; see `Shard.transaction`."""

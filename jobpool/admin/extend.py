@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import replace_whole
 from jobpool.disk.inside import POOL_FILE, ensure_file, make_folder
-from jobpool.disk.locks import LOCKS
 from jobpool.errors import ConfigError, JobpoolError, Problem, listing
 from jobpool.experiment.config import Experiment, section_digest
 from jobpool.experiment.ensembles import describe_source
@@ -127,8 +126,7 @@ def _alone(pool: Pool) -> Iterator[None]:
     file = pool.folder / ELECTIONS / "extend"  # pool.json itself is replaced meanwhile
     make_folder(file.parent)
     ensure_file(file)
-    lock = LOCKS[pool.info.lock]
-    with lock(file, False), lock(pool.folder / POOL_FILE, False):  # the second: older versions
+    with pool.locked(file), pool.locked(pool.folder / POOL_FILE):  # the second: older versions
         yield
 
 

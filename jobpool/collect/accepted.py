@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.journal.jsonl import SHAPES, lines_of, read_lines, worker_file, worker_name
+from jobpool.journal.jsonl import (
+    SHAPES,
+    lines_of,
+    read_lines,
+    size_of,
+    worker_file,
+    worker_files,
+    worker_name,
+)
 from jobpool.pool import Pool
 from jobpool.table.arrays import Table, is_counted, unchecked_table
 from jobpool.table.grid import Grid
@@ -94,6 +102,27 @@ class Accepted:
                     for name in FACTS[2:]:
                         value = record.get(name)
                         self.facts[name][position] = np.nan if value is None else value
+
+
+def sizes_of_results(pool: Path, table: Table) -> dict[str, int]:
+    """Return the bytes of results that each worker wrote, by its name.
+
+    Of the workers that records name, too: a network file system lists a new file half a minute
+    late, and a task that is done has its result on disk.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    table : ndarray of shape (n_tasks,), `jobpool.table.arrays.RECORD_TYPE`
+        The records, read before.
+    """
+    sizes = {path.stem: path.stat().st_size for path in worker_files(pool, "results")}
+    for owner in np.unique(table["owner"][table["state"] == TaskState.DONE]).tolist():
+        name = worker_name(owner)
+        if name not in sizes and (size := size_of(worker_file(pool, "results", name))):
+            sizes[name] = size
+    return sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jobpool.collect.accepted import FACTS, Accepted, IncompleteSet, PartSelection
+from jobpool.collect.accepted import (
+    FACTS,
+    Accepted,
+    IncompleteSet,
+    PartSelection,
+    sizes_of_results,
+)
 from jobpool.collect.frames import frame_of
 from jobpool.collect.reading import ALONE, Reading, ReadNotes
 from jobpool.collect.row_columns import (
@@ -192,7 +198,7 @@ def collect(
         number=0,
         notes=reading.file,
     )
-    dealt = enumerate(_dealt(pool.folder, reading.processes))
+    dealt = enumerate(_dealt(sizes_of_results(pool.folder, table), reading.processes))
     shares = [replace(one, workers=some, number=number) for number, some in dealt]
     reading.tell("reading results")
     found = dict(in_processes(gather, shares, len(shares)))
@@ -206,9 +212,8 @@ def worth_starting(pool: Path, cores: int) -> int:
     return min(cores, _MOST_PROCESSES, 1 + n_bytes // _OF_ONE_PROCESS)
 
 
-def _dealt(pool: Path, n_shares: int) -> list[tuple[str, ...]]:
+def _dealt(sizes: Mapping[str, int], n_shares: int) -> list[tuple[str, ...]]:
     """Return the workers of the pool in shares of about equal size."""
-    sizes = {path.stem: path.stat().st_size for path in worker_files(pool, "results")}
     ends = np.cumsum(list(sizes.values()))
     # the files of a few workers may be larger than those of all others
     bounds = ends[-1:] * np.arange(1, n_shares) / n_shares

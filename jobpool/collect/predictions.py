@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jobpool.collect.accepted import Accepted, PartSelection
+from jobpool.collect.accepted import Accepted, PartSelection, sizes_of_results
 from jobpool.collect.frames import frame_of, growing_file
 from jobpool.collect.row_columns import earlier_name, id_name, texts, typed
 from jobpool.errors import RequestError
-from jobpool.journal.jsonl import worker_files
 from jobpool.pool import Pool
 from jobpool.runners.base import Results, Runner, SupportsPredictions
 from jobpool.table.columns import ID, OF_RESULT, set_apart
@@ -114,7 +113,7 @@ class _Predictions:
         if not isinstance(runner, SupportsPredictions):
             raise RequestError(pool.folder, _why_none(len(pool.grid)))
         table, is_earlier = pool.counting_table(fresh=wanted.fresh)
-        self._pool = pool
+        self._pool, self._workers = pool, tuple(sizes_of_results(pool.folder, table))
         self._parts = PartSelection(pool.grid, table, wanted.chosen, one_by_one=True)
         self._accepted = Accepted(pool.grid, table, self._parts.wanted)
         self._pieces = _Pieces(pool, runner, results, self._parts, is_earlier)
@@ -122,8 +121,7 @@ class _Predictions:
 
     def pieces(self) -> Iterator[pd.DataFrame]:
         """Yield one table for each part whose predictions were kept."""
-        workers = [file.stem for file in worker_files(self._pool.folder, "results")]
-        for position, _, record in self._accepted.results(self._pool.folder, workers):
+        for position, _, record in self._accepted.results(self._pool.folder, self._workers):
             self._n_asked += len(self._pieces.asked(position, record["result"]))
             for piece in self._pieces.of(position, record["result"]):
                 self._n_parts += 1

@@ -6,9 +6,12 @@ hangs in the disk, or is on a host that froze; the kernel says nothing, and wake
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from jobpool.disk.locks import Held
 
 LONG_S = 5.0  # to wait for a lock: then something is wrong
 _LOOKS = 5  # at a wait, before it is a long one
@@ -19,6 +22,17 @@ class Waiting:
     """What a process waits for, as its other threads see it."""
 
     since: tuple[Path, float] | None = None  # the file, and when the wait began (monotonic)
+
+    @contextmanager
+    def taking(self, path: Path, lock: AbstractContextManager[Held]) -> Iterator[Held]:
+        """Hold a lock on a file; the wait for it is seen, and not the time in which it is held."""
+        with ExitStack() as stack:
+            self.since = path, time.monotonic()
+            try:
+                held = stack.enter_context(lock)
+            finally:
+                self.since = None
+            yield held
 
 
 class Watch:

@@ -71,21 +71,25 @@ class WaitReport:
             self._beaten_s = waited_s
             with suppress(JobpoolError):  # a pool that is gone: the waiting thread will see it
                 self._beat()
-            self._write_note(path, waited_s)
+            if path.parent.name == "state":
+                self._write_note(path, waited_s)
         if waited_s >= self._say_at_s:
             later = (one for one in _AGAIN_S if one > waited_s)
             self._say_at_s = next(later, waited_s + _AGAIN_S[-1])
             held = holder(self._pool, path, waited_s)
-            place = f"{path.parent.name}/{path.name}"
-            self._tell(f"{place}: waiting for its lock for {duration(waited_s)}; {held}")
+            self._tell(
+                f"{self._place(path)}: waiting for its lock for {duration(waited_s)}; {held}"
+            )
 
     def got(self, path: Path, waited_s: float) -> None:
         """End a wait that was told."""
         with suppress(JobpoolError, OSError):
             remove(_note(self._pool.folder, path.name))
-        place = f"{path.parent.name}/{path.name}"
-        self._tell(f"{place}: got its lock after {duration(waited_s)}")
+        self._tell(f"{self._place(path)}: got its lock after {duration(waited_s)}")
         self._say_at_s = self._beaten_s = 0.0
+
+    def _place(self, path: Path) -> Path:
+        return path.relative_to(self._pool.folder)
 
     def _write_note(self, path: Path, waited_s: float) -> None:
         pool, name = self._pool, f"{_NOTE}{path.name}"

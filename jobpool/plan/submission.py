@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import server_time
 from jobpool.disk.inside import ensure_file, make_folder
-from jobpool.disk.locks import LOCKS
 from jobpool.errors import RequestError, SchedulerError, listing, nearest
 from jobpool.execution.health import excluded_nodes
 from jobpool.experiment.config import Pass
@@ -102,7 +101,7 @@ def alone(pool: Pool) -> Iterator[None]:
     path = pool.folder / ELECTIONS / "submit"
     make_folder(path.parent)
     ensure_file(path)
-    with LOCKS[pool.info.lock](path, False):
+    with pool.locked(path):
         yield
 
 

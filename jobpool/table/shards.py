@@ -25,7 +25,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -268,16 +268,9 @@ class Shard:
         """
         return _Open(self)
 
-    @contextmanager
-    def locked(self, *, durable: bool) -> Iterator[Held]:
+    def locked(self, *, durable: bool) -> AbstractContextManager[Held]:
         """Hold the lock alone, for a file whose content need not be right."""
-        with ExitStack() as stack:
-            self.waiting.since = self.path, time.monotonic()
-            try:
-                held = stack.enter_context(self.lock(self.path, durable))
-            finally:
-                self.waiting.since = None
-            yield held
+        return self.waiting.taking(self.path, self.lock(self.path, durable))
 
     def error_for(self, error: OSError) -> Exception:
         """Return what to raise when the file system refuses something."""

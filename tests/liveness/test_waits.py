@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.disk.waiting import Watch
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import own_worker_record
 from jobpool.liveness.judge import Life
-from jobpool.liveness.waits import held_locks, holder
+from jobpool.liveness.waits import WaitReport, held_locks, holder
 from jobpool.overview.status import read_status, status_text
 from jobpool.pool import Pool
 from jobpool.table.settings import WorkerSettings
@@ -110,6 +111,27 @@ def test_a_command_that_waits_for_a_lock_says_who_holds_it(
     wait_until((tmp_path / "log").read_text)
 
     assert f"process {holding.pid} of" in (tmp_path / "log").read_text()
+
+
+def test_the_wait_for_another_file_of_the_pool_is_told(fast_path: Path, started: Started) -> None:
+    folder = made(fast_path)
+    process = started("-c", HOLDS, folder / "pool.json", "flock")
+    assert process.stdout is not None
+    process.stdout.readline()
+    pool, told = Pool(folder), list[str]()
+
+    def tell(line: str) -> None:
+        told.append(line)
+        process.send_signal(signal.SIGCONT)
+
+    with (
+        Watch(pool.waiting, WaitReport(pool, tell).waits, long_s=0.1),
+        pool.locked(folder / "pool.json"),
+    ):
+        pass
+
+    assert told[0].startswith("pool.json: waiting for its lock for ")
+    assert f"process {process.pid} of" in told[0]
 
 
 def test_a_holder_on_another_host_is_looked_for_among_the_silent(fast_path: Path) -> None:
