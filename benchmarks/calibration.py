@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calibration_studies import SIMULATED, TimedStudy, simulated
+from benchmarks.calibration_studies import SIMULATED, TimedStudy, recorded_names, timed_study
 from benchmarks.figures import machine, table
 from jobpool.needs.estimates import Estimates, estimates_of
 from jobpool.needs.features import layout_of
@@ -94,7 +94,7 @@ def rows(names: Sequence[str], shares: Sequence[float], seeds: int) -> list[list
     found: list[list[object]] = []
     for name in names:
         for share in shares:
-            runs = [measure(simulated(name, seed), share, seed) for seed in range(seeds)]
+            runs = [measure(timed_study(name, seed), share, seed) for seed in range(seeds)]
             inside = [run.inside for run in runs]
             found.append(
                 [
@@ -128,7 +128,8 @@ HEADER = (
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure whether intervals hold what they say.")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--study", nargs="+", default=list(SIMULATED), choices=list(SIMULATED))
+    names = [*SIMULATED, *recorded_names()]
+    parser.add_argument("--study", nargs="+", default=names, choices=names)
     parser.add_argument("--at", nargs="+", type=float, default=[0.05, 0.2, 0.5])
     options = parser.parse_args()
     found = rows(options.study, options.at, options.seeds)

@@ -4,8 +4,11 @@ A simulated study is a grid and a time for each task, drawn with a seed. Each ha
 real ones have: values that grow unevenly, noise that differs, a cache that is cold now and then.
 """
 
+import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,7 @@ from jobpool.table.grid import Attribute, Grid, full_product
 from jobpool.task import Axis, Value
 
 Floats = NDArray[np.float64]
+RECORDED = Path(__file__).parent / "recorded"
 Draw = Callable[[Grid, np.random.Generator], Floats]
 
 
@@ -155,3 +159,31 @@ def simulated(name: str, seed: int) -> TimedStudy:
     """Return one of the simulated studies."""
     grid, draw = SIMULATED[name]
     return TimedStudy(grid=grid, seconds=draw(grid, np.random.default_rng(seed)))
+
+
+def recorded_names() -> list[str]:
+    """Return the names of the recorded studies."""
+    return sorted(path.stem for path in RECORDED.glob("*.csv"))
+
+
+def recorded(name: str) -> TimedStudy:
+    """Return one of the studies that jobpool ran; see `benchmarks.recording`."""
+    with (RECORDED / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    names = [key for key in rows[0] if key not in {"seconds", "peak_memory_mb"}]
+    points = [tuple(_value(row[name]) for name in names) for row in rows]
+    columns = list(zip(*points, strict=True))
+    axes = {name: tuple(dict.fromkeys(of)) for name, of in zip(names, columns, strict=True)}
+    grid = full_product(_axes(**axes))
+    seconds = dict(zip(points, (float(row["seconds"]) for row in rows), strict=True))
+    every = product(*axes.values())
+    return TimedStudy(grid=grid, seconds=np.array([seconds[point] for point in every]))
+
+
+def _value(text: str) -> Value:
+    return int(text) if text.isdecimal() else text
+
+
+def timed_study(name: str, seed: int) -> TimedStudy:
+    """Return a study by its name; a recorded one is the same for each seed."""
+    return simulated(name, seed) if name in SIMULATED else recorded(name)

@@ -148,9 +148,12 @@ def _quantiles(errors: FloatArray, beyond: FloatArray) -> FloatArray:
     is_error = np.concatenate([np.ones(len(errors), bool), np.zeros(len(beyond), bool)])
     order = np.lexsort((~is_error, values))
     values, is_error = values[order], is_error[order]
-    at_risk = len(values) - np.arange(len(values)) + 1  # one more: the next task is among them
-    below = 1 - np.cumprod(np.where(is_error, 1 - 1 / at_risk, 1.0))
-    values, below = values[is_error], below[is_error]
+    at_risk = len(values) - np.arange(len(values))
+    beneath = 1 - np.cumprod(np.where(is_error, 1 - 1 / at_risk, 1.0))
+    # each error stands in the middle of its step: those of few attempts, found without one of them,
+    # are wider than those of tasks that are foreseen from all
+    below = (beneath + np.concatenate([[0.0], beneath[:-1]]))[is_error] / 2
+    values = values[is_error]
     found = np.interp(_LEVELS, below, values)
     # outside of what was seen, a normal distribution of the same spread
     seen = np.flatnonzero(np.abs(2 * _LEVELS - below[0] - below[-1]) <= below[-1] - below[0])
