@@ -1,6 +1,7 @@
 """Do 80 % intervals hold 80 %? Each study is half done in random order, and the rest is foreseen.
 
     python -m benchmarks.calibration [--seeds 3] [--study sites cold ...] [--at 0.05 0.2 0.5]
+                                     [--workers 0.5]
 
 For each study and share of its tasks that are done: the share of the other tasks whose time lies
 in its 80 % interval, the width of the interval (its upper end by its lower), the typical error of
@@ -9,9 +10,11 @@ with the pool's own code, without a folder.
 """
 
 import argparse
+import heapq
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +23,9 @@ from benchmarks.calibration_studies import SIMULATED, TimedStudy, recorded_names
 from benchmarks.figures import machine, table
 from jobpool.needs.estimates import Estimates, estimates_of
 from jobpool.needs.features import layout_of
-from jobpool.needs.learning import learn_from
+from jobpool.needs.learning import fitted, with_samples
 from jobpool.needs.model_file import learned_of
-from jobpool.needs.samples import Sample
+from jobpool.needs.samples import Censored, Sample
 from jobpool.task import Cause
 
 NO_END_S = 1e9
@@ -41,14 +44,19 @@ class Held:
 
 
 def foresee(
-    study: TimedStudy, done: Sequence[int], cut: Sequence[int] = (), cut_s: float = 0
+    study: TimedStudy,
+    done: Sequence[int],
+    cut: Sequence[int] = (),
+    cut_s: float = 0.0,
+    running: Mapping[int, float] = MappingProxyType({}),
 ) -> Estimates:
-    """Return the estimates after some tasks were done and others cut for lack of time."""
+    """Return the estimates after some tasks were done, others cut, while others run so long."""
     layout = layout_of(study.grid)
     samples = [_sample(one, float(study.seconds[one])) for one in done]
     samples += [_sample(one, cut_s, Cause.TIME) for one in cut]
     positions = {sample.task: int(sample.task) for sample in samples}
-    state = learn_from(None, study.grid, samples, positions)
+    state = with_samples(None, study.grid, samples, positions)
+    state = fitted(state, study.grid, (), {i: Censored(seconds=s) for i, s in running.items()})
     return estimates_of(study.grid, layout, learned_of(state))
 
 
@@ -66,14 +74,29 @@ def _sample(position: int, seconds: float, cause: Cause = Cause.DONE) -> Sample:
     )
 
 
-def measure(study: TimedStudy, share: float, seed: int) -> Held:
-    """Return how the intervals hold when a share of the tasks is done."""
-    order = np.random.default_rng(seed).permutation(len(study.grid))
-    n_done = max(round(share * len(order)), 5)
+def pulled(
+    study: TimedStudy, n_done: int, n_workers: int, seed: int
+) -> tuple[list[int], dict[int, float]]:
+    """Return which tasks are done when so many are, and for how long others run by then."""
+    order = np.random.default_rng(seed).permutation(len(study.grid)).tolist()
+    running, done, now = list[tuple[float, float, int]](), list[int](), 0.0
+    while len(done) < n_done:
+        while len(running) < n_workers and order:
+            position = order.pop()
+            heapq.heappush(running, (now + float(study.seconds[position]), now, position))
+        now, _, position = heapq.heappop(running)
+        done.append(position)
+    return done, {position: now - began for _, began, position in running}
+
+
+def measure(study: TimedStudy, share: float, seed: int, n_workers: int = 1) -> Held:
+    """Return how the intervals hold when workers have done a share of the tasks."""
+    n_done = max(round(share * len(study.grid)), 5)
+    done, running = pulled(study, n_done, n_workers, seed)
     before = time.perf_counter()
-    estimates = foresee(study, order[:n_done].tolist())
-    rest = np.zeros(len(order), bool)
-    rest[order[n_done:]] = True
+    estimates = foresee(study, done, running=running)
+    rest = np.ones(len(study.grid), bool)
+    rest[[*done, *running]] = False
     work = estimates.work(rest, 1, NO_END_S).interval()
     low, middle, high = (estimates.seconds(1, q)[rest] for q in (0.1, 0.5, 0.9))
     took = time.perf_counter() - before
@@ -89,12 +112,16 @@ def measure(study: TimedStudy, share: float, seed: int) -> Held:
     )
 
 
-def rows(names: Sequence[str], shares: Sequence[float], seeds: int) -> list[list[object]]:
+def rows(
+    names: Sequence[str], shares: Sequence[float], seeds: int, workers: float = 0.0
+) -> list[list[object]]:
     """Return a row of the table for each study and share."""
     found: list[list[object]] = []
     for name in names:
         for share in shares:
-            runs = [measure(timed_study(name, seed), share, seed) for seed in range(seeds)]
+            studies = [timed_study(name, seed) for seed in range(seeds)]
+            n_workers = max(round(workers * share * len(studies[0].grid)), 1)
+            runs = [measure(one, share, seed, n_workers) for seed, one in enumerate(studies)]
             inside = [run.inside for run in runs]
             found.append(
                 [
@@ -130,9 +157,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     names = [*SIMULATED, *recorded_names()]
     parser.add_argument("--study", nargs="+", default=names, choices=names)
+    parser.add_argument("--workers", type=float, default=0.0, help="for each task that is done")
     parser.add_argument("--at", nargs="+", type=float, default=[0.05, 0.2, 0.5])
     options = parser.parse_args()
-    found = rows(options.study, options.at, options.seeds)
+    found = rows(options.study, options.at, options.seeds, options.workers)
     print(machine())
     print(table(HEADER, found))
 

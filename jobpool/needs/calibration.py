@@ -12,7 +12,9 @@ normal.
 .. [2] Kaplan and Meier, "Nonparametric estimation from incomplete observations", JASA 53:457, 1958.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ _LEVELS = np.array([0.005, 0.02, 0.05, 0.1, 0.17, 0.3, 0.5])
 _LEVELS = np.concatenate([_LEVELS, 1 - _LEVELS[-2::-1]])
 FEWEST = 9  # errors: with fewer, no tenth of them lies on either side
 MOST_LEVERAGE = 0.999  # of an attempt on its own estimate: beyond, the others say nothing of it
+MOST_DOUBT = 1.0  # variance of the model: beyond, a mean is a fantasy
+MOST_CUT = 10.0  # a tenth of attempts that were cut: then what finished says nothing of the mean
 NEAREST = 1e-6  # between two knots, so that each has an inverse
 FARTHEST_KNOT = 50.0  # in standard deviations
 _N_SUMS = 4
@@ -75,51 +79,97 @@ def unpacked(numbers: NDArray[np.floating]) -> Calibration:
     return Calibration(knots=knots, reach=sums[0], ratio=sums[1], ratio_sd=sums[2], spread=sums[3])
 
 
-def calibrated(
-    posterior: Posterior,
-    rows: Rows,
-    logs: FloatArray,
-    censored: CensoredRows,
-    rounding: FloatArray,
-) -> Calibration:
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """Finished attempts: a sample of all of them."""
+
+    rows: Rows
+    logs: FloatArray  # (n_rows,): the logarithm of what each took
+    rounding: FloatArray  # (n_rows,): the step in which it was measured
+    n_all: float  # attempts that finished
+
+
+def calibrated(posterior: Posterior, done: Finished, cut: CensoredRows) -> Calibration:
     """Return how far off the estimates of some attempts are, each made from all the others.
 
     Parameters
     ----------
     posterior : Posterior
         What all attempts taught, these and others.
-    rows : Rows
-        Of the attempts.
-    logs : ndarray of shape (n_rows,), float64
-        The logarithm of what each took.
-    censored : CensoredRows
-        Attempts that were cut short.
-    rounding : ndarray of shape (n_rows,), float64
-        The step in which each logarithm was measured: equal ones may differ by it.
+    done : Finished
+        Attempts that finished.
+    cut : CensoredRows
+        Attempts that were cut short, and tasks that run.
     """
-    noise = posterior.noise
-    expected, variance = rows.times(posterior.mean), variance_of(rows, posterior.covariance)
-    leverage = np.minimum(variance / noise**2, MOST_LEVERAGE)
-    left_out = logs - (logs - expected) / (1 - leverage)  # without the attempt itself
-    scale = noise / np.sqrt(1 - leverage)
-    if len(logs) < FEWEST:
+    if len(done.logs) < FEWEST:
         return UNKNOWN
-    errors = (logs + _apart(logs, rounding) - left_out) / scale
-    beyond = (censored.least - censored.rows.times(posterior.mean)) / np.sqrt(
-        noise**2 + variance_of(censored.rows, posterior.covariance)
+    known = _foreseen(posterior, done.rows, done.logs, np.ones(len(done.logs)))
+    unknown = _foreseen(posterior, cut.rows, *cut.as_observed(posterior.mean, posterior.noise))
+    errors = (done.logs + _apart(done.logs, done.rounding) - known.mean) / known.sd
+    found = replace(
+        _sums(known, done),
+        knots=_quantiles(errors, (cut.least - unknown.mean) / unknown.sd),
+        reach=float(np.quantile(known.model, 0.98)) * 1.5,
     )
-    model = variance / (1 - leverage)
-    # a median of an exponential, its mean where the model is wrong for many alike
-    hoped = np.exp(np.minimum(left_out + np.minimum(model, 1.0) / 2, 50.0))
-    took = np.exp(logs)
-    ratio = took.sum() / hoped.sum()
-    left = took - ratio * hoped
+    return _where_many_are_cut(found, posterior.noise, len(cut.least) / done.n_all)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Foreseen:
+    """What is foreseen of attempts without themselves, each of shape (n_attempts,)."""
+
+    mean: FloatArray
+    sd: FloatArray
+    model: FloatArray  # variance of the model, by that of the noise
+
+    @property
+    def amount(self) -> FloatArray:
+        """Return the amount: the median of the noise, the mean of what the model leaves open."""
+        noise = self.sd**2 / (1 + self.model)
+        doubt = np.minimum(self.model * noise, MOST_DOUBT)
+        found: FloatArray = np.exp(np.minimum(self.mean + doubt / 2, 50.0))
+        return found
+
+
+def _foreseen(posterior: Posterior, rows: Rows, logs: FloatArray, weights: FloatArray) -> _Foreseen:
+    expected, variance = rows.times(posterior.mean), variance_of(rows, posterior.covariance)
+    leverage = np.minimum(weights * variance / posterior.noise**2, MOST_LEVERAGE)
+    model = variance / posterior.noise**2 / (1 - leverage)
+    return _Foreseen(
+        mean=logs - (logs - expected) / (1 - leverage),
+        sd=posterior.noise * np.sqrt(1 + model),
+        model=model,
+    )
+
+
+def _sums(known: _Foreseen, done: Finished) -> Calibration:
+    """Return how the sum of what attempts took compares with what was foreseen."""
+    took, hoped = np.exp(done.logs), known.amount
+    ratio = float(took.sum() / hoped.sum())
+    left = float(np.sqrt(((took - ratio * hoped) ** 2).sum())) / ratio
     return Calibration(
-        knots=_quantiles(errors, beyond),
-        reach=float(np.quantile(model / noise**2, 0.98)) * 1.5,
-        ratio=float(ratio),
-        ratio_sd=float(np.sqrt((left**2).sum()) / hoped.sum() / max(ratio, 1e-9)),
-        spread=float(np.sqrt((left**2).sum() / (hoped**2).sum()) / max(ratio, 1e-9)),
+        knots=KNOTS,
+        ratio=ratio,
+        ratio_sd=left / float(hoped.sum()),
+        spread=left / float(np.sqrt((hoped**2).sum())),
+    )
+
+
+def _where_many_are_cut(found: Calibration, noise: float, cut: float) -> Calibration:
+    """Return a calibration whose sums allow for attempts that were cut, so many for each finished.
+
+    What finished is then shorter than the rest. The mean of all follows from the quantiles of
+    errors, in which those that were cut count; it misses the longest few.
+    """
+    weight = max(1 - MOST_CUT * cut, 0.0)  # of the sum of those that finished
+    evenly = NormalDist()
+    places = np.array([evenly.inv_cdf((n + 0.5) / 200) for n in range(200)])
+    mean = float(np.exp(np.minimum(noise * found.error_at(places), 50.0)).mean())
+    apart = (1 - weight) * abs(math.log(mean / found.ratio)) / 2
+    return replace(
+        found,
+        ratio=found.ratio**weight * mean ** (1 - weight),
+        ratio_sd=math.hypot(found.ratio_sd, apart),
     )
 
 

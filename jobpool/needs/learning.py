@@ -14,15 +14,16 @@ wide, and soon outweighed by attempts.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.errors import StorageError
-from jobpool.needs.calibration import Calibration, calibrated
-from jobpool.needs.estimates import Estimates, load_estimates
+from jobpool.journal.jsonl import worker_file, worker_name
+from jobpool.journal.workers import read_worker_record
+from jobpool.needs.calibration import Calibration, Finished, calibrated
+from jobpool.needs.estimates import NO_BOUNDS, Estimates, load_estimates
 from jobpool.needs.features import CORES, INTERCEPT, PART, FloatArray, Layout, layout_of
 from jobpool.needs.model_file import (
     ModelState,
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
 
 WORTH = 0.05  # share of new attempts, of those learned from, that is worth learning from
 LATEST_S = 600.0  # after which fewer are, too: they may be all that ran out of time or memory
+MOST_RUNNING = 200  # workers whose tasks in hand are looked at
+LEAST_RUNNING_S = 1.0  # clocks may differ by as much
 MOST_ROWS = 4096  # tasks that stand for all those of an initial estimate
 Find = Callable[[Grid, Iterable[str]], Mapping[str, int]]
 
@@ -103,10 +106,35 @@ def learn(pool: Pool, server_time: float, find: Find = positions_of) -> bool:
     if not samples and (state.time_posterior is not None or not initial):
         return False
     positions = find(grid, {sample.task for sample in samples})
-    state = replace(state, offsets=offsets, learned=server_time)
-    still_open = partial(_still_open, pool)
-    write_model_state(pool.folder, learn_from(state, grid, samples, positions, initial, still_open))
+    state = with_samples(replace(state, offsets=offsets), grid, samples, positions)
+    state = replace(state, censored=_still_open(pool, state.censored), learned=server_time)
+    write_model_state(pool.folder, fitted(state, grid, initial, running_tasks(pool)))
     return True
+
+
+def running_tasks(pool: Pool) -> dict[int, Censored]:
+    """Return how long tasks run that are running, at least: until their worker's last heartbeat.
+
+    Of many workers, some: each is a file to read.
+    """
+    table = pool.table()
+    running = table["state"] == TaskState.RUNNING
+    owners = np.unique(table["owner"][running])[:MOST_RUNNING]
+    found = dict[int, Censored]()
+    for owner in owners.tolist():
+        name = worker_name(owner)
+        record = read_worker_record(pool.folder, name)
+        if record is None:
+            continue
+        try:  # the record was read first: a network file system then asks its server for its times
+            beaten = worker_file(pool.folder, "workers", name).stat().st_mtime
+        except OSError:
+            continue
+        for position in np.flatnonzero(running & (table["owner"] == owner)).tolist():
+            seconds = beaten - float(table["changed_ms"][position]) / 1000
+            if seconds > LEAST_RUNNING_S:
+                found[position] = Censored(cores=record.cores, seconds=seconds)
+    return found
 
 
 def _is_worth(pool: Pool, reached: Reached, server_time: float) -> bool:
@@ -114,15 +142,13 @@ def _is_worth(pool: Pool, reached: Reached, server_time: float) -> bool:
     return new > WORTH * old or (new > 0 and server_time - reached.learned >= LATEST_S)
 
 
-def learn_from(
+def with_samples(
     state: ModelState | None,
     grid: Grid,
     samples: Sequence[Sample],
     positions: Mapping[str, int],
-    initial: Iterable["InitialEstimate"] = (),
-    still_open: Callable[[Mapping[int, Censored]], dict[int, Censored]] = dict,
 ) -> ModelState:
-    """Return the model state after some more attempts.
+    """Return the model state with some more attempts, not fitted to them yet.
 
     Parameters
     ----------
@@ -134,16 +160,35 @@ def learn_from(
         The attempts.
     positions : mapping of str to int
         Of their tasks.
-    initial : iterable of InitialEstimate
-        What the user expects.
-    still_open : callable
-        Returns those of censored tasks that are not done.
     """
     layout = layout_of(grid)
-    state = _add(state or _nothing(layout), grid, layout, samples, positions)
-    state = replace(state, censored=still_open(state.censored))
+    return _add(state or _nothing(layout), grid, layout, samples, positions)
+
+
+def fitted(
+    state: ModelState,
+    grid: Grid,
+    initial: Iterable["InitialEstimate"] = (),
+    running: Mapping[int, Censored] = NO_BOUNDS,
+) -> ModelState:
+    """Return the model state with what follows from its attempts.
+
+    Parameters
+    ----------
+    state : ModelState
+        With all attempts.
+    grid : Grid
+        The tasks.
+    initial : iterable of InitialEstimate
+        What the user expects.
+    running : mapping of int to Censored
+        Tasks that run, and for how long. Without them, tasks would seem shorter than they are: of
+        those that began together, the short ones end first.
+    """
+    layout = layout_of(grid)
     initial_times, initial_memories = initial_moments(grid, layout, initial)
-    censored_times, censored_memories = _censored_rows(grid, layout, state.censored)
+    censored = {**running, **state.censored}
+    censored_times, censored_memories = _censored_rows(grid, layout, censored)
     time = posterior_of(
         state.times + initial_times, censored_times, prior_of_time(layout), state.time_posterior
     )
@@ -158,8 +203,8 @@ def learn_from(
         state,
         time_posterior=time,
         memory_posterior=memory,
-        time_calibration=errors.of("seconds", LEAST_S, time, censored_times),
-        memory_calibration=errors.of("mb", LEAST_MB, memory, censored_memories),
+        time_calibration=errors.of("seconds", state.times.n, time, censored_times),
+        memory_calibration=errors.of("mb", state.memories.n, memory, censored_memories),
     )
 
 
@@ -170,12 +215,15 @@ class _Errors:
     kept: Kept
 
     def of(
-        self, amount: str, least: float, posterior: Posterior, censored: CensoredRows
+        self, amount: str, n_all: float, posterior: Posterior, censored: CensoredRows
     ) -> Calibration:
+        least = LEAST_S if amount == "seconds" else LEAST_MB
         kept = self.kept[(self.kept[amount] > 0) & (self.kept["position"] < len(self.grid))]
         rows = self.layout.rows(self.grid.codes[:, kept["position"].astype(np.intp)], kept["cores"])
         amounts = np.maximum(kept[amount], least)
-        return calibrated(posterior, rows, np.log(amounts), censored, least / amounts)
+        n_all = max(n_all, float(len(kept)))
+        done = Finished(rows=rows, logs=np.log(amounts), rounding=least / amounts, n_all=n_all)
+        return calibrated(posterior, done, censored)
 
 
 def forecast_of(pool: Pool, server_time: float) -> Estimates | None:

@@ -88,6 +88,14 @@ class CensoredRows:
     rows: Rows
     least: FloatArray  # (n_rows,)
 
+    def as_observed(self, mean: FloatArray, noise: float) -> tuple[FloatArray, FloatArray]:
+        """Return observations, and their weights, that have the same slope and curvature there."""
+        expected = self.rows.times(mean)
+        beyond = (self.least - expected) / noise
+        hazard = hazard_of(beyond)
+        weights = np.clip(hazard * (hazard - beyond), 1e-6, 1.0)
+        return expected + noise * hazard / weights, weights
+
 
 def posterior_of(
     moments: Moments, censored: CensoredRows, prior: Prior, start: Posterior | None = None
@@ -127,11 +135,7 @@ def _with_censored(
     """Return X'X and X'y, each censored row an observation of the same slope and curvature."""
     if len(censored.least) == 0:
         return moments.xx, moments.xy
-    expected = censored.rows.times(mean)
-    beyond = (censored.least - expected) / noise
-    hazard = hazard_of(beyond)
-    weights = np.clip(hazard * (hazard - beyond), 1e-6, 1.0)
-    y = expected + noise * hazard / weights
+    y, weights = censored.as_observed(mean, noise)
     xx, xy = weighted(censored.rows, weights, y, len(mean))
     return moments.xx + xx, moments.xy + xy
 

@@ -1,5 +1,6 @@
 """Intervals hold what they say: of tasks, of sums, of what was cut, of what was never tried."""
 
+import os
 import zipfile
 from itertools import starmap
 from pathlib import Path
@@ -7,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.calibration import NO_END_S, foresee, measure
-from benchmarks.calibration_studies import SIMULATED, TimedStudy, simulated
+from benchmarks.calibration import NO_END_S, foresee, measure, pulled
+from benchmarks.calibration_studies import SIMULATED, TimedStudy, simulated, timed_study
+from jobpool.journal.workers import own_worker_record
 from jobpool.needs.calibration import KNOTS, UNKNOWN, unpacked
 from jobpool.needs.estimates import Estimates, load_estimates, suitability
-from jobpool.needs.learning import LATEST_S, forecast_of, learn
+from jobpool.needs.learning import LATEST_S, forecast_of, learn, running_tasks
 from jobpool.needs.model_file import FILE_NAME
 from jobpool.pool import Pool
 from jobpool.task import Cause, Feedback
 from tests.needs.test_estimates import Size
+from tests.support.builders import a_pool
 from tests.support.needs_study import LIMIT_S, Diary, Truth, a_study, wholes
-from tests.support.simulated import end_claim
+from tests.support.simulated import SimulatedWorker, end_claim
 
 NOW = 1_700_000_000.0
 
@@ -40,6 +43,47 @@ def test_intervals_of_small_studies_hold_four_of_five_tasks_on_average(study: st
     held = [measure(simulated(study, seed), 0.2, seed).inside for seed in range(8)]
 
     assert np.mean(held) == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.mark.parametrize("study", ["fits", "words", "sleeps"])
+def test_intervals_of_recorded_studies_hold_four_of_five_tasks_on_average(study: str) -> None:
+    held = [measure(timed_study(study, seed), 0.1, seed).inside for seed in range(8)]
+
+    assert np.mean(held) == pytest.approx(0.8, abs=0.06)
+
+
+def test_tasks_that_run_count_as_longer_than_those_that_ended_first() -> None:
+    study = timed_study("uneven", 1)
+    n_done = len(study.grid) // 5
+    done, running = pulled(study, n_done, n_done // 2, 1)
+    rest = np.ones(len(study.grid), bool)
+    rest[[*done, *running]] = False
+
+    deaf, heard = foresee(study, done), foresee(study, done, running=running)
+
+    held = [share_held(found, study, rest) for found in (deaf, heard)]
+    assert held[0] < 0.75 < held[1] < 0.85
+    assert deaf.seconds(1)[rest].sum() < heard.seconds(1)[rest].sum()
+
+
+def share_held(found: Estimates, study: TimedStudy, among: np.ndarray) -> float:
+    low, high = found.seconds(1, 0.1), found.seconds(1, 0.9)
+    return float(np.mean(((low <= study.seconds) & (study.seconds <= high))[among]))
+
+
+def test_a_running_task_is_heard_with_the_time_until_its_last_heartbeat(tmp_path: Path) -> None:
+    folder = a_pool(tmp_path)
+    worker = SimulatedWorker(folder, 9)
+    record = own_worker_record(started=0.0, cores=4).write(folder, worker.name)
+    position = worker.claim(3).position
+    began = worker.pool.record(position).changed_ms / 1000
+    os.utime(record, (began + 500, began + 500))
+
+    found = running_tasks(Pool(folder))
+
+    assert set(found) == {position}
+    assert (found[position].cores, found[position].memory_mb) == (4, 0.0)
+    assert found[position].seconds == pytest.approx(500, abs=0.1)
 
 
 def test_the_interval_of_the_work_left_holds_it_in_about_four_of_five_studies() -> None:
