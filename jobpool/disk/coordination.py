@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobpool.disk.causes import storage_error
+from jobpool.disk.causes import outlast_blip, storage_error
 from jobpool.disk.files import checked_line, server_time
 from jobpool.disk.inside import (
     make_folder,
@@ -181,17 +181,21 @@ class Leases:
 def _create(path: Path, owner: bytes) -> None:
     """Make a lease if there is none; not made durable, as a lease means nothing after a crash."""
     try:
-        descriptor = open_inside(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        with os.fdopen(descriptor, "wb", buffering=0) as stream:
-            try:
-                stream.write(owner)
-            except OSError:
-                remove(path)
-                raise
+        outlast_blip(lambda: _create_once(path, owner))
     except FileExistsError:
         raise
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+def _create_once(path: Path, owner: bytes) -> None:
+    descriptor = open_inside(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    with os.fdopen(descriptor, "wb", buffering=0) as stream:
+        try:
+            stream.write(owner)
+        except OSError:
+            remove(path)
+            raise
 
 
 def _beat(path: Path, ended: threading.Event, every_s: float) -> None:

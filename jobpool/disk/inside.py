@@ -196,7 +196,7 @@ def names_in(folder: Path, pattern: str = "*") -> list[str]:
     try:
         with opened_folder(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
             names = [entry.name for entry in os.scandir(descriptor)]
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(name for name in names if fnmatchcase(name, pattern))
 

@@ -29,7 +29,7 @@ class Surroundings:
         """Return what was removed since the beginning, in a few words; empty if nothing was."""
         for what, places in self._there.items():
             for place in places:
-                if not place.exists():
+                if _is_removed(place):
                     return f"{what} was removed: {place}"
         return ""
 
@@ -52,4 +52,15 @@ def _installed() -> Iterable[Path]:
 
 
 def _there(places: Iterable[Path]) -> tuple[Path, ...]:
-    return tuple(dict.fromkeys(place for place in places if place.exists()))
+    return tuple(dict.fromkeys(place for place in places if not _is_removed(place)))
+
+
+def _is_removed(place: Path) -> bool:
+    """Say whether a place is certainly not there; a disk that does not answer is no proof."""
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

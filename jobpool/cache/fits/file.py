@@ -35,7 +35,7 @@ from typing import IO, Any
 import numpy as np
 
 from jobpool.brain.arrays import Array
-from jobpool.disk.causes import storage_error
+from jobpool.disk.causes import outlast_blip, storage_error
 from jobpool.disk.files import (
     checked_line,
     create_exclusively,
@@ -156,18 +156,21 @@ class BucketFile:
 
     def _enter(self, stack: ExitStack, *, create: bool) -> Held:
         try:
-            for _ in range(_TRIES):  # it may be replaced or removed while this waits for the lock
-                if create and not self.path.exists():
-                    self._create()
-                with suppress(FileNotFoundError), ExitStack() as trying:
-                    held = trying.enter_context(LOCKS[self._kind](self.path, True))
-                    if self._read_locked(held):
-                        stack.push(trying.pop_all())
-                        return held
-                if not create and not self.path.exists():
-                    raise FileNotFoundError(self.path)
+            return outlast_blip(lambda: self._enter_once(stack, create=create))
         except OSError as error:
             raise storage_error(error, self.path) from error
+
+    def _enter_once(self, stack: ExitStack, *, create: bool) -> Held:
+        for _ in range(_TRIES):  # it may be replaced or removed while this waits for the lock
+            if create and not self.path.exists():
+                self._create()
+            with suppress(FileNotFoundError), ExitStack() as trying:
+                held = trying.enter_context(LOCKS[self._kind](self.path, True))
+                if self._read_locked(held):
+                    stack.push(trying.pop_all())
+                    return held
+            if not create and not self.path.exists():
+                raise FileNotFoundError(self.path)
         raise StorageError(self.path, "it is replaced each time it is opened")
 
     def append(self, held: Held, key: str, record: bytes) -> None:
@@ -184,11 +187,7 @@ class BucketFile:
         if os.fstat(held.descriptor).st_size != self._size:
             raise self._broken()
         try:
-            os.ftruncate(held.descriptor, start)  # what a killed writer left
-            written = 0
-            while written < len(record):
-                written += os.pwrite(held.descriptor, record[written:], start + written)
-            os.fsync(held.descriptor)
+            outlast_blip(lambda: _write_at(held.descriptor, start, record))
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(held.descriptor, start)
@@ -281,6 +280,14 @@ class BucketFile:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _write_at(descriptor: int, start: int, record: bytes) -> None:
+    os.ftruncate(descriptor, start)  # what a killed writer left
+    written = 0
+    while written < len(record):
+        written += os.pwrite(descriptor, record[written:], start + written)
+    os.fsync(descriptor)
 
 
 def _first_line(name: str) -> bytes:
