@@ -2,8 +2,9 @@
 
 A folder with a ``pool.json`` is a pool, with all that lies below it. The way to the pool may lead
 through links; below it none is followed, whoever made it: where a group may write, a link can
-take the place of any file or folder between two looks at it. So every folder on the way is opened
-by itself, from the descriptor of the one above it, and what is done there is done by descriptor.
+take the place of any file or folder between two looks at it. So a path is opened by a call that
+follows no link at all or, where there is one above the pool, folder by folder, each from the
+descriptor of the one above it; what is done to the names in a folder is done by its descriptor.
 Where there is no pool around a file, it is opened as by `os.open`.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jobpool.disk.causes import outlast_blip
+from jobpool.disk.one_call import open_without_links
 from jobpool.errors import PoolError, PoolGoneError
 
 POOL_FILE = "pool.json"
@@ -70,12 +72,14 @@ def is_gone(pool: Path) -> bool:
     return False
 
 
-def _open_folder(folder: str, flags: int = _PASS) -> tuple[int, bool]:
-    """Return a descriptor of a folder, and whether it lies in a pool."""
+def _open_folder(folder: str, flags: int = _PASS) -> int:
+    """Return a descriptor of a folder, in a pool of one that is reached by no link."""
+    if (found := open_without_links(folder or ".", flags, 0)) is not None:
+        return found
     try:
         pool, names = _place(_absolute(folder))
     except _NoPoolError:
-        return os.open(folder or ".", flags), False
+        return os.open(folder or ".", flags)
     descriptor = os.open(pool, _PASS if names else flags)
     for number, name in enumerate(names, start=1):
         above = descriptor
@@ -87,7 +91,7 @@ def _open_folder(folder: str, flags: int = _PASS) -> tuple[int, bool]:
             raise _told(error, above, name, reached) from None
         finally:
             os.close(above)
-    return descriptor, True
+    return descriptor
 
 
 def _told(error: OSError, above: int, name: str, path: str) -> Exception:
@@ -120,18 +124,37 @@ def open_inside(path: str | Path, flags: int, mode: int = 0o666) -> int:
         As `os.open` does.
     """
     path = os.fspath(path)
+    descriptor = open_without_links(path, flags | _SAFELY, mode)
+    if descriptor is None:
+        descriptor = _open_by_folders(path, flags, mode)
+    found = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(found):
+        return descriptor
+    os.close(descriptor)
+    if _is_in_pool(path):
+        raise not_a_file(path, found)
+    return os.open(path, flags, mode)
+
+
+def _open_by_folders(path: str, flags: int, mode: int) -> int:
     folder, name = os.path.split(path)
-    above, in_pool = _open_folder(folder)
+    if not _is_in_pool(path):
+        return os.open(path, flags, mode)
+    above = _open_folder(folder)
     try:
-        descriptor = os.open(name, flags | _SAFELY if in_pool else flags, mode, dir_fd=above)
+        return os.open(name, flags | _SAFELY, mode, dir_fd=above)
     except OSError as error:
         raise _told(error, above, name, path) from None
     finally:
         os.close(above)
-    if in_pool and not stat.S_ISREG(found := os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise not_a_file(path, found)
-    return descriptor
+
+
+def _is_in_pool(path: str) -> bool:
+    try:
+        _place(_absolute(os.path.split(path)[0]))
+    except _NoPoolError:
+        return False
+    return True
 
 
 def reading(path: str | Path, buffering: int = -1) -> BinaryIO:
@@ -157,7 +180,7 @@ def ensure_file(path: Path) -> None:
 @contextmanager
 def opened_folder(folder: Path, flags: int = _PASS) -> Iterator[int]:
     """Yield a descriptor of a folder: for what is done to the names in it, by ``dir_fd``."""
-    descriptor, _ = _open_folder(os.fspath(folder), flags)
+    descriptor = _open_folder(os.fspath(folder), flags)
     try:
         yield descriptor
     finally:
