@@ -168,11 +168,13 @@ def merge_grids(old: Grid, new: Grid, file: Path, *, moved: bool = False) -> Gri
     axes, rows = [], []
     for before, after in zip(old.axes, new.axes, strict=True):
         now = dict(zip(after.values, after.sources, strict=True))
-        added = tuple(value for value in after.values if value not in before.values)
+        known = set(before.values)
+        added = tuple(value for value in after.values if value not in known)
         values = before.values + added
         sources = _merge_sources(before, now, file, moved) + tuple(now[value] for value in added)
         axes.append(Axis(name=before.name, values=values, sources=sources))
-        code = np.array([values.index(value) for value in after.values])
+        place = {value: number for number, value in enumerate(values)}
+        code = np.array([place[value] for value in after.values])
         rows.append(code[new.column(after.name)])
     return Grid(
         axes=tuple(axes),

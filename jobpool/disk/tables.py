@@ -142,6 +142,8 @@ def read_table(
     DataError
         If it cannot be read, or breaks one of the rules.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DataError(path, "is no regular file; save the table in one")
     if path.suffix in SEPARATORS:
         raw = read_text(path, wanted, once)
     elif path.suffix == ".parquet":

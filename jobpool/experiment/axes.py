@@ -25,6 +25,7 @@ from jobpool.task import Axis, Value
 from jobpool.units import parse_number
 
 MOST_NUMBERS = 10_000_000  # of one axis: more would not fit into memory
+MOST_TASKS = 10_000_000  # of a pool; their states alone are 330 MB
 MOST_SHOWN = 12  # values given twice
 _NAME = re.compile(r"[^=<>!,\s]+")
 _COMMA = re.compile(r"[-+]?[0-9]+(?:,[0-9]+)+")
@@ -187,7 +188,7 @@ def whole_numbers(reader: Reader, name: str, least: int, example: int) -> list[i
             numbers.append(number)
         else:
             reader.problem(name, number, f"must be a whole number of at least {least}")
-    for number in dict.fromkeys(one for one in numbers if numbers.count(one) > 1):
+    for number in (one for one, count in Counter(numbers).items() if count > 1):
         reader.problem(name, number, "is given twice; give it once")
     return numbers
 
@@ -223,7 +224,32 @@ def read_axes(
         reader.problem("", None, "has no axis; give at least one")
     for name in names:
         _check_name(reader, name, known)
-    return tuple(_read_axis(reader, name, folder, forms) for name in names)
+    if _are_too_many(reader, math.prod(_n_written(reader.raw(name)) for name in names)):
+        return ()
+    axes = tuple(_read_axis(reader, name, folder, forms) for name in names)
+    _are_too_many(reader, math.prod(len(axis.values) for axis in axes))
+    return axes
+
+
+def _are_too_many(reader: Reader, n_tasks: int) -> bool:
+    if n_tasks > MOST_TASKS:
+        advice = f"make {n_tasks:,} tasks; a pool holds at most {MOST_TASKS:,}: make several pools"
+        reader.problem("", None, advice)
+    return n_tasks > MOST_TASKS
+
+
+def _n_written(given: Any) -> int:
+    """Return how many values an axis has at least, before any of them is made."""
+    return max(sum(map(_n_in, given if isinstance(given, list) else [given])), 1)
+
+
+def _n_in(item: Any) -> int:
+    range_of = item if isinstance(item, dict) else {}
+    first, last, step = map(range_of.get, ("from", "to", "step"))
+    if not isinstance(first, int) or not isinstance(last, int):
+        return 1
+    n_values = (last - first) // (step if isinstance(step, int) and step > 0 else 1) + 1
+    return n_values if n_values <= MOST_NUMBERS else 1  # a longer range is refused by itself
 
 
 def _read_axis(reader: Reader, name: str, folder: Path, forms: Mapping[str, ValueForm]) -> Axis:
@@ -294,9 +320,12 @@ def _check_values(reader: Reader, name: str, pairs: Pairs) -> None:
 
 def _check_numbers(reader: Reader, name: str, values: list[Value]) -> None:
     """Refuse numbers that equal one another, as 1, 1.0 and true do, and infinite ones."""
-    numbers = [value for value in values if not isinstance(value, str)]
-    for number in set(numbers):
-        if len({str(other) for other in numbers if other == number}) > 1:
+    spellings: dict[int | float, set[str]] = {}  # numbers that are equal are one key
+    for value in values:
+        if not isinstance(value, str):
+            spellings.setdefault(value, set()).add(str(value))
+    for number, written in spellings.items():
+        if len(written) > 1:
             reader.problem(name, number, "equals another value; write numbers in one way")
         if not math.isfinite(number):
             reader.problem(name, number, "must be a finite number")

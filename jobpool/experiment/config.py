@@ -6,10 +6,12 @@ stands: what it means is not known here.
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -18,11 +20,12 @@ from jobpool.errors import ConfigError, Problem
 from jobpool.experiment.axes import PLAIN, ValueForm, read_axes
 from jobpool.experiment.reader import Reader
 from jobpool.experiment.report import ReportSettings, read_report
-from jobpool.experiment.scalars import FormerLoader, Loader, problems_in
+from jobpool.experiment.scalars import FormerLoader, Loader, n_values_in, problems_in
 from jobpool.experiment.surroundings import read_environment, read_path
 from jobpool.table.settings import READING, WorkerSettings
 from jobpool.task import Axis
 
+MOST_BYTES, MOST_VALUES = 16_000_000, 1_000_000  # of an experiment file
 _TOP_SETTINGS = ("runner", "name", "seed")  # all else at the top is a section
 MOST_SAME_INPUTS = 0.9  # with more, tasks far from those that run could wait very long
 
@@ -100,7 +103,7 @@ def read_yaml(file: Path, reading: int = READING, content: bytes | None = None) 
         read in two ways.
     """
     try:
-        text = (file.read_bytes() if content is None else content).decode("utf-8")
+        text = (_content_of(file) if content is None else content).decode("utf-8")
     except FileNotFoundError as error:
         advice = (
             "no such file; give the path of an experiment file, or make a new study: jobpool new"
@@ -132,13 +135,30 @@ def read_yaml(file: Path, reading: int = READING, content: bytes | None = None) 
     return {str(key): value for key, value in data.items()}
 
 
+def _content_of(file: Path) -> bytes:
+    """Return the content of a file that has an end, and not one too far away."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+        found = os.fstat(stream.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            _refuse(file, "is no regular file; save the experiment in one")
+        if found.st_size > MOST_BYTES:
+            _refuse(file, f"is larger than {MOST_BYTES // 1_000_000} MB; give an experiment file")
+        return stream.read(MOST_BYTES)
+
+
+def _refuse(file: Path, advice: str) -> NoReturn:
+    raise ConfigError((Problem(file, "", None, advice),))
+
+
 def _data_in(text: str, file: Path, reading: int) -> Any:
-    if reading < READING:
-        return yaml.load(text, FormerLoader)
-    loader = Loader(text)
+    is_former = reading < READING
+    loader = FormerLoader(text) if is_former else Loader(text)
     try:
         root = loader.get_single_node()
-        if problems := tuple(problems_in(root, file, _TOP_SETTINGS)):
+        if (n_values := n_values_in(root)) > MOST_VALUES:
+            what = f"its aliases stand for {n_values:,} values; write at most {MOST_VALUES:,}"
+            _refuse(file, what)
+        if not is_former and (problems := tuple(problems_in(root, file, _TOP_SETTINGS))):
             raise ConfigError(problems)
         return None if root is None else loader.construct_document(root)
     finally:

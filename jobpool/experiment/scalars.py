@@ -114,6 +114,9 @@ class FormerLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_COUNTING = -1  # of a node that is being counted
+
+
 class _Plain(str):
     """The type of a scalar that has neither quotes nor a type of its own."""
 
@@ -135,6 +138,35 @@ class Loader(FormerLoader):
             if isinstance(key_node, yaml.ScalarNode) and key_node.tag != f"{_TAG}merge":
                 key_node.tag = f"{_TAG}str"
         return super().construct_mapping(node, deep)
+
+
+def n_values_in(root: yaml.Node | None) -> int:
+    """Return how many values a file has when all of its aliases are written out.
+
+    Raises
+    ------
+    YAMLError
+        If a value holds itself.
+    """
+    counts: dict[int, int] = {}
+
+    def count(node: yaml.Node) -> int:
+        if id(node) not in counts:
+            counts[id(node)] = _COUNTING
+            counts[id(node)] = 1 + sum(map(count, _inside(node)))
+        elif counts[id(node)] == _COUNTING:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a value holds itself")
+        return counts[id(node)]
+
+    return 0 if root is None else count(root)
+
+
+def _inside(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.SequenceNode):
+        yield from node.value
+    elif isinstance(node, yaml.MappingNode):
+        for pair in node.value:
+            yield from pair
 
 
 def problems_in(root: yaml.Node | None, file: Path, settings: Collection[str]) -> Iterator[Problem]:
