@@ -97,7 +97,8 @@ def _make_worker(pool: "Pool", worker_record: "WorkerRecord", seed: int | None) 
 
     signals = StopSignals()
     signals.install()
-    _say(f"worker {worker_name(pool.worker)} on {worker_record.host}: {worker_record.cores} cores")
+    cores = count(worker_record.cores, "core")
+    _say(f"worker {worker_name(pool.worker)} on {worker_record.host}: {cores}")
     return Worker(
         pool,
         worker_record,
