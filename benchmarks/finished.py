@@ -165,7 +165,7 @@ def _result(point: dict[str, Any], folds: Any, size: int, rng: random.Random) ->
         "search": "random",
         "seed": 1,
         "splits": "21687b1be8e3",
-        "roi_values": f"{rng.getrandbits(48):012x}",
+        "roi_values": f"{size:012x}",
         "participants": {"in_table": 9432, "used": 9100, "dropped": {"no target": 332}},
         "n_parcels": size,
         "n_empty_parcels": 0,

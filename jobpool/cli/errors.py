@@ -9,6 +9,7 @@ import typer
 
 from jobpool.cli.options import AsJson, Only, PoolArgument, Skip
 from jobpool.cli.output import json_text, put
+from jobpool.cli.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +63,8 @@ def errors(
     opened = Pool(pool)
     chosen = select(opened.grid, tuple(only or ()), tuple(skip or ())) if only or skip else None
     try:
-        found = find_failures(opened, chosen, cause or None)
+        with Progress("reading attempts"):
+            found = find_failures(opened, chosen, cause or None)
     except SelectionError as error:
         raise typer.BadParameter(error.what, param_hint="--cause") from error
     if found.n_damaged:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobpool.cli.options import AsJson, Only, PoolArgument, Skip
-from jobpool.cli.output import json_text, put
+from jobpool.cli.output import json_text, put_lines
+from jobpool.cli.progress import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,8 +45,9 @@ def log(
     from jobpool.pool import Pool
 
     opened = Pool(pool)
-    events, places = _chosen(opened, task, only or [], skip or [])
-    events = _of_worker(events, worker, pool)
+    with Progress("reading what happened"):
+        events, places = _chosen(opened, task, only or [], skip or [])
+        events = _of_worker(events, worker, pool)
     shown = events[-last:] if last else events
     names = {event.task for event in shown if event.task in places}
     points = {name: opened.grid.point(places[name]) for name in names if name}
@@ -54,8 +56,7 @@ def log(
         return
     if not events:
         print("nothing happened yet", file=sys.stderr)
-    for event in shown:
-        put(_line(event, points))
+    put_lines(_line(event, points) for event in shown)
 
 
 def _chosen(

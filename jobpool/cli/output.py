@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jobpool.table.columns import writable
@@ -25,8 +25,13 @@ def columns() -> int | None:
 
 def put(text: object = "") -> None:
     """Print text, its lines folded between words where the terminal is narrower."""
+    put_lines(str(text).split("\n"))
+
+
+def put_lines(lines: Iterable[str]) -> None:
+    """Print lines as they come, as `put` does."""
     width = columns()
-    for line in str(text).split("\n"):
+    for line in lines:
         print("\n".join(folded(line, width)) if width else line)
 
 

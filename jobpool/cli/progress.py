@@ -1,10 +1,12 @@
 """What is being done while a person waits, on standard error: nothing if it takes two seconds."""
 
+import os
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,8 +26,7 @@ class Progress:
     stage : str
         What is done first.
     share : callable, optional
-        Given a file of this block that other processes may write to; returns which part of the
-        first stage is done, from 0 to 1.
+        Given `file`, returns which part of the first stage is done, from 0 to 1.
     silent_s : float
         Nothing is told before.
     """
@@ -39,6 +40,7 @@ class Progress:
     ) -> None:
         self._first = self._stage = stage
         self._share, self._silent_s = share, silent_s
+        self.file: Path | None = None  # where other processes may write how far they are
         self._began = time.monotonic()
         self._over = threading.Event()
         self._is_terminal = sys.stderr.isatty()
@@ -46,9 +48,11 @@ class Progress:
         self._thread = threading.Thread(target=self._tell_now_and_then, daemon=True)
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="jobpool-")
-        self.file = Path(self._folder.name) / "progress"
-        self.file.touch()
+        if self._share is not None:
+            with suppress(OSError):  # without a place for it, the share is not told
+                descriptor, name = tempfile.mkstemp(prefix="jobpool-")
+                os.close(descriptor)
+                self.file = Path(name)
         self._thread.start()
         return self
 
@@ -67,7 +71,9 @@ class Progress:
         if self._is_terminal and self._told[0]:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
-        self._folder.cleanup()
+        if self.file is not None:
+            with suppress(OSError):
+                self.file.unlink()
 
     def _tell_now_and_then(self) -> None:
         wait_s = self._silent_s
@@ -81,7 +87,7 @@ class Progress:
     def _tell(self, now: float) -> None:
         stage = self._stage
         line = stage
-        if stage == self._first and self._share is not None:
+        if stage == self._first and self._share is not None and self.file is not None:
             line += f": {min(self._share(self.file), 1.0):.0%}"
         line += f" ({now - self._began:.0f} s)"
         sys.stderr.write(f"\r\x1b[K{line}" if self._is_terminal else f"{line}\n")

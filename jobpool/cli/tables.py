@@ -67,6 +67,8 @@ def _silent(frame: pd.DataFrame, attributes: Collection[str]) -> list[str]:
     told: list[str] = []
     silent: list[str] = []
     for name in frame.columns:
+        if len(told) + len(silent) == len(attributes):  # the columns behind are results
+            break
         column = frame[name].astype("string")
         if name in attributes:
             is_same = column.nunique(dropna=False) == 1

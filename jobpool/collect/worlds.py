@@ -1,6 +1,8 @@
 """What the rows of a table are made of, and which of them are made of something else."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import cast
 
 from jobpool.journal.made_of import BETWEEN, Mixture, Tally, within
 from jobpool.runners.base import Results, SupportsMadeOf
@@ -11,7 +13,16 @@ World = tuple[tuple[str, str], ...]  # name and digest of each input
 
 def made_of(results: Results, result: Mapping[str, Json]) -> Mapping[str, str]:
     """Return what a result says that it is made of; nothing of a runner that does not say it."""
-    return results.made_of(result) if isinstance(results, SupportsMadeOf) else {}
+    if not _says_it(type(results)):
+        return {}
+    said: Mapping[str, str] = cast("SupportsMadeOf", results).made_of(result)
+    return said
+
+
+@lru_cache
+def _says_it(kind: type) -> bool:
+    """Say whether results of a type say it: asking a protocol takes longer than most answers."""
+    return issubclass(kind, SupportsMadeOf)
 
 
 class Worlds:
