@@ -51,6 +51,7 @@ def guard_streams(words: list[str]) -> None:
     words : list of str
         The command line, without the name of the program.
     """
+    _open_closed_streams()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if type(stream) is io.TextIOWrapper:  # not what a test or a notebook put in its place
@@ -63,3 +64,18 @@ def guard_streams(words: list[str]) -> None:
             )
             setattr(sys, name, guarded)
             guarded.ends = name == "stdout" and bool(SHOW & set(words[:2]))
+
+
+def _open_closed_streams() -> None:
+    """Open the null device where a standard stream is closed, as some daemons start programs.
+
+    The next file that is opened would get its number, and what tasks print would go there.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:  # so Python leaves it
+            stream = os.fdopen(number, "w", encoding="utf-8", closefd=False)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)  # as long as this lives, its buffer stays open

@@ -116,7 +116,7 @@ def error_text(error: BaseException, skip: int) -> tuple[str, str]:
         whole = "".join(told.format())
         told.__notes__ = None  # they stand behind the message, in the traceback
         line = list(told.format_exception_only())[-1].strip()
-    except Exception as second:  # the error is made so that it cannot be told
+    except BaseException as second:  # the error is made so that it cannot be told
         line = f"{type(error).__name__}: no text, as telling it ended in {type(second).__name__}"
         whole = line
     return _cut(line, _LONGEST_LINE), _cut(whole, _LONGEST_TRACEBACK)

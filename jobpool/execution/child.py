@@ -34,7 +34,7 @@ from jobpool.execution.answers import error_text, result_text
 from jobpool.execution.channel import READY, TaskEnd
 from jobpool.execution.leftovers import NOTHING, Kept, ProcessState, end_helpers
 from jobpool.execution.processes import guard
-from jobpool.task import Json
+from jobpool.task import Cause, Json
 from jobpool.units import MB
 
 if TYPE_CHECKING:
@@ -179,9 +179,15 @@ def _failure(error: BaseException, pool: Path) -> dict[str, Json]:
     return {
         "error": line,
         "traceback": whole,
-        "cause": failure_cause(error, pool),
-        "helper_killed": _helper_killed(error),
+        **_meaning(error, pool),
     }
+
+
+def _meaning(error: BaseException, pool: Path) -> dict[str, Json]:
+    try:
+        return {"cause": failure_cause(error, pool), "helper_killed": _helper_killed(error)}
+    except BaseException:  # the error is made so that its text cannot be had
+        return {"cause": Cause.ERROR}
 
 
 def _reasons(error: BaseException | None) -> Iterator[BaseException]:

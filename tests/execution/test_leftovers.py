@@ -117,6 +117,21 @@ def test_what_ends_by_itself_is_nothing_left(tmp_path: Path, code: str) -> None:
     assert left_by(code, tmp_path) == ([], True)
 
 
+HELPERS = """
+from jobpool.execution.leftovers import Kept
+from jobpool.learning.parallel import idle_helpers, in_processes
+list(in_processes(abs, [1, -2, 3], 2))
+kept = Kept(*idle_helpers())
+end_helpers(kept)
+assert len(kept.processes) == 2
+assert not list(state.left(kept))
+"""
+
+
+def test_helpers_stay_for_the_next_task_until_they_are_ended(tmp_path: Path) -> None:
+    assert left_by(HELPERS, tmp_path) == ([], True)
+
+
 def test_a_process_whose_parent_ended_is_a_child_of_the_guard() -> None:
     orphan = subprocess.Popen(["sleep", "60"])
 

@@ -27,6 +27,7 @@ ERRORS = {
     "keyboard": "KeyboardInterrupt: asked to stop",
     "odd": "tests.support.ways_out.OddError: strange",
     "untold": "tests.support.ways_out.UntoldError: <exception str() failed>",
+    "exiting": "tests.support.ways_out.ExitingError: <exception str() failed>",
     "noted": "ValueError: site 7 is empty",
     "long_error": "ValueError: xxx",
     "at_once": f"{ENDED} exited with code 0",
@@ -145,6 +146,22 @@ def test_what_a_task_leaves_running_counts_in_no_other_task(
     second = max(all_attempts(pool), key=lambda attempt: attempt.ended)
     assert second.cause == "done"
     assert (second.peak_memory_mb or 0) < 150
+
+
+def test_a_worker_without_standard_streams_keeps_what_tasks_print_out_of_its_files(
+    tmp_path: Path,
+) -> None:
+    pool = a_pool(tmp_path, 3, call="tests.support.ways_out:prints")
+    command = f"exec {sys.executable} -m jobpool work {pool} <&- >&- 2>&-"
+
+    subprocess.run(["sh", "-c", command], check=True, timeout=60)
+
+    assert [attempt.cause for attempt in all_attempts(pool)] == ["done"] * 3
+    assert not [path for path in pool.rglob("*") if is_spoilt(path)]
+
+
+def is_spoilt(path: Path) -> bool:
+    return path.is_file() and b"a line of a program" in path.read_bytes()
 
 
 def supervised(folder: Path, between: str) -> list[object]:

@@ -24,6 +24,13 @@ class UntoldError(Exception):
         raise ValueError("no text")
 
 
+class ExitingError(Exception):
+    """An exception whose text ends the program."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
 def raises(error: BaseException) -> Callable[[], object]:
     def way() -> object:
         raise error
@@ -136,6 +143,7 @@ WAYS: Mapping[str, Callable[[], object]] = {
     "keyboard": raises(KeyboardInterrupt("asked to stop")),
     "odd": raises(OddError("strange")),
     "untold": raises(UntoldError()),
+    "exiting": raises(ExitingError()),
     "noted": noted,
     "long_error": long_error,
     "at_once": lambda: os._exit(0),
@@ -169,6 +177,11 @@ WAYS: Mapping[str, Callable[[], object]] = {
 def take(way: str) -> Any:
     found = WAYS[way]()
     return found if isinstance(found, dict) else {"value": found}
+
+
+def prints(number: int) -> dict[str, object]:
+    subprocess.run(["echo", "a line of a program"], check=True)
+    return {"value": number}
 
 
 HOLDS = """
