@@ -23,7 +23,7 @@ from typing import Any
 
 from jobpool.errors import listing
 from jobpool.execution.channel import inode
-from jobpool.execution.processes import living_children
+from jobpool.execution.processes import forget_ended, living_children
 
 SETTLE_S = 0.2  # for threads and processes that are about to end
 _LOOK_S = 0.005
@@ -137,6 +137,7 @@ class ProcessState:
             if not (threads or left) or time.monotonic() > end:
                 break
             time.sleep(_LOOK_S)
+        forget_ended(self._processes | set(kept.processes) | _trackers())
         if threads:
             names = {thread.ident: thread.name for thread in threading.enumerate()}
             words = [names.get(ident, "without a name") for ident in threads]

@@ -90,6 +90,15 @@ def living_children(pid: int, adopter: int | None = None) -> dict[int, str]:
     return names
 
 
+def forget_ended(spared: Collection[int]) -> None:
+    """Reap the children that ended and that nobody asked about: a later `wait` would find them."""
+    with suppress(ChildProcessError):
+        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+            if found.si_pid in spared:  # its owner asks
+                return
+            os.waitpid(found.si_pid, os.WNOHANG)
+
+
 def memory_mb(pids: Collection[int]) -> float:
     """Return the resident memory of processes together; shared pages count for each."""
     total = 0

@@ -132,6 +132,21 @@ def test_helpers_stay_for_the_next_task_until_they_are_ended(tmp_path: Path) -> 
     assert left_by(HELPERS, tmp_path) == ([], True)
 
 
+ENDED = """
+subprocess.Popen(["sleep", "0.05"], stdout=-3)
+list(state.left())
+try:
+    os.waitpid(-1, os.WNOHANG)
+    raise SystemExit("a child is left")
+except ChildProcessError:
+    pass
+"""
+
+
+def test_a_later_task_waits_for_no_child_of_an_earlier_one(tmp_path: Path) -> None:
+    assert left_by(ENDED, tmp_path) == ([], True)
+
+
 def test_a_process_whose_parent_ended_is_a_child_of_the_guard() -> None:
     orphan = subprocess.Popen(["sleep", "60"])
 

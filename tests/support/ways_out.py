@@ -92,7 +92,7 @@ def fork_that_returns() -> object:
 def fork_that_raises() -> object:
     if os.fork() == 0:
         sys.exit(3)
-    return {"code": os.waitstatus_to_exitcode(os.wait()[1])}
+    return {"code": os.waitstatus_to_exitcode(os.wait()[1])}  # of this task's child, no other's
 
 
 def nested(depth: int) -> object:
