@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from jobpool.collect import accepted
 from jobpool.collect.collect import worth_starting
 from jobpool.errors import DamagedStateError, RequestError
 from jobpool.task import Cause, TaskState
@@ -38,6 +39,18 @@ def test_two_workers_that_finish_the_same_task_give_the_row_that_counts(fast_pat
 
     assert [(row["value"], row["worker"]) for row in rows_of(found)] == [("counts", quick.name)]
     assert found.n_refused == 1
+
+
+def test_a_result_in_a_file_that_is_not_listed_yet_is_found(
+    fast_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.do(3)
+    monkeypatch.setattr(accepted, "worker_files", lambda *_: [])  # as NFS, for half a minute
+
+    found = collected(worker.pool.folder, runner=Plain())
+
+    assert (found.n_rows, found.lost) == (1, ())
 
 
 def test_a_result_written_twice_gives_one_row(fast_path: Path) -> None:
