@@ -4,10 +4,13 @@ A lock is held for some microseconds. Who waits for seconds waits for a process 
 hangs in the disk, or is on a host that froze; the kernel says nothing, and wakes nobody.
 """
 
+import os
+import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +36,56 @@ class Waiting:
             finally:
                 self.since = None
             yield held
+
+
+@contextmanager
+def told(
+    path: Path, lock: AbstractContextManager[Held], *, long_s: float = LONG_S
+) -> Iterator[Held]:
+    """Hold a lock on a file; a long wait is told on standard error, where no `Watch` looks."""
+    timer = threading.Timer(long_s, _tell, args=(path, long_s))
+    timer.daemon = True
+    timer.start()
+    with ExitStack() as stack:
+        try:
+            held = stack.enter_context(lock)
+        finally:
+            timer.cancel()
+        yield held
+
+
+def _tell(path: Path, waited_s: float) -> None:
+    who = holder_here(path) or "a process of another host holds it"
+    sys.stderr.write(f"{path}: waiting for its lock for {waited_s:g} s; {who}\n")
+    sys.stderr.flush()
+
+
+def holder_here(path: Path) -> str | None:
+    """Return in words which process of this host holds a lock on a file; None if none does.
+
+    The kernel lists the locks by the number of the file.
+    """
+    for pid in _holders(path):
+        with suppress(OSError):
+            folder = Path("/proc") / str(pid)
+            command = os.fsdecode(b" ".join((folder / "cmdline").read_bytes().split(b"\0"))).strip()
+            who = f"process {pid} of {socket.gethostname()} holds it ({command})"
+            stat = (folder / "stat").read_text(encoding="utf-8", errors="replace")
+            if stat.rpartition(")")[2].split()[0] in {"T", "t"}:
+                return f"{who} and is stopped: kill -CONT {pid} lets it go on, kill -KILL ends it"
+            return who
+    return None
+
+
+def _holders(path: Path) -> list[int]:
+    found = []
+    with suppress(OSError):
+        number = path.stat().st_ino
+        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
+            words = line.split()
+            if words[1] != "->" and words[5].rpartition(":")[2] == str(number):
+                found.append(int(words[4]))
+    return [pid for pid in found if pid > 0]
 
 
 class Watch:

@@ -15,6 +15,7 @@ from jobpool.disk.files import newer_format
 from jobpool.disk.inside import ensure_file
 from jobpool.disk.locks import LOCKS
 from jobpool.disk.validation import is_mapping, is_whole
+from jobpool.disk.waiting import told
 from jobpool.errors import PoolError
 from jobpool.journal.jsonl import append_line, read_lines
 from jobpool.task import Json
@@ -91,7 +92,7 @@ def agree(
         return differing(known, inputs)
     path = pool / FILE_NAME
     ensure_file(path)
-    with LOCKS[lock](path, False) as held:
+    with told(path, LOCKS[lock](path, False)) as held:
         new = _new(read_agreed(pool), inputs, versions)
         if new:
             append_line(path, {"format": FORMAT, **new})

@@ -6,8 +6,6 @@ On this host the kernel knows the holder. A holder on another host is known by i
 workers that wait go on sending heartbeats, and one that is stopped does not.
 """
 
-import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from jobpool.disk.coordination import ELECTIONS, win_election
 from jobpool.disk.files import read_json, server_time, write_json
 from jobpool.disk.inside import names_in, remove
 from jobpool.disk.validation import has_shape, is_number, is_text
+from jobpool.disk.waiting import holder_here
 from jobpool.errors import JobpoolError
 from jobpool.journal.jsonl import worker_name
 from jobpool.liveness.judge import observe, suspect_after_s
@@ -144,14 +143,8 @@ def holder(pool: Pool, path: Path, waited_s: float) -> str:
     waited_s : float
         How long the lock has been held at least.
     """
-    for pid in _holders_here(path):
-        with suppress(OSError):
-            words = (Path("/proc") / str(pid) / "cmdline").read_bytes().split(b"\0")
-            command = os.fsdecode(b" ".join(words)).strip()
-            who = f"process {pid} of {socket.gethostname()} holds it ({command})"
-            if _is_stopped(pid):
-                return f"{who} and is stopped: kill -CONT {pid} lets it go on, kill -KILL ends it"
-            return who
+    if here := holder_here(path):
+        return here
     silent = _silent(pool, waited_s)
     if not silent:
         return "a process of another host holds it"
@@ -161,23 +154,6 @@ def holder(pool: Pool, path: Path, waited_s: float) -> str:
 
 def _note(pool: Path, shard: str) -> Path:
     return pool / ELECTIONS / f"{_NOTE}{shard}"
-
-
-def _holders_here(path: Path) -> list[int]:
-    """Return the processes of this host that hold a lock on a file, as the kernel lists them."""
-    found = []
-    with suppress(OSError):
-        number = path.stat().st_ino
-        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
-            words = line.split()
-            if words[1] != "->" and words[5].rpartition(":")[2] == str(number):
-                found.append(int(words[4]))
-    return [pid for pid in found if pid > 0]
-
-
-def _is_stopped(pid: int) -> bool:
-    stat = (Path("/proc") / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    return stat.rpartition(")")[2].split()[0] in {"T", "t"}
 
 
 def _silent(pool: Pool, waited_s: float) -> list[str]:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from jobpool.disk.waiting import Watch
+from jobpool.disk.locks import LOCKS
+from jobpool.disk.waiting import Watch, told
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import own_worker_record
 from jobpool.liveness.judge import Life
@@ -132,6 +134,25 @@ def test_the_wait_for_another_file_of_the_pool_is_told(fast_path: Path, started:
 
     assert told[0].startswith("pool.json: waiting for its lock for ")
     assert f"process {process.pid} of" in told[0]
+
+
+def test_the_wait_of_a_task_for_a_bucket_of_fits_is_told(
+    fast_path: Path, started: Started, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = fast_path / "bucket"
+    path.touch()
+    process = started("-c", HOLDS, path, "flock")
+    assert process.stdout is not None
+    process.stdout.readline()
+    later = threading.Timer(0.5, process.send_signal, args=(signal.SIGCONT,))
+    later.start()
+
+    with told(path, LOCKS["flock"](path, False), long_s=0.1):
+        later.join()
+
+    assert (
+        f"{path}: waiting for its lock for 0.1 s; process {process.pid}" in capsys.readouterr().err
+    )
 
 
 def test_a_holder_on_another_host_is_looked_for_among_the_silent(fast_path: Path) -> None:

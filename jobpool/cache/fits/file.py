@@ -45,6 +45,7 @@ from jobpool.disk.files import (
 )
 from jobpool.disk.inside import open_inside, remove
 from jobpool.disk.locks import LOCKS, Held, drop_cache, file_system
+from jobpool.disk.waiting import told
 from jobpool.errors import BrokenLockError, PoolError, StorageError
 from jobpool.task import Json
 
@@ -165,7 +166,7 @@ class BucketFile:
             if create and not self.path.exists():
                 self._create()
             with suppress(FileNotFoundError), ExitStack() as trying:
-                held = trying.enter_context(LOCKS[self._kind](self.path, True))
+                held = trying.enter_context(told(self.path, LOCKS[self._kind](self.path, True)))
                 if self._read_locked(held):
                     stack.push(trying.pop_all())
                     return held
