@@ -46,6 +46,17 @@ def as_typed(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
+def quoted(word: object) -> str:
+    """Return a word of a command as a person types it: in quotes where a shell would change it.
+
+    Examples
+    --------
+    >>> print(f"jobpool status {quoted('my pool')}")
+    jobpool status 'my pool'
+    """
+    return shlex.quote(str(word))
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the known word nearest to `word`, or an empty string.
 
@@ -225,7 +236,7 @@ class DamagedStateError(PoolError):
     def __str__(self) -> str:
         return (
             f"{self.pool / self.file}: {self.what}; "
-            f"stop the workers and run: jobpool doctor {self.pool} --repair"
+            f"stop the workers and run: jobpool doctor {quoted(self.pool)} --repair"
         )
 
 
@@ -250,7 +261,7 @@ class BrokenLockError(JobpoolError):
         return (
             f"{self.pool / self.file} changed while this worker held its lock: locks do not hold "
             f"on this {self.file_system} file system; stop the workers and run: "
-            f"jobpool doctor {self.pool} --nodes 2"
+            f"jobpool doctor {quoted(self.pool)} --nodes 2"
         )
 
 

@@ -25,6 +25,7 @@ from jobpool.errors import (
     Problem,
     RequestError,
     listing,
+    quoted,
 )
 from jobpool.experiment.config import Experiment, section_digest
 from jobpool.table.code_files import EXPERIMENT, OF_OWNER, OWNER_WRITES, TASKS, digest_of
@@ -98,10 +99,9 @@ def create_pool(
 def free_to_make(folder: Path) -> None:
     """Raise `RequestError` if the folder is taken."""
     if (folder / "pool.json").exists():
-        what = (
-            f"is a pool already; run its tasks with: jobpool run {folder}; add tasks to it with: "
-        )
-        raise RequestError(folder, f"{what}jobpool extend CONFIG {folder}; or choose another name")
+        pool = quoted(folder)
+        what = f"is a pool already; run its tasks with: jobpool run {pool}; add tasks to it with: "
+        raise RequestError(folder, f"{what}jobpool extend CONFIG {pool}; or choose another name")
     if folder.is_file():
         raise RequestError(folder, "is a file; name a folder to make")
     if folder.is_dir() and (inside := sorted(one.name for one in folder.iterdir())):

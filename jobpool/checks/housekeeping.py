@@ -11,7 +11,7 @@ from jobpool.checks.findings import Finding, note, problem
 from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import replace_whole, set_aside
 from jobpool.disk.inside import open_inside, paths_in, reading
-from jobpool.errors import JobpoolError, as_typed
+from jobpool.errors import JobpoolError, as_typed, quoted
 from jobpool.execution.health import FOLDER as BAD_NODES
 from jobpool.execution.health import excluded_nodes
 from jobpool.journal.jsonl import KINDS
@@ -53,9 +53,10 @@ def examine_folder(pool: Pool, server_time: float) -> Iterator[Finding]:
             yield note(_place(pool, folder), what)
     for node in excluded_nodes(pool.folder, server_time).values():
         what = f"excluded for a day: {node.why}; once it is repaired: jobpool release "
-        yield note(f"node {node.node}", f"{what}{pool.folder} --node {node.node}")
+        yield note(f"node {node.node}", f"{what}{quoted(pool.folder)} --node {quoted(node.node)}")
     for group in kinds(read_starts(pool.folder, server_time).open()):
-        step = f"see jobpool errors {pool.folder}, then jobpool release {pool.folder} --starts"
+        named = quoted(pool.folder)
+        step = f"see jobpool errors {named}, then jobpool release {named} --starts"
         yield problem("starts", f"{summary(group)}; {step}")
     for path in leftovers(pool.folder, server_time):
         what = "left by a process that was killed while writing"

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import PoolArgument, Trust, open_to_change, say, size, told_start
-from jobpool.errors import Fault
+from jobpool.errors import Fault, quoted
 from jobpool.units import count, duration, file_size, table
 
 if TYPE_CHECKING:
@@ -241,7 +241,7 @@ def info(pool: PoolArgument, trust: Trust = None) -> None:
     print(f"{file_size(found.n_bytes)} in {count(found.n_files, 'file')}")
     if found.n_unused:
         what = f"{file_size(found.unused_bytes)} of that for nothing in this study"
-        print(f"{what}; to remove it: jobpool cache prune {pool}")
+        print(f"{what}; to remove it: jobpool cache prune {quoted(pool)}")
     fits = look_at_fits(pool / "cache")
     if fits.n_buckets:
         where = f"{file_size(fits.n_bytes)} in {count(fits.n_buckets, 'file')}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import AsJson, PoolArgument
+from jobpool.errors import quoted
 
 if TYPE_CHECKING:
     from jobpool.admin.cancel import Cancelled
@@ -73,7 +74,7 @@ def _text(pool: "Pool", found: "Cancelled", *, dry_run: bool) -> str:
         lines.append(f"{count(found.n_done, 'task')} ended in the meantime with a result")
     if found.n_left:
         what = f"{count(found.n_left, 'task')} still held by workers that are stopping"
-        lines.append(f"{what}; see: jobpool status {pool.folder}")
+        lines.append(f"{what}; see: jobpool status {quoted(pool.folder)}")
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ import typer
 from jobpool.cli.options import AsJson, Only, PoolArgument, Skip
 from jobpool.cli.output import json_text, put
 from jobpool.cli.progress import Progress
+from jobpool.errors import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,9 @@ def errors(
     except SelectionError as error:
         raise typer.BadParameter(error.what, param_hint="--cause") from error
     if found.n_damaged:
-        what = f"{count(found.n_damaged, 'damaged line')} left out; see: jobpool doctor {pool}"
+        what = (
+            f"{count(found.n_damaged, 'damaged line')} left out; see: jobpool doctor {quoted(pool)}"
+        )
         print(what, file=sys.stderr)
     if json:
         print(json_text(_as_json(opened, found)))
@@ -91,7 +94,7 @@ def _print_starts(pool: "Pool", full: bool) -> None:
         for line in group[0].tail[0 if full else -_LINES :]:
             put(f"    | {line}")
     if failed:
-        put(f"\nwhen that is corrected: jobpool release {pool.folder} --starts\n")
+        put(f"\nwhen that is corrected: jobpool release {quoted(pool.folder)} --starts\n")
 
 
 def _print_groups(pool: "Pool", found: "Failures", full: bool, limit: int) -> None:
@@ -116,11 +119,11 @@ def _print_advice(pool: "Pool", found: "Failures") -> None:
 
     if found.n_parked:
         what = f"{count(found.n_parked, 'task')} parked; when the cause is corrected"
-        put(f"\n{what}: jobpool retry {pool.folder}")
+        put(f"\n{what}: jobpool retry {quoted(pool.folder)}")
     for name, node, is_left in _bad_nodes(pool, found):
         put(f"\nnode {name} looks bad, the last time {local_time(node.since)}: {node.why}")
         if is_left:
-            until = f"jobpool release {pool.folder} --node {name}"
+            until = f"jobpool release {quoted(pool.folder)} --node {quoted(name)}"
             put(f"  workers exclude it for a day, or until: {until}")
 
 

@@ -13,6 +13,7 @@ from jobpool.cli.options import (
     check_chosen,
     open_to_change,
 )
+from jobpool.errors import quoted
 
 
 def hold(
@@ -44,7 +45,7 @@ def hold(
     n_moved = move(opened, chosen, dry_run=dry_run)
     if n_moved:
         word = "would be held" if dry_run else "held"
-        print(f"{count(n_moved, 'task')} {word}; release them with: jobpool release {pool}")
+        print(f"{count(n_moved, 'task')} {word}; release them with: jobpool release {quoted(pool)}")
     else:
         print("nothing to hold: no selected task is waiting")
     if n_running := int(((state_of(opened.index()) == TaskState.RUNNING) & chosen).sum()):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import ConfigArgument
+from jobpool.errors import as_typed, quoted
 
 if TYPE_CHECKING:
     from jobpool.runners.base import Runner
@@ -64,12 +65,13 @@ def init(
         print(f"  {line}")
     if dry_run:
         return
-    print(f"made {pool}; next: jobpool run {pool} --workers 2")
+    print(f"made {pool}; next: jobpool run {quoted(pool)} --workers 2")
     if experiment.passes:
         first = experiment.passes[0]
         n_tasks = np.count_nonzero(select(grid, first.only, first.skip) & ~grid.parts.is_dormant)
         jobs = max(1, min(MOST_JOBS, int(n_tasks)))
-        print(f"or by SLURM: jobpool submit {pool} --pass {first.name} --jobs {jobs}")
+        words = ("jobpool", "submit", pool, "--pass", first.name, "--jobs", jobs)
+        print(f"or by SLURM: {as_typed(*words)}")
 
 
 def _read_fully(runner: "Runner", cache: Path | None) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ import typer
 from jobpool.cli.options import AsJson, Only, PoolArgument, Skip
 from jobpool.cli.output import json_text, put_lines
 from jobpool.cli.progress import Progress
+from jobpool.errors import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +88,8 @@ def _of_worker(events: "list[Event]", worker: str | None, pool: "Path") -> "list
         return events
     found = [event for event in events if event.worker.startswith(worker)]
     if not found:
-        what = f"has no worker whose id begins with {worker!r}; see all with: jobpool log {pool}"
+        what = f"has no worker whose id begins with {worker!r}; see all with: jobpool log "
+        what += quoted(pool)
         raise RequestError(pool, what)
     return found
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import DryRun, Only, PoolArgument, Skip, TaskIdsOrAll, open_to_change
+from jobpool.errors import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +51,7 @@ def release(
     n_moved = move(opened, chosen, dry_run=dry_run)
     if n_moved:
         verb = "would wait" if dry_run else "waits" if n_moved == 1 else "wait"
-        print(f"{count(n_moved, 'task')} {verb} again; what remains: jobpool status {pool}")
+        print(f"{count(n_moved, 'task')} {verb} again; what remains: jobpool status {quoted(pool)}")
     else:
         print("nothing to release: no selected task is held")
 

@@ -13,6 +13,7 @@ from jobpool.cli.options import (
     check_chosen,
     open_to_change,
 )
+from jobpool.errors import quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,7 @@ def rerun(
     else:
         many = "wait to be rerun; their earlier results count until then"
         what = "waits to be rerun; its earlier result counts until then" if n_moved == 1 else many
-        print(f"{count(n_moved, 'task')} {what}: jobpool status {pool}")
+        print(f"{count(n_moved, 'task')} {what}: jobpool status {quoted(pool)}")
     if n_parts := _only_in_whole(opened, chosen):
         what = "of tasks that were done as a whole: these can only be rerun whole"
         print(f"{count(n_parts, 'part')} {what}")

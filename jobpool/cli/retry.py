@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from jobpool.cli.options import DryRun, Only, PoolArgument, Skip, TaskIdsOrAll, open_to_change
+from jobpool.errors import quoted
 
 
 def retry(
@@ -45,7 +46,7 @@ def retry(
         forget(opened, chosen)
     if n_moved:
         verb = "would wait" if dry_run else "waits" if n_moved == 1 else "wait"
-        print(f"{count(n_moved, 'task')} {verb} again; what remains: jobpool status {pool}")
+        print(f"{count(n_moved, 'task')} {verb} again; what remains: jobpool status {quoted(pool)}")
         return
     print("nothing to retry: no selected task is parked")
     if n_failed := int((has_failed(opened.index()) & chosen).sum()):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, Trust
+from jobpool.errors import quoted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,5 +113,5 @@ def _print_end(ended: "LocalRun", folder: "Path") -> None:
     if ended.n_done < ended.n_tasks:
         for said in ended.left:
             print(f"its workers left: {said}", file=sys.stderr)
-        advice = f"about the others: jobpool errors {folder}; jobpool plan"
+        advice = f"about the others: jobpool errors {quoted(folder)}; jobpool plan"
         print(f"{advice} {folder}", file=sys.stderr)

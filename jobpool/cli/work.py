@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration, told_start
+from jobpool.errors import quoted
 from jobpool.units import count, local_time
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _job(cores: int | None, memory_mb: int | None) -> dict[str, object]:
     if spare:
         what = f"{count(spare, 'core')} of this job's {has} will be idle"
         why = f"it asked for {capacity.cores}"
-        _say(f"{what}: {why}; ask for all of them, or use them: jobpool work --cores {has}")
+        _say(f"{what}: {why}; ask for all of them, or use them: jobpool work --cores {quoted(has)}")
     return {
         "cores": cores or capacity.cores,
         "spare_cores": spare,

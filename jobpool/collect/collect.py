@@ -45,7 +45,7 @@ from jobpool.collect.row_columns import (
 )
 from jobpool.collect.worlds import Worlds, made_of
 from jobpool.disk.files import parse_line
-from jobpool.errors import RequestError, listing
+from jobpool.errors import RequestError, listing, quoted
 from jobpool.journal.jsonl import worker_files
 from jobpool.journal.made_of import Mixture
 from jobpool.learning.parallel import in_processes
@@ -452,8 +452,8 @@ def what_is_gone(
         lines.append(f"{count(len(damaged), 'damaged line')} left out: {places}")
     if unreadable:
         what = f"left out, which this version cannot read: of {listing(unreadable)}"
-        lines.append(f"{count(len(unreadable), 'result')} {what}; see: jobpool log {pool}")
+        lines.append(f"{count(len(unreadable), 'result')} {what}; see: jobpool log {quoted(pool)}")
     if lost:
         what = f"done without a result on disk: {listing(lost)}"
-        lines.append(f"{count(len(lost), 'task')} {what}; run: jobpool doctor {pool}")
+        lines.append(f"{count(len(lost), 'task')} {what}; run: jobpool doctor {quoted(pool)}")
     return lines

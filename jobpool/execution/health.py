@@ -18,6 +18,7 @@ from urllib.parse import quote
 from jobpool.disk.files import read_json, write_json
 from jobpool.disk.inside import make_folder, paths_in, remove
 from jobpool.disk.validation import has_shape, is_number, is_text
+from jobpool.errors import quoted
 from jobpool.journal.attempts import Attempt, survey
 from jobpool.pool import Ending
 from jobpool.task import Cause, Claim
@@ -79,7 +80,7 @@ class FailureMonitor:
         last = self._errors[-SAME_ERROR:]
         if len(last) == SAME_ERROR and len(set(last)) == 1:
             what = f"{SAME_ERROR} tasks in a row failed with the same error"
-            return f"{what}; see: jobpool errors {self._pool}"
+            return f"{what}; see: jobpool errors {quoted(self._pool)}"
         return ""
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobpool.disk.files import server_time
-from jobpool.errors import SelectionError, listing, nearest
+from jobpool.errors import SelectionError, listing, nearest, quoted
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.made_of import read_agreed
 from jobpool.journal.starts import FailedStart, read_starts, summary
@@ -332,26 +332,27 @@ def _next_steps(found: Status) -> list[str]:
     counts, folder = found.counts, found.folder
     lines = ["", *(f"  {one}" for one in found.held_locks)]
     if found.failed_starts:
-        lines.append(f"  {summary(found.failed_starts)}: jobpool errors {folder}")
+        lines.append(f"  {summary(found.failed_starts)}: jobpool errors {quoted(folder)}")
     if found.idle_cores:
         what = f"{count(found.idle_cores, 'core')} of running jobs idle, as the jobs did not ask"
         lines.append(f"  {what} for them: ask for all, or jobpool work --cores N")
     if counts.returned or counts.parked:
-        lines.append(f"  why they failed: jobpool errors {folder}")
+        lines.append(f"  why they failed: jobpool errors {quoted(folder)}")
     if counts.parked:
-        lines.append(f"  when that is fixed, requeue the parked tasks: jobpool retry {folder}")
+        lines.append(
+            f"  when that is fixed, requeue the parked tasks: jobpool retry {quoted(folder)}"
+        )
     if counts.held:
-        lines.append(f"  release the held tasks: jobpool release {folder}")
+        lines.append(f"  release the held tasks: jobpool release {quoted(folder)}")
     if found.shortage.n_tasks:
-        lines.append(f"  {_too_small(found)}: jobpool plan {folder}")
+        lines.append(f"  {_too_small(found)}: jobpool plan {quoted(folder)}")
     if found.estimate.beyond:
         what = f"no worker that runs now can take {count(found.estimate.beyond, 'task')}"
-        lines.append(f"  {what}: jobpool plan {folder}")
+        lines.append(f"  {what}: jobpool plan {quoted(folder)}")
     if found.versions:
         each = [f"{name} {' and '.join(versions)}" for name, versions in found.versions.items()]
-        lines.append(
-            f"  tasks were at some time run with {listing(each, most=3)}: jobpool doctor {folder}"
-        )
+        what = f"tasks were at some time run with {listing(each, most=3)}"
+        lines.append(f"  {what}: jobpool doctor {quoted(folder)}")
     return lines if len(lines) > 1 else []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jobpool.disk.files import server_time
+from jobpool.errors import quoted
 from jobpool.experiment.config import Pass
 from jobpool.journal.starts import kinds, read_starts, summary
 from jobpool.needs.estimates import FEWEST
@@ -61,7 +62,7 @@ def plan_text(pool: Pool, made: Plan, around: Around, width: int | None = None) 
         lines += ["", *(f"  {line}" for line in _sizes(made, width)), "", *_sums(made)]
     lines += _notes(pool, made, around)
     if made.n_jobs:
-        lines.append(f"\nto submit these: jobpool plan {pool.folder} --submit")
+        lines.append(f"\nto submit these: jobpool plan {quoted(pool.folder)} --submit")
     elif made.arrays and made.n_queued:
         lines.append(f"\nnothing to submit: enough with {count(made.n_queued, 'job')} in the queue")
     return "\n".join(lines)
@@ -167,7 +168,7 @@ def _next_step(pool: Pool, task: str, size: Pass, limits: Limits | None) -> str:
     other = [one.name for one in limits.partitions if not one.refusal(*has)] if limits else []
     if other:
         return f"partition {other[0]} has room: add a pass with it, then jobpool extend"
-    return f"keep it back: jobpool hold {pool.folder} {task}"
+    return f"keep it back: jobpool hold {quoted(pool.folder)} {quoted(task)}"
 
 
 def json_text(pool: Pool, made: PoolPlan, limits: Limits | None) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jobpool.disk.files import server_time
-from jobpool.errors import RequestError, SchedulerError, SchedulerMissingError
+from jobpool.errors import RequestError, SchedulerError, SchedulerMissingError, quoted
 from jobpool.journal.starts import note_sent, read_starts
 from jobpool.plan.trial import try_tasks
 from jobpool.pool import Pool
@@ -172,4 +172,5 @@ def _refuse_after_failed_starts(pool: Pool, order: Order) -> None:
 
 def after_failed_starts(pool: Path) -> str:
     """Return what a person does when jobs cannot start."""
-    return f"see jobpool errors {pool}, correct it, then: jobpool release {pool} --starts"
+    folder = quoted(pool)
+    return f"see jobpool errors {folder}, correct it, then: jobpool release {folder} --starts"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from jobpool.disk.coordination import ELECTIONS
 from jobpool.disk.files import server_time
 from jobpool.disk.inside import ensure_file, make_folder
-from jobpool.errors import RequestError, SchedulerError, listing, nearest
+from jobpool.errors import RequestError, SchedulerError, listing, nearest, quoted
 from jobpool.execution.health import excluded_nodes
 from jobpool.experiment.config import Pass
 from jobpool.journal.starts import Starts, read_starts, sent_batches
@@ -201,7 +201,7 @@ def send(pool: Pool, made: Plan, around: Around, sending: Sending) -> tuple[str,
     orders = [_order(pool, one.size, one.jobs, sending) for one in made.arrays if one.jobs]
     outcome = send_orders(pool, orders, most, sending)
     if not sending.dry_run:
-        step = f"see: jobpool plan {pool.folder}"
+        step = f"see: jobpool plan {quoted(pool.folder)}"
         outcome.refused += [f"pass {name} waits, {why}; {step}" for name, why in made.waits]
     return outcome.ended()
 
@@ -243,7 +243,7 @@ def _why_nothing(pool: Pool) -> str:
     kept = [f"{counts[state]:,} {state.word}" for state in sorted(STUCK)]
     if not sum(counts[state] for state in STUCK):
         return "nothing is left to do"
-    return f"nothing waits; {' and '.join(kept)}: see jobpool status {pool.folder}"
+    return f"nothing waits; {' and '.join(kept)}: see jobpool status {quoted(pool.folder)}"
 
 
 def submit_pass(
@@ -317,8 +317,10 @@ def _count_free(pool: Pool, one: Pass, jobs: int, say: Callable[[str], None]) ->
         what = f"no task waits for workers of pass {one.name!r}; nothing was submitted"
         if n_larger := int(waiting.sum()):
             what += f": {count(n_larger, 'task')} had too little with as much as it has"
-            raise RequestError(pool.folder, f"{what}; larger jobs: jobpool plan {pool.folder}")
-        raise RequestError(pool.folder, f"{what}; see: jobpool status {pool.folder}")
+            raise RequestError(
+                pool.folder, f"{what}; larger jobs: jobpool plan {quoted(pool.folder)}"
+            )
+        raise RequestError(pool.folder, f"{what}; see: jobpool status {quoted(pool.folder)}")
     if free < jobs:
         n_larger = int(waiting.sum()) - free
         more = f" ({n_larger:,} for larger jobs)" if n_larger else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import assert_never
 
 from jobpool.disk.files import server_time
+from jobpool.errors import as_typed, quoted
 from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import Attempt, attempts_about
 from jobpool.journal.jsonl import worker_name
@@ -200,12 +201,13 @@ def _headline(found: Why) -> str:
         case TaskState.RUNNING:
             return _runs(found)
         case TaskState.DONE:
-            return f"done{_by_whom(found)}; its row is in: jobpool collect {folder}"
+            return f"done{_by_whom(found)}; its row is in: jobpool collect {quoted(folder)}"
         case TaskState.PARKED:
             what = f"parked: {_why_parked(found)}"
-            return f"{what}; when that is fixed: jobpool retry {folder} {found.task}"
+            return f"{what}; when that is fixed: {as_typed('jobpool', 'retry', folder, found.task)}"
         case TaskState.HELD:
-            return f"held back by a person; to let it go: jobpool release {folder} {found.task}"
+            step = as_typed("jobpool", "release", folder, found.task)
+            return f"held back by a person; to let it go: {step}"
         case TaskState.SUPERSEDED:
             return _superseded_line(folder, found)
         case _:
@@ -227,16 +229,17 @@ def _waits_for(folder: Path, found: Why) -> str:
     bound = _bound(found)
     if not found.verdicts:
         first = f"waits for a worker with {bound}" if bound else "waits for its turn"
-        return f"{first}; the experiment has no passes: see jobpool plan {folder}"
+        return f"{first}; the experiment has no passes: see jobpool plan {quoted(folder)}"
     if not takers and all(one.obstacle is Obstacle.SELECTION for one in found.verdicts):
         return "waits for a worker without a selection: no pass takes it"
     if not takers:
         what = f"more than any pass has ({bound})" if bound else "more than any pass has"
-        return f"waits for a worker with {what}; a larger size: jobpool plan {folder}"
+        return f"waits for a worker with {what}; a larger size: jobpool plan {quoted(folder)}"
     first = f"waits for its turn among {count(found.n_waiting, 'task')}: any worker"
     if bound:
         first = f"waits for a worker with {bound}: one"
-    return f"{first} of pass {takers[0]} can take it (jobpool submit {folder} --pass {takers[0]})"
+    step = as_typed("jobpool", "submit", folder, "--pass", takers[0])
+    return f"{first} of pass {takers[0]} can take it ({step})"
 
 
 def _bound(found: Why) -> str:
@@ -275,7 +278,7 @@ def _superseded_line(folder: Path, found: Why) -> str:
         task, state = found.whole
         return (
             f"the whole task {task} stands for this part, and is {state.word}: "
-            f"jobpool why {folder} {task}"
+            f"jobpool why {quoted(folder)} {quoted(task)}"
         )
     n_done, n_all = found.parts.get(TaskState.DONE, 0), sum(found.parts.values())
     words = [
@@ -302,7 +305,7 @@ def _details(found: Why) -> list[str]:
     if found.record.state.settled:
         return lines
     if found.failed_starts:
-        lines.append(f"{summary(found.failed_starts)}: jobpool errors {found.folder}")
+        lines.append(f"{summary(found.failed_starts)}: jobpool errors {quoted(found.folder)}")
     if found.seconds is None or found.memory_mb is None:
         lines.append("how long tasks take is not known yet")
     else:

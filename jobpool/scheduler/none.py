@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jobpool.disk.inside import make_folder, open_inside
-from jobpool.errors import SchedulerError
+from jobpool.errors import SchedulerError, quoted
 from jobpool.journal.jsonl import worker_files
 from jobpool.journal.workers import WorkerRecord, process_space, read_worker_record, start_ticks
 from jobpool.scheduler import machine
@@ -151,7 +151,9 @@ class ThisMachine:
             what = f"this machine has {has.cores} cores and {memory(has.memory_mb or 0)}: room for "
             each = f"{size.cores} cores and {memory(memory_mb)}"
             what += f"{most} workers of {each}, not {order.jobs}"
-            raise SchedulerError(f"{what}; start fewer, or smaller ones: jobpool run {order.pool}")
+            raise SchedulerError(
+                f"{what}; start fewer, or smaller ones: jobpool run {quoted(order.pool)}"
+            )
         given = ("--cores", str(size.cores), "--memory-mb", str(memory_mb))
         words = (str(order.pool), *order.arguments, *(given if order.verb == ("work",) else ()))
         command = (order.program, *order.verb, *words, *order.selection)
@@ -192,7 +194,7 @@ class ThisMachine:
     def submit_pair(self, _side: Sequence[str], folder: Path, _options: Sequence[str]) -> str:
         """Refuse: there is one machine only."""
         what = "this machine has no scheduler that could start a job on two nodes"
-        raise SchedulerError(f"{what}; probe from this one: jobpool doctor {folder.parent}")
+        raise SchedulerError(f"{what}; probe from this one: jobpool doctor {quoted(folder.parent)}")
 
     def _workers_of(self, pool: Path) -> list[str]:
         space = process_space()

@@ -22,7 +22,7 @@ from jobpool.disk.validation import (
     one_of,
     optional,
 )
-from jobpool.errors import AccessError, PoolError, RequestError
+from jobpool.errors import AccessError, PoolError, RequestError, as_typed
 from jobpool.table.code_files import EXPERIMENT, OWNER_WRITES, TASKS
 
 FORMAT = 2  # 1: no tasks superseded, no bounds in the records
@@ -133,7 +133,8 @@ def read_info(pool: Path, read: Callable[[], bytes] | None = None) -> PoolInfo:
         line = parse_line(read_inside(pool / POOL_FILE) if read is None else read())
     except (FileNotFoundError, NotADirectoryError) as error:
         what = "not a pool" if pool.exists() else "no such folder"
-        raise RequestError(pool, f"{what}; make one with: jobpool init CONFIG {pool}") from error
+        step = as_typed("jobpool", "init", "CONFIG", pool)
+        raise RequestError(pool, f"{what}; make one with: {step}") from error
     except PermissionError as error:
         raise AccessError(pool, f"cannot be read: {error.strerror}; ask its owner") from error
     except OSError as error:
