@@ -25,7 +25,7 @@ _SHAPE = {
     **dict.fromkeys(("host", "space", "version"), is_text),
     **dict.fromkeys(("pid", "cores", "restarts"), is_whole),
     "started": is_number,
-    **dict.fromkeys(("start_ticks", "end", "memory_mb"), optional(is_number)),
+    **dict.fromkeys(("start_ticks", "end", "memory_mb", "clock_ahead_s"), optional(is_number)),
     **dict.fromkeys(("node", "job", "job_name", "cluster", "scheduler"), optional(is_text)),
     **dict.fromkeys(("uid", "spare_cores"), optional(is_whole)),
     **dict.fromkeys(("only", "skip"), list_of(is_text)),
@@ -55,6 +55,7 @@ class WorkerRecord:
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     version: str = ""
+    clock_ahead_s: float | None = None  # of the file server's, if it was ever far from it
 
     def write(self, pool: Path, name: str) -> Path:
         """Make the worker's file, and return its path."""

@@ -6,6 +6,7 @@ workers/xx/ID.use     the peak memory of the running task, for the worker that f
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerRecord, beat, write_memory_mark
 from jobpool.pool import Pool
 
+STEP_S = 5.0  # smaller steps keep a clock right
 GROWTH = 1.05  # of the peak memory, before it is written again
 
 
@@ -49,13 +51,15 @@ class Heartbeat:
         self._gone_since: float | None = None  # by this process's clock
         self._said = ""  # of a heartbeat that failed
         self._marked: tuple[str | None, float] = (None, 0.0)
+        self._ahead_s = 0.0  # how far this host's clock is ahead of the file server's
         self.server_time = 0.0  # the file server's clock at the last heartbeat
 
     def start(self, worker_record: WorkerRecord) -> Path:
         """Write the worker record, send one heartbeat, and return the path of the record."""
         self._worker_record = worker_record
         self._path = worker_record.write(self._pool.folder, self._name)
-        self.server_time = beat(self._path)
+        self.server_time = self._touch()
+        self._write_clock()
         return self._path
 
     @property
@@ -86,17 +90,33 @@ class Heartbeat:
             # this host slept, or the file server was away
             self._patient_until = time.monotonic() + self._pool.info.lost_after_s
         self.server_time = now
+        self._write_clock()
 
     def _touch(self) -> float:
         """Touch the record, and make it again if it vanished: purged, or an older pool restored."""
+        began = time.monotonic()
         try:
-            return beat(self._path)
+            touched = beat(self._path)
+            here = self._pool.now()
         except FileNotFoundError:
             if self._worker_record is None or is_gone(self._pool.folder):
                 raise
             self._worker_record.write(self._pool.folder, self._name)
             self._report("its record had vanished from the pool, and was made again")
             return beat(self._path)
+        if time.monotonic() - began < STEP_S / 5:  # else the answer may have come late
+            self._ahead_s = here - touched
+        return touched
+
+    def _write_clock(self) -> None:
+        """Let the record say how wrong the clock of this host is, if it is wrong."""
+        record = self._worker_record
+        if record is None or abs(self._ahead_s - (record.clock_ahead_s or 0.0)) <= STEP_S:
+            return
+        self._worker_record = replace(record, clock_ahead_s=round(self._ahead_s, 1))
+        self._report(f"the clock of this host is {self._ahead_s:+,.0f} s off the file server's")
+        with suppress(OSError, StorageError):  # as with the heartbeat
+            self._worker_record.write_again(self._path)
 
     def _write_end(self) -> None:
         """Let the record say when the job ends now: others judge and plan by it."""

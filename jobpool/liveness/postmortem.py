@@ -33,7 +33,14 @@ class DeadClaim:
     @property
     def ended(self) -> float:
         """Return when the worker was last known to be alive."""
+        if self.has_wrong_clock and self.beaten:
+            return self.beaten
         return max(self.claimed, self.beaten)
+
+    @property
+    def has_wrong_clock(self) -> bool:
+        """Say whether the worker's clock, which says when it claimed the task, was wrong."""
+        return self.worker_record is not None and self.worker_record.clock_ahead_s is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +122,7 @@ def _attempt(claim: DeadClaim, cause: Cause, peak_mb: float | None, why: str | N
         fence=claim.fence,
         worker=claim.worker,
         cause=cause,
-        started=claim.claimed,
+        started=None if claim.has_wrong_clock else claim.claimed,
         ended=claim.ended,
         cores=worker_record.cores if worker_record else None,
         memory_mb=worker_record.memory_mb if worker_record else None,

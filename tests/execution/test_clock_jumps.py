@@ -15,6 +15,9 @@ from jobpool.journal.attempts import Attempt, all_attempts, write_attempt
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import all_results
 from jobpool.journal.workers import own_worker_record
+from jobpool.liveness.heartbeat import Heartbeat
+from jobpool.liveness.judge import observe
+from jobpool.liveness.reaper import take_back
 from jobpool.needs.samples import read_new
 from jobpool.overview.history import history
 from jobpool.pool import Ending, Pool
@@ -98,6 +101,28 @@ def test_the_history_of_a_task_says_that_the_clock_jumped(fast_path: Path) -> No
     told = [event.what for event in history(Pool(folder))]
 
     assert any("the clock of its host was set by -36,000 s meanwhile" in what for what in told)
+
+
+@pytest.mark.parametrize("by_s", [TEN_HOURS_S, -TEN_HOURS_S])
+def test_the_start_of_a_dead_worker_with_a_wrong_clock_is_not_known(
+    fast_path: Path, by_s: float
+) -> None:
+    folder = a_pool(fast_path, 1)
+    dead = Pool(folder, worker=7, durable=False, now=lambda: time.time() + by_s)
+    said = list[str]()
+    heartbeat = Heartbeat(dead, lambda: (None, 0.0), said.append)
+    heartbeat.start(own_worker_record(cores=1, started=dead.now()))
+    shard, slot = dead.locate(0)
+    with shard.transaction() as transaction:
+        dead.claim_in(transaction, slot)
+
+    finder = Pool(folder, worker=8)
+    take_back(finder, 0, finder.record(0), observe(folder, worker_name(7)), None)
+
+    (attempt,) = all_attempts(folder)
+    assert attempt.started is None
+    assert attempt.ended == pytest.approx(time.time(), abs=60)
+    assert f"the clock of this host is {by_s:+,.0f} s off the file server's" in said
 
 
 def test_an_attempt_that_ends_before_it_began_has_no_start(fast_path: Path) -> None:
