@@ -34,7 +34,7 @@ READY = 0  # the number of the message that a task process begins with
 _MARK = b"JPch"
 _HEAD = struct.Struct("!4sIQ")
 _PAGE = struct.Struct("!Q")
-_AT_ONCE = 1 << 20  # bytes in one read
+_AT_ONCE = 1 << 16  # bytes in one read: what a pipe holds
 _HIGHEST = 1024  # above the numbers that programs close when they close all that they know of
 _SPARE = 8  # numbers left above the channel's
 

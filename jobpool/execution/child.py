@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobpool.disk.causes import failure_cause
-from jobpool.errors import JobpoolError
+from jobpool.errors import Fault, JobpoolError, StartError
 from jobpool.execution.answers import error_text, result_text
 from jobpool.execution.channel import READY, TaskEnd
 from jobpool.execution.leftovers import NOTHING, Kept, ProcessState, end_helpers
@@ -56,29 +56,48 @@ def main(arguments: list[str]) -> int:
     guard()
     own, parent = os.getpid(), os.getppid()
     faulthandler.enable()  # a crash leaves in the log where it was
+    try:
+        try:
+            runner = _runner_of(folder, handed)
+        finally:
+            _end_copy(own)
+        if not channel.is_whole():
+            raise StartError("the code of the tasks closes descriptors of its process at its start")
+    except BaseException as error:  # whatever the code of the tasks raises when it is imported
+        fault = _tell_start(error)
+        said = error.message if isinstance(error, JobpoolError) else error_text(error, 0)[0]
+        channel.send(READY, _json({"error": said, "exit_code": int(fault)}))
+        return int(fault)
+    state = ProcessState(own, None if parent == worker else parent)
+    tasks = Tasks(runner, folder, cores, state, channel, _kept_by(runner))
+    channel.send(READY, _json({"ready": True, "pid": own}))
+    while (request := channel.receive()) is not None:
+        answer = tasks.answer(request)
+        _end_copy(own)  # made by what looks at a result, such as its `tolist`
+        channel.send(request["number"], answer)
+    return 0
+
+
+def _runner_of(folder: Path, handed: str) -> "Runner":
     from jobpool.pool import Pool  # heavy: not for the guard
     from jobpool.runners import make_runner
     from jobpool.runners.base import SupportsCheck
     from jobpool.table.code_files import CodeFiles, handed_over
 
-    try:
-        files = handed_over(folder, int(handed)) if handed else CodeFiles(folder, ())
-        pool = Pool(folder, files=files)
-        runner = make_runner(pool.experiment(), folder)
-        if isinstance(runner, SupportsCheck):
-            runner.check()
-    except JobpoolError as error:
-        _end_copy(own)
-        channel.send(READY, _json({"error": error.message, "exit_code": error.exit_code}))
-        return error.exit_code
-    finally:
-        _end_copy(own)
-    state = ProcessState(own, None if parent == worker else parent)
-    tasks = Tasks(runner, folder, cores, state, channel, _kept_by(runner))
-    channel.send(READY, _json({"ready": True, "pid": own}))
-    while (request := channel.receive()) is not None:
-        channel.send(request["number"], tasks.answer(request))
-    return 0
+    files = handed_over(folder, int(handed)) if handed else CodeFiles(folder, ())
+    pool = Pool(folder, files=files)
+    runner = make_runner(pool.experiment(), folder)
+    if isinstance(runner, SupportsCheck):
+        runner.check()
+    return runner
+
+
+def _tell_start(error: BaseException) -> Fault:
+    """Return whose fault it is that no task can be run; its traceback goes to the log."""
+    if isinstance(error, JobpoolError):
+        return error.fault
+    traceback.print_exception(error)
+    return Fault.TASK
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.admin.create import create_pool
+from jobpool.errors import Fault
 from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.journal.results import all_results
 from jobpool.pool import Pool
@@ -50,6 +51,7 @@ RESULTS: Mapping[str, object] = {
     "close_all": {"value": None},
     "close_standard": {"value": None},
     "fork_returns": OK,
+    "fork_later": {"list": [1]},
     "fork_raises": {"code": 3},
     "surrogate": {"name": "caf\udce9"},
     "no_descriptor": OK,
@@ -146,6 +148,42 @@ def test_what_a_task_leaves_running_counts_in_no_other_task(
     second = max(all_attempts(pool), key=lambda attempt: attempt.ended)
     assert second.cause == "done"
     assert (second.peak_memory_mb or 0) < 150
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("interrupts", "jobpool: KeyboardInterrupt: no licence"),
+        ("closes", "jobpool: the code of the tasks closes descriptors of its process"),
+    ],
+)
+def test_code_that_cannot_be_imported_ends_the_worker_with_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, words: str
+) -> None:
+    monkeypatch.setenv("ODD_START", how)
+    pool = a_pool(tmp_path, 2, call="tests.support.odd_start:nothing")
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "jobpool", "work", pool],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == Fault.TASK
+    assert words in ended.stderr
+    assert not list(all_attempts(pool))
+
+
+def test_a_copy_that_an_imported_module_made_runs_no_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ODD_START", "forks")
+    pool = a_pool(tmp_path, 2, call="tests.support.odd_start:nothing")
+
+    subprocess.run([sys.executable, "-m", "jobpool", "work", pool], check=True, capture_output=True)
+
+    assert [attempt.cause for attempt in all_attempts(pool)] == ["done"] * 2
 
 
 def test_a_worker_without_standard_streams_keeps_what_tasks_print_out_of_its_files(

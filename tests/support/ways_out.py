@@ -95,6 +95,14 @@ def fork_that_raises() -> object:
     return {"code": os.waitstatus_to_exitcode(os.wait()[1])}  # of this task's child, no other's
 
 
+class ForkingList:
+    """What forks when it is looked at."""
+
+    def tolist(self) -> list[int]:
+        os.fork()
+        return [1]
+
+
 def nested(depth: int) -> object:
     found: dict[str, Any] = {}
     inner = found
@@ -158,6 +166,7 @@ WAYS: Mapping[str, Callable[[], object]] = {
     "begin_an_answer": begin_an_answer,
     "fork_returns": fork_that_returns,
     "fork_raises": fork_that_raises,
+    "fork_later": lambda: {"list": ForkingList()},
     "deep": lambda: nested(3000),
     "circle": circle,
     "generator": lambda: (i for i in range(3)),
