@@ -4,7 +4,7 @@ From these follows which tasks suit a worker.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Protocol
@@ -132,7 +132,10 @@ class Estimates:
 
 
 def load_estimates(
-    pool: Pool, fewest: int = FEWEST, bounds: Mapping[int, Censored] = NO_BOUNDS
+    pool: Pool,
+    fewest: int = FEWEST,
+    bounds: Mapping[int, Censored] = NO_BOUNDS,
+    positions: Sequence[int] | None = None,
 ) -> Estimates | None:
     """Return the latest estimates, or None if there are none for the present tasks.
 
@@ -144,16 +147,22 @@ def load_estimates(
         Attempts without which nothing is said, unless the user gave initial estimates.
     bounds : mapping of int to Censored
         What tasks are known to need more than, by position: it may not be learned yet.
+    positions : sequence of int, optional
+        The tasks that are asked for, whose places here are the positions of `bounds` and of what
+        is returned; None for all tasks.
     """
     layout = layout_of(pool.grid)
     needs = read_learned_needs(pool.folder, layout.digest)
     n_samples = 0 if needs is None else needs.n_attempts + len(needs.censored)
     if needs is None or (n_samples < fewest and not pool.experiment().needs):
         return None  # a few attempts of similar tasks say nothing about the others
-    censored = dict(needs.censored)
+    censored, grid = dict(needs.censored), pool.grid
+    if positions is not None:
+        censored = {i: censored[p] for i, p in enumerate(positions) if p in censored}
+        grid = grid.take(np.array(positions, np.intp))
     for position, one in bounds.items():
         censored[position] = censored.get(position, Censored()).and_more_than(one)
-    return estimates_of(pool.grid, layout, replace(needs, censored=censored))
+    return estimates_of(grid, layout, replace(needs, censored=censored))
 
 
 class Latest:

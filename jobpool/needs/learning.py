@@ -228,10 +228,29 @@ class _Errors:
 
 def forecast_of(pool: Pool, server_time: float) -> Estimates | None:
     """Return what tasks are expected to take, learned from the newest attempts if possible."""
+    _learn_if_possible(pool, server_time)
+    return load_estimates(pool, bounds=_bounds_of(pool))
+
+
+def forecast_of_task(pool: Pool, position: int, server_time: float) -> Estimates | None:
+    """Return what one task, and behind it each of its dormant parts, is expected to take.
+
+    The same as in `forecast_of`, which takes seconds for a million tasks.
+    """
+    _learn_if_possible(pool, server_time)
+    positions = [position, *pool.grid.parts.of(position)]
+    bounds = {
+        place: Censored(seconds=record.core_s or 0.0, memory_mb=record.memory_mb or 0.0)
+        for place, record in enumerate(map(pool.record, positions))
+        if record.state is not TaskState.DONE and record.bounds & 0xFFFF
+    }
+    return load_estimates(pool, bounds=bounds, positions=positions)
+
+
+def _learn_if_possible(pool: Pool, server_time: float) -> None:
     set_umask(pool.info.shared)
     with suppress(OSError, StorageError):  # without permission to write: what the workers learned
         learn(pool, server_time)
-    return load_estimates(pool, bounds=_bounds_of(pool))
 
 
 def _bounds_of(pool: Pool) -> dict[int, Censored]:

@@ -20,7 +20,7 @@ from jobpool.journal.starts import FailedStart, read_starts, summary
 from jobpool.journal.workers import WorkerRecord, read_worker_record
 from jobpool.liveness.judge import Life, judge
 from jobpool.needs.estimates import LIKELY, POSSIBLE
-from jobpool.needs.learning import forecast_of
+from jobpool.needs.learning import forecast_of_task
 from jobpool.needs.work import Interval
 from jobpool.plan.backlog import Forecast
 from jobpool.plan.sizes import chance_in, core_hours, usable_s
@@ -98,8 +98,9 @@ def why(pool: Pool, task: str) -> Why:
     position = find_task(pool.folder, pool.grid, task, pool.offered())
     # of a task for which nothing is left to do, nothing is expected: learning may take seconds
     is_settled = pool.record(position).state.settled
-    forecast = None if is_settled else forecast_of(pool, clock)
-    return explain(pool, position, forecast, pool.experiment().passes, clock)
+    forecast = None if is_settled else forecast_of_task(pool, position, clock)
+    places = range(1 + len(pool.grid.parts.of(position)))
+    return explain(pool, position, forecast, pool.experiment().passes, clock, places)
 
 
 def explain(
@@ -108,6 +109,7 @@ def explain(
     forecast: Forecast | None,
     passes: Sequence[Pass],
     server_time: float,
+    places: Sequence[int] | None = None,
 ) -> Why:
     """Return what is known of the task at `position`.
 
@@ -123,7 +125,11 @@ def explain(
         Of the experiment.
     server_time : float
         The file server's clock, by which heartbeats are judged.
+    places : sequence of int, optional
+        Where the task, and then its dormant parts, stand in the forecast; by default as in the
+        pool.
     """
+    places = (position, *pool.grid.parts.of(position)) if places is None else places
     grid, record = pool.grid, pool.record(position)
     worker = worker_name(record.owner)
     runs = record.state is TaskState.RUNNING
@@ -140,9 +146,9 @@ def explain(
         life=judge(pool, worker, server_time) if runs else None,
         worker_record=read_worker_record(pool.folder, worker) if record.owner else None,
         last=_last_attempt(pool, grid.id(position), worker, record),
-        seconds=_estimated(forecast, "seconds", position),
-        memory_mb=_estimated(forecast, "memory_mb", position),
-        verdicts=tuple(_verdict_on(pool, position, record, forecast, one) for one in sizes),
+        seconds=_estimated(forecast, "seconds", places[0]),
+        memory_mb=_estimated(forecast, "memory_mb", places[0]),
+        verdicts=tuple(_verdict_on(pool, position, forecast, places, one) for one in sizes),
         whole=None if whole is None else (grid.id(whole), pool.record(whole).state),
         parts=Counter(pool.record(part).state for part in grid.parts.of(position)),
         n_waiting=pool.counts()[TaskState.WAITING],
@@ -170,14 +176,14 @@ def _estimated(forecast: Forecast | None, amount: str, position: int) -> Interva
 
 
 def _verdict_on(
-    pool: Pool, position: int, record: Record, forecast: Forecast | None, one: Pass
+    pool: Pool, position: int, forecast: Forecast | None, places: Sequence[int], one: Pass
 ) -> Verdict:
-    chance, of_part, parts = None, 0.0, pool.grid.parts.of(position)
-    is_guess = forecast is None or bool(forecast.vague()[position])
+    record, chance, of_part = pool.record(position), None, 0.0
+    is_guess = forecast is None or bool(forecast.vague()[places[0]])
     if forecast is not None:
         chances = chance_in(forecast, one)
-        chance = float(chances[position])
-        of_part = float(chances[parts].min()) if parts else 0.0
+        chance = float(chances[places[0]])
+        of_part = float(chances[list(places[1:])].min()) if len(places) > 1 else 0.0
     obstacle = Obstacle.NONE
     if not select(pool.grid, one.only, one.skip)[position]:
         obstacle = Obstacle.SELECTION

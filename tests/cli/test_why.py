@@ -11,6 +11,7 @@ import pytest
 from jobpool.admin.create import create_pool
 from jobpool.admin.transitions import hold
 from jobpool.experiment.config import Pass
+from jobpool.needs.learning import forecast_of, forecast_of_task
 from jobpool.plan.why import Obstacle, explain
 from jobpool.pool import Pool
 from jobpool.table.grid import full_product, split_parts
@@ -105,6 +106,45 @@ def test_what_others_took_says_how_long_a_task_will_run(pool: Path, jobpool: Job
 
     assert any(line.startswith("expected on one core: ") for line in lines)
     assert any(line.startswith("pass second: can take it: finishes there with") for line in lines)
+
+
+@pytest.mark.parametrize("position", [3, 6, 7, 9])
+def test_what_is_foreseen_of_one_task_is_that_among_all(pool: Path, position: int) -> None:
+    for done in (0, 1, 2, 4, 5):
+        end_claim(pool, done, seconds=60.0 + done)
+    end_claim(pool, 6, Cause.MEMORY, Feedback(memory_mb=1024))
+    end_claim(pool, 7, Cause.TIME, Feedback(core_s=3500.0))
+    every = forecast_of(Pool(pool), time.time())
+
+    one = forecast_of_task(Pool(pool), position, time.time())
+
+    assert every is not None
+    assert one is not None
+    assert one.seconds(2, 0.9).tolist() == [every.seconds(2, 0.9)[position]]
+    assert one.memory_mb(1, 0.1).tolist() == [every.memory_mb(1, 0.1)[position]]
+    assert one.chance(1, 50.0, 500.0).tolist() == [every.chance(1, 50.0, 500.0)[position]]
+
+
+def test_a_whole_task_is_foreseen_with_its_parts(tmp_path: Path) -> None:
+    number = Axis(name="number", values=tuple(range(6)))
+    part = Axis(name="part", values=("all", 0, 1))
+    experiment = an_experiment(tmp_path / "study", number)
+    grid = split_parts(full_product([number]), part, np.zeros(6, bool))
+    create_pool(tmp_path / "pool", experiment, grid, lambda _: None, now=time.time())
+    pool = Pool(tmp_path / "pool")
+    *others, whole = np.flatnonzero(~pool.grid.parts.is_part).tolist()
+    end_claim(pool.folder, others[0], seconds=50.0)
+    end_claim(pool.folder, others[1], seconds=60.0)
+    end_claim(pool.folder, others[2], seconds=70.0)
+    end_claim(pool.folder, others[3], seconds=80.0)
+    end_claim(pool.folder, others[4], seconds=90.0)
+    every = forecast_of(pool, time.time())
+
+    one = forecast_of_task(pool, whole, time.time())
+
+    assert every is not None
+    assert one is not None
+    assert one.seconds(1).tolist() == every.seconds(1)[[whole, whole + 1, whole + 2]].tolist()
 
 
 def test_a_task_that_runs_names_its_worker(pool: Path, jobpool: Jobpool) -> None:
