@@ -22,6 +22,7 @@ from jobpool import __version__
 from jobpool.collect.row_columns import TEXT, Cell, Column, typed
 from jobpool.disk.causes import storage_error
 from jobpool.disk.files import sync_folder, temporary_beside
+from jobpool.disk.inside import read_inside
 from jobpool.installation import missing
 from jobpool.pool import Pool
 from jobpool.table.arrays import n_counted
@@ -164,7 +165,7 @@ def provenance(pool: Pool, **about: Json) -> dict[str, Json]:
         What is known besides, such as the selection.
     """
     seed = pool.experiment().seed
-    text = (pool.folder / "experiment.yaml").read_bytes()
+    text = read_inside(pool.folder / "experiment.yaml")
     counts = pool.counts()
     return {
         "pool": pool.folder.resolve().name,

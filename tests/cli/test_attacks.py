@@ -11,17 +11,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from jobpool.admin.create import create_pool
 from jobpool.errors import Fault, JobpoolError
 from jobpool.pool import Pool
 from jobpool.table.code_files import EXPERIMENT, OF_OWNER, CodeFiles
+from jobpool.table.grid import full_product
 from jobpool.table.settings import WorkerSettings
 from jobpool.task import TaskState
 from tests.conftest import Jobpool
-from tests.support.builders import a_pool
+from tests.support.builders import NOOP, a_pool, an_experiment
 from tests.support.places import CHECKOUT
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
@@ -268,6 +271,64 @@ def test_code_of_another_users_pool_is_not_run(
     assert f"belongs to {MEMBER}" in done.stderr
     assert f"--trust {MEMBER}" in done.stderr
     assert Pool(pool).counts()[TaskState.WAITING] == 3
+
+
+EVIL = "from pathlib import Path\nPath('{marker}').touch()\n"
+READERS = (
+    ("status", "POOL"),
+    ("plan", "POOL"),
+    ("why", "POOL", "TASK"),
+    ("errors", "POOL"),
+    ("log", "POOL"),
+    ("collect", "POOL"),
+    ("report", "POOL"),
+    ("doctor", "POOL"),
+)
+
+
+def with_own_modules(place: Path) -> Path:
+    """Return a pool of the member's whose folders of modules have one for each usual name."""
+    modules, marker = place / "modules", place / "ran"
+    modules.mkdir()
+    for name in ("pandas", "scipy", "mine", "sklearn", "matplotlib", "pyarrow"):
+        (modules / f"{name}.py").write_text(EVIL.format(marker=marker))
+    study = place / "study"
+    experiment = an_experiment(
+        study, text=f"{NOOP}path: [{modules}]\naxes: {{number: [1]}}\n", call="mine:run"
+    )
+    own = replace(experiment, path=(str(modules),))
+    create_pool(place / "own", own, full_product(own.axes), lambda _: None, now=time.time())
+    return give_away(place / "own")
+
+
+@needs_root
+@pytest.mark.parametrize("command", READERS, ids=[words[0] for words in READERS])
+def test_reading_the_pool_of_somebody_else_runs_nothing(
+    place: Path, jobpool: Jobpool, command: tuple[str, ...]
+) -> None:
+    pool = with_own_modules(place)
+    meant = {"POOL": pool, "TASK": Pool(pool).grid.id(0)}
+
+    done = jobpool(*(meant.get(word, word) for word in command))
+
+    assert "Traceback" not in done.stderr
+    assert not (place / "ran").exists()
+
+
+@needs_root
+def test_a_pool_that_is_being_made_is_closed_to_the_group(place: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    experiment = an_experiment(place / "study", settings=WorkerSettings(shared="group"))
+
+    def look(building: Path) -> None:
+        os.chown(building, -1, THEIR_GROUP)
+        closed = member_does(lambda: list(building.iterdir()))
+        seen.append((stat.S_IMODE(building.stat().st_mode), closed))
+
+    create_pool(place / "pool", experiment, full_product(experiment.axes), look, now=time.time())
+
+    assert seen == [(0o700, 1)]
+    assert stat.S_IMODE((place / "pool").stat().st_mode) == 0o2770
 
 
 def test_the_page_of_security_names_a_test_for_each_line() -> None:

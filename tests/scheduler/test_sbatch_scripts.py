@@ -64,6 +64,32 @@ def start(
         )
 
 
+@pytest.mark.parametrize("name", ["logs", "logs/12", "logs/12/worker-12345.log", "starts"])
+def test_no_link_of_a_pool_is_followed_by_a_job(tmp_path: Path, pool: Path, name: str) -> None:
+    private = tmp_path / "private"
+    private.mkdir()
+    (pool / name).parent.mkdir(parents=True, exist_ok=True)
+    (pool / name).symlink_to(private)
+
+    ended = start("worker", pool, begun=tmp_path / "begun", JOBPOOL=a_program(tmp_path / "bin"))
+
+    assert ended.returncode == 1
+    assert f"{name} is a symbolic link" in (tmp_path / "begun").read_text()
+    assert list(private.iterdir()) == []
+
+
+def test_a_file_that_slurm_reached_by_a_link_stays_where_it_is(tmp_path: Path, pool: Path) -> None:
+    private = tmp_path / "private"
+    private.write_text("mine\n")
+    (pool / "logs").mkdir()
+    (pool / "logs" / "worker-12345_6.log").symlink_to(private)
+    array = {"SLURM_ARRAY_JOB_ID": "12345", "SLURM_ARRAY_TASK_ID": "6"}
+
+    start("worker", pool, begun=private, JOBPOOL=a_program(tmp_path / "bin"), **array)
+
+    assert private.read_text().startswith("mine\n")
+
+
 def test_the_first_pass_asks_for_its_resources() -> None:
     assert options_of("first_pass") == [
         *("--job-name=first_pass", "--cpus-per-task=1", "--mem=4G", "--time=0-03:00:00"),

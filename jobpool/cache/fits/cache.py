@@ -17,7 +17,6 @@ Whichever process is killed, and whenever:
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,6 +27,7 @@ from jobpool.brain.arrays import Array
 from jobpool.cache.fits.file import BucketFile, Entry, pack
 from jobpool.cache.work_sharing import Kind, share
 from jobpool.disk.coordination import LEASE_S, Leases
+from jobpool.disk.inside import touch
 from jobpool.errors import StorageError
 from jobpool.task import Json
 
@@ -220,4 +220,4 @@ class Bucket:
         if not self._is_marked:
             self._is_marked = True
             with suppress(OSError):  # no permission to write
-                os.utime(self.path)
+                touch(self.path)

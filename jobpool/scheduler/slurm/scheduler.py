@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from jobpool.disk.inside import make_folder, opened_folder
 from jobpool.errors import SchedulerError, SchedulerMissingError
 from jobpool.scheduler.base import (
     Capacity,
@@ -132,7 +133,9 @@ class Slurm:
     def submit(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
         """Run sbatch lines, and return the ids of the jobs."""
         for folder in {one.log_folder for one in submissions}:
-            folder.mkdir(exist_ok=True)  # SLURM fails a job whose log it cannot open
+            make_folder(folder)  # SLURM fails a job whose log it cannot open
+            with opened_folder(folder):  # no link: SLURM would follow it
+                pass
         return self._submit([one.command for one in submissions])
 
     def queued(self, _pool: Path, _prefix: str) -> tuple[QueuedJob, ...]:

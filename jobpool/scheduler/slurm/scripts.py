@@ -140,6 +140,12 @@ run=$job
 # The log becomes POOL/logs/<job id / 1000>/<name>-<job>.log, so that no folder gets over 1,000.
 name=${SLURM_JOB_NAME//\//_}
 log=$pool/logs/$((SLURM_JOB_ID / 1000))/$name-$run.log
+for place in "$pool/logs" "$pool/logs/$name-$array.log" "${log%/*}" "$log" "$pool/starts"; do
+    if [ -L "$place" ]; then
+        echo "$place is a symbolic link, and none is followed inside a pool; remove it" >&2
+        exit 1
+    fi
+done
 
 # Until its worker is ready, a file in POOL/starts names this job; a start that fails says why in
 # one, for `jobpool status`, also where jobpool does not run. -C: only new files are written.
