@@ -2,13 +2,14 @@
 
     starts/JOB.starting    a job came as far as the pool; removed when its worker can run tasks
     starts/JOB.failed      it could not start, and why
-    starts/NAME.good       touched at each start that succeeded; NAME is that of the jobs
+    starts/NAME@NODE.good  touched at each start that succeeded; NAME is that of the jobs
     starts/BATCH.sent      jobs were submitted; removed once one of them came as far as the pool
 
 Where jobpool does not run, the batch script writes the same text as this module; a job that was
 killed before its worker was ready leaves its first file behind. No file is changed once it is
 written. A failed start counts until a job of the same name starts well, or until a person says
-that its cause is corrected.
+that its cause is corrected. A node where starts fail in a row while they succeed on others is to
+blame by itself: it gets no more jobs, and what fails there stops no others.
 """
 
 import os
@@ -30,6 +31,7 @@ from jobpool.disk.inside import (
     touch,
 )
 from jobpool.errors import JobpoolError
+from jobpool.journal.fingerprints import fingerprint
 from jobpool.units import count, local_time, utc_time
 
 FOLDER = "starts"
@@ -43,7 +45,6 @@ MOST_READ = 100  # files; the newest are read
 MOST_BYTES = 16_384  # of one file
 MOST_NAME = 100  # characters of the name of a job
 TAIL_BYTES = 2000  # of a log
-_VARYING = re.compile(r"0x[0-9a-fA-F]+|\b[0-9a-fA-F]{8,}\b|\d+")
 _AT_WORK = re.compile(r"\d\d:\d\d:\d\d (?:task|left)\b")  # in the log of a worker
 _STARTING, _FAILED, _GOOD, _SENT = ".starting", ".failed", ".good", ".sent"
 
@@ -63,9 +64,8 @@ class FailedStart:
     @property
     def words(self) -> str:
         """Return what starts that failed in the same way have in common."""
-        last = self.tail[-1] if self.tail else ""
-        text = f"{self.said}\n{last}"
-        return _VARYING.sub("#", text.replace(self.node, "NODE") if self.node else text)
+        lines = (self.said, *self.tail[-1:])
+        return "\n".join(fingerprint(line, node=self.node) for line in lines)
 
     def as_json(self) -> dict[str, str]:
         """Return what a program may want to know of it."""
@@ -79,10 +79,28 @@ class Starts:
 
     failed: tuple[FailedStart, ...] = ()  # the oldest first
     good: Mapping[str, float] = field(default_factory=dict)  # by name, the last one
+    good_nodes: Mapping[str, float] = field(default_factory=dict)  # the last one by node
 
     def open(self) -> tuple[FailedStart, ...]:
-        """Return those since the last good start of a job of the same name."""
-        return tuple(one for one in self.failed if one.at >= self.good.get(one.name, 0.0))
+        """Return those since the last good start of a job of the same name, or on a bad node."""
+        bad = self.bad_nodes()
+        return tuple(one for one in self.failed if one.node in bad or self._is_newest(one))
+
+    def _is_newest(self, one: FailedStart) -> bool:
+        return one.at >= self.good.get(one.name, 0.0)
+
+    def bad_nodes(self) -> dict[str, tuple[FailedStart, ...]]:
+        """Return the nodes where starts fail in a row, while they succeed on others."""
+        by_node: dict[str, list[FailedStart]] = {}
+        for one in self.failed:
+            if one.node and one.at >= self.good_nodes.get(one.node, 0.0):
+                by_node.setdefault(one.node, []).append(one)
+        last_good = max(self.good_nodes.values(), default=0.0)
+        return {
+            node: tuple(failed)
+            for node, failed in by_node.items()
+            if len(failed) >= SAME_WORDS and last_good > failed[0].at
+        }
 
     def of(self, name: str) -> tuple[FailedStart, ...]:
         """Return those that say something about the next job of a name.
@@ -90,10 +108,12 @@ class Starts:
         Where none of that name has ever started, those of all jobs since the last good start do.
         """
         name = name[:MOST_NAME]
+        bad = self.bad_nodes()
+        failed = [one for one in self.failed if one.node not in bad]
         if name in self.good:
-            return tuple(one for one in self.open() if one.name == name)
+            return tuple(one for one in failed if one.name == name and self._is_newest(one))
         last = max(self.good.values(), default=0.0)
-        return tuple(one for one in self.failed if one.name == name or one.at >= last)
+        return tuple(one for one in failed if one.name == name or one.at >= last)
 
     def refusal(self, name: str) -> str:
         """Return why no job of a name should be sent, or an empty text."""
@@ -137,10 +157,16 @@ def read_starts(pool: Path, clock: float, running: Collection[str] | None = None
         The jobs that wait or run; None where that is not known.
     """
     found = [(at, name) for name, at in _listed(pool)]
-    good = {n.removesuffix(_GOOD): at for at, n in found if n.endswith(_GOOD)}
+    good: dict[str, float] = {}
+    good_nodes: dict[str, float] = {}
+    for at, name in sorted(found):
+        if name.endswith(_GOOD):
+            job_name, _, node = name.removesuffix(_GOOD).rpartition("@")
+            good[job_name], good_nodes[node] = at, at
     ended = [(at, name) for at, name in sorted(found) if _has_failed(at, name, clock, running)]
     read = (_read(pool / FOLDER / name, at) for at, name in ended[-MOST_READ:])
-    return Starts(failed=tuple(one for one in read if one is not None), good=good)
+    failed = tuple(one for one in read if one is not None)
+    return Starts(failed=failed, good=good, good_nodes=good_nodes)
 
 
 def _listed(pool: Path) -> Iterator[tuple[str, float]]:
@@ -241,7 +267,8 @@ class OwnStart:
         if self._file is None:
             return
         self.left()
-        good = self._file.with_name(f"{_in_name(self._said.name)}{_GOOD}")
+        name = f"{_in_name(self._said.name)}@{_in_name(self._said.node)}"
+        good = self._file.with_name(f"{name}{_GOOD}")
         with suppress(OSError, JobpoolError):
             ensure_file(good)
             touch(good)

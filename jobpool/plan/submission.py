@@ -16,7 +16,7 @@ from jobpool.disk.inside import ensure_file, make_folder
 from jobpool.errors import RequestError, SchedulerError, listing, nearest, quoted
 from jobpool.execution.health import excluded_nodes
 from jobpool.experiment.config import Pass
-from jobpool.journal.starts import Starts, read_starts, sent_batches
+from jobpool.journal.starts import FailedStart, Starts, read_starts, sent_batches, summary
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan
 from jobpool.plan.backlog import read_backlog
@@ -294,8 +294,16 @@ def _order(pool: Pool, one: Pass, jobs: int, sending: Sending) -> Order:
         name=job_name(job_prefix(folder, pool.info.name), one.name),
         program=worker_program(),
         arguments=trust_options(sending.trust),
-        without_nodes=tuple(excluded_nodes(folder, time.time())),
+        without_nodes=tuple({**excluded_nodes(folder, time.time()), **_unfit_nodes(pool, sending)}),
     )
+
+
+def _unfit_nodes(pool: Pool, sending: Sending) -> dict[str, tuple[FailedStart, ...]]:
+    """Return the nodes where jobs cannot start, though they do on others, and name them."""
+    bad = read_starts(pool.folder, server_time(pool.folder / "workers")).bad_nodes()
+    for node, failed in sorted(bad.items()):
+        sending.say(f"without node {node}: {summary(failed)}")
+    return bad
 
 
 def find_pass(pool: Pool, name: str) -> Pass:

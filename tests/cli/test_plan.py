@@ -468,3 +468,17 @@ def test_a_program_that_cannot_be_tried_here_is_submitted(cluster: Cluster, name
     assert sent.returncode == 0
     assert "they were not tried before" in sent.stderr
     assert len(cluster.lines) == 1
+
+
+def test_a_node_where_jobs_cannot_start_gets_no_more_of_them(cluster: Cluster) -> None:
+    name, starts = f"{job_prefix(cluster.pool, 'test')}first", cluster.pool / "starts"
+    for job in range(3):
+        told = f"jobpool-start 1\njob={job}\nname={name}\nnode=n7\nsaid=no Python\n\n"
+        (starts / f"{job}.failed").write_text(told)
+    (starts / f"{name}@n8.good").touch()
+
+    sent = cluster.run("submit", cluster.pool, "--keep-full")
+
+    assert sent.returncode == 0
+    assert "without node n7: 3 jobs could not start" in sent.stderr
+    assert ["--exclude=n7" in line for line in cluster.lines] == [True]

@@ -20,10 +20,15 @@ PROGRAM = str(Path(sys.executable).with_name("jobpool"))
 
 
 def start_job(
-    pool: Path, job: int, program: object = PROGRAM, *words: str, name: str = "first"
+    pool: Path,
+    job: int,
+    program: object = PROGRAM,
+    *words: str,
+    name: str = "first",
+    node: str = "",
 ) -> "subprocess.CompletedProcess[str]":
     """Run the batch script as a node of SLURM does."""
-    variables = {"SLURM_JOB_ID": job, "SLURM_JOB_NAME": name, "SLURMD_NODENAME": f"n{job}"}
+    variables = {"SLURM_JOB_ID": job, "SLURM_JOB_NAME": name, "SLURMD_NODENAME": node or f"n{job}"}
     variables |= {"JOBPOOL": program, "SLURM_JOB_END_TIME": int(time.time()) + 3600}
     return subprocess.run(
         ["bash", asset("sbatch/worker.sbatch"), pool, *words],
@@ -202,3 +207,27 @@ def test_forgetting_leaves_the_last_good_start(tmp_path: Path) -> None:
     forget_starts(pool)
 
     assert list(read_starts(pool, time.time()).good) == ["first"]
+
+
+def test_a_node_where_starts_fail_while_they_succeed_elsewhere_is_told_from_the_others(
+    tmp_path: Path,
+) -> None:
+    pool = a_pool(tmp_path)
+    _ = [start_job(pool, job, "/nowhere/jobpool", node="n1") for job in (1, 2)]
+    start_job(pool, 3, PROGRAM, "--max-tasks", "1", node="n2")
+    start_job(pool, 4, "/nowhere/jobpool", node="n1")
+
+    found = read_starts(pool, time.time())
+
+    assert list(found.bad_nodes()) == ["n1"]
+    assert found.refusal("first") == ""
+    assert len(found.open()) == 3
+
+
+def test_a_node_that_starts_a_job_again_is_no_longer_bad(tmp_path: Path) -> None:
+    pool = a_pool(tmp_path)
+    _ = [start_job(pool, job, "/nowhere/jobpool", node="n1") for job in (1, 2, 3)]
+    start_job(pool, 4, PROGRAM, "--max-tasks", "1", node="n2")
+    start_job(pool, 5, PROGRAM, "--max-tasks", "1", node="n1")
+
+    assert read_starts(pool, time.time()).bad_nodes() == {}
