@@ -4,9 +4,13 @@ A result is refused, with the place in it, where JSON cannot hold it as it is: a
 type, two keys that are the same text, more than `DEEPEST` levels, or more than `LARGEST_MB`.
 """
 
+import ast
 import json
+import linecache
 import math
+import textwrap
 import traceback
+import warnings
 from typing import Any
 
 from jobpool.errors import Fault, JobpoolError, listing
@@ -17,6 +21,8 @@ from jobpool.units import MB
 DEEPEST = 100  # levels of dicts and lists; readers of JSON give up at some hundreds
 _LONGEST_LINE = 10_000  # characters of a message
 _LONGEST_TRACEBACK = 100_000
+_LONGEST_MODULE = 3000  # lines that are parsed, in 30 ms
+_MOST_LINES = 20  # of a statement
 _SPARE_MB = 1  # for what an answer says beside the result
 _Place = tuple[Any, ...]  # the place around it, and the key there; empty: the result itself
 
@@ -113,6 +119,8 @@ def error_text(error: BaseException, skip: int) -> tuple[str, str]:
         for _ in range(skip):
             own = own.tb_next if own is not None else None
         told = traceback.TracebackException(type(error), error, own)
+        if told.stack:
+            told.stack[-1] = _with_statement(told.stack[-1])
         whole = "".join(told.format())
         told.__notes__ = None  # they stand behind the message, in the traceback
         line = list(told.format_exception_only())[-1].strip()
@@ -120,6 +128,34 @@ def error_text(error: BaseException, skip: int) -> tuple[str, str]:
         line = f"{type(error).__name__}: no text, as telling it ended in {type(second).__name__}"
         whole = line
     return _cut(line, _LONGEST_LINE), _cut(whole, _LONGEST_TRACEBACK)
+
+
+def _with_statement(frame: traceback.FrameSummary) -> traceback.FrameSummary:
+    """Return a frame with the whole statement, of which Python before 3.13 shows the first line.
+
+    The constant words of a message often stand in the second.
+    """
+    lines = linecache.getlines(frame.filename)
+    at = frame.lineno or 0
+    if len(lines) > _LONGEST_MODULE:
+        return frame
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the user's code: it told them before
+            tree = ast.parse("".join(lines))
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return frame
+    around = [
+        (node.lineno, node.end_lineno or 0)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise | ast.Expr | ast.Assert | ast.Return | ast.Assign)
+    ]
+    first, last = max(((a, b) for a, b in around if a <= at <= b), default=(at, at))
+    if not first < last < first + _MOST_LINES:
+        return frame
+    statement = textwrap.dedent("".join(lines[first - 1 : last])).rstrip()
+    shown = textwrap.indent(statement, "    ")[4:]
+    return traceback.FrameSummary(frame.filename, at, frame.name, line=shown)
 
 
 def _cut(text: str, longest: int) -> str:

@@ -13,11 +13,14 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 _FRAMES = 3  # innermost frames of a traceback that tell one failure from another
 _LONGEST = 4000  # of a message: it may hold a whole log
 _FRAME = re.compile(r'^[ |]*File "(.*)", line \d+, in (.*)$')  # a bar: in a group of exceptions
+_CODE = re.compile(r"[ |]*    (?!File \")")  # below the line of a frame
+_MARKS = re.compile(r"[ |~^]*$")  # Python's below the part of a statement
 # code that is not the user's own: installed, part of Python, or jobpool's
 _LIBRARY = re.compile(
     r"/(site|dist)-packages/|/lib(64)?/python3|^<|"
@@ -97,8 +100,9 @@ def _frames(traceback: str) -> list[tuple[str, str, str]]:
     frames = []
     for number, line in enumerate(lines):
         if frame := _FRAME.match(line):
-            code = lines[number + 1].strip(" |") if number + 1 < len(lines) else ""
-            frames.append((frame[1], frame[2], code))
+            code = takewhile(_CODE.match, lines[number + 1 :])
+            parts = [part.strip(" |") for part in code if not _MARKS.match(part)]
+            frames.append((frame[1], frame[2], " ".join(parts)))
     return frames
 
 

@@ -3,13 +3,13 @@
 import random
 import string
 import subprocess
-import traceback
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+from jobpool.execution.answers import error_text
 from jobpool.journal.fingerprints import fingerprint
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri")
@@ -36,6 +36,13 @@ def number_of_a_job() -> None:
 
 def letter_of_a_host() -> None:
     raise RuntimeError(f"license refused on node{random.choice('abcdefghij')}")
+
+
+def several_lines() -> None:
+    host, reason = random.choice("abcdefghij"), random.choice(DAYS)
+    raise RuntimeError(
+        f"license refused on node{host}, which was installed in another building: {reason}"
+    )
 
 
 def day() -> None:
@@ -114,8 +121,7 @@ def kind_of(fails: Callable[[], None], node: str | None = None) -> str:
     try:
         fails()
     except Exception as error:
-        line = traceback.format_exception_only(error)[-1].strip()
-        return fingerprint(line, "".join(traceback.format_exception(error)), node)
+        return fingerprint(*error_text(error, 0), node)
     raise AssertionError("nothing was raised")
 
 
@@ -126,6 +132,7 @@ def kind_of(fails: Callable[[], None], node: str | None = None) -> str:
         temporary_in_a_variable,
         number_of_a_job,
         letter_of_a_host,
+        several_lines,
         day,
         day_in_a_variable,
         key,
