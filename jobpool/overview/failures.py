@@ -124,10 +124,13 @@ def group_failures(
     """
     groups: defaultdict[tuple[AnyCause, str], _Growing] = defaultdict(_Growing)
     last: dict[str, float] = {}
+    known: dict[tuple[str | None, ...], str] = {}  # most errors are the same to the letter
     for attempt in attempts:
         if attempt.cause is not Cause.DONE:
-            key = attempt.cause, fingerprint(attempt.error, attempt.traceback, attempt.node)
-            groups[key].add(attempt)
+            said = attempt.error, attempt.traceback, attempt.node
+            if said not in known:
+                known[said] = fingerprint(*said)
+            groups[attempt.cause, known[said]].add(attempt)
             last[attempt.task] = max(attempt.ended, last.get(attempt.task, attempt.ended))
     found = []
     for (cause, _), group in groups.items():

@@ -31,7 +31,7 @@ from jobpool.table.grid import Grid
 from jobpool.table.records import MOST_ATTEMPTS, RERUN, SHORT_BASE, WAITING_BASE, amount_of
 from jobpool.table.selection import select
 from jobpool.task import COUNTED, TaskState, Value
-from jobpool.units import bar, count, duration, memory, percent
+from jobpool.units import bar, count, duration, memory, percent, utc_iso
 
 MOST_VALUES = 12  # an axis with more is shown only when asked for
 # the fields of `Counts`; until they are counted, waiting tasks that failed are a kind of their own
@@ -402,7 +402,9 @@ def status_json(found: Status) -> str:
             "workers_end_s": estimate.ends_s,
             "versions": {name: list(versions) for name, versions in found.versions.items()},
             "failed_starts": [one.as_json() for one in found.failed_starts],
-            "held_locks": [asdict(one) for one in found.held_locks],
+            "held_locks": [
+                {**asdict(one), "since": utc_iso(one.since)} for one in found.held_locks
+            ],
             "by": {
                 axis.name: [{"value": value, **numbers_of(counts)} for value, counts in axis.values]
                 for axis in found.by

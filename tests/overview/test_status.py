@@ -16,12 +16,14 @@ from jobpool.admin.create import create_pool
 from jobpool.errors import DamagedStateError, Fault, SelectionError
 from jobpool.journal.workers import own_worker_record
 from jobpool.liveness.judge import Life
+from jobpool.liveness.waits import HeldLock
 from jobpool.overview.counts import Counts
 from jobpool.overview.status import (
     Shortage,
     Status,
     find_status,
     read_status,
+    status_json,
 )
 from jobpool.overview.time_left import estimate
 from jobpool.pool import Ending, Pool
@@ -357,6 +359,15 @@ def test_waiting_means_the_same_in_every_output(fast_path: Path, jobpool: Jobpoo
     assert [task.state for task in opened].count("waiting") == 7
     assert opened.why(Pool(folder).grid.id(1)).n_waiting == 7
     assert "7</b>&nbsp;waiting" in opened._repr_html_()
+
+
+def test_a_lock_that_is_held_says_in_json_since_when(fast_path: Path) -> None:
+    held = HeldLock(file="state/00", since=1.7e9, holder="process 7 on node1")
+    found = replace(status_of(a_pool(fast_path)), held_locks=(held,))
+
+    (shown,) = json.loads(status_json(found))["held_locks"]
+
+    assert shown["since"] == "2023-11-14T22:13:20+00:00"
 
 
 def test_a_terminal_without_unicode_gets_bars_of_plain_characters(fast_path: Path) -> None:
