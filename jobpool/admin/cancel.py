@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from jobpool.errors import RequestError, SchedulerError, listing
 from jobpool.journal.jsonl import worker_name
+from jobpool.journal.workers import read_worker_record
 from jobpool.liveness.judge import Observation, observe
 from jobpool.liveness.reaper import take_back
 from jobpool.pool import Pool
@@ -132,10 +133,17 @@ def _choose(
             raise RequestError(pool.folder, what + known)
         return chosen
     # a script that was submitted by hand has a name of its own, and an array runs on one pool
-    workers = {one.run.job for one in _held(pool, {job.label for job in queued}, here)}
+    held = _held(pool, {job.label for job in queued}, here)
+    workers = {one.run.job for one in held if _says_so_itself(pool, one)}
     batches = {one.batch for one in own + fills}
     batches |= {one.batch for one in queued if one.label in workers}
     return [one for one in queued if one.batch in batches]
+
+
+def _says_so_itself(pool: Pool, held: _Held) -> bool:
+    """Say whether a worker of this user wrote that this is its job: another's word may be wrong."""
+    record = read_worker_record(pool.folder, worker_name(held.record.owner or 0), own=True)
+    return record is not None and held.run.job in {record.job, process_label(record)}
 
 
 def _held(pool: Pool, labels: Collection[str], here: Cluster) -> Iterator[_Held]:

@@ -124,7 +124,7 @@ def set_aside(path: Path, content: bytes) -> Path:
         place = path.with_name(f"{path.name}.damaged.{number}")
 
 
-def create_exclusively(path: Path, data: bytes) -> None:
+def create_exclusively(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Make the file `path` with the content `data`; a reader never sees it half-written.
 
     Raises
@@ -134,12 +134,12 @@ def create_exclusively(path: Path, data: bytes) -> None:
     StorageError
         If the disk is full, over quota or failing; nothing is left behind.
     """
-    with created_whole(path) as stream:
+    with created_whole(path, mode) as stream:
         stream.write(data)
 
 
 @contextmanager
-def created_whole(path: Path) -> Iterator[IO[bytes]]:
+def created_whole(path: Path, mode: int = 0o666) -> Iterator[IO[bytes]]:
     """Yield a stream to write; the file gets its name when the ``with`` block ends well.
 
     Its folder is made if it is missing.
@@ -154,7 +154,7 @@ def created_whole(path: Path) -> Iterator[IO[bytes]]:
     temporary = temporary_beside(path)
     try:
         make_folder(path.parent)
-        descriptor = open_inside(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        descriptor = open_inside(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "wb") as stream:
             yield stream
             stream.flush()
@@ -244,9 +244,9 @@ def _parse_other(body: bytes) -> object:
         return None
 
 
-def write_json(path: Path, record: Mapping[str, Json]) -> None:
+def write_json(path: Path, record: Mapping[str, Json], mode: int = 0o666) -> None:
     """Replace `path` by `record` as checked JSON on one line."""
-    replace_whole(path, checked_line(record))
+    replace_whole(path, checked_line(record), mode)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from jobpool.disk.files import checked_line, create_exclusively, read_json, write_json
-from jobpool.disk.inside import make_folder, touch
+from jobpool.disk.files import checked_line, create_exclusively, parse_line, read_json, write_json
+from jobpool.disk.inside import make_folder, reading, touch
 from jobpool.disk.validation import has_shape, is_number, is_text, is_whole, list_of, optional
 from jobpool.journal.jsonl import worker_file
 
 FORMAT = 1
+_OWNER_WRITES = 0o644  # less the mask: what a record says of a job, `cancel` believes its owner
 
 
 _SHAPE = {
@@ -61,12 +62,13 @@ class WorkerRecord:
         """Make the worker's file, and return its path."""
         path = worker_file(pool, "workers", name)
         make_folder(path.parent)
-        create_exclusively(path, checked_line({"format": FORMAT, **_plain(asdict(self))}))
+        line = checked_line({"format": FORMAT, **_plain(asdict(self))})
+        create_exclusively(path, line, _OWNER_WRITES)
         return path
 
     def write_again(self, path: Path) -> None:
         """Replace the worker's file: something that it says has changed."""
-        write_json(path, {"format": FORMAT, **_plain(asdict(self))})
+        write_json(path, {"format": FORMAT, **_plain(asdict(self))}, _OWNER_WRITES)
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:
@@ -85,10 +87,23 @@ def own_worker_record(**known: Any) -> WorkerRecord:
     )
 
 
-def read_worker_record(pool: Path, name: str) -> WorkerRecord | None:
-    """Return a worker's record, or None if it is missing or damaged."""
-    with suppress(OSError):
-        line: dict[str, Any] | None = read_json(worker_file(pool, "workers", name))
+def read_worker_record(pool: Path, name: str, *, own: bool = False) -> WorkerRecord | None:
+    """Return a worker's record, or None if it is missing or damaged.
+
+    Parameters
+    ----------
+    pool : Path
+        The pool's folder.
+    name : str
+        Of the worker.
+    own : bool
+        Return only what a worker of this user wrote, and nobody else can have changed.
+    """
+    with suppress(OSError), reading(worker_file(pool, "workers", name)) as stream:
+        status = os.fstat(stream.fileno())
+        if own and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+            return None
+        line: dict[str, Any] | None = parse_line(stream.read())
         if line is not None and has_shape(line, _SHAPE):
             known = {
                 field.name: line[field.name] for field in fields(WorkerRecord) if field.name in line

@@ -198,7 +198,9 @@ class ThisMachine:
 
     def _workers_of(self, pool: Path) -> list[str]:
         space = process_space()
-        records = (read_worker_record(pool, path.stem) for path in worker_files(pool, "workers"))
+        records = (
+            read_worker_record(pool, path.stem, own=True) for path in worker_files(pool, "workers")
+        )
         here = (
             record for record in records if record is not None and record.space == space and space
         )

@@ -16,9 +16,10 @@ from jobpool.errors import RequestError, SchedulerError
 from jobpool.experiment.config import Pass
 from jobpool.journal.attempts import all_attempts
 from jobpool.journal.jsonl import worker_name
-from jobpool.journal.workers import own_worker_record
+from jobpool.journal.workers import own_worker_record, start_ticks
 from jobpool.pool import Ending, Pool
 from jobpool.scheduler.base import Order, fill_name, job_name, job_prefix
+from jobpool.scheduler.none import ThisMachine
 from jobpool.scheduler.simulated import SimulatedScheduler
 from jobpool.task import Cause, Claim, TaskState
 from tests.conftest import Jobpool
@@ -317,3 +318,27 @@ def test_where_no_job_is_queued_the_workers_on_this_machine_are_mentioned(
 
     said = "nothing to cancel: you have no job of this pool, waiting or running; workers on this"
     assert done.stdout == f"{said} machine: set JOBPOOL_SCHEDULER=none\n"
+
+
+@pytest.mark.parametrize(("mode", "n_ended"), [(0o600, 1), (0o660, 0)])
+def test_a_job_that_others_could_have_named_is_left_alone(
+    folder: Path, scheduler: SimulatedScheduler, mode: int, n_ended: int
+) -> None:
+    batch = submit(scheduler, folder, "of_something_else")
+    scheduler.start(batch)
+    claim_in_job(folder, f"{batch}_0")
+    next((folder / "workers").rglob("*.json")).chmod(mode)
+
+    found = run_cancel(folder, scheduler)
+
+    assert len(found.batches) == n_ended
+
+
+def test_a_process_that_others_could_have_named_is_no_worker(tmp_path: Path) -> None:
+    pool = a_pool(tmp_path, 1)
+    path = own_worker_record(cores=1, started=time.time()).write(pool, "00000000000a")
+    own = [job.label for job in ThisMachine().queued(pool, "p-")]
+    path.chmod(0o660)
+
+    assert own == [f"{os.getpid()}.{start_ticks(os.getpid())}"]
+    assert ThisMachine().queued(pool, "p-") == ()

@@ -52,7 +52,8 @@ def test_all_files_of_a_shared_pool_can_be_written_by_the_group(
     assert modes(pool, stat.S_IFDIR) == {"rwxrws---"}
     kept = {path.name for path in pool.rglob("*") if stat.filemode(path.stat().st_mode) == KEPT}
     assert modes(pool, stat.S_IFREG) == {"rw-rw----", KEPT[1:]}
-    assert kept == {"pool.json", "experiment.yaml", "tasks.npz"}
+    record = next((pool / "workers").rglob("*.json")).name
+    assert kept == {"pool.json", "experiment.yaml", "tasks.npz", record}
 
 
 def give_away(pool: Path) -> Path:
