@@ -27,9 +27,11 @@ from jobpool.needs.learning import learn
 from jobpool.pool import Pool
 from jobpool.scheduler.base import margin_s
 from jobpool.table.records import WAITING_BASE, WorkerLimits, limits_of
+from jobpool.table.selection import select
 
 REFRESH_S = 30.0  # between two readings of the estimates and of the time left
 LEARN_EVERY_S = 60.0  # between two times that a worker reads new attempts
+ALIKE = 1.5  # times as much memory or time as a worker has: a larger pass
 Positions = NDArray[np.intp]
 
 
@@ -103,7 +105,19 @@ class TaskMatcher:
             seconds_left=self._seconds_left(),
             seconds_in_all=self._in_all,
         )
-        restrict(suitability(estimates, window))
+        restrict(suitability(estimates, window, self.has_largest))
+
+    def has_largest(self) -> NDArray[np.bool_]:
+        """Return the tasks for which no pass has more memory or core-seconds, (n_tasks,)."""
+        memory_mb, in_all = self._worker_record.memory_mb, self._in_all
+        cores, found = self._worker_record.cores, np.ones(len(self._pool.grid), bool)
+        for one in self._pool.experiment().passes:
+            has_more = memory_mb is not None and one.memory_gb * 1024 > ALIKE * memory_mb
+            if in_all is not None:
+                has_more |= one.cores * one.walltime_s > ALIKE * cores * in_all
+            if has_more:
+                found &= ~select(self._pool.grid, one.only, one.skip)
+        return found
 
     def _seconds_left(self) -> float | None:
         end = self._job_end.end

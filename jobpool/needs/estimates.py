@@ -4,7 +4,7 @@ From these follows which tasks suit a worker.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Protocol
@@ -223,8 +223,21 @@ class Suitability:
     possible: Mask  # may end well, and would hardly do better on a worker that has just started
 
 
-def suitability(estimates: Estimates, capacity: CapacityLike) -> Suitability:
-    """Return what a worker should be given."""
+def suitability(
+    estimates: Estimates, capacity: CapacityLike, has_largest: Callable[[], Mask] | None = None
+) -> Suitability:
+    """Return what a worker should be given.
+
+    Parameters
+    ----------
+    estimates : Estimates
+        What tasks are expected to need.
+    capacity : CapacityLike
+        What the worker has.
+    has_largest : callable, optional
+        Returns the tasks for which no pass has more than this worker, shape (n_tasks,), bool; asked
+        only if it matters. None: some pass always has more.
+    """
     cores, memory_mb = capacity.cores, capacity.memory_mb
     now = estimates.chance(cores, capacity.seconds_left, memory_mb)
     fresh = estimates.chance(cores, capacity.seconds_in_all, memory_mb)
@@ -232,8 +245,11 @@ def suitability(estimates: Estimates, capacity: CapacityLike) -> Suitability:
     split = np.zeros_like(likely)
     # a whole task lies right before its parts
     split[:-1] = estimates.grid.parts.has_dormant[:-1] & (fresh[:-1] < EVEN) & likely[1:]
-    # an estimate that is no more than a guess keeps no task back: one that was tried is known
-    may = (now >= POSSIBLE) | estimates.vague()
+    may = now >= POSSIBLE
+    # an estimate that is no more than a guess keeps no task back for ever
+    guessed = estimates.vague() & ~may
+    if has_largest is not None and guessed.any():
+        may |= guessed & has_largest()
     possible = (now >= EVEN) | may & (fresh < now + BETTER)
     return Suitability(likely=likely, split=split, possible=possible)
 

@@ -386,7 +386,7 @@ def _censored_rows(
 def prior_of_time(layout: Layout) -> Prior:
     """Return the prior of the logarithm of wall seconds."""
     mean, sd = _columns(layout)
-    mean[INTERCEPT], sd[INTERCEPT] = np.log(600.0), 6.0
+    mean[INTERCEPT], sd[INTERCEPT] = np.log(60.0), 20.0  # from milliseconds to days
     mean[CORES], sd[CORES] = -0.85, 0.15
     mean[PART], sd[PART] = -np.log(layout.n_parts), 0.3
     return Prior(mean=mean, sd=sd, groups=_groups(layout), noise=0.7)
@@ -395,7 +395,7 @@ def prior_of_time(layout: Layout) -> Prior:
 def prior_of_memory(layout: Layout) -> Prior:
     """Return the prior of the logarithm of the peak memory in MB."""
     mean, sd = _columns(layout)
-    mean[INTERCEPT], sd[INTERCEPT] = np.log(1000.0), 1.5
+    mean[INTERCEPT], sd[INTERCEPT] = np.log(1000.0), 6.0
     mean[CORES], sd[CORES] = 0.3, 0.3
     mean[PART], sd[PART] = 0.0, 0.2
     return Prior(mean=mean, sd=sd, groups=_groups(layout), noise=0.5)

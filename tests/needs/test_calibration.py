@@ -1,6 +1,7 @@
 """Intervals hold what they say: of tasks, of sums, of what was cut, of what was never tried."""
 
 import os
+import time
 import zipfile
 from itertools import starmap
 from pathlib import Path
@@ -10,15 +11,18 @@ import pytest
 
 from benchmarks.calibration import NO_END_S, foresee, measure, pulled
 from benchmarks.calibration_studies import SIMULATED, TimedStudy, simulated, timed_study
+from jobpool.execution.deadline import JobEnd
+from jobpool.execution.matching import TaskMatcher
 from jobpool.journal.workers import own_worker_record
 from jobpool.needs.calibration import KNOTS, UNKNOWN, unpacked
-from jobpool.needs.estimates import Estimates, load_estimates, suitability
+from jobpool.needs.estimates import Estimates, Suitability, load_estimates, suitability
 from jobpool.needs.learning import LATEST_S, forecast_of, learn, running_tasks
 from jobpool.needs.model_file import FILE_NAME
 from jobpool.pool import Pool
+from jobpool.table.selection import select
 from jobpool.task import Cause, Feedback
 from tests.needs.test_estimates import Size
-from tests.support.builders import a_pool
+from tests.support.builders import NOOP, a_pool
 from tests.support.needs_study import LIMIT_S, Diary, Truth, a_study, wholes
 from tests.support.simulated import SimulatedWorker, end_claim
 
@@ -108,13 +112,36 @@ def test_values_never_tried_widen_the_interval() -> None:
     assert np.median(high / low) > 4
 
 
-def test_values_never_tried_exclude_no_task_from_a_worker() -> None:
+def test_values_never_tried_exclude_no_task_from_a_worker_of_the_largest_pass() -> None:
     _, found = one_slice(1)
+    tiny, never_tried = Size(seconds_left=1.0, seconds_in_all=1.0), study_of(found, 5)
 
-    offered = suitability(found, Size(seconds_left=1.0, seconds_in_all=1.0))
+    largest = suitability(found, tiny, lambda: never_tried)
+    smaller = suitability(found, tiny)
 
-    assert found.vague()[study_of(found, 5)].all()
-    assert offered.possible[study_of(found, 5)].all()
+    assert found.vague()[never_tried].all()
+    assert largest.possible[never_tried].all()
+    assert not smaller.possible[never_tried].all()
+
+
+def test_a_worker_knows_for_which_tasks_no_pass_has_more(tmp_path: Path) -> None:
+    passes = (
+        "passes:\n  small: {cores: 1, memory_gb: 4, walltime: 1h}\n"
+        "  large: {cores: 8, memory_gb: 64, walltime: 20h, only: ['method=m1']}\n"
+    )
+    pool = a_study(tmp_path, text=NOOP + passes)
+    Diary(pool).run(Truth(pool.grid), wholes(pool.grid)[:20])
+    learn(pool, NOW)
+    given = list[Suitability | None]()
+    now = time.time()
+    record = own_worker_record(started=now, end=now + 3600, cores=1, memory_mb=4096)
+
+    matcher = TaskMatcher(pool, record, JobEnd(record.end))
+    matcher.refresh(given.append, NOW)
+
+    larger = select(pool.grid, ("method=m1",))
+    assert np.array_equal(~larger, matcher.has_largest())
+    assert given[0] is not None
 
 
 def study_of(found: Estimates, factor: int) -> np.ndarray:
