@@ -16,7 +16,7 @@ import os
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from jobpool.disk.inside import POOL_FILE
+from jobpool.disk.inside import POOL_FILE, remember_pool
 from jobpool.disk.locks import Held, lock_for
 from jobpool.disk.waiting import Waiting
-from jobpool.errors import DamagedStateError
+from jobpool.errors import DamagedStateError, JobpoolError
 from jobpool.table.arrays import Table, count_states, read_counting, read_table, state_of
 from jobpool.table.code_files import (
     EXPERIMENT,
@@ -98,12 +98,30 @@ class Pool:
         self.folder, self.worker, self.now = folder, worker, now
         self._files = CodeFiles(folder) if files is None else files
         self.info = self._read_info()
+        remember_pool(folder)  # it is never made again
         self._durable = durable
         self._handed: int | None = None
+        self._mark: tuple[int, int] | None = None  # of ``pool.json``, as it was looked at last
         self.waiting = Waiting()  # for the lock of a state file
 
     def _read_info(self) -> PoolInfo:
         return read_info(self.folder, partial(self._files.content, POOL_FILE))
+
+    def is_gone(self) -> bool:
+        """Say whether the pool is certainly not there any more, or another pool has its place."""
+        try:
+            found = (self.folder / POOL_FILE).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:  # a disk that does not answer is no proof
+            return False
+        mark = (found.st_ino, found.st_mtime_ns)
+        if mark != self._mark:
+            with suppress(JobpoolError, OSError):  # what is damaged is told where it is used
+                if read_info(self.folder).created != self.info.created:
+                    return True
+                self._mark = mark
+        return False
 
     def _is_named(self, name: str) -> bool:
         """Say whether a file that says which code runs is the one that ``pool.json`` names."""

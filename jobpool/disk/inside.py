@@ -58,6 +58,12 @@ def _absolute(folder: str) -> str:
     return folder if folder.startswith("/") else f"{Path.cwd()}/{folder}".rstrip("/")
 
 
+def remember_pool(folder: Path) -> None:
+    """Know from now on that a folder is a pool, also when it is not there any more."""
+    with suppress(_NoPoolError):
+        _known_pool(_absolute(os.fspath(folder)))
+
+
 def is_gone(pool: Path) -> bool:
     """Say whether a pool is certainly not there any more: it was moved or deleted.
 

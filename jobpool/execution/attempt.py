@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from jobpool.errors import JobpoolError, StorageError
+from jobpool.errors import JobpoolError, PoolGoneError, StorageError
 from jobpool.execution.deadline import JobEnd
 from jobpool.execution.supervisor import Outcome
 from jobpool.journal.attempts import BEFORE_END_S, Attempt, feedback_of, write_attempt
@@ -106,8 +106,8 @@ class AttemptRunner:
         self.running = claim.id
         try:
             return self._run(claim, server_time)
-        except StorageError:
-            raise  # the task has ended
+        except (StorageError, PoolGoneError):
+            raise  # the task has ended, or is nobody's any more
         except BaseException as error:
             self._return_unrun(claim, error)
             raise
@@ -128,6 +128,8 @@ class AttemptRunner:
         }
         outcome = self._supervisor.run(request)
         started, ended, jump_s = stop()
+        if self._pool.is_gone():
+            raise PoolGoneError(self._pool.folder)
         outcome = self._refine(outcome)
         if outcome.cause is Cause.TIME and (outcome.traceback or self._is_far_from_end()):
             self._job_end.confirm()  # the task saw an end that has moved, or its job was shortened

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from jobpool.disk.inside import is_gone
 from jobpool.errors import PoolGoneError, StorageError
 from jobpool.journal.jsonl import worker_name
 from jobpool.journal.workers import WorkerRecord, beat, write_memory_mark
@@ -99,7 +98,7 @@ class Heartbeat:
             touched = beat(self._path)
             here = self._pool.now()
         except FileNotFoundError:
-            if self._worker_record is None or is_gone(self._pool.folder):
+            if self._worker_record is None or self._pool.is_gone():
                 raise
             self._worker_record.write(self._pool.folder, self._name)
             self._report("its record had vanished from the pool, and was made again")
@@ -128,7 +127,7 @@ class Heartbeat:
             self._worker_record.write_again(self._path)
 
     def _missed(self, error: Exception) -> None:
-        if is_gone(self._pool.folder):
+        if self._pool.is_gone():
             now = time.monotonic()
             self._gone_since = now if self._gone_since is None else self._gone_since
             if now - self._gone_since > self._pool.info.lost_after_s:

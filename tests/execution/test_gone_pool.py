@@ -79,6 +79,23 @@ def test_a_pool_that_was_moved_is_finished_at_its_new_place(
     assert Pool(tmp_path / "moved").counts()[TaskState.DONE] == 3
 
 
+@pytest.mark.parametrize("call", ["naps", "sleeps"])
+def test_a_worker_does_not_touch_another_pool_in_the_place_of_its_own(
+    tmp_path: Path, call: str
+) -> None:
+    pool = a_pool(tmp_path, 3, call=f"tests.support.tasks:{call}", settings=QUICK)
+    with worker_in(pool) as worker:
+        other = a_pool(tmp_path / "other", 5, call="tests.support.tasks:naps", settings=QUICK)
+        move(pool)
+        other.rename(pool)
+        said = worker.communicate(timeout=60)[1].splitlines()
+
+    assert worker.returncode == Fault.POOL
+    assert "it was moved or deleted" in said[-1]
+    assert Pool(pool).counts()[TaskState.WAITING] == 5
+    assert [*pool.glob("results/*"), *pool.glob("attempts/*"), *pool.glob("workers/*")] == []
+
+
 def test_a_task_process_knows_its_pool_by_a_path_that_holds_in_any_folder(
     tmp_path: Path,
 ) -> None:
