@@ -33,7 +33,7 @@ from jobpool.errors import Fault, JobpoolError, StartError
 from jobpool.execution.answers import error_text, result_text
 from jobpool.execution.channel import READY, TaskEnd
 from jobpool.execution.leftovers import NOTHING, Kept, ProcessState, end_helpers
-from jobpool.execution.processes import guard
+from jobpool.execution.processes import guard, kernel_number
 from jobpool.task import Cause, Json
 from jobpool.units import MB
 
@@ -114,6 +114,7 @@ class Tasks:
     def answer(self, request: dict[str, Any]) -> bytes:
         """Run a task, and return how it ended, what it used, and what it left, as JSON."""
         kept = self.kept()
+        self.state.free_memory()
         _reset_peak()
         before = _used(kept.processes)
         result, error = run_request(self.runner, self.pool, self.cores, request)
@@ -229,11 +230,10 @@ def _helper_killed(error: BaseException) -> bool:
 def _used(helpers: Collection[int]) -> dict[str, float]:
     own = resource.getrusage(resource.RUSAGE_SELF)
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
-    io = _proc("/proc/self/io")
     return {
         "cpu_s": own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime + _cpu_s(helpers),
-        "read_mb": _number(io, b"rchar:") / MB,
-        "written_mb": _number(io, b"wchar:") / MB,
+        "read_mb": kernel_number("/proc/self/io", b"rchar:") / MB,
+        "written_mb": kernel_number("/proc/self/io", b"wchar:") / MB,
     }
 
 
@@ -253,25 +253,7 @@ def _reset_peak() -> None:
 
 
 def _peak_mb() -> float:
-    return _number(_proc("/proc/self/status"), b"VmHWM:") / 1024
-
-
-def _proc(path: str) -> bytes:
-    """Return what the kernel says in a small file; nothing where there is none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return b""
-    try:
-        return os.read(descriptor, 1 << 14)
-    finally:
-        os.close(descriptor)
-
-
-def _number(text: bytes, name: bytes) -> int:
-    """Return the number behind a name; 0 where it is missing."""
-    words = text.partition(name)[2].split(None, 1)
-    return int(words[0]) if words else 0
+    return kernel_number("/proc/self/status", b"VmHWM:") / 1024
 
 
 if __name__ == "__main__":

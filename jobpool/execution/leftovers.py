@@ -8,7 +8,9 @@ this process and all that it started, and the next task begins in a new one.
 What a program keeps on purpose stays: modules, global variables, the environment.
 """
 
+import ctypes
 import faulthandler
+import gc
 import os
 import resource
 import signal
@@ -23,8 +25,9 @@ from typing import Any
 
 from jobpool.errors import listing
 from jobpool.execution.channel import inode
-from jobpool.execution.processes import forget_ended, living_children
+from jobpool.execution.processes import forget_ended, kernel_number, living_children
 
+GARBAGE_MB = 50  # above the least seen: worth the search for what nobody uses any more
 SETTLE_S = 0.2  # for threads and processes that are about to end
 _LOOK_S = 0.005
 _NAMES = "TERM INT HUP USR1 USR2 ALRM VTALRM PROF CHLD PIPE QUIT XCPU XFSZ"
@@ -74,8 +77,19 @@ class ProcessState:
         self._group = os.getpgrp(), os.getsid(0)
         self._priority = os.getpriority(os.PRIO_PROCESS, 0)
         self._recursion = sys.getrecursionlimit()
+        self._cores = _cores()
+        self._floor_mb = anonymous_mb()
         self._threads = set(sys._current_frames())
         self._processes = set(living_children(owner, adopter))
+
+    def free_memory(self) -> None:
+        """Give back what earlier tasks left as garbage, if it is much: the next one pays for it."""
+        if anonymous_mb() > self._floor_mb + GARBAGE_MB:
+            gc.collect()
+            trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+            if trim is not None:
+                trim(0)
+            self._floor_mb = anonymous_mb()
 
     def hears_stop(self) -> bool:
         """Say whether the code of a task receives the signals that stop it."""
@@ -96,6 +110,9 @@ class ProcessState:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
         os.umask(self._umask)
         sys.setrecursionlimit(self._recursion)
+        if self._cores != _cores():
+            with suppress(OSError):  # another process took them away
+                os.sched_setaffinity(0, self._cores)
         for limit, values in self._limits:
             if resource.getrlimit(limit) != values:
                 with suppress(ValueError, OSError):  # seen below
@@ -184,6 +201,15 @@ def _trackers() -> set[int]:
     modules = ("multiprocessing.resource_tracker", "joblib.externals.loky.backend.resource_tracker")
     trackers = [getattr(sys.modules.get(name), "_resource_tracker", None) for name in modules]
     return {pid for tracker in trackers if (pid := getattr(tracker, "_pid", None))}
+
+
+def anonymous_mb() -> float:
+    """Return the memory of this process in MB that stands for no file; 0 where nobody knows."""
+    return kernel_number("/proc/self/status", b"RssAnon:") / 1024
+
+
+def _cores() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def _has_descriptors() -> bool:

@@ -108,6 +108,25 @@ def memory_mb(pids: Collection[int]) -> float:
     return total / MB
 
 
+def kernel_number(path: str, name: bytes) -> int:
+    """Return the number behind a name in a small file of the kernel; 0 where it is missing.
+
+    Examples
+    --------
+    >>> kernel_number("/proc/self/status", b"Threads:") > 0
+    True
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return 0
+    try:
+        words = os.read(descriptor, 1 << 14).partition(name)[2].split(None, 1)
+    finally:
+        os.close(descriptor)
+    return int(words[0]) if words else 0
+
+
 def signal_group(group: int, number: signal.Signals) -> None:
     """Send a signal to a process group, if there is one."""
     with suppress(ProcessLookupError):

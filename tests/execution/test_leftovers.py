@@ -22,7 +22,8 @@ def looks():
     os.umask(umask)
     return [os.getcwd(), umask, str(signal.getsignal(signal.SIGTERM)), signal.alarm(0),
             len(signal.pthread_sigmask(signal.SIG_BLOCK, ())), sys.getrecursionlimit(),
-            resource.getrlimit(resource.RLIMIT_NOFILE), sys.stdout is sys.__stdout__]
+            resource.getrlimit(resource.RLIMIT_NOFILE), sorted(os.sched_getaffinity(0)),
+            sys.stdout is sys.__stdout__]
 state = ProcessState(os.getpid(), None)
 before = looks()
 {code}
@@ -69,6 +70,7 @@ def left_by(code: str, folder: Path) -> tuple[list[str], bool]:
         "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])",
         "sys.setrecursionlimit(10**6)",
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(7)[1]))",
+        "os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})",
         "sys.stdout = io.StringIO()",
     ],
 )

@@ -137,11 +137,12 @@ def test_a_large_result_arrives_whole(results: Mapping[object, object]) -> None:
     assert results["large"] == {"text": "x" * 20_000_000}
 
 
-def test_what_a_task_leaves_running_counts_in_no_other_task(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", ["memory", "garbage"])
+def test_what_a_task_leaves_counts_in_no_other_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setenv("NOTED", str(tmp_path / "noted"))
-    pool = a_pool(tmp_path, 2, call="tests.support.ways_out:leave_memory_once")
+    pool = a_pool(tmp_path, 2, call=f"tests.support.ways_out:leave_{what}_once")
 
     subprocess.run([sys.executable, "-m", "jobpool", "work", pool], check=True, capture_output=True)
 

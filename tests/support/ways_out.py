@@ -201,6 +201,17 @@ time.sleep(300)
 """
 
 
+def leave_garbage_once(number: int) -> dict[str, object]:
+    """Leave much memory in a circle that only a search finds, if no task did so before."""
+    try:
+        Path(os.environ["NOTED"]).touch(exist_ok=False)
+    except FileExistsError:
+        return {"value": number}
+    circle: list[object] = [b"x" * 150_000_000]
+    circle.append(circle)
+    return {"value": number}
+
+
 def leave_memory_once(number: int) -> dict[str, object]:
     """Leave a process with much memory, if no task did so before."""
     try:
