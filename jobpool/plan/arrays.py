@@ -5,7 +5,7 @@ size, but not its parts, is split by the workers of that size.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 
@@ -45,7 +45,7 @@ class Wanted:
     most: int = USUAL_JOBS  # in the queue at one time, of all sizes
     queued: Mapping[str, int]  # jobs of each size, by its name in that of a job
     keep_full: bool = False  # no more in the queue than may run: the rest follows later
-    closed: Mapping[str, str] = field(default_factory=dict)  # passes no job of which is of use: why
+    why_closed: Callable[[Pass], str] = lambda _: ""  # why no further job of a size is of use
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ class Plan:
     arrays: tuple[Array, ...]  # the cheapest size first
     n_queued: int  # jobs of this pool that wait or run already
     n_attempts: int | None  # that the forecast is based on; None: nothing is known
-    closed: Mapping[str, str] = field(default_factory=dict)  # passes no job of which is of use: why
+    closed: Mapping[str, str] = field(default_factory=dict)  # sizes no job of which is of use: why
 
     @property
     def waits(self) -> tuple[tuple[str, str], ...]:
@@ -220,7 +220,9 @@ def make_plan(
         limits = [assignment.size.max_running for assignment in division.assignments]
         asked = [min(n, limit or n) for n, limit in zip(asked, limits, strict=True)]
     names = [assignment.size.name for assignment in division.assignments]
-    asked = [0 if name in wanted.closed else n for name, n in zip(names, asked, strict=True)]
+    why = {one.size.name: wanted.why_closed(one.size) for one in division.assignments}
+    closed = {name: reason for name, reason in why.items() if reason}
+    asked = [0 if name in closed else n for name, n in zip(names, asked, strict=True)]
     # in proportion to their work all sizes are done at about the same time
     weights = [n if work is None else work.mean for n, work in zip(asked, works, strict=True)]
     aims = share(asked, wanted.most, weights)
@@ -244,7 +246,7 @@ def make_plan(
         ),
         n_queued=n_queued,
         n_attempts=None if forecast is None else forecast.n_attempts,
-        closed=wanted.closed,
+        closed=closed,
     )
 
 
@@ -324,14 +326,14 @@ def divide(
         Says why the cluster has no place for a job, None if it has.
     """
     problem = _Problem(grid=grid, backlog=backlog, forecast=forecast)
-    why = [(one, refusal(one)) for one in passes]
+    sizes = passes or [USUAL]  # one is invented only where the experiment has none
+    why = [(one, refusal(one)) for one in sizes]
     refused = tuple((one, reason) for one, reason in why if reason is not None)
     menu = sorted(
-        # a size is invented only where the experiment has none
-        [one for one, reason in why if reason is None] if passes else [USUAL],
+        (one for one, reason in why if reason is None),
         key=lambda one: (core_hours(one), one.memory_gb),
     )
-    wanted = [select(grid, one.only, one.skip) for one in passes or menu]
+    wanted = [select(grid, one.only, one.skip) for one in sizes]
     unselected = backlog.waiting & ~np.logical_or.reduce(wanted)
     remaining = backlog.waiting & ~unselected
     assignments = []
@@ -344,11 +346,11 @@ def divide(
     for one, _ in refused:
         blocked[one.name] = remaining & problem.within_reach(one)
         remaining &= ~blocked[one.name]
-    largest = max(menu or passes, key=lambda one: (one.cores, core_hours(one)))
+    largest = max(menu or sizes, key=lambda one: (one.cores, core_hours(one)))
     requirement = find_requirement(backlog, forecast, largest)
     for amounts, in_parts in problem.amounts(requirement, largest):
-        sizes = propose(remaining, amounts, largest, refusal) if remaining.any() else ()
-        for size in sizes:
+        proposed = propose(remaining, amounts, largest, refusal) if remaining.any() else ()
+        for size in proposed:
             assignments.append(problem.proposal(size, remaining, amounts, in_parts=in_parts))
             remaining &= ~assignments[-1].tasks
     return Division(

@@ -16,7 +16,7 @@ from jobpool.disk.inside import ensure_file, make_folder
 from jobpool.errors import RequestError, SchedulerError, listing, nearest, quoted
 from jobpool.execution.health import excluded_nodes
 from jobpool.experiment.config import Pass
-from jobpool.journal.starts import FailedStart, Starts, read_starts, sent_batches, summary
+from jobpool.journal.starts import FailedStart, read_starts, sent_batches, summary
 from jobpool.needs.learning import forecast_of
 from jobpool.plan.arrays import Plan, Wanted, make_plan
 from jobpool.plan.backlog import read_backlog
@@ -166,7 +166,12 @@ def make(pool: Pool, around: Around, jobs: int, *, keep_full: bool = False) -> P
     if around.queue is not None:
         running = {one.label for one in around.queue.jobs}
     starts = read_starts(pool.folder, clock, running)
-    why = {one.name: _why_closed(pool, one, around, starts) for one in experiment.passes}
+    queue = around.queue
+
+    def why_closed(one: Pass) -> str:
+        name = job_name(job_prefix(pool.folder, pool.info.name), one.name)
+        return starts.refusal(name) or (queue.why_closed(name) if queue else "")
+
     return make_plan(
         pool.grid,
         read_backlog(pool, clock),
@@ -175,18 +180,12 @@ def make(pool: Pool, around: Around, jobs: int, *, keep_full: bool = False) -> P
         refusal,
         Wanted(
             # jobs that are stuck do not count, but nobody wants ever more of them
-            most=jobs - max(len(around.stuck) - jobs, 0),
+            most=max(min(jobs, 2 * jobs - len(around.stuck)), 0),
             queued=around.queued,
             keep_full=keep_full,
-            closed={name: reason for name, reason in why.items() if reason},
+            why_closed=why_closed,
         ),
     )
-
-
-def _why_closed(pool: Pool, one: Pass, around: Around, starts: Starts) -> str:
-    """Return why no further jobs of a size are of use, or an empty text."""
-    name = job_name(job_prefix(pool.folder, pool.info.name), one.name)
-    return starts.refusal(name) or (around.queue.why_closed(name) if around.queue else "")
 
 
 def send(pool: Pool, made: Plan, around: Around, sending: Sending) -> tuple[str, ...]:

@@ -390,9 +390,10 @@ def test_held_jobs_are_named_beside_those_that_are_sent(cluster: Cluster) -> Non
     assert ["--array=0-3%4" in line for line in cluster.lines] == [True]
 
 
-def test_held_jobs_never_become_more_than_are_asked_for(cluster: Cluster) -> None:
+@pytest.mark.parametrize("n_held", [8, 30])
+def test_held_jobs_never_become_more_than_are_asked_for(cluster: Cluster, n_held: int) -> None:
     prefix = job_prefix(cluster.pool, "test")
-    held = "".join(f"5_{i}|5|PENDING|JobHeldAdmin|{prefix}first\n" for i in range(8))
+    held = "".join(f"5_{i}|5|PENDING|JobHeldAdmin|{prefix}first\n" for i in range(n_held))
     (cluster.folder / "queue").write_text(held)
 
     cluster.run("submit", cluster.pool, "--keep-full", "--jobs", 4)
@@ -482,3 +483,15 @@ def test_a_node_where_jobs_cannot_start_gets_no_more_of_them(cluster: Cluster) -
     assert sent.returncode == 0
     assert "without node n7: 3 jobs could not start" in sent.stderr
     assert ["--exclude=n7" in line for line in cluster.lines] == [True]
+
+
+def test_an_invented_size_waits_like_a_pass_where_it_cannot_run(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    pool = a_pool(tmp_path / "without passes")
+    cluster.replace_program("sinfo", "echo 'short*|down|3:00:00|16|70000'")
+
+    sent = cluster.run("submit", pool, "--keep-full")
+
+    assert cluster.lines == []
+    assert "pass usual waits, 10 tasks for it: partition short is down" in sent.stderr
