@@ -26,7 +26,7 @@ import typer
 from typer.core import TyperGroup
 
 from jobpool import __version__
-from jobpool.cli.streams import guard_streams
+from jobpool.cli.streams import guard_streams, harmless
 from jobpool.errors import Fault, JobpoolError, nearest
 
 # in the order of use; a command's module is imported when it is asked for, or by --help
@@ -146,7 +146,7 @@ def _tell(error: Exception) -> int:
 
         error = access_error(error)
     if isinstance(error, JobpoolError) and error.fault is not Fault.BUG:
-        print(f"jobpool: {error.message}", file=sys.stderr)
+        print(f"jobpool: {harmless(error.message)}", file=sys.stderr)
         return error.exit_code
     sys.excepthook(type(error), error, error.__traceback__)
     return int(Fault.BUG)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobpool.overview.status import Status
 
 EVERY_S = 2.0
-_CLEAR = "\x1b[H\x1b[J"  # the ANSI codes for: go to the top, clear what follows
+_CLEAR = b"\x1b[H\x1b[J"  # the ANSI codes for: go to the top, clear what follows
 
 
 def status(
@@ -79,11 +79,12 @@ def _watch(
 ) -> None:
     import time
 
-    clear = _CLEAR if sys.stdout.isatty() else ""
     try:
         while True:
             text, found = shown()
-            write(f"{clear}{text}")
+            if sys.stdout.isatty():
+                sys.stdout.buffer.write(_CLEAR)  # as text it would be made harmless
+            write(text)
             sys.stdout.flush()
             if found.counts.remaining == 0:
                 return

@@ -16,14 +16,33 @@ SHOW = frozenset({"errors", "log", "plan", "show", "status", "why", "--help", "-
 Returned = TypeVar("Returned")
 
 
+# of a terminal: they can rename its window, write to the clipboard, or hide a line
+_CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"
+}
+
+
+def harmless(text: str) -> str:
+    r"""Return a text in which nothing controls the terminal: it may be of anyone's making.
+
+    Examples
+    --------
+    >>> harmless("a\x1b[2Jb\n")
+    'a\\x1b[2Jb\n'
+    """
+    return text if text.isprintable() else text.translate(_CONTROLS)
+
+
 class ReadStream(io.TextIOWrapper):
     """A stream that someone reads, for a while."""
 
     ends = False  # whether the program has nothing to do any more once nobody reads
+    is_shown = False  # whether what is written is text for a terminal alone
 
     def write(self, text: str) -> int:
         """Write text, or nothing where nobody reads."""
-        return self._kept(lambda: io.TextIOWrapper.write(self, text), len(text))
+        written = harmless(text) if self.is_shown else text
+        return self._kept(lambda: io.TextIOWrapper.write(self, written), len(text))
 
     def flush(self) -> None:
         """Hand over what was written."""
@@ -64,6 +83,7 @@ def guard_streams(words: list[str]) -> None:
             )
             setattr(sys, name, guarded)
             guarded.ends = name == "stdout" and bool(SHOW & set(words[:2]))
+            guarded.is_shown = name == "stdout" and guarded.isatty()
 
 
 def _open_closed_streams() -> None:

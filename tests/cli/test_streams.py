@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,36 @@ def test_a_pipe_that_is_not_its_output_ends_no_command_without_a_word(
 
     assert done.returncode == code
     assert done.stderr.splitlines()[-1].startswith(said)
+
+
+def shown_by_a_terminal(*words: object) -> bytes:
+    """Return what a command writes to a terminal."""
+    terminal, end = os.openpty()
+    command = [sys.executable, "-m", "jobpool", *map(str, words)]
+    subprocess.run(command, stdin=end, stdout=end, stderr=end, timeout=120, check=False)
+    os.close(end)
+    found = bytearray()
+    with suppress(OSError):  # the end of a terminal is an error
+        while data := os.read(terminal, 1 << 16):
+            found += data
+    os.close(terminal)
+    return bytes(found)
+
+
+@pytest.mark.parametrize("words", [("errors",), ("log",), ("errors", "--full")])
+def test_no_text_of_a_task_controls_the_terminal(fast_path: Path, words: tuple[str, ...]) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+    worker.fail(3, error="ValueError: \x1b]52;c;ZXZpbA==\x07\x9b2J\rnothing is wrong")
+
+    shown = shown_by_a_terminal(words[0], worker.pool.folder, *words[1:])
+
+    assert b"nothing is wrong" in shown
+    assert b"\\x1b]52" in shown
+    assert not {0x1B, 0x07, 0x9B} & set(shown.replace(b"\xe2", b""))
+
+
+def test_no_name_in_an_error_controls_the_terminal(tmp_path: Path) -> None:
+    shown = shown_by_a_terminal("status", tmp_path / "\x1b[2Ja")
+
+    assert b"\\x1b[2Ja" in shown
+    assert b"\x1b" not in shown
