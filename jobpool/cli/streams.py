@@ -79,7 +79,7 @@ def guard_streams(words: list[str]) -> None:
                 encoding=stream.encoding,
                 errors="backslashreplace",  # a terminal without Unicode gets escapes
                 line_buffering=stream.line_buffering,
-                write_through=name == "stderr",
+                write_through=stream.write_through,
             )
             setattr(sys, name, guarded)
             guarded.ends = name == "stdout" and bool(SHOW & set(words[:2]))
