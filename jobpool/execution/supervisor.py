@@ -192,12 +192,15 @@ class Supervisor:
             raise StartError(f"the task process cannot be started: {error}") from None
         self._channel.hand_over()
         kills, self._killed_in_steps = self._oom_kills(), self._step_kills()
+        self._deadline.begin()
         try:
-            answer = self._wait()
+            answer = self._wait(self._deadline)
         except UnreadableError as error:
             self.stop(patience_s=0)
             raise StartError(str(error)) from None
         if answer is None and self._signals.received is None:
+            if self._deadline.is_reached():
+                raise StartError("the task process was not ready when its worker's time was up")
             code = self._exit_code()
             if _more(kills, self._oom_kills()):
                 what = "the job has too little memory to start the task process"

@@ -239,6 +239,15 @@ def test_a_child_that_cannot_start_is_no_task_that_failed(
     assert said in str(error)
 
 
+def test_a_child_that_is_not_ready_in_time_is_no_task_that_failed(tmp_path: Path) -> None:
+    kind, _, error = run(tmp_path, "time.sleep(600)", left_s=1.0)
+
+    assert (kind, error) == (
+        "StartError",
+        "the task process was not ready when its worker's time was up",
+    )
+
+
 def test_a_stop_leaves_no_process_of_the_child_behind(tmp_path: Path) -> None:
     code = "say(result={}, usage=usage)\nchannel.receive()\n"
 
