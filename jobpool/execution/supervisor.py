@@ -333,7 +333,9 @@ class Supervisor:
                     return None  # a process that it started may hold the pipe open
                 family = {self._task_process, *descendants(child.pid)}  # not the guard
                 self._peak_mb = max(self._peak_mb, memory_mb(family))
-            if self._arriving_s > (HEAR_S if is_over else ARRIVAL_S):
+            if is_over and self._arriving_s > HEAR_S:
+                return None
+            if self._arriving_s > ARRIVAL_S:
                 raise UnreadableError(f"its end did not come in {self._arriving_s:.0f} s")
 
     def _await(self, channel: WorkerEnd, deadline: Deadline | None) -> list[int]:

@@ -398,6 +398,14 @@ def test_a_signal_means_what_the_clock_says(
     assert (found, error) == (cause, f"stopped by {number.name}")
 
 
+def test_a_signal_stops_a_task_whose_answer_does_not_end(tmp_path: Path) -> None:
+    code = "os.write(answers, b'JPch')\nos.kill(os.getppid(), 15)\ntime.sleep(600)"
+
+    cause, _, error = run(tmp_path, READY + code)
+
+    assert (cause, error) == ("cancelled", "stopped by SIGTERM")
+
+
 def test_a_child_that_a_signal_to_the_whole_job_ended_was_stopped(tmp_path: Path) -> None:
     code = "if os.fork() == 0:\n    time.sleep(0.5)\n    os.kill(parent, 15)\n    os._exit(0)\n"
 
