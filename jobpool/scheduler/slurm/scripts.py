@@ -160,8 +160,9 @@ fail() {
     (set -C && tell "$1" "$said" >"$start.failed") && rm -f -- "$start.starting"
     exit 1
 }
-mkdir -p -- "$pool/starts"
-rm -f -- "$pool/starts/${job%%_*}.sent" # so much is known to work
+sent=$pool/starts/${job%%_*}.sent
+[ -d "$pool/starts" ] || mkdir -p -- "$pool/starts"
+[ ! -e "$sent" ] || rm -f -- "$sent" # so much is known to work
 (set -C && tell "" >"$start.starting") || true
 export JOBPOOL_START=$start.starting
 
