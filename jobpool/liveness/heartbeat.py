@@ -16,6 +16,7 @@ from jobpool.journal.workers import WorkerRecord, beat, write_memory_mark
 from jobpool.pool import Pool
 
 STEP_S = 5.0  # smaller steps keep a clock right
+SAID_AFTER = 3  # missed heartbeats: from then on others find the worker silent
 GROWTH = 1.05  # of the peak memory, before it is written again
 
 
@@ -48,7 +49,7 @@ class Heartbeat:
         self._path = Path()
         self._patient_until = 0.0
         self._gone_since: float | None = None  # by this process's clock
-        self._said = ""  # of a heartbeat that failed
+        self._n_missed = 0  # heartbeats in a row
         self._marked: tuple[str | None, float] = (None, 0.0)
         self._ahead_s = 0.0  # how far this host's clock is ahead of the file server's
         self.server_time = 0.0  # the file server's clock at the last heartbeat
@@ -79,7 +80,7 @@ class Heartbeat:
         except (OSError, StorageError) as error:
             self._missed(error)
             return
-        self._gone_since, self._said = None, ""
+        self._gone_since, self._n_missed = None, 0
         try:
             self._write_memory_mark()
             self._write_end()
@@ -132,8 +133,8 @@ class Heartbeat:
             self._gone_since = now if self._gone_since is None else self._gone_since
             if now - self._gone_since > self._pool.info.lost_after_s:
                 raise PoolGoneError(self._pool.folder)
-        if str(error) != self._said:  # once, not with every heartbeat
-            self._said = str(error)
+        self._n_missed += 1
+        if self._n_missed == SAID_AFTER:  # once, and not of a moment
             self._report(f"heartbeat: {error}")
 
     def _write_memory_mark(self) -> None:

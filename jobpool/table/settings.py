@@ -138,6 +138,7 @@ def read_info(pool: Path, read: Callable[[], bytes] | None = None) -> PoolInfo:
     except PermissionError as error:
         raise AccessError(pool, f"cannot be read: {error.strerror}; ask its owner") from error
     except OSError as error:
+        error.filename = error.filename or str(pool)
         raise access_error(error) from error
     if line is not None and is_whole(line.get("format")) and int(str(line["format"])) > FORMAT:
         raise PoolError(pool, newer_format(line["format"], FORMAT))
