@@ -20,6 +20,7 @@ from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import WorkerRecord
 from jobpool.pool import Ending, Pool
 from jobpool.task import CLAIMS_PER_RUN, Cause, Claim, TaskState, label, run_of
+from jobpool.units import duration
 
 STEP_S = 5.0  # clocks are kept right in smaller steps; in a larger one it was not right before
 
@@ -136,7 +137,8 @@ class AttemptRunner:
         attempt = replace(self._attempt(claim, outcome, started, ended), clock_jump_s=jump_s)
         self._write(claim, outcome, attempt, started, ended)
         why = f": {outcome.error}" if outcome.error else ""
-        self._report(f"task {claim.id}: {outcome.cause} after {ended - started:.1f} s{why}")
+        took = duration(max(ended - started, 0.0))
+        self._report(f"task {claim.id}: {outcome.cause} after {took}{why}")
         if outcome.left:
             left = f"left {outcome.left}; its process was ended, the next task gets a new one"
             self._report(f"task {claim.id}: {left}")
