@@ -73,11 +73,11 @@ def fingerprint(error: str | None, traceback: str | None = None, node: str | Non
         message = re.sub(rf"\b{re.escape(node.partition('.')[0])}(?:\.[\w.]+)?\b", "#", message)
     if typed := _TYPED.fullmatch(message):
         kind, message = typed[1], typed[2] or ""
-    frames = _frames(traceback or "")
-    words = _told(message, frames[-1][2] if frames else "")
-    own = [frame for frame in frames if not _LIBRARY.search(frame[0])] or frames
-    places = [f"{PurePosixPath(file).name} {name}: {code}" for file, name, code in own[-_FRAMES:]]
-    return "\n".join([*places, " ".join([kind, *sorted(set(words))])])
+    before = traceback or ""
+    if error and "\n" not in error:  # else it may tell of frames in a helper process
+        before = before.rpartition(error)[0] or before
+    places, code = _places(before)
+    return "\n".join([*places, " ".join([kind, *sorted(set(_told(message, code)))])])
 
 
 def short_fingerprint(
@@ -92,6 +92,15 @@ def short_fingerprint(
     """
     found = fingerprint(error, traceback, node).encode("utf-8", "replace")
     return zlib.crc32(found) % 0xFFFF + 1
+
+
+@lru_cache(maxsize=256)  # many attempts failed in one way
+def _places(traceback: str) -> tuple[tuple[str, ...], str]:
+    """Return the innermost places in the user's code, and the code that raised the error."""
+    frames = _frames(traceback)
+    own = [frame for frame in frames if not _LIBRARY.search(frame[0])] or frames
+    places = [f"{PurePosixPath(file).name} {name}: {code}" for file, name, code in own[-_FRAMES:]]
+    return tuple(places), frames[-1][2] if frames else ""
 
 
 def _frames(traceback: str) -> list[tuple[str, str, str]]:

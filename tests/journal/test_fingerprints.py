@@ -217,3 +217,10 @@ def test_the_name_of_the_node_is_no_other_error() -> None:
 
 def test_a_long_message_is_read_in_no_time() -> None:
     assert fingerprint("E: " + "'" * 100_000 + "a/" * 100_000 + " x" * 100_000)
+
+
+@pytest.mark.parametrize("error", ["", "E", "E: no\n\nmore"])
+def test_an_error_of_any_text_has_a_fingerprint(error: str) -> None:
+    trace = 'Traceback:\n  File "/home/a/lab.py", line 7, in fit\n    raise E\n' + error
+
+    assert "lab.py fit: raise E" in fingerprint(error, trace)
