@@ -6,8 +6,8 @@ containers forbid it.
 
 import ctypes
 import os
-import platform
 import struct
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -40,7 +40,7 @@ def _packed(flags: int, mode: int) -> bytes:
 @lru_cache(maxsize=1)
 def _call() -> Open | None:
     """Return the call, or None where this system lacks it."""
-    if platform.system() != "Linux":
+    if sys.platform != "linux":
         return None
     system_call = ctypes.CDLL(None).syscall
     system_call.restype = ctypes.c_long

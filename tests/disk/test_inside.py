@@ -25,6 +25,13 @@ from jobpool.journal.jsonl import append_line, read_lines
 SECRET = b'{"task":"a"}\n'
 
 
+@pytest.fixture(autouse=True, params=["by one call", "folder by folder"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open files as this kernel can, then as one that lacks the call."""
+    if request.param == "folder by folder":
+        monkeypatch.setattr("jobpool.disk.inside.open_without_links", lambda *_: None)
+
+
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
     folder = tmp_path / "pool"
