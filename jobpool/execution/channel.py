@@ -22,8 +22,8 @@ import os
 import resource
 import select
 import struct
-import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jobpool.errors import Fault, JobpoolError
@@ -258,8 +258,9 @@ def _new_page() -> int:
     if hasattr(os, "memfd_create"):
         page = os.memfd_create("jobpool")
     else:
-        with tempfile.TemporaryFile() as file:
-            page = os.dup(file.fileno())
+        file = Path(f"/tmp/jobpool-{os.getpid()}-{os.urandom(8).hex()}")
+        page = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        file.unlink()
     os.ftruncate(page, _PAGE.size)
     return page
 
