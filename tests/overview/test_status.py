@@ -155,7 +155,9 @@ def test_a_worker_of_this_host_whose_process_is_gone_looks_dead(
     living, gone = SimulatedWorker(folder, 1), SimulatedWorker(folder, 2)
     living.claim(0)
     gone.claim(1)
-    own_worker_record(started=1.0, cores=1).write(folder, living.name)
+    record = own_worker_record(started=1.0, cores=1)
+    record.write(folder, living.name)
+    replace(record, start_ticks=1).write(folder, gone.name)  # of an earlier process
 
     shown = json.loads(jobpool("status", folder, "--json").stdout)
 
