@@ -45,6 +45,7 @@ __all__ = [
     "OutOfTimeError",
     "Pool",
     "PoolError",
+    "PoolGoneError",
     "RequestError",
     "SchedulerError",
     "SchedulerMissingError",

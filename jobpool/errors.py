@@ -8,7 +8,7 @@ An error that means something in one room only stands there, beside the code tha
 
     cache      FilesChangedError
     checks     ProbeError, SilentPartnerError
-    execution  ResultError, UnreadableError
+    execution  ResultError, SurroundingsGoneError, UnreadableError
     learning   AnswerError, HelperError, HelperKilledError, NoCandidateError, NothingComparedError,
                PipelineError, TooFewError, TooFewGroupsError, TooFewTogetherError
     runners    MemberError
@@ -209,20 +209,6 @@ class PoolGoneError(PoolError):
         what = "is not there any more: it was moved or deleted"
         super().__init__(pool, f"{what}; {self.advice}")
         self.args = (pool,)
-
-
-class SurroundingsGoneError(JobpoolError):
-    """What a worker was started with was removed while it ran."""
-
-    fault = Fault.FILE_SYSTEM
-    advice = "put it back, or submit workers that have another: no task is lost"
-
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
-
-    def __str__(self) -> str:
-        return f"{self.what}; {self.advice}"
 
 
 class DamagedStateError(PoolError):

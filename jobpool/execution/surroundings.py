@@ -12,7 +12,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import jobpool
-from jobpool.errors import SurroundingsGoneError
+from jobpool.errors import Fault, JobpoolError
+
+
+class SurroundingsGoneError(JobpoolError):
+    """What a worker was started with was removed while it ran."""
+
+    fault = Fault.FILE_SYSTEM
+    advice = "put it back, or submit workers that have another: no task is lost"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.advice}"
 
 
 class Surroundings:
