@@ -133,3 +133,16 @@ def test_a_disk_that_stays_away_ends_a_worker_with_one_line(tmp_path: Path, star
     assert said.splitlines()[-1].startswith("jobpool: ")
     assert "Cannot send after transport endpoint shutdown; wait until the disk answers" in said
     assert "Traceback" not in said
+
+
+def test_blips_of_credentials_in_a_tasks_own_code_park_nothing(tmp_path: Path) -> None:
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:meets_a_bad_disk", settings=QUICK)
+    command = [sys.executable, "-m", "jobpool", "work", str(pool)]
+
+    variables = {**os.environ, "ERRNO": "EKEYEXPIRED"}
+    subprocess.run(command, env=variables, stderr=subprocess.DEVNULL, check=False, timeout=60)
+    subprocess.run(command, env=variables, stderr=subprocess.DEVNULL, check=False, timeout=60)
+
+    record = Pool(pool).record(0)
+    assert {one.cause for one in all_attempts(pool)} == {Cause.STORAGE}
+    assert (record.state, record.attempts) == (TaskState.WAITING, 0)
