@@ -255,9 +255,9 @@ class TaskEnd:
 
 def _new_page() -> int:
     """Return the descriptor of memory to share, full of zeros."""
-    if hasattr(os, "memfd_create"):
+    try:
         page = os.memfd_create("jobpool")
-    else:
+    except (AttributeError, OSError):  # no Linux, or one before 3.17
         file = Path(f"/tmp/jobpool-{os.getpid()}-{os.urandom(8).hex()}")
         page = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         file.unlink()

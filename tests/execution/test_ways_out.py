@@ -255,5 +255,11 @@ def test_a_child_that_dies_before_it_takes_a_task_costs_the_task_nothing(
     assert supervised(tmp_path, between) == ["done", None]
 
 
+def test_a_kernel_without_memory_files_runs_tasks(tmp_path: Path) -> None:
+    without = "supervisor.stop()\ndel os.memfd_create"
+
+    assert supervised(tmp_path, without) == ["done", None]
+
+
 def test_a_line_that_comes_between_two_tasks_hits_neither(tmp_path: Path) -> None:
     assert supervised(tmp_path, STRAY) == ["done", None]
