@@ -38,8 +38,9 @@ def extend(
     from jobpool.runners import load_study
     from jobpool.runners.base import SupportsUnderstood, prepare
     from jobpool.table.arrays import n_counted
-    from jobpool.table.code_files import EXPERIMENT, CodeFiles
+    from jobpool.table.code_files import EXPERIMENT, CodeFiles, check_own
 
+    check_own(pool)
     files = CodeFiles(pool, ())
     files.are_named = False
     opened = open_to_change(pool, files)

@@ -19,7 +19,14 @@ from pathlib import Path
 
 from jobpool.disk.causes import access_error
 from jobpool.disk.inside import POOL_FILE, is_gone, reading
-from jobpool.errors import AccessError, JobpoolError, PoolError, PoolGoneError, as_typed
+from jobpool.errors import (
+    AccessError,
+    JobpoolError,
+    PoolError,
+    PoolGoneError,
+    RequestError,
+    as_typed,
+)
 
 EXPERIMENT, TASKS = "experiment.yaml", "tasks.npz"
 OF_OWNER = (POOL_FILE, EXPERIMENT, TASKS)
@@ -141,6 +148,20 @@ def check_owner(pool: Path, trusted: Collection[str] = ()) -> None:
     files = CodeFiles(pool, trusted)
     for name in OF_OWNER:
         files.content(name)
+
+
+def check_own(pool: Path) -> None:
+    """Refuse to change the files of another user's pool: their new owner would be trusted by none.
+
+    Raises
+    ------
+    RequestError
+        If ``pool.json`` belongs to another user.
+    """
+    with suppress(OSError):  # no pool: that is told where it is read
+        owner = (pool / POOL_FILE).lstat().st_uid
+        if owner != os.geteuid():
+            raise RequestError(pool, f"belongs to {_user_name(owner)}, who alone extends it")
 
 
 def missing(pool: Path, name: str) -> JobpoolError:

@@ -273,6 +273,14 @@ def test_code_of_another_users_pool_is_not_run(
     assert Pool(pool).counts()[TaskState.WAITING] == 3
 
 
+@needs_root
+def test_the_pool_of_somebody_else_is_not_extended(pool: Path, jobpool: Jobpool) -> None:
+    done = jobpool("extend", pool.parent / "study" / "experiment.yaml", give_away(pool))
+
+    assert done.returncode == Fault.INPUT
+    assert f"belongs to {MEMBER}, who alone extends it" in done.stderr
+
+
 EVIL = "from pathlib import Path\nPath('{marker}').touch()\n"
 READERS = (
     ("status", "POOL"),
