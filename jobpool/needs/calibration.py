@@ -102,7 +102,7 @@ def calibrated(posterior: Posterior, done: Finished, cut: CensoredRows) -> Calib
         Attempts that were cut short, and tasks that run.
     """
     if len(done.logs) < FEWEST:
-        return UNKNOWN
+        return _as_normal(posterior.noise, len(done.logs))
     known = _foreseen(posterior, done.rows, done.logs, np.ones(len(done.logs)))
     unknown = _foreseen(posterior, cut.rows, *cut.as_observed(posterior.mean, posterior.noise))
     errors = (done.logs + _apart(done.logs, done.rounding) - known.mean) / known.sd
@@ -112,6 +112,17 @@ def calibrated(posterior: Posterior, done: Finished, cut: CensoredRows) -> Calib
         reach=float(np.quantile(known.model, 0.98)) * 1.5,
     )
     return _where_many_are_cut(found, posterior.noise, len(cut.least) / done.n_all)
+
+
+def _as_normal(noise: float, n: int) -> Calibration:
+    """Return a calibration by so few attempts that their errors are taken for normal."""
+    variance = min(noise**2, MOST_DOUBT)
+    return replace(
+        UNKNOWN,
+        ratio=math.exp(variance / 2),
+        ratio_sd=math.sqrt(variance / (n + 1)),
+        spread=math.sqrt(math.expm1(variance)),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from jobpool.needs.samples import LEAST_MB, LEAST_S, Censored
 from jobpool.needs.work import TimeModel, Work
 from jobpool.pool import Pool
 from jobpool.table.grid import Grid
+from jobpool.table.selection import select
 
 FEWEST = 5  # attempts to learn from, where the user gave no initial estimates
 # Chances that a task completes. At even odds it may be better known later, or run on a larger
@@ -50,6 +51,7 @@ class Estimates:
     grid: Grid
     n_attempts: int  # completed attempts that they are based on
     learned: float  # when, in seconds since the epoch
+    told: Mask | None = None  # (n_tasks,): tasks of which the user gave an initial estimate
 
     def seconds(self, cores: int, quantile: float = 0.5) -> Floats:
         """Return the wall time of each task on `cores`, shape (n_tasks,), in seconds.
@@ -100,13 +102,16 @@ class Estimates:
         return found
 
     def vague(self) -> Mask:
-        """Return the tasks of which so little is known that they should be tried, (n_tasks,)."""
+        """Return the tasks of which so little is known that they should be tried, (n_tasks,).
+
+        What the user said of a task is no guess.
+        """
         spread = np.log(VAGUE) ** 2
         time, memory = self.time, self.memory
         of_kind = time.variance - time.noise**2 > spread
         of_kind |= memory.variance - memory.noise**2 > spread
         found: Mask = of_kind[self.which]
-        return found
+        return found if self.told is None else found & ~self.told
 
     def work(self, tasks: Mask, cores: int, most_s: float) -> Work:
         """Return how long some tasks take one after another on so many cores.
@@ -162,7 +167,9 @@ def load_estimates(
         grid = grid.take(np.array(positions, np.intp))
     for position, one in bounds.items():
         censored[position] = censored.get(position, Censored()).and_more_than(one)
-    return estimates_of(grid, layout, replace(needs, censored=censored))
+    found = estimates_of(grid, layout, replace(needs, censored=censored))
+    told = [select(grid, one.only) for one in pool.experiment().needs]
+    return replace(found, told=np.logical_or.reduce(told)) if told else found
 
 
 class Latest:

@@ -49,6 +49,27 @@ def test_intervals_of_small_studies_hold_four_of_five_tasks_on_average(study: st
     assert np.mean(held) == pytest.approx(0.8, abs=0.05)
 
 
+def test_what_the_user_said_of_a_task_is_no_guess(tmp_path: Path) -> None:
+    initial = 'needs:\n  - {only: ["method=m2"], time: 5h, memory_gb: 20}\n'
+    pool = a_study(tmp_path, text=NOOP + initial)
+
+    guessed = known(pool).vague()
+
+    named = select(pool.grid, ("method=m2",))
+    assert not guessed[named].any()
+    assert guessed[~named].all()
+
+
+def test_the_work_left_is_uncertain_after_five_attempts() -> None:
+    study = simulated("subjects", 1)
+
+    found = foresee(study, list(range(0, 4500, 900)))
+
+    work = found.work(np.ones(len(study.grid), bool), 1, NO_END_S).interval()
+    assert work.high / work.low > 1.5
+    assert work.low < study.seconds.sum() < work.high
+
+
 @pytest.mark.parametrize("study", ["fits", "words", "sleeps"])
 def test_intervals_of_recorded_studies_hold_four_of_five_tasks_on_average(study: str) -> None:
     held = [measure(timed_study(study, seed), 0.1, seed).inside for seed in range(8)]
