@@ -63,16 +63,17 @@ def _runs(one: SentBatch) -> list[JobRun]:
 
 
 def _never_began(status: JobStatus) -> bool:
-    is_launch = status.exit_code == 0 and status.signal >= _SIGNALS
-    return status.phase is Phase.ENDED and status.cause is None and is_launch
+    # the code beside it is one thing in the queue and another in accounting
+    is_over = status.phase is Phase.ENDED and status.cause is None
+    return is_over and status.signal >= _SIGNALS
 
 
 def _failed(one: SentBatch, status: JobStatus) -> FailedStart:
-    what = f"ended before its script ran: {status.word}, exit code {status.exit_code}"
+    what = f"ended before its script ran: {status.word}, signal {status.signal}"
     advice = "see the options of its pass, such as an --output in a folder that is not there"
     return FailedStart(
         job=status.job,
         name=one.name,
         node=status.node,
-        said=f"{what}:{status.signal}; {advice}",
+        said=f"{what}; {advice}",
     )
