@@ -93,6 +93,8 @@ class CodeFiles:
                 raise
             raise missing(self._pool, name) from error
         except PermissionError as error:
+            if name == POOL_FILE:
+                raise
             raise AccessError(file, "cannot be read: Permission denied; ask its owner") from error
         except OSError as error:
             if name == POOL_FILE:

@@ -15,8 +15,14 @@ def forks() -> None:
     os.fork()
 
 
-{"interrupts": interrupts, "closes": closes, "forks": forks}[os.environ["ODD_START"]]()
-
-
-def nothing(number: int) -> dict[str, object]:
+def nothing(number: int = 0) -> dict[str, object]:
     return {"value": number}
+
+
+match os.environ.get("ODD_START"):
+    case "interrupts":
+        interrupts()
+    case "closes":
+        closes()
+    case "forks":
+        forks()

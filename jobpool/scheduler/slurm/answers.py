@@ -79,7 +79,7 @@ def job_in(answer: str) -> str | None:
 
     Examples
     --------
-    >>> job_in("Welcome to alps\\n12;alps\\nquota: 70 %\\n")
+    >>> job_in("Welcome to alps\n12;alps\nquota: 70 %\n")
     '12'
     """
     found = (_JOB.fullmatch(line.strip()) for line in answer.splitlines())
