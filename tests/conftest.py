@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and commands fold their lines to it
+
 Jobpool = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
