@@ -24,7 +24,7 @@ from jobpool.checks.rebuild import Rebuilder
 from jobpool.checks.shards import Inspected, findings_of, inspect, read_locked, rebuild_shard
 from jobpool.disk.inside import remove, remove_folder
 from jobpool.errors import RequestError, listing
-from jobpool.journal.jsonl import new_worker_number, worker_files, worker_name
+from jobpool.journal.jsonl import new_worker_number, worker_file, worker_files, worker_name
 from jobpool.pool import Pool
 from jobpool.table.records import Record
 from jobpool.table.shards import Shard
@@ -94,6 +94,10 @@ def _refuse_while_held(pool: Pool, inspected: Sequence[Inspected], context: Repa
     if alive:
         what = f"workers hold tasks: {listing(alive, most=5)}; stop them and wait until they count "
         what += f"as lost ({pool.info.lost_after_s:.0f} s), or repair at once with --force"
+        missing = [one for one in alive if not worker_file(pool.folder, "workers", one).exists()]
+        if missing:
+            what += f"; the records of {listing(missing, most=5)} are missing: if they are dead, a "
+            what += "new worker requeues their tasks, and --force repairs at once"
         raise RequestError(pool.folder, what)
 
 
@@ -154,8 +158,9 @@ def _check_lines(pool: Pool, evidence: Evidence, context: RepairContext) -> Iter
         if context.is_alive(int(path.stem, 16)):  # it may append at this very moment
             yield finding
             continue
-        set_aside_lines(path, numbers)
-        yield finding.done(f"moved to {place}.damaged")
+        moved = set_aside_lines(path, numbers)
+        if moved is not None:
+            yield finding.done(f"moved to {moved.relative_to(pool.folder)}")
 
 
 def _check_checkpoints(

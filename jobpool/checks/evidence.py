@@ -186,6 +186,7 @@ class EvidenceReader:
         self._pool = pool
         self._index = _TaskIndex(pool.grid)
         self._files: dict[Path, _File] = {}
+        self._about: dict[int, set[Path]] = {}  # the files that say something about a task
         self._end_of = cache(self._read_end)
 
     def read(self, may_write: Callable[[int], bool] = lambda _: True) -> Evidence:
@@ -221,9 +222,8 @@ class EvidenceReader:
             for owner in named
             if owner
         }
-        for path, file in self._files.items():
-            if any(file.of(position) for position in records):
-                paths[path] = file.kind
+        for position in records:
+            paths |= {path: self._files[path].kind for path in self._about.get(position, ())}
         for path, kind in paths.items():
             self._read_on(path, kind)
         return self._evidence([self._files[path] for path in paths], records)
@@ -233,6 +233,8 @@ class EvidenceReader:
         for line, about in file.new_lines():
             record = line.record or {}
             position = self._index.of(record["task"])
+            if position is not None:
+                self._about.setdefault(position, set()).add(path)
             if position is None:
                 about.setdefault(_STRANGE, []).append(record)
             elif kind == "results":

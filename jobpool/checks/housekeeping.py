@@ -14,7 +14,7 @@ from jobpool.disk.inside import open_inside, paths_in, reading
 from jobpool.errors import JobpoolError, as_typed, quoted
 from jobpool.execution.health import FOLDER as BAD_NODES
 from jobpool.execution.health import excluded_nodes
-from jobpool.journal.jsonl import KINDS
+from jobpool.journal.jsonl import KINDS, SHAPES, checked_record
 from jobpool.journal.starts import kinds, read_starts, summary
 from jobpool.pool import Pool
 from jobpool.table.code_files import EXPERIMENT
@@ -167,13 +167,24 @@ def examine_lines(pool: Path, evidence: Evidence) -> Iterator[Finding]:
         yield note(", ".join(sorted(KINDS)), what)
 
 
-def set_aside_lines(path: Path, numbers: Sequence[int]) -> None:
-    """Move some lines of a file to ``NAME.damaged``; what is appended meanwhile is kept."""
-    wanted = set(numbers)
+def set_aside_lines(path: Path, numbers: Sequence[int]) -> Path | None:
+    """Move damaged lines of a file to one beside it; what is appended meanwhile is kept.
+
+    Returns
+    -------
+    Path or None
+        Where they are now; None if they are damaged no more.
+    """
+    shape, wanted = SHAPES[path.parents[1].name], set(numbers)
     with reading(path) as old:
         lines = list(enumerate(old, start=1))
-        set_aside(path, b"".join(raw for number, raw in lines if number in wanted))
+        # looked at again: its rest may have arrived, or another repair may have been here
+        wanted &= {number for number, raw in lines if checked_record(raw, shape) is None}
+        if not wanted:
+            return None
+        moved = set_aside(path, b"".join(raw for number, raw in lines if number in wanted))
         replace_whole(path, b"".join(raw for number, raw in lines if number not in wanted))
         if late := old.read():  # its worker was thought dead, and was not
             with os.fdopen(open_inside(path, os.O_WRONLY | os.O_APPEND), "ab") as stream:
                 stream.write(late)
+    return moved

@@ -224,6 +224,8 @@ class Reaper:
             return TakenBack(
                 position=position, worker=observation.name, cause=record.cause or Cause.LOST
             )
+        if observe(pool.folder, observation.name).beaten != observation.beaten:
+            return None  # it went on while the scheduler was asked
         return take_back(
             pool,
             position,

@@ -71,7 +71,8 @@ class WaitReport:
             with suppress(JobpoolError):  # a pool that is gone: the waiting thread will see it
                 self._beat()
             if path.parent.name == "state":
-                self._write_note(path, waited_s)
+                with suppress(JobpoolError, OSError):  # the same, or a link in its place
+                    self._write_note(path, waited_s)
         if waited_s >= self._say_at_s:
             later = (one for one in _AGAIN_S if one > waited_s)
             self._say_at_s = next(later, waited_s + _AGAIN_S[-1])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jobpool.checks.housekeeping import set_aside_lines
 from jobpool.disk.files import checked_line, read_json, set_aside
 from jobpool.errors import ConfigError, PoolError
 from jobpool.experiment.config import read_yaml
@@ -64,3 +65,22 @@ def test_what_was_taken_out_is_no_file_that_says_which_code_runs(tmp_path: Path)
         read_grid(pool / "tasks.npz")
     with pytest.raises(PoolError, match="damaged"):
         read_info(pool)
+
+
+def test_a_line_that_is_whole_by_now_stays(tmp_path: Path, jobpool: Jobpool) -> None:
+    pool = a_pool(tmp_path, 3)
+    jobpool("work", pool)
+    file = next((pool / "results").rglob("*.jsonl"))
+    before = file.read_bytes()
+
+    assert set_aside_lines(file, [2]) is None
+    assert file.read_bytes() == before
+
+
+def test_a_repair_names_where_the_lines_are_now(tmp_path: Path) -> None:
+    file = tmp_path / "results" / "00" / "a.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"no line\n")
+    file.with_name("a.jsonl.damaged").touch()
+
+    assert set_aside_lines(file, [1]) == file.with_name("a.jsonl.damaged.2")

@@ -609,3 +609,23 @@ def test_a_worker_that_goes_on_keeps_its_task(folder: Path, goes_on: str) -> Non
     assert taken is None
     assert pool.record(0).owner == DEAD
     assert [one for one in all_attempts(folder) if one.cause is Cause.LOST] == []
+
+
+def test_a_worker_that_goes_on_while_slurm_is_asked_keeps_its_task(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = a_worker_record(job="12", cluster="hpc", space="elsewhere").write(
+        folder, worker_name(DEAD)
+    )
+    Puller(Pool(folder, worker=DEAD), random.Random(1)).next()
+    os.utime(path, (1.0, 1.0))
+    scheduler = saying(ENDED)
+    query = scheduler.query
+
+    def slow_query(*words: Any) -> Any:
+        beat(path)
+        return query(*words)
+
+    monkeypatch.setattr(scheduler, "query", slow_query)
+
+    assert a_reaper(folder, scheduler).reap(time.time()) == []
