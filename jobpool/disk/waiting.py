@@ -80,10 +80,11 @@ def holder_here(path: Path) -> str | None:
 def _holders(path: Path) -> list[int]:
     found = []
     with suppress(OSError):
-        number = path.stat().st_ino
+        seen = path.stat()
+        place = f"{os.major(seen.st_dev):02x}:{os.minor(seen.st_dev):02x}:{seen.st_ino}"
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
             words = line.split()
-            if words[1] != "->" and words[5].rpartition(":")[2] == str(number):
+            if words[1] != "->" and words[5] == place:
                 found.append(int(words[4]))
     return [pid for pid in found if pid > 0]
 

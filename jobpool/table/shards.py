@@ -180,7 +180,7 @@ class _Open:  # a class: a generator makes a transaction 4 us of 60 slower
     __slots__ = ("_held", "_lock", "_shard", "_transaction")
 
     def __init__(self, shard: "Shard") -> None:
-        self._shard, self._lock = shard, shard.lock(shard.path, shard.durable)
+        self._shard = shard
 
     def __enter__(self) -> Transaction:
         try:
@@ -190,6 +190,7 @@ class _Open:  # a class: a generator makes a transaction 4 us of 60 slower
 
     def _enter(self) -> Transaction:
         shard = self._shard
+        self._lock = shard.lock(shard.path, shard.durable)  # a new one each time: some serve once
         shard.waiting.since = shard.path, time.monotonic()
         try:
             self._held = self._lock.__enter__()

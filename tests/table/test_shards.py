@@ -1,5 +1,6 @@
 """The state table: damage is noticed, a lock that does not lock is noticed, a kill is mended."""
 
+import errno
 import os
 import random
 import shutil
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,9 @@ from jobpool.disk.locks import LOCKS, Held, best_lock, holds
 from jobpool.errors import BrokenLockError, DamagedStateError
 from jobpool.execution.claiming import Puller
 from jobpool.pool import Ending, Pool
+from jobpool.table import shards
 from jobpool.table.records import RECORD, Record, unpack_record
+from jobpool.table.settings import WorkerSettings
 from jobpool.table.shards import HEAD, Shard
 from jobpool.task import Cause, Claim, TaskState
 from tests.support.builders import a_pool, shard_files
@@ -187,3 +191,21 @@ def test_every_kind_of_lock_holds_on_a_local_disk(tmp_path: Path, kind: str) -> 
 
 def test_the_kernels_lock_is_preferred(tmp_path: Path) -> None:
     assert best_lock(tmp_path) == "flock"
+
+
+@pytest.mark.parametrize("kind", sorted(LOCKS))
+def test_a_blip_of_the_disk_is_outlasted_with_every_lock(
+    fast_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(a_pool(fast_path, 1, settings=WorkerSettings(lock=kind)))
+    blips, whole = [OSError(errno.ESTALE, "Stale file handle")], shards.Transaction
+
+    def begun(*given: Any) -> Any:
+        if blips:
+            raise blips.pop()
+        return whole(*given)
+
+    monkeypatch.setattr(shards, "Transaction", begun)
+
+    with pool.shards[0].transaction():
+        assert not blips
