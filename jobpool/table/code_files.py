@@ -104,7 +104,11 @@ class CodeFiles:
 
     def renewed(self) -> "CodeFiles":
         """Return the files to be read again, as they are now; those handed over stay the same."""
-        return self if self._is_given else CodeFiles(self._pool, self._trusted)
+        if self._is_given:
+            return self
+        found = CodeFiles(self._pool, self._trusted)
+        found.are_named = self.are_named
+        return found
 
     def write_to(self, descriptor: int) -> None:
         """Write all of them to an open file, for the process that runs the tasks."""

@@ -212,3 +212,19 @@ def test_a_file_in_the_way_is_named(config: Path, jobpool: Jobpool) -> None:
 
     assert done.returncode == Fault.FILE_SYSTEM
     assert done.stderr.startswith(f"jobpool: {config}: Not a directory, so ")
+
+
+def test_a_pool_that_an_older_jobpool_extended_can_be_extended(
+    config: Path, jobpool: Jobpool
+) -> None:
+    pool = config.parent / "pool"
+    jobpool("init", config, pool)
+    of_before = (pool / "pool.json").read_bytes()
+    config.write_text(STUDY.replace("oslo]", "oslo, rome]"))
+    jobpool("extend", config, pool)
+    (pool / "pool.json").write_bytes(of_before)  # an older one does not write what it read
+
+    done = jobpool("extend", config, pool)
+
+    assert (done.returncode, done.stdout.split(" to ")[0]) == (0, "added 0 tasks"), done.stderr
+    assert jobpool("status", pool).returncode == 0
