@@ -214,7 +214,7 @@ def make_folder(path: Path) -> None:
     except FileExistsError:
         return
     except FileNotFoundError:
-        if path.parent == path:
+        if path.parent == path or path.parent.is_symlink():  # a link to nothing
             raise
         make_folder(path.parent)
         make_folder(path)

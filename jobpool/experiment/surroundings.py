@@ -36,7 +36,11 @@ def read_path(reader: Reader, folder: Path, *, must_exist: bool) -> tuple[str, .
     """
     found = []
     for text in reader.texts("path"):
-        place = folder / Path(text).expanduser()
+        try:
+            place = folder / Path(text).expanduser()
+        except RuntimeError:
+            reader.problem("path", text, "there is no such user; write the whole path")
+            continue
         if must_exist and not place.exists():
             reader.problem("path", text, f"no such folder: {place}; correct it, or leave it out")
         if os.pathsep in text:

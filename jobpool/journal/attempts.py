@@ -151,13 +151,24 @@ def survey(pool: Path) -> Survey:
                 failed.append(attempt_from(record))
             else:
                 found.append(record)
-    n_done = Counter({json.loads(node): n for node, n in done_on.items()})
+    n_done = Counter[str]()
+    for node_text, n in done_on.items():
+        n_done[_text_in(node_text)] += n
     for attempt in map(attempt_from, _not_told(pool, found)):
         if attempt.cause is Cause.DONE:
             n_done[attempt.node or ""] += 1
         else:
             failed.append(attempt)
     return Survey(failed=tuple(failed), n_done=n_done, n_damaged=n_damaged)
+
+
+def _text_in(value: bytes) -> str:
+    """Return a text in JSON; empty if it is none: a line with a checksum may hold anything."""
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return ""
+    return found if isinstance(found, str) else ""
 
 
 def _not_told(pool: Path, found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

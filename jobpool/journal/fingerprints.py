@@ -157,7 +157,7 @@ def _program(command: str) -> str:
     try:
         parts = ast.literal_eval(command)
         parts = ast.literal_eval(parts) if str(parts).startswith("[") else parts
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         parts = command.strip("'[]").replace("', '", " ")
     words = " ".join(map(str, parts)) if isinstance(parts, list | tuple) else str(parts)
     first = re.sub(r"^(?:\S*/)?(?:ba|da|z|k)?sh -\w*c ", "", words).split()

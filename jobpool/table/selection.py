@@ -56,7 +56,10 @@ def parse_condition(text: str) -> Condition:
         advice = "write NAME=VALUE[,VALUE...], NAME!=VALUE, or NAME>=NUMBER (also <=, >, <); "
         advice += "a shell takes > and < for itself where they are not in quotes: 'parcels>=400'"
         raise SelectionError(text, advice)
-    operands = tuple(map(normal, next(csv.reader([form[3]], skipinitialspace=True))))
+    try:
+        operands = tuple(map(normal, next(csv.reader([form[3]], skipinitialspace=True))))
+    except csv.Error as error:
+        raise SelectionError(text, f"{error}; write it on one line") from error
     if form[2] in _COMPARE and (len(operands) != 1 or parse_number(operands[0]) is None):
         raise SelectionError(text, f"{form[3]!r} is not a number")
     return Condition(

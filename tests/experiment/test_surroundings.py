@@ -124,6 +124,7 @@ def test_a_pool_whose_code_is_gone_can_still_be_read(jobpool: Jobpool, tmp_path:
     [
         ("path: [nowhere]\n", "path = 'nowhere': no such folder"),
         ("path: [3]\n", "must be text"),
+        ("path: ['~nosuchuser/lib']\n", "there is no such user; write the whole path"),
         ("environment: {A: true}\n", "environment.A = True: must be text or a whole number"),
         ("environment: {A: 1.10}\n", "put quotes around it"),
         ("environment: {A B: x}\n", "is no name of a variable"),

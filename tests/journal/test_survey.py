@@ -1,5 +1,6 @@
 """Questions about one task, or about failures alone, read the same as going through all lines."""
 
+import zlib
 from collections import Counter
 from pathlib import Path
 
@@ -74,3 +75,13 @@ def test_lines_longer_than_a_piece_are_found(tmp_path: Path) -> None:
     an_attempt(tmp_path, "error", fence=2)
 
     assert [one.fence for one in attempts_about(tmp_path, TASK)] == [1, 2]
+
+
+def test_a_line_whose_node_is_no_text_ends_no_survey(tmp_path: Path) -> None:
+    an_attempt(tmp_path)
+    body = b'{"task":"a","cause":"done","node":"\\q"}'
+    line = b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+    with worker_file(tmp_path, "attempts", A).open("ab") as stream:
+        stream.write(line)
+
+    assert survey(tmp_path).n_done == {"n1": 1, "": 1}

@@ -125,3 +125,8 @@ def test_a_value_is_selected_as_it_is_read_elsewhere(value: str | float, conditi
 def test_a_number_that_is_written_in_another_way_is_refused(value: int, condition: str) -> None:
     with pytest.raises(SelectionError):
         selected(value, condition)
+
+
+def test_a_line_break_in_a_selection_is_an_error_in_a_sentence(grid: Grid) -> None:
+    with pytest.raises(SelectionError, match="write it on one line"):
+        select(grid, ["model=svm\rlasso"])
