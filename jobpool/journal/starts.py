@@ -154,28 +154,33 @@ def read_starts(pool: Path, clock: float, running: Collection[str] | None = None
     clock : float
         The file server's time, in seconds since the epoch.
     running : collection of str, optional
-        The jobs that wait or run; None where that is not known.
+        The jobs of this user that wait or run; None where that is not known.
     """
-    found = [(at, name) for name, at in _listed(pool)]
+    found = sorted((at, name, is_own) for name, at, is_own in _listed(pool))
     good: dict[str, float] = {}
     good_nodes: dict[str, float] = {}
-    for at, name in sorted(found):
+    for at, name, _ in found:
         if name.endswith(_GOOD):
             job_name, _, node = name.removesuffix(_GOOD).rpartition("@")
             good[job_name], good_nodes[node] = at, at
-    ended = [(at, name) for at, name in sorted(found) if _has_failed(at, name, clock, running)]
+    ended = [
+        (at, name)
+        for at, name, is_own in found
+        if _has_failed(at, name, clock, running if is_own else None)
+    ]
     read = (_read(pool / FOLDER / name, at) for at, name in ended[-MOST_READ:])
     failed = tuple(one for one in read if one is not None)
     return Starts(failed=failed, good=good, good_nodes=good_nodes)
 
 
-def _listed(pool: Path) -> Iterator[tuple[str, float]]:
-    """Yield the names in the folder, and when each was last changed."""
+def _listed(pool: Path) -> Iterator[tuple[str, float, bool]]:
+    """Yield the names in the folder, when each was last changed, and whether it is this user's."""
     flags = os.O_RDONLY | os.O_DIRECTORY
     with suppress(OSError, JobpoolError), opened_folder(pool / FOLDER, flags) as descriptor:
         for entry in os.scandir(descriptor):
             with suppress(OSError):  # removed meanwhile
-                yield entry.name, entry.stat(follow_symlinks=False).st_mtime
+                found = entry.stat(follow_symlinks=False)
+                yield entry.name, found.st_mtime, found.st_uid == os.geteuid()
 
 
 def _has_failed(at: float, name: str, clock: float, running: Collection[str] | None) -> bool:
@@ -344,7 +349,7 @@ def note_sent(pool: Path, batch: str, name: str, jobs: int) -> None:
 def sent_batches(pool: Path) -> list[SentBatch]:
     """Return the jobs that were submitted and may never have come as far as the pool."""
     found = []
-    for name, at in _listed(pool):
+    for name, at, _ in _listed(pool):
         one = _read(pool / FOLDER / name, at) if name.endswith(_SENT) else None
         if one is not None and one.said.isdecimal():
             batch = SentBatch(batch=one.job, name=one.name, jobs=int(one.said), at=at)

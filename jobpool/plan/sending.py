@@ -14,7 +14,7 @@ from jobpool.errors import RequestError, SchedulerError, SchedulerMissingError, 
 from jobpool.journal.starts import note_sent, read_starts
 from jobpool.plan.trial import try_tasks
 from jobpool.pool import Pool
-from jobpool.scheduler.base import NoRoomError, Order, Scheduler, Submission
+from jobpool.scheduler.base import POLITE, NoRoomError, Order, Scheduler, Submission
 from jobpool.scheduler.detect import submitting_scheduler
 from jobpool.table.settings import set_umask
 from jobpool.units import count
@@ -93,7 +93,12 @@ def send_order(pool: Pool, order: Order, max_array_size: int, sending: Sending) 
     """
     outcome = Outcome()
     _try_first(pool, order, sending)
-    _send(pool, order, max_array_size, sending, outcome)
+    try:
+        _send(pool, order, max_array_size, sending, outcome)
+    except SchedulerError as error:
+        if not outcome.job_ids:
+            raise
+        raise SchedulerError(f"{error}\nsubmitted: {' '.join(outcome.job_ids)}") from error
     return outcome.ended()
 
 
@@ -156,7 +161,7 @@ def _fit(
 
 def _smaller(scheduler: Scheduler, order: Order, jobs: int) -> Submission:
     """Return the submission of fewer jobs, of which no larger part runs at one time."""
-    at_once = order.size.max_running
+    at_once = order.size.max_running or (POLITE if order.jobs > POLITE else None)
     if at_once is not None:
         at_once = max(at_once * jobs // order.jobs, 1)
     size = replace(order.size, max_running=at_once)

@@ -67,6 +67,7 @@ class Queue:
 
     prefix: str  # of their names
     jobs: tuple[QueuedJob, ...]
+    labels: frozenset[str] | None = None  # of all jobs of this user, also those of other names
 
     @property
     def counts(self) -> Counter[str]:
@@ -130,7 +131,11 @@ def queue_of(pool: Pool) -> Queue:
     """Return the jobs of a pool that the scheduler has."""
     prefix = job_prefix(pool.folder, pool.info.name)
     jobs = submitting_scheduler().queued(pool.folder, prefix)
-    return Queue(prefix=prefix, jobs=tuple(one for one in jobs if one.name.startswith(prefix)))
+    return Queue(
+        prefix=prefix,
+        jobs=tuple(one for one in jobs if one.name.startswith(prefix)),
+        labels=frozenset(one.label for one in jobs),
+    )
 
 
 def queued_of(pool: Pool) -> Counter[str]:
@@ -164,7 +169,7 @@ def make(pool: Pool, around: Around, jobs: int, *, keep_full: bool = False) -> P
 
     running = None
     if around.queue is not None:
-        running = {one.label for one in around.queue.jobs}
+        running = around.queue.labels
     starts = read_starts(pool.folder, clock, running)
     queue = around.queue
 

@@ -13,6 +13,7 @@ from jobpool.journal.starts import (
     FailedStart,
     SentBatch,
     end_sent,
+    read_starts,
     sent_batches,
 )
 from jobpool.pool import Pool
@@ -45,6 +46,7 @@ def note_unstarted(pool: Pool, queue: Collection[QueuedJob], clock: float) -> No
     ]
     if not silent:
         return
+    good = read_starts(pool.folder, clock).good  # what came after such a failure: it is mended
     try:
         known = submitting_scheduler().query([run for one in silent for run in _runs(one)], ASK_S)
     except SchedulerError:  # next time, then
@@ -53,7 +55,8 @@ def note_unstarted(pool: Pool, queue: Collection[QueuedJob], clock: float) -> No
         found = [known[run] for run in _runs(one)]
         is_over = all(status.phase is Phase.ENDED for status in found)
         if is_over or clock - one.at > DAY_S:
-            failed = [_failed(one, status) for status in found if _never_began(status)]
+            is_mended = good.get(one.name, 0.0) > one.at
+            failed = [_failed(one, s) for s in found if _never_began(s) and not is_mended]
             end_sent(pool.folder, one, failed)
 
 

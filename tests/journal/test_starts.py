@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobpool.installation import asset
-from jobpool.journal.starts import forget_starts, read_starts
+from jobpool.journal.starts import HEAD, forget_starts, read_starts
 from jobpool.pool import Pool
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
@@ -231,3 +231,17 @@ def test_a_node_that_starts_a_job_again_is_no_longer_bad(tmp_path: Path) -> None
     start_job(pool, 5, PROGRAM, "--max-tasks", "1", node="n1")
 
     assert read_starts(pool, time.time()).bad_nodes() == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to another user needs root")
+def test_a_job_of_another_member_is_given_time_to_start(tmp_path: Path) -> None:
+    pool = a_pool(tmp_path)
+    (pool / "starts").mkdir(exist_ok=True)
+    files = [pool / "starts" / f"{job}.starting" for job in (7, 8)]
+    for file in files:
+        file.write_text(f"{HEAD}\nname=first\n", encoding="utf-8")
+    os.chown(files[1], 12345, -1)
+
+    starts = read_starts(pool, time.time() + 120, running=())
+
+    assert [one.job for one in starts.failed] == ["7"]

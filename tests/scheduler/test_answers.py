@@ -151,3 +151,14 @@ def test_a_refused_line_names_what_was_submitted_before_it() -> None:
 def test_an_option_with_which_sbatch_submits_nothing_is_an_error() -> None:
     with pytest.raises(SchedulerError, match=r"(?s)--test-only.*printed no job id"):
         submit([["sbatch", "--test-only", "a"]], lambda _: "", shlex.join, lambda _: None)
+
+
+def test_a_number_in_a_banner_of_squeue_is_no_job() -> None:
+    users = iter(["132 users are here", "133 users are here", "134 users are here"])
+    refusal = SchedulerError("sbatch: error: invalid account")
+
+    def squeue(_command: Sequence[str]) -> str:
+        return f"{next(users)}\n7\n"
+
+    with pytest.raises(SchedulerError, match="invalid account"):
+        submit([LINE], Site(refusal).sbatch, squeue, lambda _: None)

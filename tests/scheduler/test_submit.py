@@ -431,3 +431,8 @@ def test_submitting_without_slurm_says_what_to_do(
     assert refused.returncode == Fault.SCHEDULER
     assert "scontrol cannot be run" in refused.stderr
     assert "jobpool run POOL" in refused.stderr
+
+
+def test_an_error_in_place_of_the_queue_is_no_empty_queue() -> None:
+    with pytest.raises(SchedulerError, match="squeue printed no queue"):
+        read_queue(lambda _: "slurm_load_jobs error: Unable to contact slurm controller\n")

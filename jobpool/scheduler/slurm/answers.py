@@ -147,4 +147,5 @@ def _jobs_named(name: str, run: RunProgram) -> Collection[str]:
         f"--name={name}",
         "--format=%F",
     ]
-    return {word for word in run(look).split() if word.isdecimal()}
+    lines = map(str.strip, run(look).splitlines())
+    return {line for line in lines if line.isdecimal()}  # and no number in a site's banner

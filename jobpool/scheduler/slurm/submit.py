@@ -44,6 +44,8 @@ def read_queue(run: RunProgram = run_program) -> tuple[QueuedJob, ...]:
     shape = "--format=%i|%F|%T|%r|%j"  # the name last: it may hold anything
     lines = run(["squeue", "--me", "--noheader", "--all", "--array", shape]).splitlines()
     rows = [line.split("|", 4) for line in lines]
+    if any(lines) and not any(len(row) == 5 for row in rows) and "error" in " ".join(lines).lower():
+        raise SchedulerError(f"squeue printed no queue: {lines[0]!r}; try again when it answers")
     return tuple(
         QueuedJob(
             label=label,
