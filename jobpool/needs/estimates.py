@@ -79,7 +79,9 @@ class Estimates:
         return found
 
     def _bound_on(self, amount: Amount, bound: Bounded, cores: int) -> Bounded:
-        """Return a bound converted to other cores."""
+        """Return a bound of time converted to other cores; one of memory may be of any cores."""
+        if amount is not self.time:
+            return bound
         least = bound.least + (np.log(cores) - np.log(self.cores)) * amount.slope
         return replace(bound, least=least)
 

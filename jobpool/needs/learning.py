@@ -124,8 +124,8 @@ def running_tasks(pool: Pool) -> dict[int, Censored]:
     for owner in owners.tolist():
         name = worker_name(owner)
         record = read_worker_record(pool.folder, name)
-        if record is None:
-            continue
+        if record is None or record.clock_ahead_s is not None:
+            continue  # its times would be those of a clock that is wrong
         try:  # the record was read first: a network file system then asks its server for its times
             beaten = worker_file(pool.folder, "workers", name).stat().st_mtime
         except OSError:
@@ -187,7 +187,9 @@ def fitted(
     """
     layout = layout_of(grid)
     initial_times, initial_memories = initial_moments(grid, layout, initial)
-    censored = {**running, **state.censored}
+    known = state.censored
+    longer = {task: known.get(task, Censored()).and_more_than(run) for task, run in running.items()}
+    censored = {**known, **longer}
     censored_times, censored_memories = _censored_rows(grid, layout, censored)
     time = posterior_of(
         state.times + initial_times, censored_times, prior_of_time(layout), state.time_posterior

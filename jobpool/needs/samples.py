@@ -16,6 +16,7 @@ from jobpool.task import CLAIMS_PER_RUN, AnyCause, Cause, cause_of
 SPEEDUP = 0.85
 LEAST_S = 0.001  # times are written in milliseconds
 LEAST_MB = 1.0
+ROUNDED = 1.1  # records hold core-seconds rounded to seconds
 MOST_KEPT = 2000  # finished attempts: enough to know a tenth to 1 %
 KEPT = np.dtype(
     [("draw", "<u4"), ("position", "<u4"), ("cores", "<u4"), ("seconds", "<f8"), ("mb", "<f8")]
@@ -117,7 +118,8 @@ class Censored:
     def and_more_than(self, other: "Censored") -> "Censored":
         """Return this with the bounds of another, where those are higher."""
         memory = max(self.memory_mb, other.memory_mb)
-        if other.seconds * other.cores**SPEEDUP > self.seconds * self.cores**SPEEDUP:
+        # as records have them, which hold core-seconds: of the same attempt both are equal
+        if other.seconds * other.cores > ROUNDED * self.seconds * self.cores:
             return replace(self, memory_mb=memory, cores=other.cores, seconds=other.seconds)
         return replace(self, memory_mb=memory)
 
