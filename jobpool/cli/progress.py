@@ -88,7 +88,8 @@ class Progress:
         stage = self._stage
         line = stage
         if stage == self._first and self._share is not None and self.file is not None:
-            line += f": {min(self._share(self.file), 1.0):.0%}"
+            with suppress(OSError):  # a cleaner took the notes: how far it is is not known
+                line += f": {min(self._share(self.file), 1.0):.0%}"
         line += f" ({now - self._began:.0f} s)"
         sys.stderr.write(f"\r\x1b[K{line}" if self._is_terminal else f"{line}\n")
         sys.stderr.flush()

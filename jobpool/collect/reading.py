@@ -6,6 +6,7 @@ The processes that read write the number of bytes that they read into a small fi
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,8 @@ class ReadNotes:
         """Note how many bytes were read so far, now and then."""
         if self._file is not None and n_bytes - self._noted >= EVERY:
             self._noted = n_bytes
-            with self._file.open("r+b") as stream:
+            # a full or cleaned folder of temporary files: nothing but the progress is lost
+            with suppress(OSError), self._file.open("r+b") as stream:
                 stream.seek(self._place)
                 stream.write(_NUMBER.pack(n_bytes))
 

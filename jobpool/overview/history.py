@@ -16,7 +16,7 @@ from jobpool.table.arrays import unchecked_table
 from jobpool.table.records import RERUN, Record
 from jobpool.table.task_index import positions_by_id
 from jobpool.task import CLAIMS_PER_RUN, TaskState, attempt_name
-from jobpool.units import duration, memory
+from jobpool.units import count, duration, memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,10 @@ class Event:
 
 def history(pool: Pool) -> list[Event]:
     """Return all that happened, the oldest first."""
-    attempts = list(all_attempts(pool.folder))
     packed = [pool.records_of(number) for number in range(len(pool.spans))]
     table = np.concatenate([unchecked_table(one) for one in packed])
+    # afterwards: what ends meanwhile has an attempt, and is no claim without an end
+    attempts = list(all_attempts(pool.folder))
     places = positions_by_id(pool.grid, table["fence"] > 0)
     tasks = {place: task for task, place in places.items()}
     claims = [
@@ -46,7 +47,11 @@ def history(pool: Pool) -> list[Event]:
         if (accepted := pool.record(place).accepted) is not None
     ]
     events = [*_starts(pool.folder), *_attempts(attempts), *_open_ends(pool, attempts, claims)]
-    events += [_running(tasks[place], record) for place, record in _in_hand(pool)]
+    # some were claimed since the table was read
+    events += [
+        _running(tasks.get(place) or pool.grid.id(place), record)
+        for place, record in _in_hand(pool)
+    ]
     return sorted(events, key=lambda event: event.time)
 
 
@@ -88,7 +93,7 @@ def _starts(pool: Path) -> Iterator[Event]:
         words = [
             f"on {record.host}",
             f"process {record.pid}",
-            f"{record.cores} cores",
+            count(record.cores, "core"),
         ]
         words += [memory(record.memory_mb)] if record.memory_mb else []
         words += [f"job {record.job}"] if record.job else []

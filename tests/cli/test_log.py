@@ -2,14 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from jobpool.admin.transitions import rerun
 from jobpool.journal.attempts import Attempt, write_attempt
 from jobpool.journal.workers import own_worker_record
 from jobpool.overview.history import history, history_of
 from jobpool.pool import Pool
+from jobpool.table.arrays import unchecked_table
 from jobpool.task import Cause
 from tests.conftest import Jobpool
 from tests.support.builders import a_pool
@@ -194,3 +197,18 @@ def test_a_fresh_pool_has_no_events_in_json(fast_path: Path, jobpool: Jobpool) -
     shown = jobpool("log", folder, "--json")
 
     assert json.loads(shown.stdout) == {"pool": str(folder), "events": []}
+
+
+def test_a_task_that_is_claimed_while_its_history_is_read_is_told(
+    fast_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = SimulatedWorker(a_pool(fast_path))
+
+    def read_then_claim(packed: bytes) -> Any:
+        table = unchecked_table(packed)
+        worker.claim(5)
+        return table
+
+    monkeypatch.setattr("jobpool.overview.history.unchecked_table", read_then_claim)
+
+    assert [event.task for event in history(worker.pool)] == [worker.pool.grid.id(5)]
