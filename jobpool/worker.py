@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -160,7 +161,7 @@ class Worker:
             outlast = self._disk.outlast
             while not outlast(lambda: self._why_leave(summary, limits, time.monotonic() - since)):
                 outlast(self._reap)
-                self._matcher.refresh(puller.restrict, self._heartbeat.server_time)
+                outlast(partial(self._refresh, puller))
                 if ending is not None and not self._goes_on(ending):
                     # the task process is gone: start another before the next claim
                     failed, ending = ending, None
@@ -182,6 +183,9 @@ class Worker:
             self._supervisor.stop()
             if ending is not None:  # also after an error
                 self._end(ending)
+
+    def _refresh(self, puller: Puller) -> None:
+        self._matcher.refresh(puller.restrict, self._heartbeat.server_time)
 
     def _goes_on(self, ending: Ending) -> bool:
         """Say whether the process of a task that ended can take the next at once."""

@@ -113,7 +113,9 @@ def _fill_here(found: "RoiCache", pool: Path, workers: int, trust: Collection[st
 
 @contextmanager
 def _signals_as_ctrl_c() -> Iterator[None]:
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    numbers = [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        numbers.append(signal.SIGHUP)
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:
         yield

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, Trust
+from jobpool.cli.streams import harmless
 from jobpool.errors import quoted
 
 if TYPE_CHECKING:
@@ -107,11 +108,11 @@ def _progress() -> "Iterator[Show]":
 def _print_end(ended: "LocalRun", folder: "Path") -> None:
     print(ended)
     for one in ended.failed:
-        print(f"a worker failed: {one.said}\nits log: {one.log}", file=sys.stderr)
+        print(harmless(f"a worker failed: {one.said}\nits log: {one.log}"), file=sys.stderr)
     if ended.failed:
         raise typer.Exit(ended.failed[0].exit_code)
     if ended.n_done < ended.n_tasks:
         for said in ended.left:
             print(f"its workers left: {said}", file=sys.stderr)
-        advice = f"about the others: jobpool errors {quoted(folder)}; jobpool plan"
-        print(f"{advice} {folder}", file=sys.stderr)
+        where = quoted(folder)
+        print(f"about the others: jobpool errors {where}; jobpool plan {where}", file=sys.stderr)

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-SHOW = frozenset({"errors", "log", "plan", "show", "status", "why", "--help", "-h"})
+SHOW = frozenset({"errors", "log", "plan", "show", "status", "why"})
+HELP = frozenset({"--help", "-h"})
 Returned = TypeVar("Returned")
 
 
@@ -82,7 +83,7 @@ def guard_streams(words: list[str]) -> None:
                 write_through=stream.write_through,
             )
             setattr(sys, name, guarded)
-            guarded.ends = name == "stdout" and bool(SHOW & set(words[:2]))
+            guarded.ends = name == "stdout" and bool(SHOW & set(words[:1]) or HELP & set(words))
             guarded.is_shown = name == "stdout" and guarded.isatty()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobpool.cli.options import Only, PoolArgument, Skip, Trust, duration, told_start
+from jobpool.cli.streams import harmless
 from jobpool.errors import quoted
 from jobpool.units import count, local_time
 
@@ -198,7 +199,7 @@ def _child_environment(cores: int, info: "PoolInfo") -> dict[str, str]:
 
 def _say(line: str) -> None:
     with suppress(OSError):  # a log that cannot be written is no reason to lose work
-        print(f"{local_time(time.time())} {line}", file=sys.stderr, flush=True)
+        print(harmless(f"{local_time(time.time())} {line}"), file=sys.stderr, flush=True)
 
 
 def _print_end(summary: "Summary") -> None:

@@ -92,7 +92,7 @@ def failure_cause(error: BaseException, pool: Path | None = None) -> Cause:
     >>> failure_cause(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"))
     <Cause.ERROR: 'error'>
     """
-    for reason in _reasons(error):
+    for reason in reasons(error):
         cause = _cause_of_one(reason, pool)
         if cause is not None:
             return cause
@@ -204,7 +204,7 @@ def _log_is_gone() -> bool:
     return gone
 
 
-def _reasons(error: BaseException) -> Iterator[BaseException]:
+def reasons(error: BaseException) -> Iterator[BaseException]:
     """Yield an error, the errors in it if it is a group, and those that it came from."""
     waiting, seen = [error], set[int]()
     while waiting and len(seen) < _MOST_REASONS:

@@ -11,6 +11,7 @@ import math
 import textwrap
 import traceback
 import warnings
+from collections import Counter
 from typing import Any
 
 from jobpool.errors import Fault, JobpoolError, listing
@@ -23,7 +24,6 @@ _LONGEST_LINE = 10_000  # characters of a message
 _LONGEST_TRACEBACK = 100_000
 _LONGEST_MODULE = 3000  # lines that are parsed, in 30 ms
 _MOST_LINES = 20  # of a statement
-_SPARE_MB = 1  # for what an answer says beside the result
 _Place = tuple[Any, ...]  # the place around it, and the key there; empty: the result itself
 
 
@@ -61,7 +61,7 @@ def result_text(value: Any) -> str:
         text = json.dumps(found)
     except ValueError as error:  # a whole number of too many digits
         raise ResultError(f"the result cannot be written: {error}; return it as text") from None
-    if len(text) > (LARGEST_MB - _SPARE_MB) * MB:
+    if len(text) > LARGEST_MB * MB:
         what = f"the result has {len(text) / MB:,.0f} MB as JSON, and may have {LARGEST_MB}"
         raise ResultError(f"{what}; write it to a file, and return the file's name")
     return text
@@ -89,8 +89,7 @@ def _plain(value: Any, place: _Place, depth: int) -> Json:
 def _plain_dict(value: dict[Any, Any], place: _Place, depth: int) -> Json:
     found = {str(key): _plain(inner, (place, key), depth + 1) for key, inner in value.items()}
     if len(found) < len(value):
-        keys = [str(key) for key in value]
-        twice = sorted({key for key in keys if keys.count(key) > 1})
+        twice = sorted(key for key, n in Counter(map(str, value)).items() if n > 1)
         what = f"{_words(place)} has several keys that are the same text: {listing(twice)}"
         raise ResultError(f"{what}; JSON has keys of text only: give each another name")
     return found

@@ -19,7 +19,7 @@ from jobpool.journal.jsonl import worker_name
 from jobpool.journal.results import Result, write_result
 from jobpool.journal.workers import WorkerRecord
 from jobpool.pool import Ending, Pool
-from jobpool.task import CLAIMS_PER_RUN, Cause, Claim, TaskState, label, run_of
+from jobpool.task import CLAIMS_PER_RUN, Cause, Claim, Feedback, TaskState, label, run_of
 from jobpool.units import duration
 
 STEP_S = 5.0  # clocks are kept right in smaller steps; in a larger one it was not right before
@@ -142,14 +142,29 @@ class AttemptRunner:
         if outcome.left:
             left = f"left {outcome.left}; its process was ended, the next task gets a new one"
             self._report(f"task {claim.id}: {left}")
-        feedback = feedback_of(
-            self._pool.folder,
-            attempt,
-            checkpoint=lambda: folder,
-            end=self._job_end.end,
-            since=server_time,
+        return Ending(
+            claim=claim,
+            cause=outcome.cause,
+            feedback=self._feedback(attempt, folder, server_time),
         )
-        return Ending(claim=claim, cause=outcome.cause, feedback=feedback)
+
+    def _feedback(self, attempt: Attempt, folder: str, since: float) -> Feedback:
+        """Return what an attempt says about its task, once the disk tells what it left."""
+        found: list[Feedback] = []
+
+        def look() -> None:
+            found[:] = [
+                feedback_of(
+                    self._pool.folder,
+                    attempt,
+                    checkpoint=lambda: folder,
+                    end=self._job_end.end,
+                    since=since,
+                )
+            ]
+
+        self._outlast(look)
+        return found[0]
 
     def _is_far_from_end(self) -> bool:
         return self._job_end.left_s() > BEFORE_END_S

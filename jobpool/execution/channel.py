@@ -7,8 +7,8 @@ have high numbers and are closed in every program that it starts.
 The code of a task can reach any descriptor of its process: close it, put a file of its own in its
 place, or write to it. So the task process compares inodes before each use, and reopens a lost pipe
 through its guard, which keeps a copy of it; and the worker takes nothing for an answer that has
-not the mark, the number that it asked for, and at most `LARGEST_MB`. Reading costs time in
-proportion to what is read.
+not the mark, the number that it asked for, and little more than `LARGEST_MB` at most. Reading costs
+time in proportion to what is read.
 
 A page of memory that both ends share has the number of the last request that the task process took
 in hand. So the worker of one that died knows whether it had begun its task.
@@ -29,7 +29,8 @@ from typing import Any
 from jobpool.errors import Fault, JobpoolError
 from jobpool.units import MB
 
-LARGEST_MB = 64  # of one message: what a result may have as JSON
+LARGEST_MB = 64  # what a result may have as JSON
+_SPARE_MB = 1  # for what an answer says beside it
 READY = 0  # the number of the message that a task process begins with
 _MARK = b"JPch"
 _HEAD = struct.Struct("!4sIQ")
@@ -106,7 +107,7 @@ class MessageReader:
         _, self._number, self._length = _HEAD.unpack_from(self._data)
         if number not in {None, self._number}:
             raise UnreadableError(f"it answers request {self._number}, not {number}")
-        if self._length > LARGEST_MB * MB:
+        if self._length > (LARGEST_MB + _SPARE_MB) * MB:
             raise UnreadableError(f"it would have {self._length / MB:,.0f} MB")
 
 
@@ -161,6 +162,8 @@ class WorkerEnd:
             self._unsent = self._unsent[os.write(self._requests, self._unsent) :]
         except BlockingIOError:
             return
+        except BrokenPipeError:  # the process died: that no answer comes says so
+            self._unsent = b""
 
     def is_quiet(self) -> bool:
         """Say whether nothing lies in the pipe of answers that nobody asked for."""

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobpool.disk.causes import failure_cause
+from jobpool.disk.causes import failure_cause, reasons
 from jobpool.errors import Fault, JobpoolError, StartError
 from jobpool.execution.answers import error_text, result_text
 from jobpool.execution.channel import READY, TaskEnd
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from jobpool.runners.base import Runner
 
 # a program of the task ended by one of the signals that a whole job gets
-_SIGNALLED = re.compile(r"\b(SIG(TERM|INT|HUP|USR1))\b")
+_SIGNALLED = re.compile(r"\b(SIG(TERM|INT|HUP|USR[12]))\b")
 _OWN_FRAMES = 1  # of a traceback: those before the runner was called
 
 
@@ -210,17 +210,9 @@ def _meaning(error: BaseException, pool: Path) -> dict[str, Json]:
         return {"cause": Cause.ERROR}
 
 
-def _reasons(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error, the one that it was raised from, and so on."""
-    for _ in range(20):  # it may have been raised from itself
-        if error is not None:
-            yield error
-            error = error.__cause__
-
-
 def _helper_killed(error: BaseException) -> bool:
     """Say whether a helper process of the task was killed at once, as the kernel does."""
-    for reason in _reasons(error):
+    for reason in reasons(error):
         if isinstance(reason, BrokenExecutor):  # joblib names the signals, Python's own does not
             signals = set(re.findall(r"SIG[A-Z]+", str(reason)))
             return not signals or "SIGKILL" in signals

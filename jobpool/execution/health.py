@@ -71,8 +71,8 @@ class FailureMonitor:
         """Return why no more tasks should be tried here, or an empty text."""
         n_failed = len(self._errors)
         if n_failed != self._checked_at and n_failed % CHECK_NODE == 0:
-            self._checked_at = n_failed
             seen = survey(self._pool)
+            self._checked_at = n_failed
             for found in nodes_to_exclude(seen.failed, seen.n_done):
                 if found.node == self._node:
                     exclude_node(self._pool, found)

@@ -32,7 +32,9 @@ SETTLE_S = 0.2  # for threads and processes that are about to end
 _LOOK_S = 0.005
 _NAMES = "TERM INT HUP USR1 USR2 ALRM VTALRM PROF CHLD PIPE QUIT XCPU XFSZ"
 _SIGNALS = tuple(getattr(signal, f"SIG{name}") for name in _NAMES.split())
-_STOPPING = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1})
+_STOPPING = frozenset(
+    {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+)
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _LIMITS = tuple(
     getattr(resource, f"RLIMIT_{name}")

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
 from jobpool.disk.coordination import win_election
-from jobpool.errors import StorageError
+from jobpool.errors import JobpoolError, StorageError
 from jobpool.execution.deadline import HOURLY_S, JobEnd
 from jobpool.journal.workers import WorkerRecord
 from jobpool.needs.estimates import Latest, Suitability, suitability
@@ -28,6 +29,9 @@ from jobpool.pool import Pool
 from jobpool.scheduler.base import margin_s
 from jobpool.table.records import WAITING_BASE, WorkerLimits, limits_of
 from jobpool.table.selection import select
+
+if TYPE_CHECKING:  # it loads YAML
+    from jobpool.experiment.config import Pass
 
 REFRESH_S = 30.0  # between two readings of the estimates and of the time left
 LEARN_EVERY_S = 60.0  # between two times that a worker reads new attempts
@@ -87,7 +91,6 @@ class TaskMatcher:
         now = self._pool.now()
         if self._refreshed is not None and abs(now - self._refreshed) < REFRESH_S:
             return
-        self._refreshed = now
         self._job_end.confirm(HOURLY_S)
         if self._in_all is None:
             self._in_all = self._seconds_left()
@@ -98,6 +101,7 @@ class TaskMatcher:
         estimates = self._latest.estimates()
         if estimates is None:
             restrict(None)
+            self._refreshed = now
             return
         window = ResourceWindow(
             cores=self._worker_record.cores,
@@ -106,12 +110,20 @@ class TaskMatcher:
             seconds_in_all=self._in_all,
         )
         restrict(suitability(estimates, window, self.has_largest))
+        self._refreshed = now
+
+    @cached_property
+    def _passes(self) -> "tuple[Pass, ...]":
+        # read once: the pool's copy may be edited while this worker runs
+        with suppress(JobpoolError):
+            return self._pool.experiment().passes
+        return ()
 
     def has_largest(self) -> NDArray[np.bool_]:
         """Return the tasks for which no pass has more memory or core-seconds, (n_tasks,)."""
         memory_mb, in_all = self._worker_record.memory_mb, self._in_all
         cores, found = self._worker_record.cores, np.ones(len(self._pool.grid), bool)
-        for one in self._pool.experiment().passes:
+        for one in self._passes:
             has_more = memory_mb is not None and one.memory_gb * 1024 > ALIKE * memory_mb
             if in_all is not None:
                 has_more |= one.cores * one.walltime_s > ALIKE * cores * in_all

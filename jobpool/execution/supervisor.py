@@ -88,7 +88,8 @@ class StopSignals:
     def install(self) -> None:
         """Receive the signals from now on."""
         for number in (signal.SIGTERM, *WARNINGS, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._hear)
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._hear)  # under nohup, a closed terminal does not count
 
     def _hear(self, number: int, frame: object) -> None:  # noqa: ARG002 - given by Python
         self.received = self.received or signal.Signals(number)

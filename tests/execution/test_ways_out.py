@@ -10,6 +10,8 @@ import pytest
 
 from jobpool.admin.create import create_pool
 from jobpool.errors import Fault
+from jobpool.execution.answers import ResultError, result_text
+from jobpool.execution.channel import WorkerEnd
 from jobpool.journal.attempts import Attempt, all_attempts
 from jobpool.journal.results import all_results
 from jobpool.pool import Pool
@@ -263,3 +265,21 @@ def test_a_kernel_without_memory_files_runs_tasks(tmp_path: Path) -> None:
 
 def test_a_line_that_comes_between_two_tasks_hits_neither(tmp_path: Path) -> None:
     assert supervised(tmp_path, STRAY) == ["done", None]
+
+
+def test_a_process_that_is_gone_before_it_is_asked_ends_no_worker() -> None:
+    end = WorkerEnd()
+    end.hand_over()
+
+    end.ask({"task": "a"})
+
+    assert end.unsent == []
+    assert end.read() == (False, None)
+    end.close()
+
+
+def test_keys_that_are_the_same_text_are_named_at_once() -> None:
+    value = {str(n): n for n in range(100_000)} | {7: 7}
+
+    with pytest.raises(ResultError, match="several keys that are the same text: 7"):
+        result_text(value)
