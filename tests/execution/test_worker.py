@@ -149,11 +149,18 @@ def test_a_task_whose_process_is_killed_returns_to_the_pool(
     ],
 )
 def test_a_signal_returns_the_task(
-    tmp_path: Path, start: Start, number: signal.Signals, cause: Cause, n_failed: int
+    tmp_path: Path,
+    start: Start,
+    number: signal.Signals,
+    cause: Cause,
+    n_failed: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool = a_pool(tmp_path, 1, call="tests.support.tasks:sleeps", settings=QUICK)
+    begun = tmp_path / "begun"  # a task that was not, costs no attempt
+    monkeypatch.setenv("BEGUN", str(begun))
+    pool = a_pool(tmp_path, 1, call="tests.support.tasks:sleeps_once_begun", settings=QUICK)
     worker = start(pool)
-    wait_until(lambda: is_running(pool))
+    wait_until(begun.exists)
 
     worker.send_signal(number)
 

@@ -45,6 +45,12 @@ def sleeps(number: int) -> dict[str, object]:
     return {}
 
 
+def sleeps_once_begun(number: int) -> dict[str, object]:
+    Path(os.environ["BEGUN"]).touch()
+    time.sleep(600)
+    return {}
+
+
 def naps(number: int) -> dict[str, object]:
     time.sleep(0.2)
     return {"value": number}
